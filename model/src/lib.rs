@@ -1,1 +1,34 @@
-//! model
+//! The words of `strangler` as types, and the ports through which the rest of the world is reached.
+//!
+//! Read this crate first. A word that is not here does not exist in the code, and a word that is
+//! here has no synonym: *side*, *role*, *route*, *group*, *policy*, *rollout*, *bucket*, *change*,
+//! *version*, *ledger*, *unsettled*, *verdict*, *cause*.
+//!
+//! Promise: nothing in this crate does IO, reads a clock or draws a random number.
+//! Not here: how a store speaks (`adapters`), what makes two answers equal (`shadow-compare`),
+//! who answers a read (`proxy::route`).
+
+pub mod change;
+pub mod contract;
+pub mod control;
+pub mod decimal;
+pub mod evidence;
+pub mod name;
+pub mod policy;
+pub mod record;
+pub mod side;
+pub mod sql;
+pub mod store;
+pub mod value;
+pub mod write;
+
+pub use change::{Applied, Change, Epoch, Incarnation, Position, Version, WriteId};
+pub use contract::{Contract, EntityType, Field, FieldIndex, FieldSet, Home, Root, RootKind};
+pub use decimal::Decimal;
+pub use name::{EntityName, FieldName, GroupName, ReplicaId, RouteName};
+pub use policy::{Bucket, Percentage, Policy, Rollout, RolloutVersion, Stage};
+pub use record::{EntityKey, Record};
+pub use side::{PerSide, Role, Side};
+pub use store::{Store, StoreError};
+pub use value::{Instant, Kind, Value};
+pub use write::{Command, Fingerprint, IdempotencyKey, Work, Written};

@@ -1,0 +1,438 @@
+//! The contract, read from `schema.graphql`: entity types with a home on each side, and roots.
+//!
+//! Pure data. The text is parsed and checked in `proxy::contract`; what stands here is already
+//! consistent (fields exist, keys are known, SQL has its parameters).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use indexmap::IndexMap;
+
+use crate::name::{EntityName, FieldName, GroupName, RouteName};
+use crate::side::PerSide;
+use crate::sql::NamedSql;
+use crate::value::{Instant, Kind, Value};
+
+/// Everything that `schema.graphql` says about homes, groups and operations.
+#[derive(Debug, Clone, Default)]
+pub struct Contract {
+    /// Entity types by name, in the order of the file.
+    pub entities: IndexMap<EntityName, Arc<EntityType>>,
+    /// Root fields and links, by route name, in the order of the file.
+    pub roots: IndexMap<RouteName, Arc<Root>>,
+}
+
+impl Contract {
+    /// The entity type `name`.
+    pub fn entity(&self, name: &EntityName) -> Option<&Arc<EntityType>> {
+        self.entities.get(name)
+    }
+
+    /// The root or link behind `route`.
+    pub fn root(&self, route: &RouteName) -> Option<&Arc<Root>> {
+        self.roots.get(route)
+    }
+
+    /// All groups, in the order in which the file first names them.
+    pub fn groups(&self) -> Vec<GroupName> {
+        let mut groups: Vec<GroupName> = Vec::new();
+        let named = self
+            .entities
+            .values()
+            .map(|e| &e.group)
+            .chain(self.roots.values().map(|r| &r.group));
+        for group in named {
+            if !groups.contains(group) {
+                groups.push(group.clone());
+            }
+        }
+        groups
+    }
+}
+
+/// A GraphQL object type that is stored on both sides.
+#[derive(Debug, Clone)]
+pub struct EntityType {
+    /// The type's name in GraphQL.
+    pub name: EntityName,
+    /// The group it moves with.
+    pub group: GroupName,
+    /// Its table on each side, schema-qualified if needed, written as in SQL.
+    pub table: PerSide<String>,
+    /// Its stored fields, in the order of the file. Links are roots, not fields.
+    pub fields: Vec<Field>,
+    key: Vec<FieldIndex>,
+    by_name: BTreeMap<FieldName, FieldIndex>,
+}
+
+impl EntityType {
+    /// Puts a type together. `key` names the key fields in order.
+    ///
+    /// Returns `None` when the key is empty or names a field that does not exist.
+    pub fn new(
+        name: EntityName,
+        group: GroupName,
+        table: PerSide<String>,
+        fields: Vec<Field>,
+        key: &[&str],
+    ) -> Option<Self> {
+        let by_name: BTreeMap<_, _> = fields
+            .iter()
+            .enumerate()
+            .map(|(index, field)| (field.name.clone(), FieldIndex::new(index)))
+            .collect();
+        let key: Option<Vec<_>> = key
+            .iter()
+            .map(|name| by_name.get(&FieldName::from(*name)).copied())
+            .collect();
+        let key = key.filter(|key| !key.is_empty())?;
+        Some(Self {
+            name,
+            group,
+            table,
+            fields,
+            key,
+            by_name,
+        })
+    }
+
+    /// The key fields in order. Never empty.
+    pub fn key(&self) -> &[FieldIndex] {
+        &self.key
+    }
+
+    /// The place of the field called `name`.
+    pub fn index(&self, name: &str) -> Option<FieldIndex> {
+        self.by_name.get(&FieldName::from(name)).copied()
+    }
+
+    /// The field at `index`.
+    pub fn field(&self, index: FieldIndex) -> &Field {
+        &self.fields[index.get()]
+    }
+
+    /// Every field.
+    pub fn all_fields(&self) -> FieldSet {
+        (0..self.fields.len()).map(FieldIndex::new).collect()
+    }
+
+    /// The key fields as a set.
+    pub fn key_fields(&self) -> FieldSet {
+        self.key.iter().copied().collect()
+    }
+}
+
+/// A field's place in its entity type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FieldIndex(u16);
+
+impl FieldIndex {
+    /// The `index`th field of a type, from 0.
+    ///
+    /// # Panics
+    /// Beyond 65,535 fields, which the contract parser refuses.
+    pub fn new(index: usize) -> Self {
+        Self(u16::try_from(index).expect("the contract parser limits a type to 128 fields"))
+    }
+
+    /// The place as an index into [`EntityType::fields`].
+    pub fn get(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// A set of fields of one entity type (at most 128 fields, which the contract parser ensures).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct FieldSet(u128);
+
+impl FieldSet {
+    /// Largest count of stored fields of a type.
+    pub const MAX_FIELDS: usize = 128;
+
+    /// The set with `index` added.
+    #[must_use]
+    pub fn with(self, index: FieldIndex) -> Self {
+        Self(self.0 | 1 << index.get())
+    }
+
+    /// The fields that are in either set.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether `index` is in the set.
+    pub fn contains(self, index: FieldIndex) -> bool {
+        self.0 & (1 << index.get()) != 0
+    }
+
+    /// Whether no field is in the set.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether every field of `other` is in this set.
+    pub fn covers(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The fields in order.
+    pub fn iter(self) -> impl Iterator<Item = FieldIndex> {
+        (0..Self::MAX_FIELDS)
+            .map(FieldIndex::new)
+            .filter(move |index| self.contains(*index))
+    }
+}
+
+impl FromIterator<FieldIndex> for FieldSet {
+    fn from_iter<I: IntoIterator<Item = FieldIndex>>(fields: I) -> Self {
+        fields.into_iter().fold(Self::default(), Self::with)
+    }
+}
+
+/// A stored field of an entity type.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Its name in GraphQL.
+    pub name: FieldName,
+    /// What it holds.
+    pub kind: Kind,
+    /// Whether it may be null.
+    pub nullable: bool,
+    /// Its column on each side.
+    pub home: PerSide<Home>,
+    /// How two answers for it are compared, and how many digits clients see.
+    pub compare: Compare,
+    /// Personal or secret: stored in evidence only as a keyed hash.
+    pub sensitive: bool,
+    /// Set to the time of the write by whole-entity set.
+    pub stamped: bool,
+}
+
+/// Where a field lives on one side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// The column's name, written as in SQL.
+    pub column: String,
+    /// The column's declared type: decides binding, padding and what fits.
+    pub column_type: ColumnType,
+    /// The zone in which a column without zone keeps local time.
+    pub zone: Option<Tz>,
+    /// Canonical value to stored text, one to one: `true` is `Y`. Empty: stored as it is.
+    pub map: Vec<(Value, String)>,
+    /// Stored `''` means null on this side.
+    pub empty_is_null: bool,
+    /// Stored instants that mean null on this side, such as 9999-12-31.
+    pub null_instants: Vec<Instant>,
+}
+
+impl Home {
+    /// A plain column without zone, map or sentinels.
+    pub fn new(column: impl Into<String>, column_type: ColumnType) -> Self {
+        Self {
+            column: column.into(),
+            column_type,
+            zone: None,
+            map: Vec::new(),
+            empty_is_null: false,
+            null_instants: Vec::new(),
+        }
+    }
+}
+
+/// The declared type of a column, in either engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ColumnType {
+    /// Blank-padded text of exactly this many characters. Read without the padding.
+    Char(u32),
+    /// Text of at most this many characters; `None`: no limit.
+    Varchar(Option<u32>),
+    /// Exact numbers; `None`: any precision and scale.
+    Numeric(Option<Precision>),
+    /// 32-bit integer.
+    Integer,
+    /// 64-bit integer.
+    BigInt,
+    /// `true` or `false`.
+    Boolean,
+    /// Date and time without zone, to the microsecond.
+    Timestamp,
+    /// Date and time without zone, whole seconds (Oracle's DATE).
+    TimestampSeconds,
+    /// An instant, to the microsecond.
+    TimestampTz,
+    /// A day without time.
+    Date,
+}
+
+/// NUMERIC(precision, scale).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Precision {
+    /// Digits in all.
+    pub digits: u32,
+    /// Digits after the point.
+    pub scale: u32,
+}
+
+/// How two answers for a field are compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compare {
+    /// Digits after the point: what clients see, and to what both sides are compared.
+    pub scale: Option<u32>,
+    /// Upper and lower case count as equal.
+    pub ignore_case: bool,
+    /// Instants are cut to whole seconds before they are compared.
+    pub to_seconds: bool,
+    /// The field is never compared. It shows as not covered.
+    pub ignore: bool,
+    /// A known difference that does not count until its end date.
+    pub excused: Option<Excuse>,
+}
+
+/// A declared known difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excuse {
+    /// Why the sides differ.
+    pub reason: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// The last day on which it is excused.
+    pub until: NaiveDate,
+}
+
+/// A root field, or a link from one entity type to another.
+#[derive(Debug, Clone)]
+pub struct Root {
+    /// `Query.stockLevel`, `Mutation.adjustStock`, or for a link `StockLevel.product`.
+    pub route: RouteName,
+    /// The group it moves with.
+    pub group: GroupName,
+    /// What it returns: the entity type of its answer.
+    pub entity: Arc<EntityType>,
+    /// What it does.
+    pub kind: RootKind,
+}
+
+/// What a root does.
+#[derive(Debug, Clone)]
+pub enum RootKind {
+    /// Reads one entity; null when there is none.
+    ByKey {
+        /// Where each key part comes from, in the order of the key.
+        key: Vec<ParamSource>,
+    },
+    /// Reads several entities; one slot per key, null where there is none.
+    ByKeys {
+        /// The list argument. Of scalars for a key of one field, else of input objects whose fields
+        /// are named like the key's.
+        argument: String,
+    },
+    /// Reads a list with SQL of each side.
+    List {
+        /// The query on each side. Has a `{columns}` mark.
+        sql: PerSide<NamedSql>,
+        /// Where each named parameter comes from.
+        params: Vec<Param>,
+        /// Whether the order of the list is part of the answer. If not, lists compare by key.
+        ordered: bool,
+    },
+    /// Changes entities.
+    Write(WriteAction),
+}
+
+/// A named parameter of a root's SQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Param {
+    /// Its name in the SQL text, without colon.
+    pub name: String,
+    /// Where its value comes from.
+    pub source: ParamSource,
+    /// What it holds.
+    pub kind: Kind,
+    /// Whether it is a list of that kind.
+    pub list: bool,
+}
+
+/// Where a value comes from when a root runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParamSource {
+    /// An argument, by its path: `["sku"]`, `["input", "sku"]`.
+    Argument(Vec<String>),
+    /// A field of the object on which the link stands.
+    Parent(FieldIndex),
+    /// The write id of this write, as text; the key of rows that a write adds.
+    WriteId {
+        /// Text put behind the id, to tell two rows of one write apart. May be empty.
+        suffix: String,
+    },
+}
+
+/// How a mutation changes entities.
+#[derive(Debug, Clone)]
+pub struct WriteAction {
+    /// What it runs.
+    pub work: WriteWork,
+    /// Every entity it may change, in order. Never empty.
+    pub touches: Vec<Touch>,
+    /// What the client is given.
+    pub answer: WriteAnswer,
+}
+
+/// What a mutation runs on the primary.
+#[derive(Debug, Clone)]
+pub enum WriteWork {
+    /// SQL of the side that is primary, in order, in one transaction.
+    Statements {
+        /// The statements of each side.
+        sql: PerSide<Vec<Statement>>,
+        /// Where each named parameter comes from.
+        params: Vec<Param>,
+    },
+    /// Sets the given fields of one entity, which is made when it is missing.
+    Set {
+        /// Field and where its value comes from. A field whose argument is left out keeps its value.
+        fields: Vec<(FieldIndex, ParamSource)>,
+    },
+    /// Deletes one entity; refused as `NOT_FOUND` when it is missing.
+    Delete,
+}
+
+/// One SQL statement of a mutation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Statement {
+    /// Its text.
+    pub sql: NamedSql,
+    /// The mutation is refused when the statement touches (or, for a query, returns) no row.
+    pub refuse: Option<Refusal>,
+}
+
+/// A business refusal that the contract declares.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Refusal {
+    /// Stable code for clients, such as `INSUFFICIENT_STOCK`.
+    pub code: String,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// An entity that a mutation may change.
+#[derive(Debug, Clone)]
+pub struct Touch {
+    /// Its type.
+    pub entity: Arc<EntityType>,
+    /// Where each key part comes from.
+    pub key: Vec<ParamSource>,
+}
+
+/// What a mutation answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriteAnswer {
+    /// The state of one touched entity, by its place in [`WriteAction::touches`].
+    One(usize),
+    /// The states of several touched entities, in order.
+    Many(Vec<usize>),
+    /// `true`.
+    Done,
+}

@@ -1,0 +1,477 @@
+//! Buckets, percentages, stages and policies: what an operator sets and a route obeys.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::Hasher;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher24;
+use thiserror::Error;
+
+use crate::change::Epoch;
+use crate::name::GroupName;
+use crate::side::Side;
+
+/// The fixed place of a stick value in 0..10 000. The same in every replica, release and restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bucket(u16);
+
+impl Bucket {
+    /// How many buckets there are: one per basis point.
+    pub const COUNT: u16 = 10_000;
+
+    /// The bucket of `stick` (an entity's key, or a header's value) within `group`.
+    ///
+    /// Keyed by the group, so that two groups at 10 % do not move the same customers.
+    pub fn of(group: &GroupName, stick: &str) -> Self {
+        // The two numbers are arbitrary and fixed for ever: another pair would move every key.
+        let mut hasher = SipHasher24::new_with_keys(0x7374_7261_6e67_6c65, 0x7220_6275_636b_6574);
+        hasher.write(group.as_str().as_bytes());
+        hasher.write_u8(0);
+        hasher.write(stick.as_bytes());
+        let place = hasher.finish() % u64::from(Self::COUNT);
+        Self(u16::try_from(place).expect("less than 10 000"))
+    }
+
+    /// The `place`th bucket; `None` from 10 000 up.
+    pub fn at(place: u16) -> Option<Self> {
+        (place < Self::COUNT).then_some(Self(place))
+    }
+
+    /// Its place, 0..10 000.
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// A share from 0 % to 100 % in steps of 0.01 %, held in basis points: 25 % is 2 500.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Percentage(u16);
+
+/// The share is outside 0..100 or finer than 0.01.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[error(
+    "{0} is not a percentage: give a number from 0 to 100 with at most two digits after the point"
+)]
+pub struct InvalidPercentage(String);
+
+impl Percentage {
+    /// 0 %.
+    pub const ZERO: Self = Self(0);
+    /// 100 %.
+    pub const FULL: Self = Self(Bucket::COUNT);
+
+    /// Whether the share covers `bucket`. A larger share covers all that a smaller one does.
+    pub fn covers(self, bucket: Bucket) -> bool {
+        bucket.0 < self.0
+    }
+
+    /// As a ratio from 0 to 1.
+    pub fn ratio(self) -> f64 {
+        f64::from(self.0) / f64::from(Bucket::COUNT)
+    }
+}
+
+impl TryFrom<f64> for Percentage {
+    type Error = InvalidPercentage;
+
+    fn try_from(percent: f64) -> Result<Self, InvalidPercentage> {
+        let points = (percent * 100.0).round();
+        // NaN fails the first test, 12.345 the second: no share is rounded behind the operator's back.
+        if !(0.0..=f64::from(Bucket::COUNT)).contains(&points)
+            || (points / 100.0 - percent).abs() > 1e-9
+        {
+            return Err(InvalidPercentage(percent.to_string()));
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked: 0 to 10 000"
+        )]
+        Ok(Self(points as u16))
+    }
+}
+
+impl From<Percentage> for f64 {
+    fn from(share: Percentage) -> Self {
+        Self::from(share.0) / 100.0
+    }
+}
+
+impl FromStr for Percentage {
+    type Err = InvalidPercentage;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPercentage> {
+        let number = text.strip_suffix('%').unwrap_or(text).trim();
+        let percent: f64 = number
+            .parse()
+            .map_err(|_| InvalidPercentage(text.to_owned()))?;
+        percent
+            .try_into()
+            .map_err(|_| InvalidPercentage(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Percentage {
+    /// `12.5 %`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} %", f64::from(*self))
+    }
+}
+
+/// A named preset of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Only legacy is used.
+    Legacy,
+    /// Writes go to both, reads to legacy.
+    DualWrite,
+    /// As dual-write; a sample of reads is also asked of modern and compared.
+    Shadow,
+    /// As shadow; a percentage of reads is answered by modern.
+    Shift,
+    /// Modern is primary, legacy is kept equal.
+    Reverse,
+    /// Only modern is used. No way back.
+    Modern,
+}
+
+impl Stage {
+    /// Every stage, in the order of a migration.
+    pub const ALL: [Self; 6] = [
+        Self::Legacy,
+        Self::DualWrite,
+        Self::Shadow,
+        Self::Shift,
+        Self::Reverse,
+        Self::Modern,
+    ];
+
+    /// The name used on the command line and in tables: `dual-write`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::DualWrite => "dual-write",
+            Self::Shadow => "shadow",
+            Self::Shift => "shift",
+            Self::Reverse => "reverse",
+            Self::Modern => "modern",
+        }
+    }
+
+    /// The authority for writes.
+    pub fn primary(self) -> Side {
+        match self {
+            Self::Legacy | Self::DualWrite | Self::Shadow | Self::Shift => Side::Legacy,
+            Self::Reverse | Self::Modern => Side::Modern,
+        }
+    }
+
+    /// Whether the secondary is kept equal.
+    pub fn dual_writes(self) -> bool {
+        match self {
+            Self::DualWrite | Self::Shadow | Self::Shift | Self::Reverse => true,
+            Self::Legacy | Self::Modern => false,
+        }
+    }
+
+    /// Whether reads are also asked of the other side and compared.
+    pub fn shadows(self) -> bool {
+        match self {
+            Self::Shadow | Self::Shift | Self::Reverse => true,
+            Self::Legacy | Self::DualWrite | Self::Modern => false,
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// No stage has this name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("there is no stage `{0}`: use legacy, dual-write, shadow, shift, reverse or modern")]
+pub struct UnknownStage(String);
+
+impl FromStr for Stage {
+    type Err = UnknownStage;
+
+    fn from_str(name: &str) -> Result<Self, UnknownStage> {
+        Self::ALL
+            .into_iter()
+            .find(|stage| stage.as_str() == name)
+            .ok_or_else(|| UnknownStage(name.to_owned()))
+    }
+}
+
+/// A group's settings. Only combinations that section 4 of the design allows can exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawPolicy", into = "RawPolicy")]
+pub struct Policy {
+    stage: Stage,
+    reads: Percentage,
+    shadow: Percentage,
+    epoch: Epoch,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPolicy {
+    stage: Stage,
+    reads: Percentage,
+    shadow: Percentage,
+    epoch: Epoch,
+}
+
+/// Stage and percentages do not go together.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidPolicy {
+    /// Reads from modern in a stage that has none.
+    #[error(
+        "stage `{stage}` answers {fixed} of reads from modern; use stage `shift` for any other percentage"
+    )]
+    Reads {
+        /// The stage.
+        stage: Stage,
+        /// What the stage fixes.
+        fixed: Percentage,
+    },
+    /// A shadow share in a stage without shadow reads.
+    #[error(
+        "stage `{stage}` has no shadow reads; leave `shadow` at 0 or use stage `shadow` or `shift`"
+    )]
+    Shadow {
+        /// The stage.
+        stage: Stage,
+    },
+}
+
+impl Policy {
+    /// Puts a policy together.
+    ///
+    /// # Errors
+    /// [`InvalidPolicy`] when the stage does not allow the percentages.
+    pub fn new(
+        stage: Stage,
+        reads: Percentage,
+        shadow: Percentage,
+        epoch: Epoch,
+    ) -> Result<Self, InvalidPolicy> {
+        let fixed = match stage {
+            Stage::Legacy | Stage::DualWrite | Stage::Shadow => Some(Percentage::ZERO),
+            Stage::Shift => None,
+            Stage::Reverse | Stage::Modern => Some(Percentage::FULL),
+        };
+        if let Some(fixed) = fixed.filter(|fixed| *fixed != reads) {
+            return Err(InvalidPolicy::Reads { stage, fixed });
+        }
+        if !stage.shadows() && shadow != Percentage::ZERO {
+            return Err(InvalidPolicy::Shadow { stage });
+        }
+        Ok(Self {
+            stage,
+            reads,
+            shadow,
+            epoch,
+        })
+    }
+
+    /// How every group begins: legacy alone, epoch 1.
+    pub fn initial() -> Self {
+        Self {
+            stage: Stage::Legacy,
+            reads: Percentage::ZERO,
+            shadow: Percentage::ZERO,
+            epoch: Epoch(1),
+        }
+    }
+
+    /// The same policy with its reads rolled back to legacy: stage and writes stay, so that the
+    /// secondary is kept equal and the evidence goes on. No effect while modern is primary.
+    #[must_use]
+    pub fn rolled_back(self) -> Self {
+        match self.stage {
+            Stage::Shift => Self {
+                reads: Percentage::ZERO,
+                ..self
+            },
+            Stage::Legacy | Stage::DualWrite | Stage::Shadow | Stage::Reverse | Stage::Modern => {
+                self
+            }
+        }
+    }
+
+    /// The stage.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Share of keys that modern answers.
+    pub fn reads(&self) -> Percentage {
+        self.reads
+    }
+
+    /// Share of reads that are also asked of the other side.
+    pub fn shadow(&self) -> Percentage {
+        self.shadow
+    }
+
+    /// The epoch under which primary writes are made.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The authority for writes.
+    pub fn primary(&self) -> Side {
+        self.stage.primary()
+    }
+}
+
+impl TryFrom<RawPolicy> for Policy {
+    type Error = InvalidPolicy;
+
+    fn try_from(raw: RawPolicy) -> Result<Self, InvalidPolicy> {
+        Self::new(raw.stage, raw.reads, raw.shadow, raw.epoch)
+    }
+}
+
+impl From<Policy> for RawPolicy {
+    fn from(policy: Policy) -> Self {
+        Self {
+            stage: policy.stage,
+            reads: policy.reads,
+            shadow: policy.shadow,
+            epoch: policy.epoch,
+        }
+    }
+}
+
+/// Counts rollouts, from 1.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct RolloutVersion(pub u64);
+
+impl fmt::Display for RolloutVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The policies of all groups at one version: an immutable snapshot, swapped whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollout {
+    /// Which snapshot.
+    pub version: RolloutVersion,
+    /// Every group's policy.
+    pub policies: BTreeMap<GroupName, Policy>,
+}
+
+impl Rollout {
+    /// The first rollout: each of `groups` at stage `legacy`.
+    pub fn initial(groups: impl IntoIterator<Item = GroupName>) -> Self {
+        let policies = groups
+            .into_iter()
+            .map(|group| (group, Policy::initial()))
+            .collect();
+        Self {
+            version: RolloutVersion(1),
+            policies,
+        }
+    }
+
+    /// The policy of `group`; a group that no rollout has named yet is at its beginning.
+    pub fn policy(&self, group: &GroupName) -> Policy {
+        self.policies
+            .get(group)
+            .copied()
+            .unwrap_or_else(Policy::initial)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn share(points: u16) -> Percentage {
+        Percentage(points)
+    }
+
+    proptest! {
+        #[test]
+        fn raising_the_percentage_only_ever_adds_keys(key in ".*", low in 0..=10_000u16, high in 0..=10_000u16) {
+            prop_assume!(low <= high);
+            let bucket = Bucket::of(&"inventory".into(), &key);
+            prop_assert!(!share(low).covers(bucket) || share(high).covers(bucket));
+        }
+
+        #[test]
+        fn a_percentage_survives_its_text_and_json(points in 0..=10_000u16) {
+            let text = share(points).to_string();
+            prop_assert_eq!(text.parse::<Percentage>().unwrap(), share(points));
+            let json = serde_json::to_string(&share(points)).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Percentage>(&json).unwrap(), share(points));
+        }
+    }
+
+    #[test]
+    fn a_key_keeps_its_bucket_across_releases() {
+        // Golden values: if this fails, every customer would change sides on the next deploy.
+        let places = ["SKU-1", "SKU-2", "[\"SKU-1\",\"BER\"]", ""]
+            .map(|key| Bucket::of(&"inventory".into(), key).get());
+        assert_eq!(places, GOLDEN);
+        assert_ne!(
+            Bucket::of(&"catalog".into(), "SKU-1"),
+            Bucket::of(&"inventory".into(), "SKU-1")
+        );
+    }
+
+    const GOLDEN: [u16; 4] = [9_479, 8_479, 8_233, 9_291];
+
+    #[test]
+    fn buckets_are_even() {
+        let mut counts = [0u32; 10];
+        for n in 0..10_000 {
+            counts[usize::from(
+                Bucket::of(&"inventory".into(), &format!("SKU-{n}")).get() / 1_000,
+            )] += 1;
+        }
+        assert!(
+            counts.iter().all(|count| (850..1_150).contains(count)),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
+    fn shares_that_are_no_percentages_are_refused() {
+        for text in ["-1", "100.01", "12.345", "NaN", "many", "", "1e9"] {
+            assert!(text.parse::<Percentage>().is_err(), "{text}");
+        }
+        assert_eq!("12.5".parse::<Percentage>().unwrap(), share(1_250));
+        assert_eq!("0.01 %".parse::<Percentage>().unwrap(), share(1));
+    }
+
+    #[test]
+    fn stages_fix_what_the_design_fixes() {
+        let policy =
+            |stage, reads, shadow| Policy::new(stage, share(reads), share(shadow), Epoch(1));
+        assert!(policy(Stage::Shift, 1_234, 500).is_ok());
+        assert!(policy(Stage::Shadow, 1, 500).is_err());
+        assert!(policy(Stage::DualWrite, 0, 500).is_err());
+        assert!(policy(Stage::Legacy, 0, 0).is_ok());
+        assert!(policy(Stage::Reverse, 9_999, 0).is_err());
+        let shifted = policy(Stage::Shift, 10_000, 500).unwrap();
+        assert_eq!(shifted.rolled_back(), policy(Stage::Shift, 0, 500).unwrap());
+    }
+}

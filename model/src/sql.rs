@@ -1,0 +1,183 @@
+//! SQL with named parameters, as written in the contract: `WHERE sku = :sku`.
+//!
+//! Parsed once into pieces, so that each adapter writes its own placeholders (`$1`, `:1`) and a
+//! value can never become text of a statement.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::value::Value;
+
+/// One SQL text, cut at its parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NamedSql {
+    pieces: Vec<Piece>,
+}
+
+/// A part of a [`NamedSql`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Piece {
+    /// SQL as it stands.
+    Text(String),
+    /// A parameter, `:name` or `:input.name`, without the colon.
+    Param(String),
+    /// `{columns}`: where a list query names the columns that were asked for.
+    Columns,
+}
+
+/// The SQL text cannot be cut into pieces.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidSql {
+    /// A quote or comment is opened and never closed.
+    #[error("the {0} is never closed")]
+    Unclosed(&'static str),
+    /// There is no statement.
+    #[error("the statement is empty")]
+    Empty,
+    /// More than one statement in one text.
+    #[error("one statement only: take out the semicolon, and list further statements on their own")]
+    Semicolon,
+}
+
+impl NamedSql {
+    /// Cuts `text` at `:name` and `{columns}`; leaves quotes, comments and `::` casts alone.
+    ///
+    /// # Errors
+    /// [`InvalidSql`] when a quote or comment stays open, or the text is not one statement.
+    pub fn parse(text: &str) -> Result<Self, InvalidSql> {
+        let text = text.trim();
+        let text = text.strip_suffix(';').unwrap_or(text);
+        if text.trim().is_empty() {
+            return Err(InvalidSql::Empty);
+        }
+        let mut pieces = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text;
+        while let Some(next) = rest.chars().next() {
+            if let Some(length) = opaque(rest)? {
+                plain.push_str(&rest[..length]);
+                rest = &rest[length..];
+            } else if let Some(after) = rest.strip_prefix("{columns}") {
+                flush(&mut plain, &mut pieces);
+                pieces.push(Piece::Columns);
+                rest = after;
+            } else if let Some(length) = param(rest) {
+                flush(&mut plain, &mut pieces);
+                pieces.push(Piece::Param(rest[1..length].to_owned()));
+                rest = &rest[length..];
+            } else if next == ';' {
+                return Err(InvalidSql::Semicolon);
+            } else {
+                plain.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
+        }
+        flush(&mut plain, &mut pieces);
+        Ok(Self { pieces })
+    }
+
+    /// The pieces in order.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// The distinct parameters in order of first use.
+    pub fn params(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for piece in &self.pieces {
+            if let Piece::Param(name) = piece
+                && !names.contains(&name.as_str())
+            {
+                names.push(name.as_str());
+            }
+        }
+        names
+    }
+
+    /// Whether the text has a `{columns}` mark.
+    pub fn names_columns(&self) -> bool {
+        self.pieces.contains(&Piece::Columns)
+    }
+}
+
+/// Values of named parameters. Every parameter of a statement has one.
+pub type Params = BTreeMap<String, Value>;
+
+fn flush(plain: &mut String, pieces: &mut Vec<Piece>) {
+    if !plain.is_empty() {
+        pieces.push(Piece::Text(std::mem::take(plain)));
+    }
+}
+
+/// Length of a quote, comment or cast at the start of `text`, which hides colons and semicolons.
+fn opaque(text: &str) -> Result<Option<usize>, InvalidSql> {
+    let closed = |open: usize, close: &str, what| {
+        let end = text[open..].find(close).ok_or(InvalidSql::Unclosed(what))?;
+        Ok(Some(open + end + close.len()))
+    };
+    if text.starts_with('\'') {
+        return closed(1, "'", "quote");
+    }
+    if text.starts_with('"') {
+        return closed(1, "\"", "quoted name");
+    }
+    if text.starts_with("/*") {
+        return closed(2, "*/", "comment");
+    }
+    if text.starts_with("--") {
+        return Ok(Some(text.find('\n').unwrap_or(text.len())));
+    }
+    Ok(["::", ":="]
+        .iter()
+        .find(|mark| text.starts_with(**mark))
+        .map(|mark| mark.len()))
+}
+
+/// Length of a `:name` or `:input.name` at the start of `text`.
+fn param(text: &str) -> Option<usize> {
+    let name = text.strip_prefix(':')?;
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        return None;
+    }
+    let inside = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    let length = name.find(|c| !inside(c)).unwrap_or(name.len());
+    // A full stop belongs to the name only when a letter follows it.
+    Some(1 + name[..length].trim_end_matches('.').len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_found_and_casts_quotes_and_comments_left_alone() {
+        let sql = NamedSql::parse(
+            "SELECT {columns} FROM t WHERE a = :sku AND b = ':no' AND c::text = :input.x -- :nor\n AND \"x:y\" < /* :z */ :sku",
+        )
+        .unwrap();
+        assert_eq!(sql.params(), ["sku", "input.x"]);
+        assert!(sql.names_columns());
+        assert_eq!(
+            sql.pieces()
+                .iter()
+                .filter(|p| matches!(p, Piece::Param(_)))
+                .count(),
+            3
+        );
+    }
+
+    #[test]
+    fn open_quotes_and_second_statements_are_refused() {
+        assert_eq!(
+            NamedSql::parse("SELECT 'a"),
+            Err(InvalidSql::Unclosed("quote"))
+        );
+        assert_eq!(
+            NamedSql::parse("SELECT 1; DROP TABLE t"),
+            Err(InvalidSql::Semicolon)
+        );
+        assert_eq!(NamedSql::parse(" ; "), Err(InvalidSql::Empty));
+        assert!(NamedSql::parse("SELECT 1;").is_ok());
+    }
+}

@@ -1,0 +1,331 @@
+//! The port to a system of record. One contract suite (`testkit::contract`) holds for every store.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::change::{Applied, Change, Incarnation, WriteId};
+use crate::contract::{EntityType, FieldSet, Refusal};
+use crate::name::{EntityName, GroupName};
+use crate::record::{EntityKey, Record};
+use crate::side::{Role, Side};
+use crate::sql::{NamedSql, Params};
+use crate::write::{Claim, Command, Written};
+
+/// Largest count of keys or changes in one call.
+pub const MAX_BATCH: usize = 1_000;
+
+/// What a driver said, attached to an error as its source and never pasted into texts.
+pub type DriverError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// No connection could be made; nothing was sent.
+    #[error("{side} could not be reached, nothing was sent")]
+    Unreachable {
+        /// Who.
+        side: Side,
+        /// What the driver said.
+        #[source]
+        source: DriverError,
+    },
+    /// Sent, and no answer came within the limit, or the connection broke before the answer.
+    #[error("{side} gave no answer within {limit:?}")]
+    NoAnswer {
+        /// Who.
+        side: Side,
+        /// How long we waited at most.
+        limit: Duration,
+    },
+    /// The transaction lost against another one (deadlock, serialization, lock time-out); nothing
+    /// was kept, the same call may succeed.
+    #[error("{side} gave way to another transaction, nothing was written")]
+    Conflict {
+        /// Who.
+        side: Side,
+        /// What the driver said.
+        #[source]
+        source: DriverError,
+    },
+    /// A rule of the contract or of the store forbids it; nothing was written; the same on retry.
+    #[error("{side} refused: {}", .refusal.message)]
+    Refused {
+        /// Who.
+        side: Side,
+        /// Code and sentence for the client. Never contains field values.
+        refusal: Refusal,
+        /// What the driver said, if a driver spoke.
+        #[source]
+        source: Option<DriverError>,
+    },
+    /// The idempotency key was used before for something else; nothing was written.
+    #[error("the idempotency key was used before with other arguments")]
+    KeyReused,
+    /// The fence does not allow a primary write under the command's epoch; nothing was written.
+    #[error("{side} does not take writes for this group under this epoch, nothing was written")]
+    Fenced {
+        /// Who.
+        side: Side,
+    },
+    /// A table, column or right is missing, or an answer could not be understood. An operator must act.
+    #[error("{side} is not set up as the contract says: {problem}")]
+    Misfit {
+        /// Who.
+        side: Side,
+        /// What does not fit; names tables and columns, never values.
+        problem: String,
+        /// What the driver said, if a driver spoke.
+        #[source]
+        source: Option<DriverError>,
+    },
+}
+
+impl StoreError {
+    /// Whether a write may have happened all the same. The only place that decides.
+    pub fn may_have_applied(&self) -> bool {
+        match self {
+            Self::NoAnswer { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Conflict { .. }
+            | Self::Refused { .. }
+            | Self::KeyReused
+            | Self::Fenced { .. }
+            | Self::Misfit { .. } => false,
+        }
+    }
+
+    /// Whether the side itself is unwell: counts for its breaker.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::NoAnswer { .. } => true,
+            Self::Conflict { .. }
+            | Self::Refused { .. }
+            | Self::KeyReused
+            | Self::Fenced { .. }
+            | Self::Misfit { .. } => false,
+        }
+    }
+
+    /// The closed label for metrics: `unreachable`, `no_answer`, `conflict`, `refused`, `key_reused`,
+    /// `fenced` or `misfit`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::NoAnswer { .. } => "no_answer",
+            Self::Conflict { .. } => "conflict",
+            Self::Refused { .. } => "refused",
+            Self::KeyReused => "key_reused",
+            Self::Fenced { .. } => "fenced",
+            Self::Misfit { .. } => "misfit",
+        }
+    }
+}
+
+/// A write that stands on the primary and is not known to stand on the secondary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Its changes, by ordinal. Never empty.
+    pub changes: Vec<Change>,
+    /// How often the relay has tried.
+    pub attempts: u32,
+}
+
+/// What a store looks like beside what the contract says. Made by [`Store::inspect`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// The server's own name and version.
+    pub server: String,
+    /// What is missing or does not fit, one sentence each, naming table and column and what to do.
+    pub problems: Vec<String>,
+}
+
+/// How much waits to be settled for a group, seen from the primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Unsettled writes.
+    pub writes: u64,
+    /// Age of the oldest by the store's own clock; zero when there is none.
+    pub oldest: Duration,
+}
+
+/// A system of record on one side.
+///
+/// Every call takes its time limit and keeps it: after `within` it returns
+/// [`StoreError::NoAnswer`] (or `Unreachable` when nothing was sent), whatever the server does.
+/// Dropping a future of a store never leaves an open transaction on a connection that is used again.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Which side this is.
+    fn side(&self) -> Side;
+
+    /// Reads `keys` (at most [`MAX_BATCH`], all of `entity`, repeats allowed) in one round trip. The
+    /// answer has one slot per key, in the order of `keys`; `None` means "no such record", never
+    /// "could not look". Records hold `fields` and the key fields.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit`. Never a partial answer.
+    async fn fetch(
+        &self,
+        entity: &EntityType,
+        keys: &[EntityKey],
+        fields: FieldSet,
+        within: Duration,
+    ) -> Result<Vec<Option<Record>>, StoreError>;
+
+    /// Runs a list query of this side. Records hold `fields` and the key fields, in the query's order.
+    ///
+    /// # Errors
+    /// As `fetch`; `Refused` when a parameter does not fit the query's types.
+    async fn list(
+        &self,
+        entity: &EntityType,
+        query: &NamedSql,
+        params: &Params,
+        fields: FieldSet,
+        within: Duration,
+    ) -> Result<Vec<Record>, StoreError>;
+
+    /// As primary: runs `command` in one transaction that proves the fence, locks and changes the
+    /// rows, takes the log's position under the locks, reads the post-image of every touched entity
+    /// and writes one unsettled ledger row per change; then commits.
+    ///
+    /// # Errors
+    /// `Refused`, `KeyReused`, `Fenced`, `Conflict`, `Unreachable`, `Misfit`: nothing was written.
+    /// `NoAnswer`: it may stand; ask [`Store::claim`].
+    async fn execute(&self, command: &Command, within: Duration) -> Result<Written, StoreError>;
+
+    /// As primary: settles the outcome of a write that may be still in flight, by inserting its id as
+    /// *abandoned* into the ledger. Waits for the first attempt, within the limit.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Conflict`: still unknown, ask again.
+    async fn claim(&self, write: WriteId, within: Duration) -> Result<Claim, StoreError>;
+
+    /// As secondary: applies `changes` (at most [`MAX_BATCH`], at most one per key) where they are
+    /// newer than what this side recorded for the key, with their ledger rows; older ones are left.
+    /// One slot per change, in order. One transaction: all or nothing.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Conflict`, `Refused`, `Misfit`: nothing was written. After `NoAnswer` the
+    /// changes may stand or not: apply them again, it is harmless.
+    async fn apply(&self, changes: &[Change], within: Duration)
+    -> Result<Vec<Applied>, StoreError>;
+
+    /// As primary: marks writes as settled. Unknown or settled ones are left. Harmless to repeat.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Conflict`.
+    async fn settle(&self, writes: &[WriteId], within: Duration) -> Result<(), StoreError>;
+
+    /// As primary: takes up to `limit` unsettled writes of `groups` that are due and older than
+    /// `older_than`, oldest first, and leases them: no other caller is given them until `lease` is
+    /// over. Never waits for rows that another caller holds (`SKIP LOCKED`).
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Conflict`.
+    async fn lease_unsettled(
+        &self,
+        groups: &[GroupName],
+        older_than: Duration,
+        lease: Duration,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Unsettled>, StoreError>;
+
+    /// As primary: the keys of `group` with an unsettled write, at most `limit`.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`.
+    async fn unsettled_keys(
+        &self,
+        group: &GroupName,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<(EntityKey, WriteId)>, StoreError>;
+
+    /// As primary: how much is unsettled in `group`.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`.
+    async fn backlog(&self, group: &GroupName, within: Duration) -> Result<Backlog, StoreError>;
+
+    /// Which of `writes` stand in this side's ledger (not abandoned).
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`.
+    async fn standing(
+        &self,
+        writes: &[WriteId],
+        within: Duration,
+    ) -> Result<Vec<WriteId>, StoreError>;
+
+    /// Older states of `key` in this side's ledger, newest first, at most `limit`; `None` is a deletion.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`.
+    async fn past_states(
+        &self,
+        entity: &EntityType,
+        key: &EntityKey,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Option<Record>>, StoreError>;
+
+    /// Reads up to `limit` whole records of `entity` in key order, after `after`. For baseline copies.
+    /// Order is the store's own, the same in every call.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit`.
+    async fn scan(
+        &self,
+        entity: &EntityType,
+        after: Option<&EntityKey>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Record>, StoreError>;
+
+    /// Deletes settled ledger rows that are older than `retention`, at most `limit`; how many.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Conflict`.
+    async fn forget(
+        &self,
+        retention: Duration,
+        limit: usize,
+        within: Duration,
+    ) -> Result<u64, StoreError>;
+
+    /// The life of the log that this side writes now.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`.
+    async fn incarnation(&self, within: Duration) -> Result<Incarnation, StoreError>;
+
+    /// Makes the bookkeeping tables (ledger, versions, fence) and, for each of `groups` that has no
+    /// fence yet, sets it: open under epoch 1 when `role` is primary, else closed. Changes nothing
+    /// that exists.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit` when a right is missing.
+    async fn prepare(
+        &self,
+        groups: &[GroupName],
+        role: Role,
+        within: Duration,
+    ) -> Result<(), StoreError>;
+
+    /// The statements that [`Store::prepare`] would run, for a DBA to read.
+    fn bookkeeping_ddl(&self) -> String;
+
+    /// Looks at tables, columns, types, rights and bookkeeping, and says what does not fit `entities`.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`.
+    async fn inspect(
+        &self,
+        entities: &[EntityName],
+        within: Duration,
+    ) -> Result<Inspection, StoreError>;
+}
