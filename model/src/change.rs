@@ -45,6 +45,13 @@ impl Version {
     }
 }
 
+impl Version {
+    /// Whether this is a copy of what stood at rest, not a write: it has no ledger row.
+    pub fn is_baseline(&self) -> bool {
+        self.epoch == Epoch(0)
+    }
+}
+
 impl fmt::Display for Version {
     /// `epoch.incarnation.position`, such as `1.1.23456`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

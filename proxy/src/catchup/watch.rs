@@ -1,0 +1,82 @@
+//! Watches the primary's ledger, so that this replica knows of the other replicas' unsettled writes.
+//!
+//! While the primary cannot be asked, what was known last goes on to hold: no new write can have
+//! been acknowledged meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{GroupName, PerSide, Policy, Rollout, Store};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry;
+use crate::write::unsettled::{Look, UnsettledKeys};
+
+/// Pause between two looks: half of what the design allows for propagation, and half again.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// Looks between two counts of the backlog.
+const COUNT_EVERY: u32 = 4;
+/// Most keys that are read; beyond, the whole group counts as unsettled.
+const MOST_KEYS: usize = 5_000;
+
+/// Keeps [`UnsettledKeys`] up to date with the ledger.
+pub struct Watch {
+    /// The stores, in their background lane.
+    pub stores: PerSide<Arc<dyn Store>>,
+    /// The newest rollout.
+    pub rollout: Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
+    /// What is kept up to date.
+    pub unsettled: Arc<UnsettledKeys>,
+    /// Limit of one call.
+    pub within: Duration,
+}
+
+impl Watch {
+    /// Watches until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut looks = 0u32;
+        loop {
+            let rollout = (self.rollout)();
+            for (group, policy) in &rollout.policies {
+                if policy.stage().dual_writes() {
+                    self.look(group, policy, looks.is_multiple_of(COUNT_EVERY))
+                        .await;
+                } else {
+                    telemetry::backlog(group, 0, Duration::ZERO);
+                }
+            }
+            looks = looks.wrapping_add(1);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(INTERVAL) => {}
+            }
+        }
+    }
+
+    async fn look(&self, group: &GroupName, policy: &Policy, count: bool) {
+        let store = self.stores.get(policy.primary());
+        let began = Instant::now();
+        match store
+            .unsettled_keys(group, MOST_KEYS + 1, self.within)
+            .await
+        {
+            Ok(mut keys) => {
+                let overflow = keys.len() > MOST_KEYS;
+                keys.truncate(MOST_KEYS);
+                self.unsettled.saw(
+                    group,
+                    Look {
+                        began,
+                        keys,
+                        overflow,
+                    },
+                );
+            }
+            Err(error) => telemetry::side_error(policy.primary(), &error),
+        }
+        if count && let Ok(backlog) = store.backlog(group, self.within).await {
+            telemetry::backlog(group, backlog.writes, backlog.oldest);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The read road: who answers, batched look-ups, fallback and breakers; and, apart, the shadow.
+
+pub mod batch;
+pub mod breaker;
