@@ -112,36 +112,19 @@ fn pip(staging: &Path, requirements: &Path, path: &OsStr) -> Option<Output> {
     let folders: Vec<PathBuf> = std::env::split_paths(path).collect();
     ways.into_iter().find_map(|(program, module)| {
         let program = folders.iter().map(|folder| folder.join(program)).find(|program| program.is_file())?;
-        let run = |arguments: &[&str]| {
-            // The user's settings for where packages come from stay; those for where they go to would be in the way.
-            Command::new(&program)
-                .args(module)
-                .args(arguments)
-                .env("PIP_USER", "0")
-                .env("PIP_REQUIRE_VIRTUALENV", "0")
-                .env("PIP_NO_INPUT", "1")
-                .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
-                .env("PIP_ROOT_USER_ACTION", "ignore")
-                .stdin(Stdio::null())
-                .output()
-                .ok()
+        // The user's settings for where packages come from stay; those for where they go to would be in the way.
+        let command = || {
+            let mut command = Command::new(&program);
+            command.args(module).stdin(Stdio::null());
+            command.env("PIP_USER", "0").env("PIP_REQUIRE_VIRTUALENV", "0").env("PIP_ROOT_USER_ACTION", "ignore");
+            command.env("PIP_NO_INPUT", "1").env("PIP_DISABLE_PIP_VERSION_CHECK", "1");
+            command
         };
         // A Python without its pip module is not a pip.
-        run(&["--version"]).filter(|output| output.status.success())?;
-        let (staging, requirements) = (staging.to_str()?, requirements.to_str()?);
-        run(&[
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--no-compile",
-            "--only-binary",
-            ":all:",
-            "--require-hashes",
-            "--target",
-            staging,
-            "--requirement",
-            requirements,
-        ])
+        command().arg("--version").output().ok().filter(|output| output.status.success())?;
+        let mut install = command();
+        install.args(["install", "--quiet", "--no-deps", "--no-compile", "--only-binary", ":all:", "--require-hashes"]);
+        install.arg("--target").arg(staging).arg("--requirement").arg(requirements).output().ok()
     })
 }
 
