@@ -9,6 +9,7 @@
 pub mod arguments;
 pub mod catchup;
 pub mod error;
+pub mod fork;
 pub mod read;
 pub mod roads;
 pub mod route;

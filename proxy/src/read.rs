@@ -2,3 +2,6 @@
 
 pub mod batch;
 pub mod breaker;
+pub mod seen;
+pub mod serve;
+pub mod shadow;

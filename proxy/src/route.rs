@@ -24,17 +24,9 @@ pub struct Decision {
 pub fn decide(policy: &Policy, place: Bucket, pinned: bool, draw: Bucket) -> Decision {
     let primary = policy.primary();
     if pinned {
-        return Decision {
-            side: primary,
-            fallback: None,
-            shadow: false,
-        };
+        return Decision { side: primary, fallback: None, shadow: false };
     }
-    let side = if policy.reads().covers(place) {
-        Side::Modern
-    } else {
-        Side::Legacy
-    };
+    let side = if policy.reads().covers(place) { Side::Modern } else { Side::Legacy };
     Decision {
         side,
         fallback: (side != primary).then_some(primary),
@@ -77,28 +69,14 @@ mod tests {
     #[test]
     fn a_pinned_key_is_answered_by_the_primary_at_any_percentage() {
         let decision = decide(&shift(100.0, 100.0), bucket(0), true, bucket(0));
-        assert_eq!(
-            decision,
-            Decision {
-                side: Side::Legacy,
-                fallback: None,
-                shadow: false
-            }
-        );
+        assert_eq!(decision, Decision { side: Side::Legacy, fallback: None, shadow: false });
     }
 
     #[test]
     fn only_the_primary_stands_in_for_the_other_side() {
-        assert_eq!(
-            decide(&shift(100.0, 0.0), bucket(9_999), false, bucket(0)).fallback,
-            Some(Side::Legacy)
-        );
-        assert_eq!(
-            decide(&shift(0.0, 0.0), bucket(0), false, bucket(0)).fallback,
-            None
-        );
-        let reverse =
-            Policy::new(Stage::Reverse, Percentage::FULL, Percentage::ZERO, Epoch(2)).unwrap();
+        assert_eq!(decide(&shift(100.0, 0.0), bucket(9_999), false, bucket(0)).fallback, Some(Side::Legacy));
+        assert_eq!(decide(&shift(0.0, 0.0), bucket(0), false, bucket(0)).fallback, None);
+        let reverse = Policy::new(Stage::Reverse, Percentage::FULL, Percentage::ZERO, Epoch(2)).unwrap();
         let decision = decide(&reverse, bucket(0), false, bucket(0));
         assert_eq!((decision.side, decision.fallback), (Side::Modern, None));
     }

@@ -42,8 +42,7 @@ pub fn read_answered(route: &RouteName, side: Side, began: Instant) {
 
 /// The primary answered for a side that failed.
 pub fn fell_back(route: &RouteName, reason: &'static str) {
-    counter!(FALLBACKS_TOTAL, "route" => route.as_str().to_owned(), "reason" => reason)
-        .increment(1);
+    counter!(FALLBACKS_TOTAL, "route" => route.as_str().to_owned(), "reason" => reason).increment(1);
 }
 
 /// A side erred.
@@ -66,10 +65,7 @@ pub fn write_ended(route: &RouteName, outcome: &'static str, side: Option<Side>,
 
 /// How much waits to be settled.
 pub fn backlog(group: &GroupName, writes: u64, oldest: Duration) {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a gauge; exact below 2^53 writes"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 writes")]
     gauge!(UNSETTLED_WRITES, "group" => group.as_str().to_owned()).set(writes as f64);
     gauge!(UNSETTLED_AGE_SECONDS, "group" => group.as_str().to_owned()).set(oldest.as_secs_f64());
 }
@@ -87,4 +83,10 @@ pub fn relay_refused() {
 /// A shadow read was not made.
 pub fn shadow_dropped(reason: &'static str) {
     counter!(SHADOW_DROPPED_TOTAL, "reason" => reason).increment(1);
+}
+
+/// How many shadows wait.
+pub fn shadow_queue(length: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge; the queue is small")]
+    gauge!(SHADOW_QUEUE_LENGTH).set(length as f64);
 }

@@ -58,11 +58,7 @@ pub async fn copy(
 ) -> Result<Copied, BaselineError> {
     let mut copied = Copied::default();
     let mut after: Option<EntityKey> = None;
-    let stopped = |copied: Copied, source| BaselineError {
-        entity: entity.name.to_string(),
-        rows: copied.read,
-        source,
-    };
+    let stopped = |copied: Copied, source| BaselineError { entity: entity.name.to_string(), rows: copied.read, source };
     loop {
         let page = primary.scan(entity, after.as_ref(), PAGE, within).await;
         let page = page.map_err(|error| stopped(copied, Arc::new(error)))?;
@@ -71,9 +67,7 @@ pub async fn copy(
         };
         copied.read += page.len() as u64;
         let changes = changes(entity, page, run);
-        fill(door, changes, &mut copied)
-            .await
-            .map_err(|error| stopped(copied, error))?;
+        fill(door, changes, &mut copied).await.map_err(|error| stopped(copied, error))?;
         progress(copied);
         after = Some(last);
     }
@@ -96,17 +90,8 @@ fn changes(entity: &EntityType, page: Vec<Record>, run: u32) -> Vec<Change> {
 }
 
 /// One page; when the side refuses it as a whole, row by row.
-async fn fill(
-    door: &Arc<Door>,
-    changes: Vec<Change>,
-    copied: &mut Copied,
-) -> Result<(), Arc<StoreError>> {
-    let newer = |applied: &[model::Applied]| {
-        applied
-            .iter()
-            .filter(|a| **a == model::Applied::Newer)
-            .count() as u64
-    };
+async fn fill(door: &Arc<Door>, changes: Vec<Change>, copied: &mut Copied) -> Result<(), Arc<StoreError>> {
+    let newer = |applied: &[model::Applied]| applied.iter().filter(|a| **a == model::Applied::Newer).count() as u64;
     match door.apply(changes.clone()).await {
         Ok(applied) => copied.filled += newer(&applied),
         Err(error) if matches!(*error, StoreError::Refused { .. }) => {

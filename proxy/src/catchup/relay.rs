@@ -76,11 +76,7 @@ impl Relay {
             for primary in Side::BOTH {
                 rounds.push(self.round(primary).await);
             }
-            outages = if rounds.contains(&Round::Outage) {
-                outages + 1
-            } else {
-                0
-            };
+            outages = if rounds.contains(&Round::Outage) { outages + 1 } else { 0 };
             let pause = match outages {
                 0 if rounds.contains(&Round::Full) => Duration::ZERO,
                 _ => (self.settings.interval * 2u32.pow(outages.min(4))).min(LONGEST_PAUSE),
@@ -98,18 +94,9 @@ impl Relay {
         if groups.is_empty() {
             return Round::Idle;
         }
-        let RelaySettings {
-            older_than,
-            lease,
-            limit,
-            within,
-            ..
-        } = self.settings;
+        let RelaySettings { older_than, lease, limit, within, .. } = self.settings;
         let store = self.stores.get(primary);
-        let taken = match store
-            .lease_unsettled(&groups, older_than, lease, limit, within)
-            .await
-        {
+        let taken = match store.lease_unsettled(&groups, older_than, lease, limit, within).await {
             Ok(taken) => taken,
             Err(error) => {
                 telemetry::side_error(primary, &error);
@@ -137,10 +124,8 @@ impl Relay {
 
     fn groups(&self, primary: Side) -> Vec<GroupName> {
         let rollout = (self.rollout)();
-        let relayed = rollout
-            .policies
-            .iter()
-            .filter(|(_, policy)| policy.stage().dual_writes() && policy.primary() == primary);
+        let relayed =
+            rollout.policies.iter().filter(|(_, policy)| policy.stage().dual_writes() && policy.primary() == primary);
         relayed.map(|(group, _)| group.clone()).collect()
     }
 
@@ -149,13 +134,7 @@ impl Relay {
         let door = self.doors.get(secondary);
         let applying = taken.into_iter().filter_map(|unsettled| {
             let first = unsettled.changes.first()?.clone();
-            Some(async move {
-                (
-                    first.write,
-                    unsettled.attempts,
-                    door.apply(unsettled.changes).await,
-                )
-            })
+            Some(async move { (first.write, unsettled.attempts, door.apply(unsettled.changes).await) })
         });
         let mut settled = Vec::new();
         let mut outage = false;

@@ -40,8 +40,7 @@ impl Watch {
             let rollout = (self.rollout)();
             for (group, policy) in &rollout.policies {
                 if policy.stage().dual_writes() {
-                    self.look(group, policy, looks.is_multiple_of(COUNT_EVERY))
-                        .await;
+                    self.look(group, policy, looks.is_multiple_of(COUNT_EVERY)).await;
                 } else {
                     telemetry::backlog(group, 0, Duration::ZERO);
                 }
@@ -57,21 +56,11 @@ impl Watch {
     async fn look(&self, group: &GroupName, policy: &Policy, count: bool) {
         let store = self.stores.get(policy.primary());
         let began = Instant::now();
-        match store
-            .unsettled_keys(group, MOST_KEYS + 1, self.within)
-            .await
-        {
+        match store.unsettled_keys(group, MOST_KEYS + 1, self.within).await {
             Ok(mut keys) => {
                 let overflow = keys.len() > MOST_KEYS;
                 keys.truncate(MOST_KEYS);
-                self.unsettled.saw(
-                    group,
-                    Look {
-                        began,
-                        keys,
-                        overflow,
-                    },
-                );
+                self.unsettled.saw(group, Look { began, keys, overflow });
             }
             Err(error) => telemetry::side_error(policy.primary(), &error),
         }

@@ -45,11 +45,7 @@ struct Lookup {
 impl Batch {
     /// A batcher in front of `store`.
     pub fn new(store: Arc<dyn Store>, entity: Arc<EntityType>) -> Arc<Self> {
-        Arc::new(Self {
-            store,
-            entity,
-            waiting: Mutex::default(),
-        })
+        Arc::new(Self { store, entity, waiting: Mutex::default() })
     }
 
     /// Which side it asks.
@@ -61,50 +57,27 @@ impl Batch {
     ///
     /// # Errors
     /// As `Store::fetch`.
-    pub async fn fetch(
-        self: &Arc<Self>,
-        keys: Vec<EntityKey>,
-        fields: FieldSet,
-        within: Duration,
-    ) -> Looked {
+    pub async fn fetch(self: &Arc<Self>, keys: Vec<EntityKey>, fields: FieldSet, within: Duration) -> Looked {
         let mut found = Vec::with_capacity(keys.len());
         let mut parts = Vec::new();
         for part in keys.chunks(MAX_BATCH) {
             parts.push(self.ask(part.to_vec(), fields, within));
         }
         for part in parts {
-            let no_answer = |_| {
-                Err(Arc::new(StoreError::NoAnswer {
-                    side: self.side(),
-                    limit: within,
-                }))
-            };
+            let no_answer = |_| Err(Arc::new(StoreError::NoAnswer { side: self.side(), limit: within }));
             let looked = match tokio::time::timeout(within, part).await {
                 Ok(answer) => answer.unwrap_or_else(no_answer),
-                Err(_) => Err(Arc::new(StoreError::NoAnswer {
-                    side: self.side(),
-                    limit: within,
-                })),
+                Err(_) => Err(Arc::new(StoreError::NoAnswer { side: self.side(), limit: within })),
             };
             found.extend(looked?);
         }
         Ok(found)
     }
 
-    fn ask(
-        self: &Arc<Self>,
-        keys: Vec<EntityKey>,
-        fields: FieldSet,
-        within: Duration,
-    ) -> oneshot::Receiver<Looked> {
+    fn ask(self: &Arc<Self>, keys: Vec<EntityKey>, fields: FieldSet, within: Duration) -> oneshot::Receiver<Looked> {
         let (answer, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock();
-        waiting.lookups.push(Lookup {
-            keys,
-            fields,
-            within,
-            answer,
-        });
+        waiting.lookups.push(Lookup { keys, fields, within, answer });
         if waiting.under_way < LANES {
             waiting.under_way += 1;
             tokio::spawn(Arc::clone(self).run());
@@ -126,11 +99,7 @@ impl Batch {
             size += lookup.keys.len();
             size <= MAX_BATCH
         };
-        let count = waiting
-            .lookups
-            .iter()
-            .map_while(|lookup| fits(lookup).then_some(()))
-            .count();
+        let count = waiting.lookups.iter().map_while(|lookup| fits(lookup).then_some(())).count();
         let lookups: Vec<_> = waiting.lookups.drain(..count).collect();
         if lookups.is_empty() {
             waiting.under_way -= 1;
@@ -142,14 +111,8 @@ impl Batch {
     async fn round_trip(&self, mut lookups: Vec<Lookup>) {
         // Whoever gave up meanwhile is not asked for.
         lookups.retain(|lookup| !lookup.answer.is_closed());
-        let fields = lookups
-            .iter()
-            .fold(FieldSet::default(), |all, lookup| all.union(lookup.fields));
-        let within = lookups
-            .iter()
-            .map(|lookup| lookup.within)
-            .max()
-            .unwrap_or_default();
+        let fields = lookups.iter().fold(FieldSet::default(), |all, lookup| all.union(lookup.fields));
+        let within = lookups.iter().map(|lookup| lookup.within).max().unwrap_or_default();
         let mut places: HashMap<EntityKey, usize> = HashMap::new();
         let mut keys = Vec::new();
         for key in lookups.iter().flat_map(|lookup| &lookup.keys) {
@@ -164,18 +127,10 @@ impl Batch {
             }
             return;
         }
-        let looked = self
-            .store
-            .fetch(&self.entity, &keys, fields, within)
-            .await
-            .map_err(Arc::new);
+        let looked = self.store.fetch(&self.entity, &keys, fields, within).await.map_err(Arc::new);
         for lookup in lookups {
             let part = match &looked {
-                Ok(records) => Ok(lookup
-                    .keys
-                    .iter()
-                    .map(|key| records[places[key]].clone())
-                    .collect()),
+                Ok(records) => Ok(lookup.keys.iter().map(|key| records[places[key]].clone()).collect()),
                 Err(error) => Err(Arc::clone(error)),
             };
             // A receiver that is gone has given up; nobody is left to tell.

@@ -18,10 +18,7 @@ pub struct BreakerSettings {
 
 impl Default for BreakerSettings {
     fn default() -> Self {
-        Self {
-            failures: 5,
-            pause: Duration::from_secs(1),
-        }
+        Self { failures: 5, pause: Duration::from_secs(1) }
     }
 }
 
@@ -49,10 +46,7 @@ enum State {
 impl Breaker {
     /// A closed breaker.
     pub fn new(settings: BreakerSettings) -> Self {
-        Self {
-            settings,
-            state: Mutex::new(State::Closed { failures: 0 }),
-        }
+        Self { settings, state: Mutex::new(State::Closed { failures: 0 }) }
     }
 
     /// Whether a call may be made now. A `true` from an open breaker makes the caller the one that
@@ -62,9 +56,7 @@ impl Breaker {
         match *state {
             State::Closed { .. } => true,
             State::Open { until } | State::Trying { until } if now >= until => {
-                *state = State::Trying {
-                    until: now + self.settings.pause,
-                };
+                *state = State::Trying { until: now + self.settings.pause };
                 true
             }
             State::Open { .. } | State::Trying { .. } => false,
@@ -84,13 +76,11 @@ impl Breaker {
     /// A call met an outage.
     pub fn failed(&self, now: Instant) {
         let mut state = self.state.lock();
-        let open = State::Open {
-            until: now + self.settings.pause,
-        };
+        let open = State::Open { until: now + self.settings.pause };
         *state = match *state {
-            State::Closed { failures } if failures + 1 < self.settings.failures => State::Closed {
-                failures: failures + 1,
-            },
+            State::Closed { failures } if failures + 1 < self.settings.failures => {
+                State::Closed { failures: failures + 1 }
+            }
             State::Closed { .. } | State::Trying { .. } => open,
             // A call that began before it opened: the pause is not prolonged.
             State::Open { until } => State::Open { until },
@@ -104,18 +94,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_run_of_outages_opens_it_and_one_call_finds_out() {
-        let breaker = Breaker::new(BreakerSettings {
-            failures: 2,
-            pause: Duration::from_secs(1),
-        });
+        let breaker = Breaker::new(BreakerSettings { failures: 2, pause: Duration::from_secs(1) });
         let start = Instant::now();
         breaker.failed(start);
         breaker.succeeded();
         breaker.failed(start);
-        assert!(
-            breaker.admits(start),
-            "one outage after a success does not open it"
-        );
+        assert!(breaker.admits(start), "one outage after a success does not open it");
         breaker.failed(start);
         assert!(!breaker.admits(start));
 
@@ -133,10 +117,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_try_that_never_reports_does_not_lock_the_side_out() {
-        let breaker = Breaker::new(BreakerSettings {
-            failures: 1,
-            pause: Duration::from_secs(1),
-        });
+        let breaker = Breaker::new(BreakerSettings { failures: 1, pause: Duration::from_secs(1) });
         let start = Instant::now();
         breaker.failed(start);
         assert!(breaker.admits(start + Duration::from_secs(1)));

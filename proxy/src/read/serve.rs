@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::batch::Batch;
 use super::breaker::Breaker;
 use super::seen::Seen;
-use super::shadow::{Question, Shadow, ShadowJob};
+use super::shadow::{Shadow, ShadowJob, ShadowedRead};
 use crate::error::{Fault, InternalError};
 use crate::roads::RequestContext;
 use crate::route::{self, Decision};
@@ -87,12 +87,17 @@ impl ReadRoad {
         for (side, places, part) in [(Side::Legacy, legacy, from_legacy?), (Side::Modern, modern, from_modern?)] {
             let (answered, records) = part;
             // Someone stood in for the side: there is nothing to compare with it now.
-            let shadowed = places.iter().zip(&records).filter(|(place, _)| answered == side && decisions[**place].shadow);
-            let shadowed: Vec<_> =
-                shadowed.map(|(place, record)| (keys[*place].clone(), record.clone())).collect();
+            let shadowed =
+                places.iter().zip(&records).filter(|(place, _)| answered == side && decisions[**place].shadow);
+            let shadowed: Vec<_> = shadowed.map(|(place, record)| (keys[*place].clone(), record.clone())).collect();
             if !shadowed.is_empty() {
                 let (keys, records) = shadowed.into_iter().unzip();
-                self.shadow.offer(ShadowJob { root: Arc::clone(root), answered, question: Question::Keys { keys, records }, fields });
+                self.shadow.offer(ShadowJob {
+                    root: Arc::clone(root),
+                    answered,
+                    read: ShadowedRead::Keys { keys, records },
+                    fields,
+                });
             }
             for (place, record) in places.into_iter().zip(records) {
                 answer[place] = record;
@@ -132,8 +137,8 @@ impl ReadRoad {
             })
             .await?;
         if decision.shadow && answered == decision.side {
-            let question = Question::List { params: (*params).clone(), records: records.clone() };
-            self.shadow.offer(ShadowJob { root: Arc::clone(root), answered, question, fields });
+            let read = ShadowedRead::List { params: (*params).clone(), records: records.clone() };
+            self.shadow.offer(ShadowJob { root: Arc::clone(root), answered, read, fields });
         }
         Ok(records)
     }
@@ -241,7 +246,9 @@ fn fault(error: &Arc<StoreError>) -> Fault {
     let text = error.to_string();
     match &**error {
         StoreError::Refused { refusal, .. } => Fault::Client(refusal.clone().into()),
-        StoreError::Misfit { .. } | StoreError::KeyReused | StoreError::Fenced { .. } => InternalError::Misfit(text).into(),
+        StoreError::Misfit { .. } | StoreError::KeyReused | StoreError::Fenced { .. } => {
+            InternalError::Misfit(text).into()
+        }
         StoreError::Unreachable { .. } | StoreError::Conflict { .. } => InternalError::Unavailable(text).into(),
         StoreError::NoAnswer { .. } => InternalError::DeadlineExceeded(text).into(),
     }

@@ -49,12 +49,7 @@ struct Pending {
 impl Door {
     /// A door to `store`; each batch may take `within`.
     pub fn new(store: Arc<dyn Store>, breaker: Arc<Breaker>, within: Duration) -> Arc<Self> {
-        Arc::new(Self {
-            store,
-            breaker,
-            within,
-            waiting: Mutex::default(),
-        })
+        Arc::new(Self { store, breaker, within, waiting: Mutex::default() })
     }
 
     /// Which side it leads to.
@@ -77,12 +72,7 @@ impl Door {
                 tokio::spawn(Arc::clone(self).run());
             }
         }
-        let gone = |_| {
-            Err(Arc::new(StoreError::NoAnswer {
-                side: self.side(),
-                limit: self.within,
-            }))
-        };
+        let gone = |_| Err(Arc::new(StoreError::NoAnswer { side: self.side(), limit: self.within }));
         receiver.await.unwrap_or_else(gone)
     }
 
@@ -120,10 +110,7 @@ impl Door {
     }
 
     async fn send(&self, batch: Vec<Pending>) {
-        let all: Vec<Change> = batch
-            .iter()
-            .flat_map(|pending| pending.changes.iter().cloned())
-            .collect();
+        let all: Vec<Change> = batch.iter().flat_map(|pending| pending.changes.iter().cloned()).collect();
         match self.try_apply(&all).await {
             Ok(applied) => {
                 let mut rest = applied.into_iter();
@@ -154,17 +141,13 @@ impl Door {
         loop {
             if !self.breaker.admits(Instant::now()) {
                 let source = "its breaker is open after repeated outages".into();
-                return Err(StoreError::Unreachable {
-                    side: self.side(),
-                    source,
-                });
+                return Err(StoreError::Unreachable { side: self.side(), source });
             }
             match self.store.apply(changes, self.within).await {
                 Err(StoreError::Conflict { .. }) if retries < CONFLICT_RETRIES => {
                     self.breaker.succeeded();
                     retries += 1;
-                    tokio::time::sleep(Duration::from_millis(u64::from(rand::random::<u8>() % 8)))
-                        .await;
+                    tokio::time::sleep(Duration::from_millis(u64::from(rand::random::<u8>() % 8))).await;
                 }
                 Err(error) if error.is_outage() => {
                     self.breaker.failed(Instant::now());

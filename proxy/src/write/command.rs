@@ -1,9 +1,10 @@
 //! From a mutation's arguments to a command for the primary. Pure.
 
+use std::collections::HashSet;
+
 use model::contract::{Root, RootKind, WriteAction, WriteWork};
 use model::{
-    Change, Command, EntityKey, Fingerprint, IdempotencyKey, Instant, Policy, Record, Side, Value,
-    Work, WriteId,
+    Change, Command, EntityKey, Fingerprint, IdempotencyKey, Instant, Policy, Record, Side, Value, Work, WriteId,
 };
 use serde_json::Value as Json;
 
@@ -41,7 +42,11 @@ pub fn build(
     arguments: &Arguments,
     attempt: &Attempt<'_>,
 ) -> Result<Command, ClientError> {
-    let touches = touched(action, arguments, attempt.write)?;
+    let mut touches = touched(action, arguments, attempt.write)?;
+    let set_key = touches[0].clone();
+    // A transfer from a place to itself names one row twice; the contract's SQL decides about that.
+    let mut known = HashSet::new();
+    touches.retain(|key| known.insert(key.clone()));
     let work = match &action.work {
         WriteWork::Statements { sql, params } => Work::Run {
             statements: sql.get(attempt.policy.primary()).clone(),
@@ -49,7 +54,7 @@ pub fn build(
         },
         WriteWork::Set { fields } => {
             let given = arguments.record(&root.entity, fields, origin(attempt.write))?;
-            Work::Set(complete(root, &touches[0], given, attempt.now))
+            Work::Set(complete(root, &set_key, given, attempt.now))
         }
         WriteWork::Delete => Work::Delete,
     };
@@ -71,27 +76,14 @@ pub fn build(
 /// The keys that `action` may change, in the contract's order.
 ///
 /// # Errors
-/// `BAD_USER_INPUT` when a part of a key is missing, or two touches are the same entity.
-pub fn touched(
-    action: &WriteAction,
-    arguments: &Arguments,
-    write: WriteId,
-) -> Result<Vec<EntityKey>, ClientError> {
+/// `BAD_USER_INPUT` when a part of a key is missing.
+pub fn touched(action: &WriteAction, arguments: &Arguments, write: WriteId) -> Result<Vec<EntityKey>, ClientError> {
     let mut keys: Vec<EntityKey> = Vec::with_capacity(action.touches.len());
     for touch in &action.touches {
         let key = arguments.key(&touch.entity, &touch.key, origin(write))?;
         let key = key.ok_or_else(|| {
-            ClientError::bad_input(format!(
-                "the key of {} is incomplete: give every part of it",
-                touch.entity.name
-            ))
+            ClientError::bad_input(format!("the key of {} is incomplete: give every part of it", touch.entity.name))
         })?;
-        if keys.contains(&key) {
-            return Err(ClientError::bad_input(format!(
-                "this would change the same {} twice: give two different keys",
-                touch.entity.name
-            )));
-        }
         keys.push(key);
     }
     Ok(keys)
@@ -111,20 +103,12 @@ pub fn states(
         return Ok(vec![None; action.touches.len()]);
     };
     let keys = touched(action, arguments, first.write)?;
-    let state = |key: &EntityKey| {
-        changes
-            .iter()
-            .find(|change| change.key == *key)
-            .and_then(|c| c.state.clone())
-    };
+    let state = |key: &EntityKey| changes.iter().find(|change| change.key == *key).and_then(|c| c.state.clone());
     Ok(keys.iter().map(state).collect())
 }
 
 fn origin<'a>(write: WriteId) -> Origin<'a> {
-    Origin {
-        parent: None,
-        write: Some(write),
-    }
+    Origin { parent: None, write: Some(write) }
 }
 
 /// The given fields with the key's parts and the stamped fields filled in.

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use model::write::Claim;
 use model::{
-    Change, EntityKey, GroupName, PerSide, Policy, Record, Rollout, RouteName, Side, Store,
-    StoreError, WriteId, Written,
+    Change, EntityKey, GroupName, PerSide, Policy, Record, Rollout, RouteName, Side, Store, StoreError, WriteId,
+    Written,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -112,11 +112,7 @@ impl WriteRoad {
         };
         let (answer, receiver) = oneshot::channel();
         self.tasks.spawn(Arc::clone(self).run(mutation, answer));
-        let gone = || {
-            Fault::from(InternalError::OutcomeUnknown(
-                "the write's task ended without an answer".into(),
-            ))
-        };
+        let gone = || Fault::from(InternalError::OutcomeUnknown("the write's task ended without an answer".into()));
         let (write, states) = receiver.await.map_err(|_| gone())??;
         context.note_written(write);
         Ok(states)
@@ -138,20 +134,11 @@ impl WriteRoad {
             }
         };
         let reply = command::action(&mutation.root)
-            .ok_or_else(|| {
-                InternalError::Misfit(format!("{} is not a write", mutation.root.route)).into()
-            })
-            .and_then(|action| {
-                Ok(command::states(
-                    action,
-                    &mutation.arguments,
-                    &standing.changes,
-                )?)
-            })
+            .ok_or_else(|| InternalError::Misfit(format!("{} is not a write", mutation.root.route)).into())
+            .and_then(|action| Ok(command::states(action, &mutation.arguments, &standing.changes)?))
             .map(|states| (standing.write, states));
         let primary = standing.policy.primary();
-        let ended =
-            |outcome| telemetry::write_ended(&mutation.root.route, outcome, Some(primary), began);
+        let ended = |outcome| telemetry::write_ended(&mutation.root.route, outcome, Some(primary), began);
         if standing.repeat {
             ended("repeated");
             let _ = answer.send(reply);
@@ -174,36 +161,17 @@ impl WriteRoad {
         let early = within_budget.ok();
         if let Some(outcome) = early {
             // Before the answer: the client may read on this replica at once.
-            self.finish(
-                &mutation.root.route,
-                &group,
-                standing.write,
-                primary,
-                outcome,
-            );
+            self.finish(&mutation.root.route, &group, standing.write, primary, outcome);
             let _ = answer.send(reply);
         } else {
             let _ = answer.send(reply);
             let outcome = apply.await;
-            self.finish(
-                &mutation.root.route,
-                &group,
-                standing.write,
-                primary,
-                outcome,
-            );
+            self.finish(&mutation.root.route, &group, standing.write, primary, outcome);
         }
     }
 
     /// The secondary has answered for a write, in whichever way.
-    fn finish(
-        &self,
-        route: &RouteName,
-        group: &GroupName,
-        write: WriteId,
-        primary: Side,
-        outcome: Outcome,
-    ) {
+    fn finish(&self, route: &RouteName, group: &GroupName, write: WriteId, primary: Side, outcome: Outcome) {
         match outcome {
             Ok(_) => {
                 self.unsettled.end(group, write);
@@ -221,8 +189,8 @@ impl WriteRoad {
     /// Makes the write stand on the primary, or makes sure that it never does.
     async fn stand(self: &Arc<Self>, mutation: &Mutation) -> Result<Standing, Fault> {
         let root = &mutation.root;
-        let action = command::action(root)
-            .ok_or_else(|| InternalError::Misfit(format!("{} is not a write", root.route)))?;
+        let action =
+            command::action(root).ok_or_else(|| InternalError::Misfit(format!("{} is not a write", root.route)))?;
         let mut last = None;
         for retry in 0..=RETRIES {
             let remaining = mutation.deadline.saturating_duration_since(Instant::now());
@@ -231,57 +199,28 @@ impl WriteRoad {
             }
             let policy = (self.rollout)().policy(&root.group);
             let write = WriteId(Uuid::now_v7());
-            let idempotency = mutation
-                .idempotency
-                .as_deref()
-                .map(|key| (key, mutation.response_name.as_str()));
-            let attempt = Attempt {
-                write,
-                policy,
-                now: (self.clock)(),
-                idempotency,
-            };
+            let idempotency = mutation.idempotency.as_deref().map(|key| (key, mutation.response_name.as_str()));
+            let attempt = Attempt { write, policy, now: (self.clock)(), idempotency };
             let command = command::build(root, action, &mutation.arguments, &attempt)?;
             let primary = self.sides.get(policy.primary());
             if !primary.breaker.admits(Instant::now()) {
-                return Err(
-                    InternalError::Unavailable(format!("{} is down", policy.primary())).into(),
-                );
+                return Err(InternalError::Unavailable(format!("{} is down", policy.primary())).into());
             }
-            self.unsettled
-                .begin(&root.group, write, &command.touches, Instant::now());
+            self.unsettled.begin(&root.group, write, &command.touches, Instant::now());
             let executed = primary.store.execute(&command, remaining).await;
             note(&primary.breaker, policy.primary(), executed.as_ref().err());
             match executed {
                 Ok(Written::Now(changes)) => {
-                    return Ok(Standing {
-                        write,
-                        policy,
-                        changes,
-                        repeat: false,
-                    });
+                    return Ok(Standing { write, policy, changes, repeat: false });
                 }
                 Ok(Written::Before(changes)) => {
                     self.unsettled.end(&root.group, write);
                     let write = changes.first().map_or(write, |change| change.write);
-                    return Ok(Standing {
-                        write,
-                        policy,
-                        changes,
-                        repeat: true,
-                    });
+                    return Ok(Standing { write, policy, changes, repeat: true });
                 }
                 Err(error) if error.may_have_applied() => {
-                    if let Some(changes) = self
-                        .resolve(&root.group, write, policy, mutation.deadline)
-                        .await?
-                    {
-                        return Ok(Standing {
-                            write,
-                            policy,
-                            changes,
-                            repeat: false,
-                        });
+                    if let Some(changes) = self.resolve(&root.group, write, policy, mutation.deadline).await? {
+                        return Ok(Standing { write, policy, changes, repeat: false });
                     }
                     last = Some(error);
                 }
@@ -320,8 +259,7 @@ impl WriteRoad {
             Err(error) => {
                 telemetry::side_error(side, &error);
                 tracing::warn!(write.id = %write, %side, error = %error, "outcome of write {write} on {side} unknown, claiming goes on");
-                self.tasks
-                    .spawn(Arc::clone(self).keep_claiming(group.clone(), write, side));
+                self.tasks.spawn(Arc::clone(self).keep_claiming(group.clone(), write, side));
                 Err(InternalError::OutcomeUnknown(error.to_string()).into())
             }
         }
@@ -386,9 +324,7 @@ fn outcome_of(fault: &Fault) -> &'static str {
         Fault::Client(_) => "refused",
         Fault::Internal(InternalError::OutcomeUnknown(_)) => "unknown",
         Fault::Internal(
-            InternalError::Unavailable(_)
-            | InternalError::DeadlineExceeded(_)
-            | InternalError::Misfit(_),
+            InternalError::Unavailable(_) | InternalError::DeadlineExceeded(_) | InternalError::Misfit(_),
         ) => "failed",
     }
 }

@@ -57,14 +57,7 @@ impl UnsettledKeys {
         for key in keys {
             *group.held.entry(key.clone()).or_default() += 1;
         }
-        group.own.insert(
-            write,
-            Own {
-                keys: keys.to_vec(),
-                since: now,
-                left: None,
-            },
-        );
+        group.own.insert(write, Own { keys: keys.to_vec(), since: now, left: None });
     }
 
     /// A write is on both sides, or it never came to be.
@@ -77,10 +70,7 @@ impl UnsettledKeys {
     /// A write stands on the primary and is left to the relay.
     pub fn leave(&self, group: &GroupName, write: WriteId, now: Instant) {
         let mut groups = self.groups.write();
-        if let Some(own) = groups
-            .get_mut(group)
-            .and_then(|group| group.own.get_mut(&write))
-        {
+        if let Some(own) = groups.get_mut(group).and_then(|group| group.own.get_mut(&write)) {
             own.left = Some(now);
         }
     }
@@ -92,15 +82,10 @@ impl UnsettledKeys {
         if !look.overflow {
             let shown: HashSet<WriteId> = look.keys.iter().map(|(_, write)| *write).collect();
             // Left before the look began and not shown by it: settled by somebody's relay.
-            let settled = |write: &WriteId, own: &Own| {
-                own.left.is_some_and(|left| left < look.began) && !shown.contains(write)
-            };
-            let settled: Vec<_> = group
-                .own
-                .iter()
-                .filter(|(write, own)| settled(write, own))
-                .map(|(write, _)| *write)
-                .collect();
+            let settled =
+                |write: &WriteId, own: &Own| own.left.is_some_and(|left| left < look.began) && !shown.contains(write);
+            let settled: Vec<_> =
+                group.own.iter().filter(|(write, own)| settled(write, own)).map(|(write, _)| *write).collect();
             for write in settled {
                 group.release(write);
             }
@@ -116,9 +101,18 @@ impl UnsettledKeys {
 
     /// Whether `key` may have a write that the secondary does not have.
     pub fn contains(&self, group: &GroupName, key: &EntityKey) -> bool {
-        self.groups.read().get(group).is_some_and(|group| {
-            group.overflow || group.held.contains_key(key) || group.seen.contains_key(key)
-        })
+        self.groups
+            .read()
+            .get(group)
+            .is_some_and(|group| group.overflow || group.held.contains_key(key) || group.seen.contains_key(key))
+    }
+
+    /// Every key of `group` that may have an unsettled write; `None`: too many to name.
+    pub fn all(&self, group: &GroupName) -> Option<Vec<EntityKey>> {
+        let groups = self.groups.read();
+        let Some(group) = groups.get(group) else { return Some(Vec::new()) };
+        let keys = group.held.keys().chain(group.seen.keys()).cloned();
+        (!group.overflow).then(|| keys.collect())
     }
 
     /// Whether the group has an unsettled write that is older than `age`: then lists, which may show
@@ -126,9 +120,7 @@ impl UnsettledKeys {
     pub fn any_older_than(&self, group: &GroupName, age: Duration, now: Instant) -> bool {
         let old = |since: &Instant| now.duration_since(*since) >= age;
         self.groups.read().get(group).is_some_and(|group| {
-            group.overflow
-                || group.own.values().any(|own| old(&own.since))
-                || group.seen.values().any(old)
+            group.overflow || group.own.values().any(|own| old(&own.since)) || group.seen.values().any(old)
         })
     }
 }
@@ -161,39 +153,24 @@ mod tests {
     }
 
     fn look(began: Instant, keys: &[(EntityKey, WriteId)]) -> Look {
-        Look {
-            began,
-            keys: keys.to_vec(),
-            overflow: false,
-        }
+        Look { began, keys: keys.to_vec(), overflow: false }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_key_is_unsettled_from_before_the_write_until_both_sides_have_it() {
-        let (keys, group, now) = (
-            UnsettledKeys::default(),
-            GroupName::from("inventory"),
-            Instant::now(),
-        );
+        let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
         let (first, second) = (WriteId(Uuid::from_u128(1)), WriteId(Uuid::from_u128(2)));
         keys.begin(&group, first, &[key("A")], now);
         keys.begin(&group, second, &[key("A")], now);
         keys.end(&group, first);
-        assert!(
-            keys.contains(&group, &key("A")),
-            "the second write still holds it"
-        );
+        assert!(keys.contains(&group, &key("A")), "the second write still holds it");
         keys.end(&group, second);
         assert!(!keys.contains(&group, &key("A")));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_write_left_to_the_relay_leaves_only_after_a_later_look() {
-        let (keys, group, now) = (
-            UnsettledKeys::default(),
-            GroupName::from("inventory"),
-            Instant::now(),
-        );
+        let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
         let write = WriteId(Uuid::from_u128(1));
         let step = Duration::from_millis(10);
         keys.begin(&group, write, &[key("A")], now);
@@ -209,26 +186,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn other_replicas_writes_are_seen_and_too_many_pin_the_whole_group() {
-        let (keys, group, now) = (
-            UnsettledKeys::default(),
-            GroupName::from("inventory"),
-            Instant::now(),
-        );
-        keys.saw(
-            &group,
-            look(now, &[(key("A"), WriteId(Uuid::from_u128(9)))]),
-        );
+        let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
+        keys.saw(&group, look(now, &[(key("A"), WriteId(Uuid::from_u128(9)))]));
         assert!(keys.contains(&group, &key("A")) && !keys.contains(&group, &key("B")));
         assert!(keys.any_older_than(&group, Duration::ZERO, now));
         assert!(!keys.any_older_than(&group, Duration::from_millis(50), now));
-        keys.saw(
-            &group,
-            Look {
-                began: now,
-                keys: vec![],
-                overflow: true,
-            },
-        );
+        keys.saw(&group, Look { began: now, keys: vec![], overflow: true });
         assert!(keys.contains(&group, &key("B")));
     }
 }
