@@ -1,0 +1,2 @@
+//! What a comparison costs the proxy.
+fn main() {}
