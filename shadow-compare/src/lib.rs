@@ -10,14 +10,14 @@
 
 pub mod canon;
 pub mod cause;
-//TMP pub mod confirm;
-//TMP pub mod coverage;
+pub mod confirm;
+pub mod coverage;
 pub mod judge;
-//TMP pub mod redact;
+pub mod redact;
 //TMP pub mod report;
 
-//TMP pub use confirm::{Confirmation, Look, Patience, Step};
-//TMP pub use coverage::KeysSeen;
+pub use confirm::{Confirmation, Look, Patience, Step};
+pub use coverage::KeysSeen;
 pub use judge::{Answer, Asked, Difference, Judgement, Question, Reason, Subject, judge};
-//TMP pub use redact::Redactor;
+pub use redact::Redactor;
 //TMP pub use report::Report;

@@ -1,3 +1,4 @@
+use model::evidence::Verdict;
 use proptest::prelude::*;
 
 use super::samples::*;
@@ -165,7 +166,7 @@ fn a_key_that_stands_twice_in_one_list_is_one_extra_row() {
     let (once, twice) = (level("A", 1, "1"), level("A", 2, "1"));
     let judgement = judge(
         &list(false),
-        &rows(&[once.clone()], &[once, twice]),
+        &rows(std::slice::from_ref(&once), &[once.clone(), twice]),
         today(),
     );
     assert_eq!(found(&judgement), [("-".into(), Cause::ExtraRow, false)]);
