@@ -8,6 +8,7 @@
 
 pub mod arguments;
 pub mod catchup;
+pub mod demo;
 pub mod error;
 pub mod fork;
 pub mod read;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
-use model::{GroupName, RouteName, Side, StoreError};
+use model::{GroupName, Incarnation, RouteName, Side, StoreError};
 use tokio::time::Instant;
 
 /// Time from the gateway asking to the answer. Answers: how fast is which side? Labels: `route`, `side`.
@@ -16,6 +16,8 @@ pub const FALLBACKS_TOTAL: &str = "strangler_fallbacks_total";
 pub const SIDE_ERRORS_TOTAL: &str = "strangler_side_errors_total";
 /// Whether a side's breaker keeps calls away (1) or not (0). Label: `side`.
 pub const BREAKER_OPEN: &str = "strangler_breaker_open";
+/// The life of a side's log; it rises with a failover or restore. Label: `side`.
+pub const LOG_INCARNATION: &str = "strangler_log_incarnation";
 /// Writes by how they ended. Labels: `route`, `outcome` (settled, unsettled, primary_only, repeated,
 /// refused, failed, unknown).
 pub const WRITES_TOTAL: &str = "strangler_writes_total";
@@ -89,4 +91,9 @@ pub fn shadow_dropped(reason: &'static str) {
 pub fn shadow_queue(length: usize) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge; the queue is small")]
     gauge!(SHADOW_QUEUE_LENGTH).set(length as f64);
+}
+
+/// The life of a side's log.
+pub fn incarnation(side: Side, incarnation: Incarnation) {
+    gauge!(LOG_INCARNATION, "side" => side.as_str()).set(f64::from(incarnation.0));
 }

@@ -56,6 +56,15 @@ pub struct Shelf {
     pub location: String,
 }
 
+/// What one worker may touch.
+#[derive(Debug, Clone, Default)]
+pub struct Patch {
+    /// Shelves that only this worker changes.
+    pub own: Vec<Shelf>,
+    /// Shelves that nobody changes; everybody looks at them.
+    pub window: Arc<[Shelf]>,
+}
+
 /// Workers that buy, count, move and look.
 #[derive(Debug)]
 pub struct Traffic {
@@ -65,15 +74,16 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Starts a worker for each of `shelves`' parts, with a pause between two customers.
-    pub fn start(storefront: &Storefront, shelves: Vec<Vec<Shelf>>, seed: u64, pause: Duration) -> Self {
+    /// Starts a worker for each patch, with a pause between two customers.
+    pub fn start(storefront: &Storefront, patches: Vec<Patch>, seed: u64, pause: Duration) -> Self {
         let tally = Arc::new(Tally::default());
         let stop = Arc::new(AtomicBool::new(false));
-        let workers = shelves.into_iter().enumerate().filter(|(_, own)| !own.is_empty()).map(|(number, own)| {
+        let busy = patches.into_iter().enumerate().filter(|(_, patch)| !patch.own.is_empty());
+        let workers = busy.map(|(number, patch)| {
             let worker = Worker {
                 storefront: storefront.clone(),
                 tally: Arc::clone(&tally),
-                own,
+                patch,
                 random: StdRng::seed_from_u64(seed.wrapping_add(number as u64)),
             };
             tokio::spawn(worker.run(Arc::clone(&stop), pause))
@@ -101,26 +111,47 @@ impl Traffic {
 struct Worker {
     storefront: Storefront,
     tally: Arc<Tally>,
-    own: Vec<Shelf>,
+    patch: Patch,
     random: StdRng,
 }
 
 impl Worker {
     async fn run(mut self, stop: Arc<AtomicBool>, pause: Duration) {
         while !stop.load(Ordering::Relaxed) {
-            let shelf = self.own[self.random.random_range(0..self.own.len())].clone();
+            let shelf = self.pick_own();
             match self.random.random_range(0..100) {
                 0..20 => self.adjust(&shelf).await,
                 20..24 => self.count(&shelf).await,
                 24..27 => self.transfer(&shelf).await,
                 27..30 => self.price(&shelf).await,
-                30..65 => self.look_at_product(&shelf).await,
-                65..85 => self.look_at_shelf(&shelf).await,
-                85..93 => self.browse(&shelf).await,
+                30..65 => {
+                    let shelf = self.pick_any();
+                    self.look_at_product(&shelf).await;
+                }
+                65..85 => {
+                    let shelf = self.pick_any();
+                    self.look_at_shelf(&shelf).await;
+                }
+                85..93 => {
+                    let shelf = self.pick_any();
+                    self.browse(&shelf).await;
+                }
                 _ => self.look_at_shortages(&shelf).await,
             }
             tokio::time::sleep(pause).await;
         }
+    }
+
+    fn pick_own(&mut self) -> Shelf {
+        self.patch.own[self.random.random_range(0..self.patch.own.len())].clone()
+    }
+
+    /// Mostly from the window, where everybody looks.
+    fn pick_any(&mut self) -> Shelf {
+        if self.patch.window.is_empty() || self.random.random_ratio(1, 4) {
+            return self.pick_own();
+        }
+        self.patch.window[self.random.random_range(0..self.patch.window.len())].clone()
     }
 
     async fn adjust(&mut self, shelf: &Shelf) {
@@ -143,8 +174,9 @@ impl Worker {
 
     async fn transfer(&mut self, from: &Shelf) {
         let same = |shelf: &&Shelf| shelf.sku == from.sku && shelf.location != from.location;
-        let Some(to) = self.own.iter().find(same).cloned() else { return };
-        let query = "mutation($s: ID!, $f: ID!, $t: ID!) { transferStock(sku: $s, from: $f, to: $t, quantity: 1) { onHand } }";
+        let Some(to) = self.patch.own.iter().find(same).cloned() else { return };
+        let query =
+            "mutation($s: ID!, $f: ID!, $t: ID!) { transferStock(sku: $s, from: $f, to: $t, quantity: 1) { onHand } }";
         let variables = json!({ "s": from.sku, "f": from.location, "t": to.location });
         let Some(reply) = self.change(query, &variables, from).await else {
             // Both ends are open when the outcome is.
@@ -173,22 +205,22 @@ impl Worker {
         self.tally.expected.lock().prices.insert(shelf.sku.clone(), acknowledged);
     }
 
-    async fn look_at_product(&mut self, shelf: &Shelf) {
+    async fn look_at_product(&self, shelf: &Shelf) {
         let query = "query($s: ID!) { product(sku: $s) { sku name description unit unitPrice weight active soldUntil updatedAt } }";
         self.look(query, &json!({ "s": shelf.sku })).await;
     }
 
-    async fn look_at_shelf(&mut self, shelf: &Shelf) {
+    async fn look_at_shelf(&self, shelf: &Shelf) {
         let query = "query($k: [StockLevelKey!]!) { stockLevels(keys: $k) { sku location onHand reserved reorderPoint blocked updatedAt product { name unitPrice } } }";
         self.look(query, &json!({ "k": [{ "sku": shelf.sku, "location": shelf.location }] })).await;
     }
 
-    async fn browse(&mut self, shelf: &Shelf) {
+    async fn browse(&self, shelf: &Shelf) {
         let query = "query($s: ID!) { movementsOfProduct(sku: $s, first: 10) { id kind quantity bookedAt reason } product(sku: $s) { name stockLevels { location onHand } } }";
         self.look(query, &json!({ "s": shelf.sku })).await;
     }
 
-    async fn look_at_shortages(&mut self, shelf: &Shelf) {
+    async fn look_at_shortages(&self, shelf: &Shelf) {
         let query = "query($l: ID!) { lowStock(location: $l, below: 5, first: 10) { sku onHand product { name } } }";
         self.look(query, &json!({ "l": shelf.location })).await;
     }

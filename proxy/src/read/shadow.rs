@@ -161,7 +161,7 @@ impl ShadowWorker {
         if judgement.verdict == Verdict::Mismatch {
             tracing::info!(route = %root.route, "confirmed mismatch on {}: {judgement}", root.route);
         }
-        (self.observe)(self.redactor.observation(&root.route, &root.entity, &judgement));
+        (self.observe)(self.redactor.observe(root.route.clone(), &root.entity, &judgement));
     }
 
     async fn judge(

@@ -21,6 +21,9 @@ use crate::read::breaker::Breaker;
 
 /// Batches under way at once. Two: one travels while the next is gathered.
 const LANES: usize = 2;
+/// Writes that may wait at a door. More wait only when the side hangs; then the relay is told at
+/// once, and memory stays flat.
+const MOST_WAITING: usize = 10_000;
 /// How often a batch that gave way to another transaction is tried again.
 const CONFLICT_RETRIES: u32 = 5;
 
@@ -61,11 +64,15 @@ impl Door {
     /// may be dropped: the changes are applied all the same.
     ///
     /// # Errors
-    /// As [`Store::apply`]; `Unreachable` at once while the side's breaker is open.
+    /// As [`Store::apply`]; `Unreachable` at once while the side's breaker is open or its queue full.
     pub async fn apply(self: &Arc<Self>, changes: Vec<Change>) -> Outcome {
         let (answer, receiver) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock();
+            if waiting.queue.len() >= MOST_WAITING {
+                let source = "too many writes wait for it".into();
+                return Err(Arc::new(StoreError::Unreachable { side: self.side(), source }));
+            }
             waiting.queue.push_back(Pending { changes, answer });
             if waiting.under_way < LANES {
                 waiting.under_way += 1;

@@ -73,6 +73,9 @@ pub struct WriteRoad {
     pub tasks: TaskTracker,
 }
 
+/// What the client's side of a write waits for: its id and the states it left.
+type Answered = Result<(WriteId, Vec<Option<Record>>), Fault>;
+
 /// One mutation, owned: it outlives the request.
 struct Mutation {
     root: Arc<model::Root>,
@@ -118,11 +121,7 @@ impl WriteRoad {
         Ok(states)
     }
 
-    async fn run(
-        self: Arc<Self>,
-        mutation: Mutation,
-        answer: oneshot::Sender<Result<(WriteId, Vec<Option<Record>>), Fault>>,
-    ) {
+    async fn run(self: Arc<Self>, mutation: Mutation, answer: oneshot::Sender<Answered>) {
         let began = Instant::now();
         let standing = match self.stand(&mutation).await {
             Ok(standing) => standing,

@@ -21,55 +21,19 @@ fn each_pair_has_the_cause_that_a_reader_would_name() {
         (decimal("12.34"), decimal("12.35"), Cause::Rounding),
         (decimal("12.7"), decimal("12"), Cause::Rounding),
         (decimal("-0.4"), decimal("0"), Cause::Rounding),
-        (
-            decimal("123456.789"),
-            decimal("123456.7890625"),
-            Cause::Rounding,
-        ),
+        (decimal("123456.789"), decimal("123456.7890625"), Cause::Rounding),
         (decimal("12"), decimal("13"), Cause::Different),
         (decimal("12.60"), decimal("13.40"), Cause::Different),
         (decimal("12.31"), decimal("12.34"), Cause::Different),
         (Value::Int(12), Value::Int(13), Cause::Different),
-        (
-            instant("2026-01-31T08:00:00Z"),
-            instant("2026-01-31T07:00:00Z"),
-            Cause::TimeZone,
-        ),
-        (
-            instant("2026-01-31T08:00:00Z"),
-            instant("2026-01-31T13:45:00Z"),
-            Cause::TimeZone,
-        ),
-        (
-            instant("2026-01-31T08:00:00Z"),
-            instant("2026-01-31T10:00:00.25Z"),
-            Cause::TimeZone,
-        ),
-        (
-            instant("2026-01-31T08:00:00Z"),
-            instant("2026-02-01T10:15:00Z"),
-            Cause::Different,
-        ),
-        (
-            instant("2026-01-31T08:00:00Z"),
-            instant("2026-01-31T08:00:01Z"),
-            Cause::Different,
-        ),
-        (
-            instant("2026-01-31T08:00:00Z"),
-            instant("2026-01-31T08:10:00Z"),
-            Cause::Different,
-        ),
-        (
-            instant("2026-01-31T08:00:00Z"),
-            instant("2026-01-31T08:00:00.25Z"),
-            Cause::Rounding,
-        ),
-        (
-            instant("2026-01-31T08:00:00.12Z"),
-            instant("2026-01-31T08:00:00.123Z"),
-            Cause::Rounding,
-        ),
+        (instant("2026-01-31T08:00:00Z"), instant("2026-01-31T07:00:00Z"), Cause::TimeZone),
+        (instant("2026-01-31T08:00:00Z"), instant("2026-01-31T13:45:00Z"), Cause::TimeZone),
+        (instant("2026-01-31T08:00:00Z"), instant("2026-01-31T10:00:00.25Z"), Cause::TimeZone),
+        (instant("2026-01-31T08:00:00Z"), instant("2026-02-01T10:15:00Z"), Cause::Different),
+        (instant("2026-01-31T08:00:00Z"), instant("2026-01-31T08:00:01Z"), Cause::Different),
+        (instant("2026-01-31T08:00:00Z"), instant("2026-01-31T08:10:00Z"), Cause::Different),
+        (instant("2026-01-31T08:00:00Z"), instant("2026-01-31T08:00:00.25Z"), Cause::Rounding),
+        (instant("2026-01-31T08:00:00.12Z"), instant("2026-01-31T08:00:00.123Z"), Cause::Rounding),
         (Value::Null, text(""), Cause::NullEmpty),
         (text("  "), Value::Null, Cause::NullEmpty),
         (text(""), text("   "), Cause::Padding),
@@ -84,16 +48,8 @@ fn each_pair_has_the_cause_that_a_reader_would_name() {
         (Value::Bool(true), text("Y"), Cause::Different),
     ];
     for (legacy, modern, cause) in table {
-        assert_eq!(
-            of_values(&legacy, &modern),
-            cause,
-            "{legacy:?} beside {modern:?}"
-        );
-        assert_eq!(
-            of_values(&modern, &legacy),
-            cause,
-            "{modern:?} beside {legacy:?}"
-        );
+        assert_eq!(of_values(&legacy, &modern), cause, "{legacy:?} beside {modern:?}");
+        assert_eq!(of_values(&modern, &legacy), cause, "{modern:?} beside {legacy:?}");
     }
 }
 
@@ -102,67 +58,22 @@ fn a_side_that_holds_what_the_other_held_before_is_stale() {
     let entity = stock_level();
     let fields = entity.all_fields();
     let (old, new) = (level("SKU-1", 4, "1.5"), level("SKU-1", 9, "1.5"));
-    let past = |legacy: Vec<Option<Record>>| PerSide {
-        legacy,
-        modern: Vec::new(),
-    };
-    let pair = |legacy: Option<&Record>, modern: Option<&Record>| PerSide {
-        legacy: legacy.cloned(),
-        modern: modern.cloned(),
-    };
+    let past = |legacy: Vec<Option<Record>>| PerSide { legacy, modern: Vec::new() };
+    let pair =
+        |legacy: Option<&Record>, modern: Option<&Record>| PerSide { legacy: legacy.cloned(), modern: modern.cloned() };
     let behind = pair(Some(&new), Some(&old));
-    assert!(is_stale(
-        &entity,
-        fields,
-        &behind,
-        &past(vec![Some(new.clone()), Some(old.clone())])
-    ));
-    assert!(!is_stale(
-        &entity,
-        fields,
-        &behind,
-        &past(vec![Some(new.clone()), None])
-    ));
+    assert!(is_stale(&entity, fields, &behind, &past(vec![Some(new.clone()), Some(old.clone())])));
+    assert!(!is_stale(&entity, fields, &behind, &past(vec![Some(new.clone()), None])));
     assert!(!is_stale(&entity, fields, &behind, &past(Vec::new())));
     // The same in the other direction: what modern remembers tells that legacy is behind.
-    let swapped = PerSide {
-        legacy: Vec::new(),
-        modern: vec![Some(old.clone())],
-    };
-    assert!(is_stale(
-        &entity,
-        fields,
-        &pair(Some(&old), Some(&new)),
-        &swapped
-    ));
+    let swapped = PerSide { legacy: Vec::new(), modern: vec![Some(old.clone())] };
+    assert!(is_stale(&entity, fields, &pair(Some(&old), Some(&new)), &swapped));
     // A deletion that modern has not seen, and a return that it has not seen.
-    assert!(is_stale(
-        &entity,
-        fields,
-        &pair(None, Some(&old)),
-        &past(vec![None, Some(old.clone())])
-    ));
-    assert!(is_stale(
-        &entity,
-        fields,
-        &pair(Some(&new), None),
-        &past(vec![Some(new.clone()), None])
-    ));
+    assert!(is_stale(&entity, fields, &pair(None, Some(&old)), &past(vec![None, Some(old.clone())])));
+    assert!(is_stale(&entity, fields, &pair(Some(&new), None), &past(vec![Some(new.clone()), None])));
     // Half of an old state is not an old state.
-    let torn = record(
-        &entity,
-        &[
-            ("sku", "SKU-1".into()),
-            ("onHand", 4.into()),
-            ("price", Value::Null),
-        ],
-    );
-    assert!(!is_stale(
-        &entity,
-        fields,
-        &pair(Some(&new), Some(&torn)),
-        &past(vec![Some(old)])
-    ));
+    let torn = record(&entity, &[("sku", "SKU-1".into()), ("onHand", 4.into()), ("price", Value::Null)]);
+    assert!(!is_stale(&entity, fields, &pair(Some(&new), Some(&torn)), &past(vec![Some(old)])));
 }
 
 proptest! {

@@ -1,0 +1,5 @@
+//! `strangler demo`: the whole migration on one machine, with real databases and real traffic.
+
+pub mod audit;
+pub mod storefront;
+pub mod traffic;
