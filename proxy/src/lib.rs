@@ -1,3 +1,4 @@
 //! proxy
 
 pub mod contract;
+pub mod demo;
