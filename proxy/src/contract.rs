@@ -10,6 +10,7 @@
 
 mod client;
 mod column;
+mod compare;
 mod directive;
 mod entity;
 mod errors;
@@ -17,6 +18,7 @@ mod reader;
 mod root;
 mod source;
 mod sql;
+mod storage;
 mod suggest;
 mod write;
 
@@ -61,10 +63,10 @@ pub fn load(text: &str, file_name: &str) -> Result<Loaded, ContractErrors> {
     };
     let findings = Findings::new(schema.sources.clone());
     if let Some(errors) = build_errors {
-        findings.take(&errors, &schema);
-        if errors.iter().any(|e| is_syntax(&e.error.to_string())) {
+        if findings.take_syntax_error(&errors, &schema) {
             return Err(failed(findings, file_name));
         }
+        findings.take(&errors, &schema);
     }
     // Validation drops what it finds unused, so the contract is read from what it gives back.
     let schema = match schema.validate() {
@@ -85,10 +87,6 @@ pub fn load(text: &str, file_name: &str) -> Result<Loaded, ContractErrors> {
     })?;
     let client_sdl = client_schema.to_string();
     Ok(Loaded { contract: Arc::new(contract), client_schema, client_sdl })
-}
-
-fn is_syntax(message: &str) -> bool {
-    message.starts_with("syntax error")
 }
 
 fn failed(findings: Findings, file_name: &str) -> ContractErrors {

@@ -3,5 +3,6 @@
 pub mod audit;
 pub mod defects;
 pub mod narrator;
+pub mod seed;
 pub mod storefront;
 pub mod traffic;

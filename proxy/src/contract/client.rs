@@ -5,15 +5,16 @@ use apollo_compiler::ast;
 use apollo_compiler::schema::{DirectiveList, ExtendedType};
 use apollo_compiler::validation::{Valid, WithErrors};
 
-/// Our input types; a contract has no use for them outside our directives.
-pub(super) const PREFIX: &str = "Strangler";
-
 /// Strips `schema` and validates what is left.
 pub(super) fn schema(mut schema: Schema) -> Result<Valid<Schema>, WithErrors<Schema>> {
-    let ours: Vec<String> = own_directives();
-    let ours = |name: &str| ours.iter().any(|own| own == name);
-    schema.directive_definitions.retain(|name, _| !ours(name.as_str()));
-    schema.types.retain(|name, definition| !(definition.is_input_object() && name.starts_with(PREFIX)));
+    let (directives, inputs) = (defined("directive @"), defined("input "));
+    let ours = |name: &str| directives.contains(&name);
+    schema
+        .directive_definitions
+        .retain(|name, _| !ours(name.as_str()));
+    schema
+        .types
+        .retain(|name, _| !inputs.contains(&name.as_str()));
     strip(&mut schema.schema_definition.make_mut().directives, &ours);
     for definition in schema.types.values_mut() {
         match definition {
@@ -43,10 +44,9 @@ fn strip_field(list: &mut ast::DirectiveList, ours: &impl Fn(&str) -> bool) {
     list.retain(|directive| !ours(directive.name.as_str()));
 }
 
-fn own_directives() -> Vec<String> {
-    let names = super::DIRECTIVES.lines().filter_map(|line| {
-        let name = line.strip_prefix("directive @")?;
-        Some(name.split(['(', ' ']).next()?.to_owned())
-    });
+/// The names of what our own file defines with `keyword`.
+fn defined(keyword: &str) -> Vec<&'static str> {
+    let lines = super::DIRECTIVES.lines();
+    let names = lines.filter_map(|line| line.strip_prefix(keyword)?.split(['(', ' ']).next());
     names.collect()
 }

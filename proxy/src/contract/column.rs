@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
-use model::contract::{ColumnType, Precision};
+use model::contract::ColumnType;
 use model::{Home, Instant, Kind, Value};
 
 use super::directive::{Args, Text};
 use super::reader::Reader;
+use super::storage::{
+    is_identifier, misfit, parse_instant, parse_type, takes_map, unstorable, word,
+};
 use super::suggest;
 
 /// What a column must hold.
@@ -60,7 +62,9 @@ impl Reader<'_> {
 
     fn unknown_type(&self, text: Text<'_>) {
         let name = text.text.split('(').next().unwrap_or_default();
-        let names = TYPES.iter().map(|known| known.split('(').next().unwrap_or(known));
+        let names = TYPES
+            .iter()
+            .map(|known| known.split('(').next().unwrap_or(known));
         let remedy = match suggest::nearest(name, names) {
             Some(near) if near != name => format!("did you mean `{near}`?"),
             _ => format!("there are {}", TYPES.join(", ")),
@@ -70,7 +74,10 @@ impl Reader<'_> {
     }
 
     fn zone(&self, args: &Args<'_>, home: &mut Home) {
-        let local = matches!(home.column_type, ColumnType::Timestamp | ColumnType::TimestampSeconds | ColumnType::Date);
+        let local = matches!(
+            home.column_type,
+            ColumnType::Timestamp | ColumnType::TimestampSeconds | ColumnType::Date
+        );
         match args.text("zone") {
             Some(zone) if local => {
                 home.zone = zone.text.parse().ok();
@@ -82,12 +89,17 @@ impl Reader<'_> {
                     );
                 }
             }
-            Some(zone) => {
-                self.findings.add(zone.at, "a zone on a column that does not keep local time", "take `zone` out")
-            }
+            Some(zone) => self.findings.add(
+                zone.at,
+                "a zone on a column that does not keep local time",
+                "take `zone` out",
+            ),
             None if local => self.findings.add(
                 args.at,
-                format!("column `{}` keeps local time, and nothing says where", home.column),
+                format!(
+                    "column `{}` keeps local time, and nothing says where",
+                    home.column
+                ),
                 "add zone: \"…\", such as Europe/Berlin",
             ),
             None => {}
@@ -116,10 +128,12 @@ impl Reader<'_> {
             if !wanted.iter().any(|known| known == value.text) {
                 let known = wanted.iter().map(String::as_str);
                 let what = format!("`{}` is no value of this field", value.text);
-                self.findings.add(value.at, what, suggest::or_all(value.text, "", known));
+                self.findings
+                    .add(value.at, what, suggest::or_all(value.text, "", known));
             } else if !values.insert(value.text) {
                 let what = format!("`{}` is mapped twice", value.text);
-                self.findings.add(value.at, what, "take one out: the map must be one to one");
+                self.findings
+                    .add(value.at, what, "take one out: the map must be one to one");
             }
             if !stored.insert(text.text) {
                 let what = format!("`{}` is stored for two values", text.text);
@@ -128,22 +142,33 @@ impl Reader<'_> {
             }
             if let Some(problem) = misfit(text.text, column_type) {
                 let what = format!("`{}` cannot be stored: {problem}", text.text);
-                self.findings.add(text.at, what, "store something that fits, or change the type");
+                self.findings.add(
+                    text.at,
+                    what,
+                    "store something that fits, or change the type",
+                );
             }
             map.push((canonical(value.text, shape.kind), text.text.to_owned()));
         }
-        let missing: Vec<_> =
-            wanted.iter().filter(|value| !values.contains(value.as_str())).map(|value| format!("`{value}`")).collect();
+        let missing: Vec<_> = wanted
+            .iter()
+            .filter(|value| !values.contains(value.as_str()))
+            .map(|value| format!("`{value}`"))
+            .collect();
         if !missing.is_empty() {
             let what = format!("the map lacks {}", missing.join(", "));
-            self.findings.add(at, what, "say what is stored for each value");
+            self.findings
+                .add(at, what, "say what is stored for each value");
         }
         map
     }
 
     fn empty_is_null(&self, args: &Args<'_>, shape: &Shape, home: &Home) -> bool {
         let asked = args.flag("emptyIsNull");
-        let text = matches!(home.column_type, ColumnType::Char(_) | ColumnType::Varchar(_));
+        let text = matches!(
+            home.column_type,
+            ColumnType::Char(_) | ColumnType::Varchar(_)
+        );
         if asked && !(text && shape.nullable) {
             self.findings.add(
                 args.place("emptyIsNull"),
@@ -183,7 +208,10 @@ impl Reader<'_> {
             if !takes_map(home.column_type) {
                 self.findings.add(
                     type_text.at,
-                    format!("a map needs text or whole numbers, not `{}`", type_text.text),
+                    format!(
+                        "a map needs text or whole numbers, not `{}`",
+                        type_text.text
+                    ),
                     "take `map` out, or mend the type",
                 );
             }
@@ -192,64 +220,26 @@ impl Reader<'_> {
         if let Some(remedy) = unstorable(shape.kind, home.column_type) {
             self.findings.add(
                 type_text.at,
-                format!("{} cannot be kept in `{}`", word(shape.kind), type_text.text),
+                format!(
+                    "{} cannot be kept in `{}`",
+                    word(shape.kind),
+                    type_text.text
+                ),
                 remedy,
             );
             return;
         }
         for value in shape.values.iter().flatten() {
             if let Some(problem) = misfit(value, home.column_type) {
-                let what = format!("`{value}` cannot be stored in `{}`: {problem}", type_text.text);
+                let what = format!(
+                    "`{value}` cannot be stored in `{}`: {problem}",
+                    type_text.text
+                );
                 let remedy = "widen the column, or say with `map` what is stored";
                 self.findings.add(type_text.at, what, remedy);
             }
         }
     }
-}
-
-/// Whether `name` can stand in SQL as it is.
-pub(super) fn is_identifier(name: &str) -> bool {
-    if let Some(quoted) = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        return !quoted.is_empty() && !quoted.contains('"');
-    }
-    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '#');
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(inside)
-}
-
-fn parse_type(text: &str) -> Option<ColumnType> {
-    let text = text.trim().to_ascii_lowercase();
-    let (name, numbers) = match text.split_once('(') {
-        None => (text.as_str(), Vec::new()),
-        Some((name, rest)) => {
-            let inside = rest.strip_suffix(')')?;
-            let numbers = inside.split(',').map(|number| number.trim().parse().ok());
-            (name.trim_end(), numbers.collect::<Option<Vec<u32>>>()?)
-        }
-    };
-    // No column holds nothing at all.
-    if numbers.first() == Some(&0) && name != "timestamp" {
-        return None;
-    }
-    match (name, numbers.as_slice()) {
-        ("char", [length]) => Some(ColumnType::Char(*length)),
-        ("varchar" | "varchar2", [length]) => Some(ColumnType::Varchar(Some(*length))),
-        ("varchar" | "text", []) => Some(ColumnType::Varchar(None)),
-        ("numeric" | "number", []) => Some(ColumnType::Numeric(None)),
-        ("numeric" | "number", [digits]) => precision(*digits, 0),
-        ("numeric" | "number", [digits, scale]) => precision(*digits, *scale),
-        ("integer" | "int", []) => Some(ColumnType::Integer),
-        ("bigint", []) => Some(ColumnType::BigInt),
-        ("boolean", []) => Some(ColumnType::Boolean),
-        ("timestamp", [] | [6]) => Some(ColumnType::Timestamp),
-        ("timestamp", [0]) => Some(ColumnType::TimestampSeconds),
-        ("timestamptz", [] | [6]) => Some(ColumnType::TimestampTz),
-        ("date", []) => Some(ColumnType::Date),
-        _ => None,
-    }
-}
-
-fn precision(digits: u32, scale: u32) -> Option<ColumnType> {
-    (scale <= digits).then_some(ColumnType::Numeric(Some(Precision { digits, scale })))
 }
 
 /// Every value of a field that has a closed set of them.
@@ -266,99 +256,4 @@ fn canonical(text: &str, kind: Kind) -> Value {
         Kind::Bool => Value::Bool(text == "true"),
         Kind::Text | Kind::Int | Kind::Decimal | Kind::Instant => Value::text(text),
     }
-}
-
-fn takes_map(column_type: ColumnType) -> bool {
-    match column_type {
-        ColumnType::Char(_)
-        | ColumnType::Varchar(_)
-        | ColumnType::Numeric(_)
-        | ColumnType::Integer
-        | ColumnType::BigInt => true,
-        ColumnType::Boolean
-        | ColumnType::Timestamp
-        | ColumnType::TimestampSeconds
-        | ColumnType::TimestampTz
-        | ColumnType::Date => false,
-    }
-}
-
-/// Why `stored` does not fit a column that keeps text or whole numbers.
-fn misfit(stored: &str, column_type: ColumnType) -> Option<String> {
-    let longer = |limit: u32| stored.chars().count() > limit as usize;
-    match column_type {
-        ColumnType::Char(limit) | ColumnType::Varchar(Some(limit)) if longer(limit) => {
-            Some(format!("longer than {limit}"))
-        }
-        ColumnType::Char(_) if stored.ends_with(' ') => Some("blanks at its end are taken for padding".to_owned()),
-        ColumnType::Numeric(_) | ColumnType::Integer | ColumnType::BigInt => {
-            let number = stored.parse::<i64>();
-            number.err().map(|_| "not a whole number".to_owned())
-        }
-        ColumnType::Char(_)
-        | ColumnType::Varchar(_)
-        | ColumnType::Boolean
-        | ColumnType::Timestamp
-        | ColumnType::TimestampSeconds
-        | ColumnType::TimestampTz
-        | ColumnType::Date => None,
-    }
-}
-
-/// What to do when a column type cannot keep `kind` as it is; `None` when it can.
-fn unstorable(kind: Kind, column_type: ColumnType) -> Option<&'static str> {
-    let whole = match column_type {
-        ColumnType::Integer | ColumnType::BigInt | ColumnType::Numeric(None) => true,
-        ColumnType::Numeric(Some(precision)) => precision.scale == 0,
-        ColumnType::Char(_)
-        | ColumnType::Varchar(_)
-        | ColumnType::Boolean
-        | ColumnType::Timestamp
-        | ColumnType::TimestampSeconds
-        | ColumnType::TimestampTz
-        | ColumnType::Date => false,
-    };
-    let text = matches!(column_type, ColumnType::Char(_) | ColumnType::Varchar(_));
-    let time = matches!(
-        column_type,
-        ColumnType::Timestamp | ColumnType::TimestampSeconds | ColumnType::TimestampTz | ColumnType::Date
-    );
-    match kind {
-        Kind::Text if !text => Some("use char(n), varchar(n) or text"),
-        Kind::Int if !whole => Some("use integer, bigint or numeric without digits after the point"),
-        Kind::Bool if column_type != ColumnType::Boolean => {
-            Some("use boolean, or say with `map` what is stored for true and false")
-        }
-        Kind::Decimal if !matches!(column_type, ColumnType::Numeric(_)) => Some("use numeric or numeric(p,s)"),
-        Kind::Instant if !time => Some("use timestamp with a zone, or timestamptz"),
-        Kind::Text | Kind::Int | Kind::Bool | Kind::Decimal | Kind::Instant => None,
-    }
-}
-
-/// A kind as a person says it.
-pub(super) fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Text => "text",
-        Kind::Int => "a whole number",
-        Kind::Bool => "a Boolean",
-        Kind::Decimal => "a Decimal",
-        Kind::Instant => "a DateTime",
-    }
-}
-
-/// A stored time: with an offset, or local in the column's zone.
-fn parse_instant(text: &str, home: &Home) -> Option<Instant> {
-    if let Some(instant) = Instant::parse(text) {
-        return Some(instant);
-    }
-    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-    let local = day
-        .and_then(|day| day.and_hms_opt(0, 0, 0))
-        .or_else(|| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").ok())
-        .or_else(|| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").ok())?;
-    let time: DateTime<Utc> = match home.zone {
-        Some(zone) => zone.from_local_datetime(&local).earliest()?.to_utc(),
-        None => local.and_utc(),
-    };
-    Some(Instant::new(time))
 }

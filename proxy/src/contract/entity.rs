@@ -6,14 +6,15 @@ use apollo_compiler::Node;
 use apollo_compiler::ast::FieldDefinition;
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::{Component, ObjectType};
-use chrono::NaiveDate;
-use model::contract::{ColumnType, Compare, Excuse};
-use model::{EntityName, EntityType, Field, FieldName, FieldSet, GroupName, Home, Kind, PerSide, Side};
+use model::contract::{ColumnType, Compare};
+use model::{
+    EntityName, EntityType, Field, FieldName, FieldSet, GroupName, Home, Kind, PerSide, Side,
+};
 
-use super::column::{self, Shape};
+use super::column::Shape;
 use super::directive::{Args, Text};
 use super::reader::{Reader, directive};
-use super::{root, suggest};
+use super::{root, storage, suggest};
 
 /// Directives that describe a stored field.
 const STORED: [&str; 5] = ["home", "compare", "excused", "sensitive", "stamped"];
@@ -48,7 +49,8 @@ impl Reader<'_> {
 
     fn is_group(&self, group: Text<'_>) -> bool {
         let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let fine = group.text.starts_with(|c: char| c.is_ascii_lowercase()) && group.text.chars().all(inside);
+        let fine = group.text.starts_with(|c: char| c.is_ascii_lowercase())
+            && group.text.chars().all(inside);
         if !fine {
             self.findings.add(
                 group.at,
@@ -72,7 +74,7 @@ impl Reader<'_> {
         let of = |side: Side| {
             let name = table.text(side.as_str())?;
             let parts: Vec<_> = name.text.split('.').collect();
-            if parts.len() > 2 || !parts.iter().all(|part| column::is_identifier(part)) {
+            if parts.len() > 2 || !parts.iter().all(|part| storage::is_identifier(part)) {
                 self.findings.add(
                     name.at,
                     format!("`{}` is no name of a table", name.text),
@@ -81,13 +83,18 @@ impl Reader<'_> {
             }
             Some(name.text.to_owned())
         };
-        Some(PerSide { legacy: of(Side::Legacy)?, modern: of(Side::Modern)? })
+        Some(PerSide {
+            legacy: of(Side::Legacy)?,
+            modern: of(Side::Modern)?,
+        })
     }
 
     fn fields(&self, object: &ObjectType) -> Vec<Field> {
         let stored = object.fields.values();
         let stored = stored.filter(|field| !root::is_root(field));
-        let fields: Vec<Field> = stored.filter_map(|field| self.field(object, field)).collect();
+        let fields: Vec<Field> = stored
+            .filter_map(|field| self.field(object, field))
+            .collect();
         if fields.len() > FieldSet::MAX_FIELDS {
             self.findings.add(
                 object.name.location(),
@@ -105,15 +112,25 @@ impl Reader<'_> {
         if self.schema.get_object(type_name).is_some() {
             self.findings.add(
                 at,
-                format!("`{}.{}` leads to another type and nothing says how", object.name, field.name),
+                format!(
+                    "`{}.{}` leads to another type and nothing says how",
+                    object.name, field.name
+                ),
                 "add @byKey(key: [\":parent.…\"]) or @list(…)",
             );
             return None;
         }
-        let kind = self.stored_kind(field)?;
+        // Of a wrong type the rest is read as if it were text, so that nothing else goes missing.
+        let Some(kind) = self.stored_kind(field) else {
+            return Some(unknown(field));
+        };
         let enumeration = self.schema.get_enum(type_name);
         let values = enumeration.map(|e| e.values.keys().map(ToString::to_string).collect());
-        let shape = Shape { kind, nullable: !field.ty.is_non_null(), values };
+        let shape = Shape {
+            kind,
+            nullable: !field.ty.is_non_null(),
+            values,
+        };
         let home = self.home(object, field, &shape);
         let compare = self.compare(field, kind, home.as_ref());
         if field.directives.has("stamped") && kind != Kind::Instant {
@@ -123,15 +140,14 @@ impl Reader<'_> {
                 "take @stamped out, or make it a DateTime",
             );
         }
-        let unknown = || Home::new(field.name.as_str(), ColumnType::Varchar(None));
         Some(Field {
-            name: FieldName::from(field.name.as_str()),
             kind,
             nullable: shape.nullable,
-            home: home.unwrap_or_else(|| PerSide { legacy: unknown(), modern: unknown() }),
+            home: home.unwrap_or_else(|| unknown(field).home),
             compare,
             sensitive: field.directives.has("sensitive"),
             stamped: field.directives.has("stamped"),
+            ..unknown(field)
         })
     }
 
@@ -157,14 +173,22 @@ impl Reader<'_> {
         if name == "Float" {
             self.findings.add(
                 at,
-                format!("`{}` is a Float, which cannot hold prices exactly", field.name),
+                format!(
+                    "`{}` is a Float, which cannot hold prices exactly",
+                    field.name
+                ),
                 "make it a Decimal",
             );
         }
         kind
     }
 
-    fn home(&self, object: &ObjectType, field: &FieldDefinition, shape: &Shape) -> Option<PerSide<Home>> {
+    fn home(
+        &self,
+        object: &ObjectType,
+        field: &FieldDefinition,
+        shape: &Shape,
+    ) -> Option<PerSide<Home>> {
         let Some(home) = directive(field, "home") else {
             self.findings.add(
                 field.name.location(),
@@ -175,94 +199,9 @@ impl Reader<'_> {
         };
         let legacy = home.object("legacy").map(|args| self.column(&args, shape));
         let modern = home.object("modern").map(|args| self.column(&args, shape));
-        Some(PerSide { legacy: legacy??, modern: modern?? })
-    }
-
-    fn compare(&self, field: &FieldDefinition, kind: Kind, home: Option<&PerSide<Home>>) -> Compare {
-        let mut compare = Compare { excused: self.excuse(field), ..Compare::default() };
-        if let Some(args) = directive(field, "compare") {
-            compare.ignore_case = args.flag("ignoreCase");
-            compare.to_seconds = args.flag("toSeconds");
-            compare.ignore = args.flag("ignore");
-            compare.scale = self.scale(&args, kind, home);
-            for (name, wanted, word) in [("ignoreCase", Kind::Text, "text"), ("toSeconds", Kind::Instant, "DateTime")] {
-                if args.flag(name) && kind != wanted {
-                    self.findings.add(
-                        args.place(name),
-                        format!("`{name}` on `{}`, which is no {word}", field.name),
-                        format!("take `{name}` out"),
-                    );
-                }
-            }
-        }
-        let seconds = |home: &Home| home.column_type == ColumnType::TimestampSeconds;
-        if let Some(home) = home
-            && seconds(&home.legacy) != seconds(&home.modern)
-            && kind == Kind::Instant
-            && !compare.to_seconds
-        {
-            self.findings.add(
-                place(field, "home"),
-                format!("one side keeps `{}` in whole seconds only", field.name),
-                "add @compare(toSeconds: true)",
-            );
-        }
-        compare
-    }
-
-    fn scale(&self, args: &Args<'_>, kind: Kind, home: Option<&PerSide<Home>>) -> Option<u32> {
-        let scale = args.number("scale")?;
-        let at = args.place("scale");
-        if kind != Kind::Decimal {
-            self.findings.add(
-                at,
-                "`scale` on a field that is no Decimal",
-                "take `scale` out, or make the field a Decimal",
-            );
-            return None;
-        }
-        let Some(scale) = u32::try_from(scale).ok().filter(|scale| *scale <= 38) else {
-            self.findings.add(at, format!("a scale of {scale}"), "give the digits after the point, 0 to 38");
-            return None;
-        };
-        for side in Side::BOTH {
-            if let Some(ColumnType::Numeric(Some(kept))) = home.map(|h| h.get(side).column_type)
-                && kept.scale < scale
-            {
-                self.findings.add(
-                    at,
-                    format!("compared to {scale} digits, and {side} keeps {}", kept.scale),
-                    format!("use scale: {}, or widen the column", kept.scale),
-                );
-            }
-        }
-        Some(scale)
-    }
-
-    fn excuse(&self, field: &FieldDefinition) -> Option<Excuse> {
-        let args = directive(field, "excused")?;
-        for name in ["reason", "owner"] {
-            if args.text(name).is_some_and(|text| text.text.trim().is_empty()) {
-                self.findings.add(
-                    args.place(name),
-                    format!("a difference is excused without {name}"),
-                    "say why, and who answers for it",
-                );
-            }
-        }
-        let until = args.text("until")?;
-        let Ok(day) = NaiveDate::parse_from_str(until.text, "%Y-%m-%d") else {
-            self.findings.add(
-                until.at,
-                format!("`{}` is no day", until.text),
-                "write the last day on which it is excused as YYYY-MM-DD, such as 2026-12-31",
-            );
-            return None;
-        };
-        Some(Excuse {
-            reason: args.text("reason")?.text.to_owned(),
-            owner: args.text("owner")?.text.to_owned(),
-            until: day,
+        Some(PerSide {
+            legacy: legacy??,
+            modern: modern??,
         })
     }
 
@@ -277,14 +216,22 @@ impl Reader<'_> {
                 let definition = object.fields.get(field.name.as_str());
                 self.findings.add(
                     definition.and_then(|definition| place(definition, "home")),
-                    format!("`{first}` and `{}` share the {side} column `{column}`", field.name),
+                    format!(
+                        "`{first}` and `{}` share the {side} column `{column}`",
+                        field.name
+                    ),
                     "give each field a column of its own",
                 );
             }
         }
     }
 
-    fn key<'k>(&self, object: &ObjectType, entity: &Args<'k>, fields: &[Field]) -> Option<Vec<&'k str>> {
+    fn key<'k>(
+        &self,
+        object: &ObjectType,
+        entity: &Args<'k>,
+        fields: &[Field],
+    ) -> Option<Vec<&'k str>> {
         let names = entity.texts("key")?;
         if names.is_empty() {
             self.findings.add(
@@ -302,10 +249,16 @@ impl Reader<'_> {
                 Some(field) => self.check_key_field(field, name.at),
                 // A field that could not be read is no news.
                 None if object.fields.contains_key(name.text)
-                    && !object.fields.get(name.text).is_some_and(|f| root::is_root(f)) => {}
+                    && !object
+                        .fields
+                        .get(name.text)
+                        .is_some_and(|f| root::is_root(f)) => {}
                 None => self.findings.add(
                     name.at,
-                    format!("the key names `{}`, which is no stored field of `{}`", name.text, object.name),
+                    format!(
+                        "the key names `{}`, which is no stored field of `{}`",
+                        name.text, object.name
+                    ),
                     suggest::or_all(name.text, "", fields.iter().map(|f| f.name.as_str())),
                 ),
             }
@@ -317,7 +270,8 @@ impl Reader<'_> {
         let name = &field.name;
         if field.nullable {
             let what = format!("key field `{name}` may be null");
-            self.findings.add(at, what, format!("put a `!` behind the type of `{name}`"));
+            self.findings
+                .add(at, what, format!("put a `!` behind the type of `{name}`"));
         }
         if !matches!(field.kind, Kind::Text | Kind::Int) {
             self.findings.add(
@@ -340,19 +294,45 @@ impl Reader<'_> {
         for name in STORED.iter().filter(|name| field.directives.has(name)) {
             self.findings.add(
                 place(field, name),
-                format!("`{}` is read by an operation and cannot have @{name}", field.name),
+                format!(
+                    "`{}` is read by an operation and cannot have @{name}",
+                    field.name
+                ),
                 format!("take @{name} out; it belongs to stored fields"),
             );
         }
     }
 }
 
-/// SQL folds names that are not quoted.
-fn folded(column: &str) -> String {
-    if column.starts_with('"') { column.to_owned() } else { column.to_uppercase() }
+/// Stands for a field that could not be read: its mistake is noted, and what uses it has none.
+fn unknown(field: &FieldDefinition) -> Field {
+    let name = field.name.as_str();
+    let home = Home::new(name, ColumnType::Varchar(None));
+    Field {
+        name: FieldName::from(name),
+        kind: Kind::Text,
+        nullable: !field.ty.is_non_null(),
+        home: PerSide {
+            legacy: home.clone(),
+            modern: home,
+        },
+        compare: Compare::default(),
+        sensitive: false,
+        stamped: false,
+    }
 }
 
-fn place(field: &FieldDefinition, directive: &str) -> Option<SourceSpan> {
+/// SQL folds names that are not quoted.
+fn folded(column: &str) -> String {
+    if column.starts_with('"') {
+        column.to_owned()
+    } else {
+        column.to_uppercase()
+    }
+}
+
+/// Where `directive` stands on `field`, or else the field itself.
+pub(super) fn place(field: &FieldDefinition, directive: &str) -> Option<SourceSpan> {
     let found = field.directives.get(directive);
     found.map_or(field.name.location(), Node::location)
 }

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use apollo_compiler::Schema;
+use apollo_compiler::diagnostic::ToCliReport as _;
 use apollo_compiler::parser::{SourceMap, SourceSpan};
 use apollo_compiler::validation::DiagnosticList;
 use thiserror::Error;
@@ -66,15 +67,25 @@ impl Findings {
     /// Takes what the GraphQL compiler found.
     pub(super) fn take(&self, found: &DiagnosticList, schema: &Schema) {
         for diagnostic in found.iter() {
-            let place = diagnostic.line_column_range().map(|range| range.start);
             let what = diagnostic.error.to_string();
-            self.mistakes.borrow_mut().push(Mistake {
-                line: place.map_or(0, |place| place.line),
-                column: place.map_or(0, |place| place.column),
-                remedy: remedy_for(&what, schema),
-                what,
-            });
+            let remedy = remedy_for(&what, schema);
+            self.add(diagnostic.error.location(), what, remedy);
         }
+    }
+
+    /// Takes the first syntax error, if there is one: the compiler loses its way after it, and what
+    /// it reports then is about text that was fine.
+    pub(super) fn take_syntax_error(&self, found: &DiagnosticList, schema: &Schema) -> bool {
+        let errors = found
+            .iter()
+            .map(|d| (d.error.location(), d.error.to_string()));
+        let first = errors.filter(|(_, what)| is_syntax(what)).next();
+        if let Some((at, what)) = first {
+            let remedy = remedy_for(&what, schema);
+            self.add(at, what, remedy);
+            return true;
+        }
+        false
     }
 
     /// Notes a mistake at `at`.
@@ -100,8 +111,8 @@ impl Findings {
 /// What to do about a mistake that the GraphQL compiler found, whose words we do not choose.
 fn remedy_for(what: &str, schema: &Schema) -> String {
     let named = what.split('`').nth(1).unwrap_or_default();
-    if what.starts_with("syntax error") {
-        return "mend the syntax here; nothing else was checked".to_owned();
+    if is_syntax(what) {
+        return "mend the syntax here or just before; nothing after it was checked".to_owned();
     }
     if what.starts_with("cannot find directive") {
         let known = schema.directive_definitions.keys().map(|name| name.as_str());
@@ -119,10 +130,22 @@ fn remedy_for(what: &str, schema: &Schema) -> String {
         );
     }
     if what.contains("not provided") || what.contains("is required") {
-        return format!("add `{named}:` with a value");
+        // The compiler writes `@table(modern:)` and `StranglerColumn.type`.
+        let name = named.rsplit(['(', '.']).next().unwrap_or(named);
+        return format!("add `{}: …`", name.trim_end_matches([')', ':']));
+    }
+    if what.contains("multiple times") {
+        return "keep one; add fields to a type with `extend type`".to_owned();
+    }
+    if what.starts_with("missing query root") {
+        return "add `type Query { … }` with the fields that clients read".to_owned();
     }
     if what.contains("not supported") || what.contains("cannot find") {
         return "take it out or mend its name; `strangler schema --directives` prints what exists".to_owned();
     }
     "mend this; GraphQL itself forbids it".to_owned()
+}
+
+fn is_syntax(what: &str) -> bool {
+    what.starts_with("syntax error")
 }

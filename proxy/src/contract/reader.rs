@@ -10,7 +10,7 @@ use model::{Contract, EntityName, EntityType, Kind};
 
 use super::directive::Args;
 use super::errors::Findings;
-use super::{client, suggest};
+use super::suggest;
 
 /// The schema at hand and what was found wrong with it.
 pub(super) struct Reader<'a> {
@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
     pub(super) fn contract(&self) -> Contract {
         let mut contract = Contract::default();
         for (name, definition) in &self.schema.types {
-            if definition.is_built_in() || name.starts_with(client::PREFIX) {
+            if definition.is_built_in() {
                 continue;
             }
             match definition {

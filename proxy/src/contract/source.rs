@@ -5,9 +5,9 @@ use apollo_compiler::parser::SourceSpan;
 use model::contract::ParamSource;
 use model::{EntityType, Kind};
 
-use super::column::word;
 use super::directive::Text;
 use super::reader::Reader;
+use super::storage::word;
 use super::suggest;
 
 /// What an operation can draw values from.
@@ -227,7 +227,9 @@ impl Reader<'_> {
         what_for: &str,
     ) -> Option<()> {
         let given = &found.type_name;
-        if !found.list && self.fits(given, wanted) {
+        // A field of an impossible type has been reported where it stands.
+        let fits = self.fits(given, wanted) || self.kind(wanted).is_none();
+        if !found.list && fits {
             return Some(());
         }
         let list = if found.list { "a list of " } else { "" };

@@ -1,5 +1,7 @@
 //! Mistakes, each made in a small contract that is right otherwise.
 
+mod operations;
+
 use std::fmt::Write;
 
 use super::super::load;
@@ -10,7 +12,10 @@ const SMALL: &str = include_str!("small.graphql");
 fn told(mistakes: &[(&str, &str, &str)]) -> String {
     let mut told = String::new();
     for (title, from, to) in mistakes {
-        assert!(SMALL.contains(from), "{title}: `{from}` is not in the contract");
+        assert!(
+            SMALL.contains(from),
+            "{title}: `{from}` is not in the contract"
+        );
         let text = SMALL.replacen(from, to, 1);
         let errors = match load(&text, "schema.graphql") {
             Ok(_) => "(accepted)".to_owned(),
@@ -31,173 +36,232 @@ fn the_small_contract_is_right() {
 
 #[test]
 fn mistakes_of_graphql_itself_are_told_with_their_place() {
-    insta::assert_snapshot!(told(&[
+    let told = told(&[
         ("syntax", "type Query {", "type Query {{"),
         ("unknown type", "item: Item @byKey", "item: Itme @byKey"),
         ("unknown directive", "@stamped", "@stampd"),
-        ("directive argument missing", "@table(legacy: \"RAT\", modern: \"rate\")", "@table(legacy: \"RAT\")"),
-        ("directive argument unknown", "@compare(scale: 2)", "@compare(scala: 2)"),
-        ("column without type", "{ column: \"COD\", type: \"char(3)\" }", "{ column: \"COD\" }"),
-        ("excused without owner", "@stamped", "@excused(reason: \"slow\", until: \"2026-12-31\")"),
-        ("group missing", "@entity(group: \"money\", key: [\"code\"])", "@entity(key: [\"code\"])"),
-        ("a type twice", "input Place {", "type Rate { a: Int } input Place {"),
+        (
+            "directive argument missing",
+            "@table(legacy: \"RAT\", modern: \"rate\")",
+            "@table(legacy: \"RAT\")",
+        ),
+        (
+            "directive argument unknown",
+            "@compare(scale: 2)",
+            "@compare(scala: 2)",
+        ),
+        (
+            "column without type",
+            "{ column: \"COD\", type: \"char(3)\" }",
+            "{ column: \"COD\" }",
+        ),
+        (
+            "excused without owner",
+            "@stamped",
+            "@excused(reason: \"slow\", until: \"2026-12-31\")",
+        ),
+        (
+            "group missing",
+            "@entity(group: \"money\", key: [\"code\"])",
+            "@entity(key: [\"code\"])",
+        ),
+        (
+            "a type twice",
+            "input Place {",
+            "type Rate { a: Int } input Place {",
+        ),
         ("no query", "type Query {", "type Queries {"),
-    ]));
+    ]);
+    insta::assert_snapshot!(told);
 }
 
 #[test]
 fn mistakes_in_entity_types_are_told_with_what_to_do() {
-    insta::assert_snapshot!(told(&[
-        ("type without entity", "@entity(group: \"money\", key: [\"code\"]) ", ""),
-        ("type without table", "@table(legacy: \"RAT\", modern: \"rate\") ", ""),
+    let told = told(&[
+        (
+            "type without entity",
+            "@entity(group: \"money\", key: [\"code\"]) ",
+            "",
+        ),
+        (
+            "type without table",
+            "@table(legacy: \"RAT\", modern: \"rate\") ",
+            "",
+        ),
         ("bad table", "legacy: \"RAT\"", "legacy: \"RAT; DROP\""),
         ("bad group", "group: \"money\"", "group: \"My Money\""),
         (
             "field without home",
             "@home(legacy: { column: \"NAM\", type: \"varchar(60)\" }, modern: { column: \"name\", type: \"text\" })",
-            ""
+            "",
         ),
         ("unknown key field", "key: [\"code\"]", "key: [\"cod\"]"),
         ("empty key", "key: [\"code\"]", "key: []"),
         ("key twice", "key: [\"code\"]", "key: [\"code\", \"code\"]"),
         ("nullable key field", "code: ID!", "code: ID"),
-        ("key of a kind with several forms", "key: [\"sku\"])", "key: [\"price\"])"),
-        ("link without directive", "@byKey(key: [\":parent.sku\"])", ""),
+        (
+            "key of a kind with several forms",
+            "key: [\"sku\"])",
+            "key: [\"price\"])",
+        ),
+        (
+            "link without directive",
+            "@byKey(key: [\":parent.sku\"])",
+            "",
+        ),
         ("list in a column", "name: String @", "name: [String] @"),
         ("float", "price: Decimal!", "price: Float!"),
-        ("unknown scalar", "scalar DateTime", "scalar DateTime scalar Money"),
-        ("argument on a stored field", "name: String @", "name(short: Boolean): String @"),
+        (
+            "unknown scalar",
+            "scalar DateTime",
+            "scalar DateTime scalar Money",
+        ),
+        (
+            "argument on a stored field",
+            "name: String @",
+            "name(short: Boolean): String @",
+        ),
         ("duplicate column", "column: \"NAM\"", "column: \"prc\""),
-        ("interface", "type Stock ", "interface Kept { sku: ID! } type Stock implements Kept "),
-        ("union", "input Place {", "union Any = Item | Stock input Place {"),
-        ("subscription", "input Place {", "type Subscription { item: Item } input Place {"),
-        ("scale on text", "type: \"text\" })", "type: \"text\" }) @compare(scale: 2)"),
-        ("scale beyond the column", "@compare(scale: 2)", "@compare(scale: 4)"),
-        ("toSeconds on a decimal", "@compare(scale: 2)", "@compare(toSeconds: true)"),
-        ("seconds on one side", "type: \"timestamp\"", "type: \"timestamp(0)\""),
-        ("stamped text", "type: \"text\" })", "type: \"text\" }) @stamped"),
-        ("excused with a bad day", "@stamped", "@excused(reason: \"slow\", owner: \"\", until: \"soon\")"),
-        ("compare on a link", "@byKey(key: [\":parent.sku\"])", "@byKey(key: [\":parent.sku\"]) @sensitive"),
-    ]));
+        (
+            "interface",
+            "type Stock ",
+            "interface Kept { sku: ID! } type Stock implements Kept ",
+        ),
+        (
+            "union",
+            "input Place {",
+            "union Any = Item | Stock input Place {",
+        ),
+        (
+            "subscription",
+            "input Place {",
+            "type Subscription { item: Item } input Place {",
+        ),
+        (
+            "scale on text",
+            "type: \"text\" })",
+            "type: \"text\" }) @compare(scale: 2)",
+        ),
+        (
+            "scale beyond the column",
+            "@compare(scale: 2)",
+            "@compare(scale: 4)",
+        ),
+        (
+            "toSeconds on a decimal",
+            "@compare(scale: 2)",
+            "@compare(toSeconds: true)",
+        ),
+        (
+            "seconds on one side",
+            "type: \"timestamp\"",
+            "type: \"timestamp(0)\"",
+        ),
+        (
+            "stamped text",
+            "type: \"text\" })",
+            "type: \"text\" }) @stamped",
+        ),
+        (
+            "excused with a bad day",
+            "@stamped",
+            "@excused(reason: \"slow\", owner: \"\", until: \"soon\")",
+        ),
+        (
+            "compare on a link",
+            "@byKey(key: [\":parent.sku\"])",
+            "@byKey(key: [\":parent.sku\"]) @sensitive",
+        ),
+    ]);
+    insta::assert_snapshot!(told);
 }
 
 #[test]
 fn mistakes_in_columns_are_told_with_what_to_do() {
-    insta::assert_snapshot!(told(&[
-        ("unknown column type", "type: \"varchar(60)\"", "type: \"varchr(60)\""),
-        ("column type of nowhere", "type: \"varchar(60)\"", "type: \"xml\""),
+    let told = told(&[
+        (
+            "unknown column type",
+            "type: \"varchar(60)\"",
+            "type: \"varchr(60)\"",
+        ),
+        (
+            "column type of nowhere",
+            "type: \"varchar(60)\"",
+            "type: \"xml\"",
+        ),
         ("char of nothing", "type: \"char(3)\"", "type: \"char(0)\""),
-        ("scale larger than precision", "type: \"numeric(12,2)\"", "type: \"numeric(2,12)\""),
+        (
+            "scale larger than precision",
+            "type: \"numeric(12,2)\"",
+            "type: \"numeric(2,12)\"",
+        ),
         ("bad column", "column: \"NAM\"", "column: \"NAM E\""),
         ("unknown zone", "Europe/Berlin", "Europe/Belin"),
         ("zone missing", ", zone: \"Europe/Berlin\"", ""),
-        ("zone on an instant", "type: \"timestamptz\"", "type: \"timestamptz\", zone: \"UTC\""),
+        (
+            "zone on an instant",
+            "type: \"timestamptz\"",
+            "type: \"timestamptz\", zone: \"UTC\"",
+        ),
         ("map not one to one", "stored: \"L\"", "stored: \"S\""),
-        ("map of an unknown value", "value: \"LARGE\"", "value: \"LARG\""),
-        ("map with a hole", ", { value: \"false\", stored: \"N\" }", ""),
+        (
+            "map of an unknown value",
+            "value: \"LARGE\"",
+            "value: \"LARG\"",
+        ),
+        (
+            "map with a hole",
+            ", { value: \"false\", stored: \"N\" }",
+            "",
+        ),
         ("map that does not fit", "stored: \"L\"", "stored: \"LL\""),
-        ("map on text", "type: \"varchar(60)\"", "type: \"varchar(60)\", map: [{ value: \"a\", stored: \"b\" }]"),
+        (
+            "map on text",
+            "type: \"varchar(60)\"",
+            "type: \"varchar(60)\", map: [{ value: \"a\", stored: \"b\" }]",
+        ),
         (
             "map into a boolean",
             "{ column: \"active\", type: \"boolean\" }",
-            "{ column: \"active\", type: \"boolean\", map: [{ value: \"true\", stored: \"1\" }, { value: \"false\", stored: \"0\" }] }"
+            "{ column: \"active\", type: \"boolean\", map: [{ value: \"true\", stored: \"1\" }, { value: \"false\", stored: \"0\" }] }",
         ),
         (
             "boolean in numeric",
             "{ column: \"active\", type: \"boolean\" }",
-            "{ column: \"active\", type: \"numeric\" }"
+            "{ column: \"active\", type: \"numeric\" }",
         ),
-        ("decimal in integer", "type: \"numeric(12,2)\"", "type: \"integer\""),
+        (
+            "decimal in integer",
+            "type: \"numeric(12,2)\"",
+            "type: \"integer\"",
+        ),
         (
             "whole number with scale",
             "{ column: \"QTY\", type: \"numeric\" }",
-            "{ column: \"QTY\", type: \"numeric(9,3)\" }"
+            "{ column: \"QTY\", type: \"numeric(9,3)\" }",
         ),
-        ("enum too long", "type: \"varchar(5)\"", "type: \"varchar(4)\""),
+        (
+            "enum too long",
+            "type: \"varchar(5)\"",
+            "type: \"varchar(4)\"",
+        ),
         (
             "empty is null, never null",
             "{ column: \"COD\", type: \"char(3)\" }",
-            "{ column: \"COD\", type: \"char(3)\", emptyIsNull: true }"
-        ),
-        ("null instant that is none", "zone: \"Europe/Berlin\"", "zone: \"Europe/Berlin\", nullInstants: [\"never\"]"),
-        ("null instant on text", "type: \"varchar(60)\"", "type: \"varchar(60)\", nullInstants: [\"9999-12-31\"]"),
-    ]));
-}
-
-#[test]
-fn mistakes_in_operations_are_told_with_what_to_do() {
-    insta::assert_snapshot!(told(&[
-        ("root without directive", "Item @byKey\n", "Item\n"),
-        ("root with two directives", "Item @byKey\n", "Item @byKey @byKeys\n"),
-        ("write on a query", "Item @byKey\n", "Item @set\n"),
-        ("by key returns non-null", "item(sku: ID!): Item @", "item(sku: ID!): Item! @"),
-        ("by keys returns non-null items", "[Item]! @byKeys", "[Item!]! @byKeys"),
-        (
-            "list returns nullable items",
-            "low(place: ID!, below: Int!): [Stock!]!",
-            "low(place: ID!, below: Int!): [Stock]!"
-        ),
-        ("root returns a scalar", "item(sku: ID!): Item @", "item(sku: ID!): String @"),
-        ("argument missing for the key", "item(sku: ID!): Item", "item(id: ID!): Item"),
-        ("nullable key argument", "item(sku: ID!): Item", "item(sku: ID): Item"),
-        ("key argument of another type", "item(sku: ID!): Item", "item(sku: Int!): Item"),
-        ("keys that are no list", "skus: [ID!]!", "skus: ID!"),
-        ("keys without a part", "input Place { sku: ID!, place: ID! }", "input Place { sku: ID!, plaze: ID! }"),
-        ("keys argument unknown", "@byKeys(keys: \":keys\")", "@byKeys(keys: \":kes\")"),
-        ("unknown parameter", "PLC = :place AND QTY < :below", "PLC = :plaec AND QTY < :below"),
-        ("argument that nobody uses", "low(place: ID!", "low(shop: ID!, place: ID!"),
-        ("no columns", "SELECT {columns} FROM STK WHERE PLC", "SELECT * FROM STK WHERE PLC"),
-        ("list that changes", "SELECT {columns} FROM STK WHERE PLC", "DELETE {columns} FROM STK WHERE PLC"),
-        ("open quote", "FROM STK WHERE PLC = :place", "FROM STK WHERE PLC = ':place"),
-        ("two statements", "FROM STK WHERE PLC = :place", "FROM STK; SELECT 1 WHERE PLC = :place"),
-        ("parent outside a link", "QTY < :below\"", "QTY < :below AND ITMNO = :parent.sku\""),
-        ("parent field unknown", "[\":parent.sku\"]", "[\":parent.sk\"]"),
-        ("source without colon", "[\":parent.sku\"]", "[\"parent.sku\"]"),
-        ("write id in a query", "QTY < :below\"", "QTY < :below AND ITMNO = :write_id\""),
-        ("link with too many keys", "[\":parent.sku\"]", "[\":parent.sku\", \":parent.place\"]"),
-    ]));
-}
-
-#[test]
-fn mistakes_in_mutations_are_told_with_what_to_do() {
-    insta::assert_snapshot!(told(&[
-        ("touches lack a key part", "[\":sku\", \":place\"]", "[\":sku\"]"),
-        ("touches an unknown type", "{ type: \"Stock\", key", "{ type: \"Stok\", key"),
-        ("touches nothing", "[{ type: \"Stock\", key: [\":sku\", \":place\"] }]", "[]"),
-        (
-            "touches one thing twice",
-            "[{ type: \"Stock\", key: [\":sku\", \":place\"] }]",
-            "[{ type: \"Stock\", key: [\":sku\", \":place\"] }, { type: \"Stock\", key: [\":sku\", \":place\"] }]"
+            "{ column: \"COD\", type: \"char(3)\", emptyIsNull: true }",
         ),
         (
-            "two groups in one write",
-            "key: [\":sku\", \":place\"] }]",
-            "key: [\":sku\", \":place\"] }, { type: \"Rate\", key: [\":sku\"] }]"
-        ),
-        ("answers with what it does not touch", "count: Int!): Stock! @write", "count: Int!): Item! @write"),
-        ("write answers null", "count: Int!): Stock! @write", "count: Int!): Stock @write"),
-        ("refusal without code", "code: \"NOT_FOUND\"", "code: \"not found\""),
-        ("refusal without words", "message: \"no such stock\"", "message: \" \""),
-        ("columns in a write", "SET count = count + :count", "SET {columns} = count + :count"),
-        (
-            "one side does nothing",
-            "modern: [{ sql: \"UPDATE stock SET count = count + :count WHERE sku = :sku AND place = :place\" }]",
-            "modern: []"
+            "null instant that is none",
+            "zone: \"Europe/Berlin\"",
+            "zone: \"Europe/Berlin\", nullInstants: [\"never\"]",
         ),
         (
-            "whole input as parameter",
-            "put(input: ItemInput!): Item! @set(values: \":input\")",
-            "put(input: ItemInput!): Item! @write(touches: [{ type: \"Item\", key: [\":input.sku\"] }], legacy: [{ sql: \"SELECT :input\" }], modern: [{ sql: \"SELECT :input.nam\" }])"
+            "null instant on text",
+            "type: \"varchar(60)\"",
+            "type: \"varchar(60)\", nullInstants: [\"9999-12-31\"]",
         ),
-        ("set of an unknown field", "name: String, price", "nome: String, price"),
-        ("set of another type", "price: Decimal! }", "price: Int! }"),
-        ("set without the key", "input ItemInput { sku: ID!,", "input ItemInput {"),
-        ("set without values", "@set(values: \":input\")", "@set(values: \":inptu\")"),
-        ("set answers a list", "put(input: ItemInput!): Item!", "put(input: ItemInput!): [Item!]!"),
-        ("delete answers an entity", "drop(sku: ID!): Boolean!", "drop(sku: ID!): Item!"),
-        ("delete of an unknown type", "@delete(type: \"Item\")", "@delete(type: \"Itm\")"),
-        ("delete by another key", "drop(sku: ID!)", "drop(id: ID!)"),
-    ]));
+    ]);
+    insta::assert_snapshot!(told);
 }
 
 #[test]
