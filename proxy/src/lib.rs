@@ -8,4 +8,6 @@
 
 pub mod arguments;
 pub mod error;
+pub mod gateway;
 pub mod roads;
+pub mod telemetry;
