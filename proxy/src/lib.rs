@@ -7,6 +7,8 @@
 //! Not here: how a store speaks (`adapters`), what makes answers equal (`shadow-compare`).
 
 pub mod arguments;
+pub mod contract;
+pub mod demo;
 pub mod error;
 pub mod gateway;
 pub mod roads;

@@ -1,0 +1,3 @@
+//! The demo: a migration told as it happens, on databases of its own.
+
+pub mod seed;
