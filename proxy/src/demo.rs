@@ -1,3 +1,6 @@
-//! The demo: a migration told as it happens, on databases of its own.
+//! `strangler demo`: the whole migration on one machine, with real databases and real traffic.
 
+pub mod audit;
 pub mod seed;
+pub mod storefront;
+pub mod traffic;

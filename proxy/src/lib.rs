@@ -1,4 +1,19 @@
-//! proxy
+//! The fork in the road: one GraphQL endpoint in front of a legacy and a modern side.
+//!
+//! *Read*: gateway → route → read → store; then, apart, shadow → judge → evidence.
+//! *Write*: gateway → write (primary's transaction) → apply on the secondary → settled; else the
+//! relay in catch-up finishes it. *Flag flip*: CLI → rollout → every replica swaps one snapshot.
+//!
+//! Not here: how a store speaks (`adapters`), what makes answers equal (`shadow-compare`).
 
+pub mod arguments;
+pub mod catchup;
 pub mod contract;
 pub mod demo;
+pub mod error;
+pub mod fork;
+pub mod read;
+pub mod roads;
+pub mod route;
+pub mod telemetry;
+pub mod write;

@@ -1,0 +1,114 @@
+//! What a client may be told, and what only we may know. Both carry a stable code.
+
+use std::borrow::Cow;
+
+use model::StoreError;
+use model::contract::Refusal;
+use thiserror::Error;
+
+/// Why a root field has no answer.
+#[derive(Debug, Clone, Error)]
+pub enum Fault {
+    /// The client's doing; shown as it is.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Ours or a side's; the client sees code and a general sentence.
+    #[error(transparent)]
+    Internal(#[from] InternalError),
+}
+
+/// An error that may be shown to clients: it says what to do and holds no stored values.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct ClientError {
+    /// Stable, upper case: `BAD_USER_INPUT`, `NOT_FOUND`, or a refusal's code from the contract.
+    pub code: Cow<'static, str>,
+    /// One sentence.
+    pub message: String,
+}
+
+/// An error of ours or of a side. The client sees [`InternalError::code`] and [`InternalError::shown`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InternalError {
+    /// No side could answer. Nothing was written.
+    #[error("no side could answer: {0}")]
+    Unavailable(String),
+    /// The deadline passed before an answer. Nothing was written.
+    #[error("the deadline passed: {0}")]
+    DeadlineExceeded(String),
+    /// A write was sent and nobody can say yet whether it stands. Repeat it with the same
+    /// `Idempotency-Key` to learn the outcome.
+    #[error("the outcome of a write is unknown: {0}")]
+    OutcomeUnknown(String),
+    /// A side or the proxy is not set up as the contract says.
+    #[error("not set up as the contract says: {0}")]
+    Misfit(String),
+}
+
+impl ClientError {
+    /// An error with a code of ours.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code: Cow::Borrowed(code), message: message.into() }
+    }
+
+    /// The arguments cannot be used: `BAD_USER_INPUT`.
+    pub fn bad_input(message: impl Into<String>) -> Self {
+        Self::new("BAD_USER_INPUT", message)
+    }
+}
+
+impl InternalError {
+    /// The stable code shown to clients.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "UNAVAILABLE",
+            Self::DeadlineExceeded(_) => "DEADLINE_EXCEEDED",
+            Self::OutcomeUnknown(_) => "OUTCOME_UNKNOWN",
+            Self::Misfit(_) => "INTERNAL",
+        }
+    }
+
+    /// The sentence shown to clients.
+    pub fn shown(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "the service is not available at the moment, nothing was written; try again",
+            Self::DeadlineExceeded(_) => "no answer in time, nothing was written; try again",
+            Self::OutcomeUnknown(_) => {
+                "the write was sent but its outcome is not known yet; repeat it with the same Idempotency-Key"
+            }
+            Self::Misfit(_) => "internal error",
+        }
+    }
+}
+
+impl Fault {
+    /// The stable code shown to clients.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Client(error) => &error.code,
+            Self::Internal(error) => error.code(),
+        }
+    }
+}
+
+impl From<Refusal> for ClientError {
+    fn from(refusal: Refusal) -> Self {
+        Self { code: Cow::Owned(refusal.code), message: refusal.message }
+    }
+}
+
+/// What a store's error means at the front door, where nothing was written or only read.
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match error {
+            StoreError::Refused { refusal, .. } => Self::Client(refusal.into()),
+            StoreError::KeyReused => Self::Client(ClientError::new("IDEMPOTENCY_KEY_REUSED", text)),
+            StoreError::Unreachable { .. } | StoreError::Conflict { .. } | StoreError::Fenced { .. } => {
+                Self::Internal(InternalError::Unavailable(text))
+            }
+            StoreError::NoAnswer { .. } => Self::Internal(InternalError::DeadlineExceeded(text)),
+            StoreError::Misfit { .. } => Self::Internal(InternalError::Misfit(text)),
+        }
+    }
+}
