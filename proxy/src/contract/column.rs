@@ -7,9 +7,7 @@ use model::{Home, Instant, Kind, Value};
 
 use super::directive::{Args, Text};
 use super::reader::Reader;
-use super::storage::{
-    is_identifier, misfit, parse_instant, parse_type, takes_map, unstorable, word,
-};
+use super::storage::{is_identifier, misfit, parse_instant, parse_type, takes_map, unstorable, word};
 use super::suggest;
 
 /// What a column must hold.

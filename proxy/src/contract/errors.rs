@@ -76,10 +76,8 @@ impl Findings {
     /// Takes the first syntax error, if there is one: the compiler loses its way after it, and what
     /// it reports then is about text that was fine.
     pub(super) fn take_syntax_error(&self, found: &DiagnosticList, schema: &Schema) -> bool {
-        let errors = found
-            .iter()
-            .map(|d| (d.error.location(), d.error.to_string()));
-        let first = errors.filter(|(_, what)| is_syntax(what)).next();
+        let mut errors = found.iter().map(|d| (d.error.location(), d.error.to_string()));
+        let first = errors.find(|(_, what)| is_syntax(what));
         if let Some((at, what)) = first {
             let remedy = remedy_for(&what, schema);
             self.add(at, what, remedy);
