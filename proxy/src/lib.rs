@@ -12,6 +12,7 @@ pub mod contract;
 pub mod demo;
 pub mod error;
 pub mod fork;
+pub mod gateway;
 pub mod read;
 pub mod roads;
 pub mod route;

@@ -14,10 +14,10 @@ pub mod confirm;
 pub mod coverage;
 pub mod judge;
 pub mod redact;
-//TMP pub mod report;
+pub mod report;
 
 pub use confirm::{Confirmation, Look, Patience, Step};
 pub use coverage::KeysSeen;
 pub use judge::{Answer, Asked, Difference, Judgement, Question, Reason, Subject, judge};
 pub use redact::Redactor;
-//TMP pub use report::Report;
+pub use report::Report;
