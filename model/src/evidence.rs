@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{FieldName, RouteName};
 use crate::side::PerSide;
+use crate::value::Instant;
 
 /// What a comparison found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -150,4 +151,149 @@ pub struct Observation {
     pub fields: Vec<FieldName>,
     /// The keys that were compared, as JSON text.
     pub keys: Vec<String>,
+}
+
+/// When something was first and last seen, by the clocks of the replicas that saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The first time.
+    pub first: Instant,
+    /// The last time.
+    pub last: Instant,
+}
+
+impl Seen {
+    /// Seen once, at `at`.
+    pub fn at(at: Instant) -> Self {
+        Self {
+            first: at,
+            last: at,
+        }
+    }
+
+    /// The span that covers both.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        Self {
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
+        }
+    }
+}
+
+/// How many comparisons of a route had a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComparisonTally {
+    /// The route.
+    pub route: RouteName,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why they are inconclusive; `None` for the other verdicts.
+    pub reason: Option<String>,
+    /// How many.
+    pub count: u64,
+    /// When.
+    pub seen: Seen,
+}
+
+/// How many confirmed differences of a route had a field and a cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DifferenceTally {
+    /// The route.
+    pub route: RouteName,
+    /// The field; `None` when the whole record or the order differs.
+    pub field: Option<FieldName>,
+    /// The cause.
+    pub cause: Cause,
+    /// Whether the contract excused them.
+    pub excused: bool,
+    /// How many.
+    pub count: u64,
+    /// When.
+    pub seen: Seen,
+}
+
+/// How many comparisons of a route looked at a field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldTally {
+    /// The route.
+    pub route: RouteName,
+    /// The field.
+    pub field: FieldName,
+    /// How many.
+    pub count: u64,
+    /// When.
+    pub seen: Seen,
+}
+
+/// One kept difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The route.
+    pub route: RouteName,
+    /// When it was seen.
+    pub at: Instant,
+    /// What differed; sensitive values are hashed already.
+    pub difference: Difference,
+}
+
+impl Sample {
+    /// Of each route, field, cause and excuse, so many of the oldest samples are kept,
+    pub const KEPT_FIRST: usize = 5;
+    /// and so many of the newest.
+    pub const KEPT_NEWEST: usize = 20;
+}
+
+/// Which keys of a route were ever compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// The route.
+    pub route: RouteName,
+    /// One bit per hashed key; merged by OR. All bitmaps of a route are equally long.
+    pub bitmap: Vec<u8>,
+}
+
+/// Evidence as it is added to the control store and read back from it: sums, and bounded samples.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Verdicts per route.
+    pub comparisons: Vec<ComparisonTally>,
+    /// Differences per route, field and cause.
+    pub differences: Vec<DifferenceTally>,
+    /// Fields compared per route.
+    pub fields: Vec<FieldTally>,
+    /// Samples, oldest first.
+    pub samples: Vec<Sample>,
+    /// Keys compared per route.
+    pub coverage: Vec<Coverage>,
+}
+
+impl Evidence {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.comparisons.is_empty()
+            && self.differences.is_empty()
+            && self.fields.is_empty()
+            && self.samples.is_empty()
+            && self.coverage.is_empty()
+    }
+
+    /// How many comparisons had `verdict`, over all routes.
+    pub fn count(&self, verdict: Verdict) -> u64 {
+        let tallies = self.comparisons.iter().filter(|t| t.verdict == verdict);
+        tallies.map(|tally| tally.count).sum()
+    }
+}
+
+/// Which evidence is wanted; an empty filter wants all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EvidenceFilter {
+    /// Of these routes; empty: of every route.
+    pub routes: Vec<RouteName>,
+    /// Differences, samples and field tallies of this field.
+    pub field: Option<FieldName>,
+    /// Differences and samples with this cause.
+    pub cause: Option<Cause>,
+    /// Seen at this time or later, to the minute. Coverage is always of all time.
+    pub since: Option<Instant>,
 }
