@@ -1,1 +1,4 @@
-//! adapters
+//! The systems of record behind the ports.
+
+pub mod memory;
+pub mod postgres;

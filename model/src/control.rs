@@ -15,11 +15,14 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::evidence::{Evidence, EvidenceFilter};
 use crate::name::{GroupName, ReplicaId};
 use crate::policy::{Policy, Rollout, RolloutVersion};
 use crate::store::DriverError;
 use crate::value::Instant;
+
+pub mod sums;
+
+pub use sums::{DifferenceKind, EvidenceFilter, Finding, Seen, Sums};
 
 /// A replica is live when its last heartbeat is at most this old, by the control store's clock.
 pub const LIVE_WITHIN: Duration = Duration::from_secs(3);
@@ -228,18 +231,18 @@ pub trait ControlStore: Send + Sync {
     async fn replicas(&self, within: Duration) -> Result<Vec<Replica>, ControlError>;
 
     /// Adds evidence: counts are summed, spans and bitmaps merged, samples kept within
-    /// [`crate::evidence::Sample::KEPT_FIRST`] and `KEPT_NEWEST`. A `batch` that was added before
-    /// adds nothing.
+    /// [`sums::SAMPLES_KEPT_FIRST`] and [`sums::SAMPLES_KEPT_NEWEST`]. A `batch` that was added
+    /// before adds nothing.
     ///
     /// # Errors
     /// As `newest`; nothing or all of it was added.
-    async fn add_evidence(&self, batch: BatchId, evidence: &Evidence) -> Result<(), ControlError>;
+    async fn add_evidence(&self, batch: BatchId, evidence: &Sums) -> Result<(), ControlError>;
 
-    /// The evidence that `filter` wants, ordered by route, field, cause and time.
+    /// The evidence that `filter` wants.
     ///
     /// # Errors
     /// As `newest`.
-    async fn evidence(&self, filter: &EvidenceFilter) -> Result<Evidence, ControlError>;
+    async fn evidence(&self, filter: &EvidenceFilter) -> Result<Sums, ControlError>;
 
     /// Deletes tallies and samples last seen longer than `retention` ago. Coverage stays.
     ///

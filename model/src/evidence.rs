@@ -1,5 +1,6 @@
 //! Evidence: verdicts and samples, the input of reports, gates and the guard.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -58,11 +59,11 @@ pub enum Cause {
     ExtraRow,
     /// One side holds a state that the key had before.
     Stale,
-    /// Equal when rounded to fewer digits.
+    /// The shorter number is the longer one with digits dropped, or their last digits differ by one.
     Rounding,
     /// Apart by a whole number of quarter hours, at most 26 hours.
     TimeZone,
-    /// Null on one side, empty text on the other.
+    /// Null on one side, empty text (or nothing but blanks) on the other.
     NullEmpty,
     /// Equal but for blanks at an end.
     Padding,
@@ -132,6 +133,10 @@ pub struct Difference {
     pub key: String,
     /// What each side answered, canonical, as JSON; `null` for a missing record.
     pub values: PerSide<serde_json::Value>,
+    /// The whole records as far as they were asked for, as JSON objects; `null` for a missing record
+    /// and for the order of a list.
+    #[serde(default)]
+    pub records: PerSide<serde_json::Value>,
     /// Whether the contract excuses it today.
     pub excused: bool,
 }
@@ -153,147 +158,76 @@ pub struct Observation {
     pub keys: Vec<String>,
 }
 
-/// When something was first and last seen, by the clocks of the replicas that saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
-    /// The first time.
-    pub first: Instant,
-    /// The last time.
-    pub last: Instant,
+/// Everything stored, or the part of it that was asked for: the input of reports, gates and the guard.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// One per route that was shadowed at least once, and per route that should have been.
+    pub coverage: Vec<Coverage>,
+    /// Differences counted by route, field, cause and verdict.
+    pub tallies: Vec<Tally>,
+    /// Single differences kept to be looked at.
+    pub samples: Vec<Sample>,
 }
 
-impl Seen {
-    /// Seen once, at `at`.
-    pub fn at(at: Instant) -> Self {
-        Self {
-            first: at,
-            last: at,
-        }
-    }
-
-    /// The span that covers both.
-    #[must_use]
-    pub fn merge(self, other: Self) -> Self {
-        Self {
-            first: self.first.min(other.first),
-            last: self.last.max(other.last),
-        }
-    }
-}
-
-/// How many comparisons of a route had a verdict.
+/// How often one kind of difference was found. One comparison may add to several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ComparisonTally {
-    /// The route.
+pub struct Tally {
+    /// The route that was shadowed.
     pub route: RouteName,
-    /// The verdict.
-    pub verdict: Verdict,
-    /// Why they are inconclusive; `None` for the other verdicts.
-    pub reason: Option<String>,
-    /// How many.
-    pub count: u64,
-    /// When.
-    pub seen: Seen,
-}
-
-/// How many confirmed differences of a route had a field and a cause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DifferenceTally {
-    /// The route.
-    pub route: RouteName,
-    /// The field; `None` when the whole record or the order differs.
+    /// The field; `None` when the whole record (or the order of a list) differs.
     pub field: Option<FieldName>,
-    /// The cause.
+    /// Why.
     pub cause: Cause,
-    /// Whether the contract excused them.
-    pub excused: bool,
-    /// How many.
+    /// [`Verdict::Mismatch`], or [`Verdict::Excused`] when the contract excused it at the time.
+    pub verdict: Verdict,
+    /// How many differences.
     pub count: u64,
-    /// When.
-    pub seen: Seen,
+    /// When the first was confirmed.
+    pub first_seen: Instant,
+    /// When the last was confirmed.
+    pub last_seen: Instant,
 }
 
-/// How many comparisons of a route looked at a field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FieldTally {
-    /// The route.
-    pub route: RouteName,
-    /// The field.
-    pub field: FieldName,
-    /// How many.
-    pub count: u64,
-    /// When.
-    pub seen: Seen,
-}
-
-/// One kept difference.
+/// One stored difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// The route.
+    /// Names it on the command line.
+    pub id: String,
+    /// The route that was shadowed.
     pub route: RouteName,
-    /// When it was seen.
-    pub at: Instant,
-    /// What differed; sensitive values are hashed already.
+    /// When it was confirmed.
+    pub seen_at: Instant,
+    /// What differed.
     pub difference: Difference,
 }
 
-impl Sample {
-    /// Of each route, field, cause and excuse, so many of the oldest samples are kept,
-    pub const KEPT_FIRST: usize = 5;
-    /// and so many of the newest.
-    pub const KEPT_NEWEST: usize = 20;
-}
-
-/// Which keys of a route were ever compared.
+/// What has been compared on one route, and what never was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
     /// The route.
     pub route: RouteName,
-    /// One bit per hashed key; merged by OR. All bitmaps of a route are equally long.
-    pub bitmap: Vec<u8>,
+    /// Comparisons by verdict; a verdict that is missing counts 0.
+    pub verdicts: BTreeMap<Verdict, u64>,
+    /// Why comparisons were inconclusive, by the closed reason words.
+    pub reasons: BTreeMap<String, u64>,
+    /// Different keys that were ever compared, estimated.
+    pub keys_compared: u64,
+    /// Keys that exist; `None` when nobody has counted them.
+    pub keys_total: Option<u64>,
+    /// Fields that were compared at least once.
+    pub fields_compared: Vec<FieldName>,
+    /// Fields of the contract that never were.
+    pub fields_never: Vec<FieldName>,
 }
 
-/// Evidence as it is added to the control store and read back from it: sums, and bounded samples.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
-    /// Verdicts per route.
-    pub comparisons: Vec<ComparisonTally>,
-    /// Differences per route, field and cause.
-    pub differences: Vec<DifferenceTally>,
-    /// Fields compared per route.
-    pub fields: Vec<FieldTally>,
-    /// Samples, oldest first.
-    pub samples: Vec<Sample>,
-    /// Keys compared per route.
-    pub coverage: Vec<Coverage>,
-}
-
-impl Evidence {
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.comparisons.is_empty()
-            && self.differences.is_empty()
-            && self.fields.is_empty()
-            && self.samples.is_empty()
-            && self.coverage.is_empty()
-    }
-
-    /// How many comparisons had `verdict`, over all routes.
+impl Coverage {
+    /// Comparisons of this route that ended in `verdict`.
     pub fn count(&self, verdict: Verdict) -> u64 {
-        let tallies = self.comparisons.iter().filter(|t| t.verdict == verdict);
-        tallies.map(|tally| tally.count).sum()
+        self.verdicts.get(&verdict).copied().unwrap_or(0)
     }
-}
 
-/// Which evidence is wanted; an empty filter wants all of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EvidenceFilter {
-    /// Of these routes; empty: of every route.
-    pub routes: Vec<RouteName>,
-    /// Differences, samples and field tallies of this field.
-    pub field: Option<FieldName>,
-    /// Differences and samples with this cause.
-    pub cause: Option<Cause>,
-    /// Seen at this time or later, to the minute. Coverage is always of all time.
-    pub since: Option<Instant>,
+    /// Comparisons that say something: all but the inconclusive ones.
+    pub fn conclusive(&self) -> u64 {
+        self.count(Verdict::Match) + self.count(Verdict::Excused) + self.count(Verdict::Mismatch)
+    }
 }
