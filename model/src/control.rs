@@ -201,16 +201,12 @@ pub trait ControlStore: Send + Sync {
     /// As `newest`.
     async fn published(&self, overrides: &[OverrideId]) -> Result<Vec<OverrideId>, ControlError>;
 
-    /// Waits until the newest version is not `known`, and returns it; `None` when it still is after
-    /// `within`. Learns of a change at once where the store can tell, and within 300 ms elsewhere.
+    /// Waits until the newest version is not `known`; false when it still is after `within`. Learns
+    /// of a change at once where the store can tell, and within 300 ms elsewhere.
     ///
     /// # Errors
     /// As `newest`.
-    async fn wait_for_change(
-        &self,
-        known: Option<RolloutVersion>,
-        within: Duration,
-    ) -> Result<Option<RolloutVersion>, ControlError>;
+    async fn wait_for_change(&self, known: Option<RolloutVersion>, within: Duration) -> Result<bool, ControlError>;
 
     /// Notes that `replica` lives, now, by the store's clock.
     ///
@@ -244,11 +240,11 @@ pub trait ControlStore: Send + Sync {
     /// As `newest`.
     async fn evidence(&self, filter: &EvidenceFilter) -> Result<Sums, ControlError>;
 
-    /// Deletes tallies and samples last seen longer than `retention` ago. Coverage stays.
+    /// Deletes counts, samples and replicas last seen longer than `retention` ago. Keys stay.
     ///
     /// # Errors
     /// As `newest`.
-    async fn forget_evidence(&self, retention: Duration) -> Result<(), ControlError>;
+    async fn forget(&self, retention: Duration) -> Result<(), ControlError>;
 }
 
 /// The rollout that follows `newest` with some policies replaced; groups that nobody named stay.

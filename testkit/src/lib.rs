@@ -1,1 +1,6 @@
 //! testkit
+//!
+//! What tests share. Never shipped.
+
+pub mod control_contract;
+pub mod postgres;

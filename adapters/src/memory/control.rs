@@ -121,21 +121,12 @@ impl ControlStore for MemoryControl {
         Ok(overrides.iter().filter(taken_in).copied().collect())
     }
 
-    async fn wait_for_change(
-        &self,
-        known: Option<RolloutVersion>,
-        within: Duration,
-    ) -> Result<Option<RolloutVersion>, ControlError> {
+    async fn wait_for_change(&self, known: Option<RolloutVersion>, within: Duration) -> Result<bool, ControlError> {
         self.up()?;
         let mut newest = self.newest.subscribe();
-        let changed = newest.wait_for(|newest| *newest != known);
-        // Ok(Err) cannot be: the sender lives in self.
-        let found = match tokio::time::timeout(within, changed).await {
-            Ok(Ok(newest)) => *newest,
-            Ok(Err(_)) | Err(_) => None,
-        };
+        let changed = tokio::time::timeout(within, newest.wait_for(|newest| *newest != known)).await.is_ok();
         self.up()?;
-        Ok(found)
+        Ok(changed)
     }
 
     async fn heartbeat(&self, replica: &Replica) -> Result<(), ControlError> {
@@ -176,7 +167,7 @@ impl ControlStore for MemoryControl {
         Ok(sums)
     }
 
-    async fn forget_evidence(&self, retention: Duration) -> Result<(), ControlError> {
+    async fn forget(&self, retention: Duration) -> Result<(), ControlError> {
         self.up()?;
         let kept = EvidenceFilter {
             since: Some(Instant::new(Utc::now() - retention)),
