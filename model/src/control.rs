@@ -189,11 +189,7 @@ pub trait ControlStore: Send + Sync {
     ///
     /// # Errors
     /// As `newest`.
-    async fn history(
-        &self,
-        group: Option<&GroupName>,
-        limit: usize,
-    ) -> Result<Vec<RolloutRecord>, ControlError>;
+    async fn history(&self, group: Option<&GroupName>, limit: usize) -> Result<Vec<RolloutRecord>, ControlError>;
 
     /// Which of `overrides` any rollout ever took in.
     ///
@@ -250,13 +246,6 @@ pub trait ControlStore: Send + Sync {
 /// The rollout that follows `newest` with some policies replaced; groups that nobody named stay.
 pub fn next_rollout(newest: &Rollout, changed: &BTreeMap<GroupName, Policy>) -> Rollout {
     let mut policies = newest.policies.clone();
-    policies.extend(
-        changed
-            .iter()
-            .map(|(group, policy)| (group.clone(), *policy)),
-    );
-    Rollout {
-        version: RolloutVersion(newest.version.0 + 1),
-        policies,
-    }
+    policies.extend(changed.iter().map(|(group, policy)| (group.clone(), *policy)));
+    Rollout { version: RolloutVersion(newest.version.0 + 1), policies }
 }

@@ -9,3 +9,6 @@
 pub mod arguments;
 pub mod error;
 pub mod roads;
+pub mod rollout;
+pub mod state_dir;
+pub mod telemetry;

@@ -93,7 +93,8 @@ pub async fn of_two_publishers_one_wins_and_the_other_is_told(store: &dyn Contro
     for round in 1..=5 {
         let newest = Rollout { version: RolloutVersion(round), ..first.clone() };
         let next = publication(Some(round), next_rollout(&newest, &BTreeMap::new()));
-        let outcomes: [_; 4] = join!(store.publish(&next), store.publish(&next), store.publish(&next), store.publish(&next)).into();
+        let outcomes: [_; 4] =
+            join!(store.publish(&next), store.publish(&next), store.publish(&next), store.publish(&next)).into();
         let (won, lost): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
         assert_eq!(won.len(), 1);
         for error in lost {
@@ -333,7 +334,8 @@ pub async fn samples_are_bounded_to_the_oldest_and_the_newest(store: &dyn Contro
 
 /// Promise.
 pub async fn keys_once_compared_stay_compared(store: &dyn ControlStore) {
-    let keys = |bitmap: [u8; 3]| Sums { keys: BTreeMap::from([("Query.product".into(), bitmap.to_vec())]), ..Sums::default() };
+    let keys =
+        |bitmap: [u8; 3]| Sums { keys: BTreeMap::from([("Query.product".into(), bitmap.to_vec())]), ..Sums::default() };
     let (a, b) = (keys([0b1, 0, 0b1000]), keys([0b10, 0, 0b1000]));
     let (a, b) = join!(store.add_evidence(batch(), &a), store.add_evidence(batch(), &b));
     a.unwrap();

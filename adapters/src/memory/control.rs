@@ -7,8 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::Utc;
 use model::control::{
-    BatchId, ControlError, ControlStore, EvidenceFilter, OverrideId, Publication, Replica,
-    RolloutRecord, Sums,
+    BatchId, ControlError, ControlStore, EvidenceFilter, OverrideId, Publication, Replica, RolloutRecord, Sums,
 };
 use model::{GroupName, Instant, ReplicaId, RolloutVersion};
 use parking_lot::Mutex;
@@ -33,11 +32,7 @@ struct State {
 impl MemoryControl {
     /// An empty store, up.
     pub fn new() -> Self {
-        Self {
-            state: Mutex::default(),
-            newest: watch::Sender::new(None),
-            down: AtomicBool::new(false),
-        }
+        Self { state: Mutex::default(), newest: watch::Sender::new(None), down: AtomicBool::new(false) }
     }
 
     /// Makes every call fail as unreachable, or work again.
@@ -102,11 +97,7 @@ impl ControlStore for MemoryControl {
         Ok(record)
     }
 
-    async fn history(
-        &self,
-        group: Option<&GroupName>,
-        limit: usize,
-    ) -> Result<Vec<RolloutRecord>, ControlError> {
+    async fn history(&self, group: Option<&GroupName>, limit: usize) -> Result<Vec<RolloutRecord>, ControlError> {
         self.up()?;
         let state = self.state.lock();
         let wanted = |r: &&RolloutRecord| group.is_none_or(|group| r.groups.contains(group));
@@ -169,10 +160,7 @@ impl ControlStore for MemoryControl {
 
     async fn forget(&self, retention: Duration) -> Result<(), ControlError> {
         self.up()?;
-        let kept = EvidenceFilter {
-            since: Some(Instant::new(Utc::now() - retention)),
-            ..EvidenceFilter::default()
-        };
+        let kept = EvidenceFilter { since: Some(Instant::new(Utc::now() - retention)), ..EvidenceFilter::default() };
         for (_, sums) in &mut self.state.lock().evidence {
             *sums = std::mem::take(sums).retained(&kept);
         }
@@ -181,22 +169,6 @@ impl ControlStore for MemoryControl {
 }
 
 fn record(publication: &Publication) -> RolloutRecord {
-    let Publication {
-        expected: _,
-        rollout,
-        author,
-        summary,
-        groups,
-        evidence,
-        overrides,
-    } = publication.clone();
-    RolloutRecord {
-        rollout,
-        at: Instant::new(Utc::now()),
-        author,
-        summary,
-        groups,
-        evidence,
-        overrides,
-    }
+    let Publication { expected: _, rollout, author, summary, groups, evidence, overrides } = publication.clone();
+    RolloutRecord { rollout, at: Instant::new(Utc::now()), author, summary, groups, evidence, overrides }
 }

@@ -27,11 +27,7 @@ pub struct Seen {
 impl Seen {
     /// Seen once, at `at`.
     pub fn once(at: Instant) -> Self {
-        Self {
-            count: 1,
-            first: at,
-            last: at,
-        }
+        Self { count: 1, first: at, last: at }
     }
 }
 
@@ -74,11 +70,7 @@ impl DifferenceKind {
             route: sample.route.clone(),
             field: sample.difference.field.clone(),
             cause: sample.difference.cause,
-            verdict: if sample.difference.excused {
-                Verdict::Excused
-            } else {
-                Verdict::Mismatch
-            },
+            verdict: if sample.difference.excused { Verdict::Excused } else { Verdict::Mismatch },
         }
     }
 
@@ -136,39 +128,23 @@ impl Sums {
 
     /// How many comparisons of `route` (or any) had `verdict`.
     pub fn count(&self, route: Option<&RouteName>, verdict: Verdict) -> u64 {
-        let wanted = |finding: &Finding| {
-            finding.verdict == verdict && route.is_none_or(|route| finding.route == *route)
-        };
+        let wanted =
+            |finding: &Finding| finding.verdict == verdict && route.is_none_or(|route| finding.route == *route);
         let found = self.comparisons.iter().filter(|(finding, _)| wanted(finding));
         found.map(|(_, seen)| seen.count).sum()
     }
 
     /// Counts one comparison. Samples and keys are the caller's, who has names and bitmaps for them.
     pub fn absorb(&mut self, observation: &Observation, at: Instant) {
-        let Observation {
-            route,
-            verdict,
-            reason,
-            differences,
-            fields,
-            keys: _,
-        } = observation;
-        let finding = Finding {
-            route: route.clone(),
-            verdict: *verdict,
-            reason: reason.clone(),
-        };
+        let Observation { route, verdict, reason, differences, fields, keys: _ } = observation;
+        let finding = Finding { route: route.clone(), verdict: *verdict, reason: reason.clone() };
         add(&mut self.comparisons, finding, Seen::once(at));
         for difference in differences {
             let kind = DifferenceKind {
                 route: route.clone(),
                 field: difference.field.clone(),
                 cause: difference.cause,
-                verdict: if difference.excused {
-                    Verdict::Excused
-                } else {
-                    Verdict::Mismatch
-                },
+                verdict: if difference.excused { Verdict::Excused } else { Verdict::Mismatch },
             };
             add(&mut self.differences, kind, Seen::once(at));
         }
@@ -197,8 +173,7 @@ impl Sums {
 
     /// Keeps of each kind of difference the oldest and the newest samples, in order of time.
     pub fn bound_samples(&mut self) {
-        self.samples
-            .sort_by(|a, b| (a.seen_at, &a.id).cmp(&(b.seen_at, &b.id)));
+        self.samples.sort_by(|a, b| (a.seen_at, &a.id).cmp(&(b.seen_at, &b.id)));
         let mut left: BTreeMap<DifferenceKind, usize> = BTreeMap::new();
         for sample in &self.samples {
             *left.entry(DifferenceKind::of(sample)).or_default() += 1;
@@ -217,24 +192,17 @@ impl Sums {
     #[must_use]
     pub fn retained(mut self, filter: &EvidenceFilter) -> Self {
         let route = |r: &RouteName| filter.routes.as_ref().is_none_or(|wanted| wanted.contains(r));
-        let field = |f: Option<&FieldName>| {
-            filter.field.as_ref().is_none_or(|wanted| f == Some(wanted))
-        };
+        let field = |f: Option<&FieldName>| filter.field.as_ref().is_none_or(|wanted| f == Some(wanted));
         let cause = |c: Cause| filter.cause.is_none_or(|wanted| c == wanted);
         let since = |last: Instant| filter.since.is_none_or(|since| last >= since);
-        self.comparisons
-            .retain(|finding, seen| route(&finding.route) && since(seen.last));
+        self.comparisons.retain(|finding, seen| route(&finding.route) && since(seen.last));
         self.differences.retain(|kind, seen| {
             route(&kind.route) && field(kind.field.as_ref()) && cause(kind.cause) && since(seen.last)
         });
-        self.fields
-            .retain(|(r, f), seen| route(r) && field(Some(f)) && since(seen.last));
+        self.fields.retain(|(r, f), seen| route(r) && field(Some(f)) && since(seen.last));
         self.samples.retain(|sample| {
             let difference = &sample.difference;
-            route(&sample.route)
-                && field(difference.field.as_ref())
-                && cause(difference.cause)
-                && since(sample.seen_at)
+            route(&sample.route) && field(difference.field.as_ref()) && cause(difference.cause) && since(sample.seen_at)
         });
         self.keys.retain(|r, _| route(r));
         self
@@ -242,9 +210,7 @@ impl Sums {
 }
 
 fn add<K: Ord>(sums: &mut BTreeMap<K, Seen>, key: K, seen: Seen) {
-    sums.entry(key)
-        .and_modify(|sum| *sum += seen)
-        .or_insert(seen);
+    sums.entry(key).and_modify(|sum| *sum += seen).or_insert(seen);
 }
 
 /// Sets in `bitmap` every bit that is set in `other`; the longer one decides the length.

@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    ClientWrapper, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+};
 use model::control::ControlError;
 use tokio::time::error::Elapsed;
 use tokio_postgres::{Config, NoTls};
@@ -23,10 +25,8 @@ pub(super) struct Door {
 impl Door {
     pub(super) fn new(settings: &ControlSettings) -> Result<Self, ControlError> {
         let misfit = |problem: &str, source| ControlError::Misfit { problem: problem.to_owned(), source: Some(source) };
-        let mut config: Config = settings
-            .url
-            .parse()
-            .map_err(|error| misfit("its address is not a PostgreSQL address", Box::new(error)))?;
+        let mut config: Config =
+            settings.url.parse().map_err(|error| misfit("its address is not a PostgreSQL address", Box::new(error)))?;
         config.application_name("strangler-control");
         config.connect_timeout(settings.connect_timeout.min(settings.limit));
         config.keepalives_idle(Duration::from_secs(15));

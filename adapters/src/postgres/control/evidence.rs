@@ -81,7 +81,10 @@ async fn add_differences(transaction: &Transaction<'_>, sums: &BTreeMap<Differen
     Ok(())
 }
 
-async fn add_fields(transaction: &Transaction<'_>, sums: &BTreeMap<(RouteName, FieldName), Seen>) -> Result<(), Broken> {
+async fn add_fields(
+    transaction: &Transaction<'_>,
+    sums: &BTreeMap<(RouteName, FieldName), Seen>,
+) -> Result<(), Broken> {
     let statement = "INSERT INTO strangler_evidence_field AS sum \
         SELECT route, field, date_trunc('minute', last), count, first, last \
         FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[]) \
@@ -139,8 +142,7 @@ async fn add_keys(transaction: &Transaction<'_>, keys: &BTreeMap<RouteName, Vec<
 }
 
 pub(super) async fn read(client: &ClientWrapper, filter: &EvidenceFilter) -> Result<Sums, Broken> {
-    let routes: Option<Vec<&str>> =
-        filter.routes.as_ref().map(|routes| routes.iter().map(RouteName::as_str).collect());
+    let routes: Option<Vec<&str>> = filter.routes.as_ref().map(|routes| routes.iter().map(RouteName::as_str).collect());
     let field = filter.field.as_ref().map(FieldName::as_str);
     let cause = filter.cause.map(Cause::as_str);
     let since = filter.since.map(Instant::to_utc);
@@ -148,8 +150,9 @@ pub(super) async fn read(client: &ClientWrapper, filter: &EvidenceFilter) -> Res
     let wanted = "($1::text[] IS NULL OR route = ANY($1)) AND ($2::timestamptz IS NULL OR last_seen >= $2)";
     let mut sums = Sums::default();
 
-    let query =
-        format!("SELECT {sum}, route, verdict, reason FROM strangler_evidence_comparison WHERE {wanted} GROUP BY 4, 5, 6");
+    let query = format!(
+        "SELECT {sum}, route, verdict, reason FROM strangler_evidence_comparison WHERE {wanted} GROUP BY 4, 5, 6"
+    );
     for row in client.query(&query, &[&routes, &since]).await? {
         let finding = Finding { route: route(&row, 3), verdict: verdict(&row, 4)?, reason: present(row.get(5)) };
         sums.comparisons.insert(finding, seen(&row));
@@ -196,8 +199,9 @@ pub(super) async fn forget(client: &ClientWrapper, retention: Duration) -> Resul
         ("batch", "at"),
     ];
     for (table, time) in tables {
-        let statement =
-            format!("DELETE FROM strangler_evidence_{table} WHERE {time} < clock_timestamp() - make_interval(secs => $1)");
+        let statement = format!(
+            "DELETE FROM strangler_evidence_{table} WHERE {time} < clock_timestamp() - make_interval(secs => $1)"
+        );
         client.execute(&statement, &[&seconds]).await?;
     }
     let replicas = "DELETE FROM strangler_replica WHERE seen_at < clock_timestamp() - make_interval(secs => $1)";

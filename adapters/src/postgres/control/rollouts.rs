@@ -52,17 +52,7 @@ pub(super) async fn publish(client: &mut ClientWrapper, publication: &Publicatio
     let row = transaction
         .query_one(
             &insert,
-            &[
-                &version,
-                &author.who,
-                &author.origin,
-                &author.reason,
-                summary,
-                &groups,
-                &policies,
-                evidence,
-                &overrides,
-            ],
+            &[&version, &author.who, &author.origin, &author.reason, summary, &groups, &policies, evidence, &overrides],
         )
         .await?;
     transaction.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &version.to_string()]).await?;
