@@ -39,9 +39,7 @@ impl Version {
     pub fn baseline(run: u32) -> Self {
         Self { epoch: Epoch(0), incarnation: Incarnation(0), position: Position(u64::from(run)) }
     }
-}
 
-impl Version {
     /// Whether this is a copy of what stood at rest, not a write: it has no ledger row.
     pub fn is_baseline(&self) -> bool {
         self.epoch == Epoch(0)

@@ -16,6 +16,8 @@ pub mod fork;
 pub mod gateway;
 pub mod read;
 pub mod roads;
+pub mod rollout;
 pub mod route;
+pub mod state_dir;
 pub mod telemetry;
 pub mod write;

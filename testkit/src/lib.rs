@@ -2,4 +2,5 @@
 //!
 //! What tests share. Never shipped.
 
+pub mod control_contract;
 pub mod postgres;

@@ -1,0 +1,3 @@
+//! Stores in memory, for tests and for trying things out.
+
+pub mod control;
