@@ -168,7 +168,10 @@ fn overview(page: &mut String, routes: &[RouteReport]) -> fmt::Result {
 
 fn meter(page: &mut String, coverage: &CoverageReport) -> fmt::Result {
     let Some(ratio) = coverage.keys_ratio else {
-        return write!(page, "about {}", number(coverage.keys_compared));
+        return match coverage.keys_compared {
+            0 => page.write_str("none"),
+            keys => write!(page, "about {}", number(keys)),
+        };
     };
     write!(
         page,

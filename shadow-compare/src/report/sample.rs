@@ -134,12 +134,18 @@ fn answer(sample: &Sample, values: &PerSide<Json>) -> String {
             values.legacy, values.modern
         ),
     };
-    let excused = if difference.excused {
-        "; the contract excuses it"
-    } else {
-        ""
-    };
-    format!("{what} ({}{excused}).", words(difference.cause))
+    let mut remarks = Vec::new();
+    // The sentence says already that the order is what differs.
+    if difference.cause != Cause::Order {
+        remarks.push(words(difference.cause));
+    }
+    if difference.excused {
+        remarks.push("the contract excuses it".to_owned());
+    }
+    match remarks.join("; ").as_str() {
+        "" => format!("{what}."),
+        remarks => format!("{what} ({remarks})."),
+    }
 }
 
 fn rows(whole: &PerSide<Json>, field: Option<&FieldName>) -> Vec<Row> {

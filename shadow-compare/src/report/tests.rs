@@ -68,24 +68,43 @@ fn sample(
     }
 }
 
-fn evidence() -> Evidence {
-    let product = |price: &str, checked: &str| {
-        json!({
-            "sku": "SKU-17", "name": "Hexagon bolt <script>alert('x')</script> M8", "unitPrice": price,
-            "checkedAt": checked, "discontinued": false,
-        })
-    };
-    let mut products = coverage(
-        "Query.product",
-        &[
-            (Verdict::Match, 11_985),
-            (Verdict::Mismatch, 3),
-            (Verdict::Excused, 12),
-            (Verdict::Inconclusive, 14),
-        ],
-        &["weight", "description"],
-    );
+fn coverages() -> Vec<Coverage> {
+    let verdicts = [
+        (Verdict::Match, 11_985),
+        (Verdict::Mismatch, 3),
+        (Verdict::Excused, 12),
+        (Verdict::Inconclusive, 14),
+    ];
+    let mut products = coverage("Query.product", &verdicts, &["weight", "description"]);
     products.reasons = [("side-error".to_owned(), 10), ("timed-out".to_owned(), 4)].into();
+    let mut never = coverage("Query.never", &[], &["sku"]);
+    never.keys_compared = 0;
+    never.keys_total = None;
+    never.fields_compared.clear();
+    vec![
+        coverage(
+            "Query.lowStock",
+            &[(Verdict::Match, 79), (Verdict::Mismatch, 1)],
+            &[],
+        ),
+        products,
+        coverage("Query.movements", &[(Verdict::Match, 20)], &[]),
+        never,
+    ]
+}
+
+fn product(price: &str, checked: &str) -> Json {
+    json!({
+        "sku": "SKU-17", "name": "Hexagon bolt <script>alert('x')</script> M8", "unitPrice": price,
+        "checkedAt": checked, "discontinued": false,
+    })
+}
+
+fn samples() -> Vec<Sample> {
+    let route = "Query.product";
+    let legacy = product("12.345", "2026-01-31T08:00:00Z");
+    let modern = product("12.34", "2026-01-31T07:00:00Z");
+    let gone = (legacy.clone(), Json::Null);
     let mut order = sample(
         "4",
         "Query.lowStock",
@@ -94,70 +113,42 @@ fn evidence() -> Evidence {
         (Json::Null, Json::Null),
     );
     order.difference.key = r#"{"location":"BER"}"#.into();
+    let keys = (json!([["A"], ["B"]]), json!([["B"], ["A"]]));
     order.difference.values = PerSide {
-        legacy: json!([["A"], ["B"]]),
-        modern: json!([["B"], ["A"]]),
+        legacy: keys.0,
+        modern: keys.1,
     };
+    vec![
+        sample(
+            "17",
+            route,
+            Some("unitPrice"),
+            Cause::Rounding,
+            (legacy, modern),
+        ),
+        sample("18", route, None, Cause::MissingRow, gone),
+        order,
+    ]
+}
+
+fn evidence() -> Evidence {
+    let (route, mismatch) = ("Query.product", Verdict::Mismatch);
+    let tallies = vec![
+        tally(route, Some("unitPrice"), Cause::Rounding, mismatch, 2),
+        tally(route, None, Cause::MissingRow, mismatch, 1),
+        tally(
+            route,
+            Some("checkedAt"),
+            Cause::TimeZone,
+            Verdict::Excused,
+            12,
+        ),
+        tally("Query.lowStock", None, Cause::Order, mismatch, 1),
+    ];
     Evidence {
-        coverage: vec![
-            coverage(
-                "Query.lowStock",
-                &[(Verdict::Match, 79), (Verdict::Mismatch, 1)],
-                &[],
-            ),
-            products,
-            coverage("Query.movements", &[(Verdict::Match, 20)], &[]),
-            Coverage {
-                keys_compared: 0,
-                fields_compared: Vec::new(),
-                keys_total: None,
-                ..coverage("Query.never", &[], &["sku"])
-            },
-        ],
-        tallies: vec![
-            tally(
-                "Query.product",
-                Some("unitPrice"),
-                Cause::Rounding,
-                Verdict::Mismatch,
-                2,
-            ),
-            tally(
-                "Query.product",
-                None,
-                Cause::MissingRow,
-                Verdict::Mismatch,
-                1,
-            ),
-            tally(
-                "Query.product",
-                Some("checkedAt"),
-                Cause::TimeZone,
-                Verdict::Excused,
-                12,
-            ),
-            tally("Query.lowStock", None, Cause::Order, Verdict::Mismatch, 1),
-        ],
-        samples: vec![
-            sample(
-                "17",
-                "Query.product",
-                Some("unitPrice"),
-                Cause::Rounding,
-                (
-                    product("12.345", "2026-01-31T08:00:00Z"),
-                    product("12.34", "2026-01-31T07:00:00Z"),
-                ),
-            ),
-            sample(
-                "18",
-                "Query.product",
-                None,
-                Cause::MissingRow,
-                (product("3.1", "2026-01-31T08:00:00Z"), Json::Null),
-            ),
-            order,
-        ],
+        coverage: coverages(),
+        tallies,
+        samples: samples(),
     }
 }
 

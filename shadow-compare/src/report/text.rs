@@ -148,12 +148,14 @@ pub(super) fn keys(coverage: &CoverageReport) -> String {
     match (coverage.keys_total, coverage.keys_ratio) {
         (Some(total), Some(ratio)) => {
             format!(
-                "about {compared} of {} compared ({})",
+                "{compared} of {} compared ({})",
                 number(total),
                 percent(ratio)
             )
         }
-        (Some(_) | None, _) => format!("{compared} compared, total not known"),
+        // No share of nothing: there are no keys yet.
+        (Some(total), None) => format!("{compared} of {} compared", number(total)),
+        (None, _) => format!("{compared} compared, total not known"),
     }
 }
 
