@@ -25,12 +25,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict.
-    pub const ALL: [Self; 4] = [
-        Self::Match,
-        Self::Excused,
-        Self::Mismatch,
-        Self::Inconclusive,
-    ];
+    pub const ALL: [Self; 4] = [Self::Match, Self::Excused, Self::Mismatch, Self::Inconclusive];
 
     /// The label used in metrics and reports.
     pub fn as_str(self) -> &'static str {

@@ -17,30 +17,14 @@ fn entity() -> Arc<EntityType> {
         name: format!("field{place}").as_str().into(),
         kind: KINDS[place % KINDS.len()],
         nullable: true,
-        home: PerSide {
-            legacy: home(),
-            modern: home(),
-        },
-        compare: Compare {
-            scale: Some(2),
-            to_seconds: true,
-            ..Compare::default()
-        },
+        home: PerSide { legacy: home(), modern: home() },
+        compare: Compare { scale: Some(2), to_seconds: true, ..Compare::default() },
         sensitive: false,
         stamped: false,
     };
-    let table = PerSide {
-        legacy: "T".into(),
-        modern: "t".into(),
-    };
+    let table = PerSide { legacy: "T".into(), modern: "t".into() };
     let fields = (0..12).map(field).collect();
-    let entity = EntityType::new(
-        "Item".into(),
-        "inventory".into(),
-        table,
-        fields,
-        &["field0"],
-    );
+    let entity = EntityType::new("Item".into(), "inventory".into(), table, fields, &["field0"]);
     Arc::new(entity.expect("field0 exists"))
 }
 
@@ -51,14 +35,8 @@ fn record(entity: &EntityType, row: i64, cents: i64) -> Record {
             Kind::Text => Value::text(format!("text {row}")),
             Kind::Int => Value::Int(row),
             Kind::Bool => Value::Bool(true),
-            Kind::Decimal => Value::Decimal(
-                format!("{row}.{cents:03}")
-                    .parse::<Decimal>()
-                    .expect("a number"),
-            ),
-            Kind::Instant => {
-                Value::Instant(Instant::parse("2026-01-31T08:00:00.123Z").expect("an instant"))
-            }
+            Kind::Decimal => Value::Decimal(format!("{row}.{cents:03}").parse::<Decimal>().expect("a number")),
+            Kind::Instant => Value::Instant(Instant::parse("2026-01-31T08:00:00.123Z").expect("an instant")),
         };
         record.set(index, value);
     }
@@ -68,43 +46,23 @@ fn record(entity: &EntityType, row: i64, cents: i64) -> Record {
 fn judging(criterion: &mut Criterion) {
     let entity = entity();
     let today = NaiveDate::from_ymd_opt(2026, 1, 31).expect("a day");
-    let rows = |count: i64, cents| -> Answer {
-        (0..count)
-            .map(|row| record(&entity, row, cents))
-            .collect::<Vec<_>>()
-            .into()
-    };
-    let question = |asked| Question {
-        entity: entity.clone(),
-        fields: entity.all_fields(),
-        asked,
-    };
+    let rows =
+        |count: i64, cents| -> Answer { (0..count).map(|row| record(&entity, row, cents)).collect::<Vec<_>>().into() };
+    let question = |asked| Question { entity: entity.clone(), fields: entity.all_fields(), asked };
     let key = EntityKey::new("Item".into(), vec!["text 0".into()]);
     let keyed = question(Asked::Keys(vec![key]));
-    let list = question(Asked::List {
-        ordered: false,
-        params: "{}".into(),
-    });
+    let list = question(Asked::List { ordered: false, params: "{}".into() });
 
     let cases = [
         ("record of 12 fields, equal", &keyed, 1, 345, 345),
-        (
-            "record of 12 fields, 3 equal by rounding",
-            &keyed,
-            1,
-            345,
-            350,
-        ),
+        ("record of 12 fields, 3 equal by rounding", &keyed, 1, 345, 350),
         ("record of 12 fields, 3 different", &keyed, 1, 345, 999),
         ("list of 50, equal", &list, 50, 345, 345),
         ("list of 50, every row different", &list, 50, 345, 999),
     ];
     let mut group = criterion.benchmark_group("judge");
     for (name, question, count, legacy, modern) in cases {
-        let answers = PerSide {
-            legacy: rows(count, legacy),
-            modern: rows(count, modern),
-        };
+        let answers = PerSide { legacy: rows(count, legacy), modern: rows(count, modern) };
         group.bench_function(name, |bencher| {
             bencher.iter(|| judge(black_box(question), black_box(&answers), today));
         });

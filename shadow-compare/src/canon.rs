@@ -21,23 +21,15 @@ pub fn canonical<'a>(value: &'a Value, compare: &Compare) -> Cow<'a, Value> {
         (Value::Decimal(number), Some(scale)) if number.scale() > scale => {
             Cow::Owned(Value::Decimal(number.round(scale)))
         }
-        (Value::Instant(instant), _) if compare.to_seconds => {
-            Cow::Owned(Value::Instant(whole_seconds(*instant)))
-        }
+        (Value::Instant(instant), _) if compare.to_seconds => Cow::Owned(Value::Instant(whole_seconds(*instant))),
         (Value::Text(text), _) if compare.ignore_case => Cow::Owned(Value::Text(fold_case(text))),
         (Value::List(values), _) => {
             let values = values.iter().map(|v| canonical(v, compare).into_owned());
             Cow::Owned(Value::List(values.collect()))
         }
-        (
-            Value::Null
-            | Value::Bool(_)
-            | Value::Int(_)
-            | Value::Decimal(_)
-            | Value::Text(_)
-            | Value::Instant(_),
-            _,
-        ) => Cow::Borrowed(value),
+        (Value::Null | Value::Bool(_) | Value::Int(_) | Value::Decimal(_) | Value::Text(_) | Value::Instant(_), _) => {
+            Cow::Borrowed(value)
+        }
     }
 }
 
@@ -82,18 +74,9 @@ mod tests {
         let decimal = |text: &str| Value::Decimal(text.parse().unwrap());
         let instant = |text: &str| Value::Instant(Instant::parse(text).unwrap());
         let none = Compare::default();
-        let scale = Compare {
-            scale: Some(2),
-            ..Compare::default()
-        };
-        let case = Compare {
-            ignore_case: true,
-            ..Compare::default()
-        };
-        let seconds = Compare {
-            to_seconds: true,
-            ..Compare::default()
-        };
+        let scale = Compare { scale: Some(2), ..Compare::default() };
+        let case = Compare { ignore_case: true, ..Compare::default() };
+        let seconds = Compare { to_seconds: true, ..Compare::default() };
 
         assert!(same(&decimal("1.50"), &decimal("1.5"), &none));
         assert!(!same(&decimal("2.345"), &decimal("2.35"), &none));
@@ -102,10 +85,7 @@ mod tests {
         assert!(!same(&decimal("2.3449"), &decimal("2.35"), &scale));
         assert!(!same(&"Bolt".into(), &"BOLT".into(), &none));
         assert!(same(&"Bolt".into(), &"BOLT".into(), &case));
-        let (whole, fraction) = (
-            instant("2026-01-31T08:00:00Z"),
-            instant("2026-01-31T08:00:00.9Z"),
-        );
+        let (whole, fraction) = (instant("2026-01-31T08:00:00Z"), instant("2026-01-31T08:00:00.9Z"));
         assert!(!same(&whole, &fraction, &none));
         assert!(same(&whole, &fraction, &seconds));
         for compare in [none, scale, case, seconds] {

@@ -35,9 +35,7 @@ const ZONE_STEP: TimeDelta = TimeDelta::minutes(15);
 /// Why two different values of one field differ, judged by the pair alone.
 pub fn of_values(legacy: &Value, modern: &Value) -> Cause {
     match (legacy, modern) {
-        (Value::Null, Value::Text(text)) | (Value::Text(text), Value::Null)
-            if text.trim().is_empty() =>
-        {
+        (Value::Null, Value::Text(text)) | (Value::Text(text), Value::Null) if text.trim().is_empty() => {
             Cause::NullEmpty
         }
         (Value::Text(one), Value::Text(other)) => of_texts(one, other),
@@ -75,25 +73,18 @@ pub fn is_stale(
     })
 }
 
-fn same_state(
-    entity: &EntityType,
-    fields: FieldSet,
-    one: Option<&Record>,
-    other: Option<&Record>,
-) -> bool {
+fn same_state(entity: &EntityType, fields: FieldSet, one: Option<&Record>, other: Option<&Record>) -> bool {
     let (one, other) = match (one, other) {
         (None, None) => return true,
         (Some(one), Some(other)) => (one, other),
         (Some(_), None) | (None, Some(_)) => return false,
     };
-    fields
-        .iter()
-        .all(|index| match (one.get(index), other.get(index)) {
-            (Some(a), Some(b)) => same(a, b, &entity.field(index).compare),
-            (None, None) => true,
-            // An old ledger row lacks a field that the contract has gained since: that proves nothing.
-            (Some(_), None) | (None, Some(_)) => false,
-        })
+    fields.iter().all(|index| match (one.get(index), other.get(index)) {
+        (Some(a), Some(b)) => same(a, b, &entity.field(index).compare),
+        (None, None) => true,
+        // An old ledger row lacks a field that the contract has gained since: that proves nothing.
+        (Some(_), None) | (None, Some(_)) => false,
+    })
 }
 
 fn of_texts(one: &str, other: &str) -> Cause {
@@ -117,8 +108,7 @@ fn of_instants(one: Instant, other: Instant) -> Cause {
         (whole_seconds(one), whole_seconds(other))
     };
     let apart = (from.to_utc() - to.to_utc()).abs();
-    let whole_steps =
-        apart.subsec_nanos() == 0 && apart.num_seconds().rem_euclid(ZONE_STEP.num_seconds()) == 0;
+    let whole_steps = apart.subsec_nanos() == 0 && apart.num_seconds().rem_euclid(ZONE_STEP.num_seconds()) == 0;
     if whole_steps && apart > TimeDelta::zero() && apart <= WIDEST_ZONES {
         Cause::TimeZone
     } else if rounded(&seconds(one), &seconds(other)) {
@@ -138,11 +128,7 @@ fn rounded(one: &Decimal, other: &Decimal) -> bool {
     let digits = one.scale().min(other.scale());
     let unit = BigDecimal::new(1.into(), i64::from(digits));
     let apart = (one.as_big() - other.as_big()).abs();
-    if one.scale() == other.scale() {
-        digits > 0 && apart == unit
-    } else {
-        apart < unit
-    }
+    if one.scale() == other.scale() { digits > 0 && apart == unit } else { apart < unit }
 }
 
 #[cfg(test)]

@@ -48,9 +48,7 @@ impl Patience {
     /// The wait when `made` looks have been made after the first one.
     fn wait(&self, made: u32) -> Duration {
         let doubled = 2_u32.saturating_pow(made);
-        self.first_wait
-            .saturating_mul(doubled)
-            .min(self.longest_wait)
+        self.first_wait.saturating_mul(doubled).min(self.longest_wait)
     }
 }
 
@@ -108,18 +106,10 @@ impl Confirmation {
     /// Judges the first look, whose answers may have been asked for in any order.
     ///
     /// A match and an excused difference need no confirmation.
-    pub fn begin(
-        question: Question,
-        first: &PerSide<Answer>,
-        today: NaiveDate,
-        patience: Patience,
-    ) -> Step {
+    pub fn begin(question: Question, first: &PerSide<Answer>, today: NaiveDate, patience: Patience) -> Step {
         let judgement = judge(&question, first, today);
         if judgement.verdict != Verdict::Mismatch {
-            return Step::Done {
-                judgement,
-                looks: 1,
-            };
+            return Step::Done { judgement, looks: 1 };
         }
         let (question, equal) = narrowed(question, &judgement);
         let confirmation = Self {
@@ -132,10 +122,7 @@ impl Confirmation {
             equal,
         };
         let after = patience.wait(0);
-        Step::LookAgain {
-            after,
-            confirmation: Box::new(confirmation),
-        }
+        Step::LookAgain { after, confirmation: Box::new(confirmation) }
     }
 
     /// What to ask at the next look.
@@ -152,15 +139,9 @@ impl Confirmation {
             Err(reason) => return self.again_unless_last(reason),
         };
         // Against legacy's later answer: what modern has caught up with while we looked is lag.
-        let pair = PerSide {
-            legacy: look.legacy_again.clone(),
-            modern: look.modern,
-        };
+        let pair = PerSide { legacy: look.legacy_again.clone(), modern: look.modern };
         let now = judge(&self.question, &pair, self.today);
-        let still = PerSide {
-            legacy: look.legacy,
-            modern: look.legacy_again,
-        };
+        let still = PerSide { legacy: look.legacy, modern: look.legacy_again };
         let moved = judge(&self.question, &still, self.today);
         let doubt = Doubt::new(&self.question, &look.unsettled, &moved);
 
@@ -183,10 +164,7 @@ impl Confirmation {
         let settled = now.keys.iter().filter(|key| !open.contains(key));
         let keys = self.equal.iter().chain(settled).cloned().collect();
         let judgement = Judgement::of(confirmed, self.fields, keys);
-        Step::Done {
-            judgement,
-            looks: self.made + 1,
-        }
+        Step::Done { judgement, looks: self.made + 1 }
     }
 
     /// Why a difference proves nothing yet; `None` when it is confirmed or excused.
@@ -196,24 +174,16 @@ impl Confirmation {
         }
         let new = !self.suspects.contains(&difference.subject);
         // What was not there at the last look came in between: something changed.
-        doubt
-            .about(&difference.subject)
-            .or(new.then_some(Reason::ChangedMeanwhile))
+        doubt.about(&difference.subject).or(new.then_some(Reason::ChangedMeanwhile))
     }
 
     fn again_unless_last(self, reason: Reason) -> Step {
         if self.made >= self.patience.looks.get() {
             let judgement = Judgement::inconclusive(reason);
-            return Step::Done {
-                judgement,
-                looks: self.made + 1,
-            };
+            return Step::Done { judgement, looks: self.made + 1 };
         }
         let after = self.patience.wait(self.made);
-        Step::LookAgain {
-            after,
-            confirmation: Box::new(self),
-        }
+        Step::LookAgain { after, confirmation: Box::new(self) }
     }
 }
 
@@ -231,11 +201,7 @@ impl<'a> Doubt<'a> {
         Self {
             list: matches!(question.asked, Asked::List { .. }),
             unsettled: unsettled.iter().collect(),
-            moved: moved
-                .differences
-                .iter()
-                .filter_map(|d| d.subject.key())
-                .collect(),
+            moved: moved.differences.iter().filter_map(|d| d.subject.key()).collect(),
             any_moved: !moved.differences.is_empty(),
         }
     }
@@ -243,28 +209,18 @@ impl<'a> Doubt<'a> {
     /// Why a difference in `subject` may come from a write on its way.
     fn about(&self, subject: &Subject) -> Option<Reason> {
         let (unsettled, moved) = match subject {
-            Subject::Row { .. } | Subject::Order { .. } if self.list => {
-                (!self.unsettled.is_empty(), self.any_moved)
-            }
+            Subject::Row { .. } | Subject::Order { .. } if self.list => (!self.unsettled.is_empty(), self.any_moved),
             Subject::Field { key, .. } | Subject::Row { key } => {
                 (self.unsettled.contains(key), self.moved.contains(key))
             }
             Subject::Order { .. } => (false, false),
         };
-        if unsettled {
-            Some(Reason::Unsettled)
-        } else {
-            moved.then_some(Reason::ChangedMeanwhile)
-        }
+        if unsettled { Some(Reason::Unsettled) } else { moved.then_some(Reason::ChangedMeanwhile) }
     }
 }
 
 fn subjects(judgement: &Judgement) -> BTreeSet<Subject> {
-    judgement
-        .differences
-        .iter()
-        .map(|difference| difference.subject.clone())
-        .collect()
+    judgement.differences.iter().map(|difference| difference.subject.clone()).collect()
 }
 
 /// The question for further looks, and the keys that need none.
@@ -273,18 +229,9 @@ fn narrowed(question: Question, first: &Judgement) -> (Question, Vec<EntityKey>)
         Asked::List { .. } => (question, Vec::new()),
         Asked::Keys(_) => {
             let differing = first.differing_keys();
-            let equal = first
-                .keys
-                .iter()
-                .filter(|key| differing.binary_search(key).is_err());
+            let equal = first.keys.iter().filter(|key| differing.binary_search(key).is_err());
             let equal = equal.cloned().collect();
-            (
-                Question {
-                    asked: Asked::Keys(differing),
-                    ..question
-                },
-                equal,
-            )
+            (Question { asked: Asked::Keys(differing), ..question }, equal)
         }
     }
 }

@@ -94,8 +94,7 @@ mod tests {
 
     fn seen(keys: impl IntoIterator<Item = u64>) -> KeysSeen {
         let mut seen = KeysSeen::default();
-        keys.into_iter()
-            .for_each(|key| seen.add(&format!(r#"["SKU-{key}","BER"]"#)));
+        keys.into_iter().for_each(|key| seen.add(&format!(r#"["SKU-{key}","BER"]"#)));
         seen
     }
 
@@ -103,24 +102,13 @@ mod tests {
     fn the_estimate_is_within_a_few_percent_up_to_a_million_keys() {
         let mut seen = KeysSeen::default();
         let mut added = 0_u64;
-        for (keys, allowed) in [
-            (0, 0.0),
-            (1, 0.0),
-            (1_000, 0.02),
-            (20_000, 0.02),
-            (300_000, 0.02),
-            (1_000_000, 0.06),
-        ] {
+        for (keys, allowed) in [(0, 0.0), (1, 0.0), (1_000, 0.02), (20_000, 0.02), (300_000, 0.02), (1_000_000, 0.06)] {
             while added < keys {
                 seen.add(&format!(r#"["SKU-{added}","BER"]"#));
                 added += 1;
             }
             let off = (seen.estimate() as f64 - keys as f64).abs();
-            assert!(
-                off <= keys as f64 * allowed,
-                "{keys} keys estimated as {}",
-                seen.estimate()
-            );
+            assert!(off <= keys as f64 * allowed, "{keys} keys estimated as {}", seen.estimate());
         }
         assert!(!seen.is_full());
     }
@@ -139,10 +127,7 @@ mod tests {
         assert_eq!(KeysSeen::from_bytes(&[0; 7]), Err(InvalidKeysSeen(7)));
         let mut one = KeysSeen::default();
         one.add(r#"["SKU-1","BER"]"#);
-        assert_eq!(
-            one.as_bytes().iter().position(|byte| *byte != 0),
-            Some(1868)
-        );
+        assert_eq!(one.as_bytes().iter().position(|byte| *byte != 0), Some(1868));
     }
 
     proptest! {

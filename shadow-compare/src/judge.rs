@@ -51,10 +51,7 @@ impl Question {
     /// The fields that count: those asked for, without those that the contract ignores.
     pub fn compared(&self) -> FieldSet {
         let counts = |index: &FieldIndex| !self.entity.field(*index).compare.ignore;
-        let asked = self
-            .fields
-            .iter()
-            .take_while(|i| i.get() < self.entity.fields.len());
+        let asked = self.fields.iter().take_while(|i| i.get() < self.entity.fields.len());
         asked.filter(counts).collect()
     }
 }
@@ -88,10 +85,7 @@ pub fn judge(question: &Question, answers: &PerSide<Answer>, today: NaiveDate) -
         }
         Asked::List { ordered, params } => {
             let rows = |side| answers.get(side).0.iter().flatten().collect();
-            let rows = PerSide {
-                legacy: rows(Side::Legacy),
-                modern: rows(Side::Modern),
-            };
+            let rows = PerSide { legacy: rows(Side::Legacy), modern: rows(Side::Modern) };
             bench.compare_lists(&rows, ordered.then_some(params));
         }
     }
@@ -113,18 +107,8 @@ impl<'a> Bench<'a> {
     fn new(question: &'a Question, today: NaiveDate) -> Self {
         let entity = &*question.entity;
         let fields = question.compared();
-        let rules = fields
-            .iter()
-            .map(|index| (index, &entity.field(index).compare))
-            .collect();
-        Self {
-            entity,
-            fields,
-            rules,
-            today,
-            differences: Vec::new(),
-            keys: Vec::new(),
-        }
+        let rules = fields.iter().map(|index| (index, &entity.field(index).compare)).collect();
+        Self { entity, fields, rules, today, differences: Vec::new(), keys: Vec::new() }
     }
 
     /// Compares one record, legacy's first.
@@ -145,23 +129,14 @@ impl<'a> Bench<'a> {
                     Some(field) => Subject::Field { key, field },
                     None => Subject::Row { key },
                 };
-                Difference {
-                    subject,
-                    cause,
-                    excused,
-                    seen: seen.clone(),
-                }
+                Difference { subject, cause, excused, seen: seen.clone() }
             });
             self.differences.extend(differences);
         }
         self.keys.push(key);
     }
 
-    fn compare_fields(
-        &self,
-        legacy: &Record,
-        modern: &Record,
-    ) -> Vec<(Option<FieldIndex>, Cause, bool)> {
+    fn compare_fields(&self, legacy: &Record, modern: &Record) -> Vec<(Option<FieldIndex>, Cause, bool)> {
         let mut found = Vec::new();
         for (index, compare) in &self.rules {
             // A side that leaves out what it was asked for has not said that the field is null, but
@@ -172,10 +147,7 @@ impl<'a> Bench<'a> {
                 continue;
             }
             let cause = cause::of_values(&canonical(legacy, compare), &canonical(modern, compare));
-            let excused = compare
-                .excused
-                .as_ref()
-                .is_some_and(|excuse| self.today <= excuse.until);
+            let excused = compare.excused.as_ref().is_some_and(|excuse| self.today <= excuse.until);
             found.push((Some(*index), cause, excused));
         }
         found
@@ -183,16 +155,8 @@ impl<'a> Bench<'a> {
 
     /// Compares two lists by key; `ordered` holds the parameters when the order counts.
     fn compare_lists(&mut self, rows: &PerSide<Vec<&Record>>, ordered: Option<&String>) {
-        let keys = |side| -> Vec<EntityKey> {
-            rows.get(side)
-                .iter()
-                .map(|row| key_of(self.entity, row))
-                .collect()
-        };
-        let keys = PerSide {
-            legacy: keys(Side::Legacy),
-            modern: keys(Side::Modern),
-        };
+        let keys = |side| -> Vec<EntityKey> { rows.get(side).iter().map(|row| key_of(self.entity, row)).collect() };
+        let keys = PerSide { legacy: keys(Side::Legacy), modern: keys(Side::Modern) };
         let partner = partners(&keys);
         let mut taken = vec![false; keys.modern.len()];
         for (place, key) in keys.legacy.iter().enumerate() {
@@ -202,21 +166,14 @@ impl<'a> Bench<'a> {
             });
             self.compare(key.clone(), [Some(rows.legacy[place]), modern]);
         }
-        for (place, key) in keys
-            .modern
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| !taken[*place])
-        {
+        for (place, key) in keys.modern.iter().enumerate().filter(|(place, _)| !taken[*place]) {
             self.compare(key.clone(), [None, Some(rows.modern[place])]);
         }
         // Missing and extra rows are differences already; the order is that of the others.
         let in_order = partner.iter().flatten().is_sorted();
         if let (Some(params), false) = (ordered, in_order) {
             self.differences.push(Difference {
-                subject: Subject::Order {
-                    params: params.clone(),
-                },
+                subject: Subject::Order { params: params.clone() },
                 cause: Cause::Order,
                 excused: false,
                 seen: Seen::Keys(Arc::new(keys)),

@@ -25,18 +25,11 @@ pub struct Redactor {
 impl Redactor {
     /// Makes one from a secret of any length. A new secret makes old and new hashes incomparable.
     pub fn new(secret: &[u8]) -> Self {
-        Self {
-            key: blake3::derive_key("strangler evidence: sensitive values, v1", secret),
-        }
+        Self { key: blake3::derive_key("strangler evidence: sensitive values, v1", secret) }
     }
 
     /// The evidence of `judgement`, which compared records of `entity` for `route`.
-    pub fn observe(
-        &self,
-        route: RouteName,
-        entity: &EntityType,
-        judgement: &Judgement,
-    ) -> Observation {
+    pub fn observe(&self, route: RouteName, entity: &EntityType, judgement: &Judgement) -> Observation {
         let name = |index: FieldIndex| entity.field(index).name.clone();
         let differences = judgement.differences.iter();
         Observation {
@@ -45,11 +38,7 @@ impl Redactor {
             reason: judgement.reason.map(|reason| reason.as_str().to_owned()),
             differences: differences.map(|d| self.difference(entity, d)).collect(),
             fields: judgement.fields.iter().map(name).collect(),
-            keys: judgement
-                .keys
-                .iter()
-                .map(|key| self.key(entity, key).to_string())
-                .collect(),
+            keys: judgement.keys.iter().map(|key| self.key(entity, key).to_string()).collect(),
         }
     }
 
@@ -66,29 +55,18 @@ impl Redactor {
     fn difference(&self, entity: &EntityType, difference: &Difference) -> evidence::Difference {
         let (values, records) = match &difference.seen {
             Seen::Records(pair) => {
-                let record = |side| {
-                    pair.get(side)
-                        .as_ref()
-                        .map_or(Json::Null, |r| self.record(entity, r))
-                };
+                let record = |side| pair.get(side).as_ref().map_or(Json::Null, |r| self.record(entity, r));
                 let records = per_side(record);
                 let values = match difference.subject.field() {
                     None => records.clone(),
-                    Some(field) => per_side(|side| {
-                        difference
-                            .value(side)
-                            .map_or(Json::Null, |v| self.value(entity, field, v))
-                    }),
+                    Some(field) => {
+                        per_side(|side| difference.value(side).map_or(Json::Null, |v| self.value(entity, field, v)))
+                    }
                 };
                 (values, records)
             }
             Seen::Keys(keys) => {
-                let list = |side| {
-                    keys.get(side)
-                        .iter()
-                        .map(|key| self.key(entity, key))
-                        .collect()
-                };
+                let list = |side| keys.get(side).iter().map(|key| self.key(entity, key)).collect();
                 (per_side(list), PerSide::default())
             }
         };
@@ -97,10 +75,7 @@ impl Redactor {
             Subject::Order { params } => self.params(entity, params),
         };
         evidence::Difference {
-            field: difference
-                .subject
-                .field()
-                .map(|field| entity.field(field).name.clone()),
+            field: difference.subject.field().map(|field| entity.field(field).name.clone()),
             cause: difference.cause,
             key,
             values,
@@ -110,29 +85,18 @@ impl Redactor {
     }
 
     fn value(&self, entity: &EntityType, field: FieldIndex, value: &Value) -> Json {
-        if entity.field(field).sensitive {
-            self.hash(value)
-        } else {
-            value.to_json()
-        }
+        if entity.field(field).sensitive { self.hash(value) } else { value.to_json() }
     }
 
     fn record(&self, entity: &EntityType, record: &Record) -> Json {
         let fields = record.iter();
-        let pair = |(index, value)| {
-            (
-                entity.field(index).name.to_string(),
-                self.value(entity, index, value),
-            )
-        };
+        let pair = |(index, value)| (entity.field(index).name.to_string(), self.value(entity, index, value));
         Json::Object(fields.map(pair).collect())
     }
 
     fn key(&self, entity: &EntityType, key: &EntityKey) -> Json {
         let parts = entity.key().iter().zip(key.parts());
-        parts
-            .map(|(field, part)| self.value(entity, *field, part))
-            .collect()
+        parts.map(|(field, part)| self.value(entity, *field, part)).collect()
     }
 
     /// A parameter may hold what a sensitive field holds (`email: "…"`), and does not say so. Where
@@ -153,10 +117,7 @@ impl fmt::Debug for Redactor {
 }
 
 fn per_side(of: impl Fn(Side) -> Json) -> PerSide<Json> {
-    PerSide {
-        legacy: of(Side::Legacy),
-        modern: of(Side::Modern),
-    }
+    PerSide { legacy: of(Side::Legacy), modern: of(Side::Modern) }
 }
 
 #[cfg(test)]
@@ -173,42 +134,20 @@ mod tests {
 
     /// `Customer`: email (key, sensitive), name (sensitive), city.
     fn customer() -> Arc<EntityType> {
-        let secret = |name| Field {
-            sensitive: true,
-            ..field(name, Kind::Text, Compare::default())
-        };
-        let fields = vec![
-            secret("email"),
-            secret("name"),
-            field("city", Kind::Text, Compare::default()),
-        ];
+        let secret = |name| Field { sensitive: true, ..field(name, Kind::Text, Compare::default()) };
+        let fields = vec![secret("email"), secret("name"), field("city", Kind::Text, Compare::default())];
         entity("Customer", fields, &["email"])
     }
 
     fn person(email: &str, name: &str, city: &str) -> Record {
-        let pairs = [
-            ("email", email.into()),
-            ("name", name.into()),
-            ("city", city.into()),
-        ];
+        let pairs = [("email", email.into()), ("name", name.into()), ("city", city.into())];
         record(&customer(), &pairs)
     }
 
-    fn observe(
-        asked: Asked,
-        legacy: Vec<Option<Record>>,
-        modern: Vec<Option<Record>>,
-    ) -> Observation {
+    fn observe(asked: Asked, legacy: Vec<Option<Record>>, modern: Vec<Option<Record>>) -> Observation {
         let entity = customer();
-        let question = Question {
-            fields: entity.all_fields(),
-            entity: entity.clone(),
-            asked,
-        };
-        let answers = PerSide {
-            legacy: Answer(legacy),
-            modern: Answer(modern),
-        };
+        let question = Question { fields: entity.all_fields(), entity: entity.clone(), asked };
+        let answers = PerSide { legacy: Answer(legacy), modern: Answer(modern) };
         let judgement = judge(&question, &answers, today());
         Redactor::new(b"secret").observe("Query.customer".into(), &entity, &judgement)
     }
@@ -234,10 +173,7 @@ mod tests {
         let observation = observe(keyed("ann@x.org"), legacy, modern);
         let hash = Redactor::new(b"secret").hash(&"ann@x.org".into());
         let difference = &observation.differences[0];
-        assert_eq!(
-            observation.keys,
-            [Json::from(vec![hash.clone()]).to_string()]
-        );
+        assert_eq!(observation.keys, [Json::from(vec![hash.clone()]).to_string()]);
         assert_eq!(difference.key, observation.keys[0]);
         assert_eq!(difference.records.legacy["email"], hash);
         assert_eq!(difference.values.legacy, "Bern");

@@ -1,1 +1,5 @@
 //! testkit
+//!
+//! What tests share. Never shipped.
+
+pub mod postgres;

@@ -20,10 +20,7 @@ fn expect(cause: Cause, pairs: &[(Value, Value)]) {
 }
 
 fn decimals(pairs: &[(&str, &str)]) -> Vec<(Value, Value)> {
-    pairs
-        .iter()
-        .map(|(one, other)| (decimal(one), decimal(other)))
-        .collect()
+    pairs.iter().map(|(one, other)| (decimal(one), decimal(other))).collect()
 }
 
 /// Times of day on 2026-01-31, or a day and time in January 2026.
@@ -32,17 +29,11 @@ fn instants(pairs: &[(&str, &str)]) -> Vec<(Value, Value)> {
         Some((day, time)) => instant(&format!("2026-01-{day}T{time}Z")),
         None => instant(&format!("2026-01-31T{text}Z")),
     };
-    pairs
-        .iter()
-        .map(|(one, other)| (at(one), at(other)))
-        .collect()
+    pairs.iter().map(|(one, other)| (at(one), at(other))).collect()
 }
 
 fn texts(pairs: &[(&str, &str)]) -> Vec<(Value, Value)> {
-    pairs
-        .iter()
-        .map(|(one, other)| ((*one).into(), (*other).into()))
-        .collect()
+    pairs.iter().map(|(one, other)| ((*one).into(), (*other).into())).collect()
 }
 
 #[test]
@@ -56,12 +47,7 @@ fn numbers_with_digits_dropped_are_rounding_in_whichever_direction() {
         ("123456.789", "123456.7890625"),
     ];
     expect(Cause::Rounding, &decimals(&rounded));
-    let different = [
-        ("12", "13"),
-        ("12.60", "13.40"),
-        ("12.31", "12.34"),
-        ("100", "200"),
-    ];
+    let different = [("12", "13"), ("12.60", "13.40"), ("12.31", "12.34"), ("100", "200")];
     expect(Cause::Different, &decimals(&different));
     expect(Cause::Different, &[(Value::Int(12), Value::Int(13))]);
 }
@@ -76,10 +62,7 @@ fn instants_a_zone_apart_are_time_zone_and_a_lost_fraction_is_rounding() {
         ("30T08:00:00", "31T10:00:00"),
     ];
     expect(Cause::TimeZone, &instants(&zones));
-    expect(
-        Cause::Rounding,
-        &instants(&[("08:00:00", "08:00:00.25"), ("08:00:00.12", "08:00:00.123")]),
-    );
+    expect(Cause::Rounding, &instants(&[("08:00:00", "08:00:00.25"), ("08:00:00.12", "08:00:00.123")]));
     let different = [
         ("30T08:00:00", "31T10:15:00"),
         ("08:00:00", "08:00:01"),
@@ -91,41 +74,22 @@ fn instants_a_zone_apart_are_time_zone_and_a_lost_fraction_is_rounding() {
 
 #[test]
 fn texts_that_differ_in_blanks_case_or_length_have_a_cause_each() {
-    expect(
-        Cause::NullEmpty,
-        &[(Value::Null, "".into()), (Value::Null, "  ".into())],
-    );
-    expect(
-        Cause::Padding,
-        &texts(&[("", "   "), ("BER", "BER   "), (" BER", "BER")]),
-    );
+    expect(Cause::NullEmpty, &[(Value::Null, "".into()), (Value::Null, "  ".into())]);
+    expect(Cause::Padding, &texts(&[("", "   "), ("BER", "BER   "), (" BER", "BER")]));
     expect(Cause::Case, &texts(&[("Bolt M8", "BOLT M8")]));
     expect(Cause::Truncation, &texts(&[("Hexagon bolt", "Hexagon b")]));
-    expect(
-        Cause::Different,
-        &texts(&[("", "Hexagon bolt"), ("Bolt", "Nut")]),
-    );
-    let unlike = [
-        (Value::Null, Value::Int(0)),
-        (Value::Null, "x".into()),
-        (Value::Bool(true), "Y".into()),
-    ];
+    expect(Cause::Different, &texts(&[("", "Hexagon bolt"), ("Bolt", "Nut")]));
+    let unlike = [(Value::Null, Value::Int(0)), (Value::Null, "x".into()), (Value::Bool(true), "Y".into())];
     expect(Cause::Different, &unlike);
 }
 
 fn pair(legacy: Option<&Record>, modern: Option<&Record>) -> PerSide<Option<Record>> {
-    PerSide {
-        legacy: legacy.cloned(),
-        modern: modern.cloned(),
-    }
+    PerSide { legacy: legacy.cloned(), modern: modern.cloned() }
 }
 
 fn past(legacy: &[Option<&Record>], modern: &[Option<&Record>]) -> PerSide<Vec<Option<Record>>> {
     let states = |states: &[Option<&Record>]| states.iter().map(|state| state.cloned()).collect();
-    PerSide {
-        legacy: states(legacy),
-        modern: states(modern),
-    }
+    PerSide { legacy: states(legacy), modern: states(modern) }
 }
 
 #[test]
@@ -148,18 +112,9 @@ fn a_side_that_holds_what_the_other_held_before_is_stale() {
 fn half_of_an_old_state_is_not_an_old_state() {
     let entity = stock_level();
     let (old, new) = (level("SKU-1", 4, "1.5"), level("SKU-1", 9, "1.5"));
-    let torn = [
-        ("sku", "SKU-1".into()),
-        ("onHand", 4.into()),
-        ("price", Value::Null),
-    ];
+    let torn = [("sku", "SKU-1".into()), ("onHand", 4.into()), ("price", Value::Null)];
     let torn = pair(Some(&new), Some(&record(&entity, &torn)));
-    assert!(!is_stale(
-        &entity,
-        entity.all_fields(),
-        &torn,
-        &past(&[Some(&old)], &[])
-    ));
+    assert!(!is_stale(&entity, entity.all_fields(), &torn, &past(&[Some(&old)], &[])));
 }
 
 proptest! {

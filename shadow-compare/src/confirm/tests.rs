@@ -11,46 +11,24 @@ fn key(sku: &str) -> EntityKey {
 fn keyed(skus: &[&str]) -> Question {
     let entity = stock_level();
     let asked = Asked::Keys(skus.iter().map(|sku| key(sku)).collect());
-    Question {
-        fields: entity.all_fields(),
-        entity,
-        asked,
-    }
+    Question { fields: entity.all_fields(), entity, asked }
 }
 
 fn list() -> Question {
-    let asked = Asked::List {
-        ordered: false,
-        params: "{}".into(),
-    };
-    Question {
-        asked,
-        ..keyed(&[])
-    }
+    let asked = Asked::List { ordered: false, params: "{}".into() };
+    Question { asked, ..keyed(&[]) }
 }
 
 fn one(on_hand: i64) -> Vec<Option<Record>> {
     vec![Some(level("A", on_hand, "1"))]
 }
 
-fn look(
-    legacy: Vec<Option<Record>>,
-    modern: Vec<Option<Record>>,
-    again: Vec<Option<Record>>,
-) -> Look {
-    Look {
-        legacy: legacy.into(),
-        modern: modern.into(),
-        legacy_again: again.into(),
-        unsettled: vec![],
-    }
+fn look(legacy: Vec<Option<Record>>, modern: Vec<Option<Record>>, again: Vec<Option<Record>>) -> Look {
+    Look { legacy: legacy.into(), modern: modern.into(), legacy_again: again.into(), unsettled: vec![] }
 }
 
 fn begin(question: Question, legacy: Vec<Option<Record>>, modern: Vec<Option<Record>>) -> Step {
-    let first = PerSide {
-        legacy: legacy.into(),
-        modern: modern.into(),
-    };
+    let first = PerSide { legacy: legacy.into(), modern: modern.into() };
     Confirmation::begin(question, &first, today(), Patience::default())
 }
 
@@ -107,17 +85,11 @@ fn a_difference_that_goes_away_was_lag() {
 fn an_unsettled_key_is_looked_at_again_and_in_the_end_inconclusive() {
     let mut step = begin(keyed(&["A"]), one(4), one(5));
     for wait in [500, 1000, 2000, 4000] {
-        let unsettled = Look {
-            unsettled: vec![key("A")],
-            ..look(one(4), one(5), one(4))
-        };
+        let unsettled = Look { unsettled: vec![key("A")], ..look(one(4), one(5), one(4)) };
         step = next(step, Ok(unsettled));
         assert_eq!(waits(&step), Duration::from_millis(wait));
     }
-    let last = Look {
-        unsettled: vec![key("A")],
-        ..look(one(4), one(5), one(4))
-    };
+    let last = Look { unsettled: vec![key("A")], ..look(one(4), one(5), one(4)) };
     let (judgement, looks) = done(next(step, Ok(last)));
     assert_eq!(judgement, Judgement::inconclusive(Reason::Unsettled));
     assert_eq!(looks, 6);
@@ -157,12 +129,7 @@ fn a_difference_that_was_not_there_before_is_not_yet_confirmed() {
 fn only_keys_that_differ_are_asked_for_again_and_the_others_stay_covered() {
     let rows = |b| vec![Some(level("A", 1, "1")), Some(level("B", b, "1"))];
     let step = begin(keyed(&["A", "B"]), rows(2), rows(3));
-    let Step::LookAgain {
-        ref confirmation, ..
-    } = step
-    else {
-        panic!("{step:?}")
-    };
+    let Step::LookAgain { ref confirmation, .. } = step else { panic!("{step:?}") };
     assert_eq!(confirmation.question().asked, Asked::Keys(vec![key("B")]));
     let b = |n| vec![Some(level("B", n, "1"))];
     let (judgement, _) = done(next(step, Ok(look(b(2), b(3), b(2)))));
@@ -173,10 +140,7 @@ fn only_keys_that_differ_are_asked_for_again_and_the_others_stay_covered() {
 fn a_hot_key_does_not_hide_a_broken_one_and_is_not_counted_as_compared() {
     let rows = |a, b| vec![Some(level("A", a, "1")), Some(level("B", b, "1"))];
     let step = begin(keyed(&["A", "B"]), rows(1, 2), rows(0, 3));
-    let hot = Look {
-        unsettled: vec![key("A")],
-        ..look(rows(5, 2), rows(4, 3), rows(6, 2))
-    };
+    let hot = Look { unsettled: vec![key("A")], ..look(rows(5, 2), rows(4, 3), rows(6, 2)) };
     let (judgement, _) = done(next(step, Ok(hot)));
     assert_eq!(judgement.verdict, Verdict::Mismatch);
     assert_eq!(judgement.differing_keys(), [key("B")]);
@@ -188,16 +152,10 @@ fn rows_of_a_list_wait_until_the_whole_list_stands_still() {
     let (a, b) = (|| Some(level("A", 1, "1")), || Some(level("B", 2, "1")));
     let step = begin(list(), vec![a(), b()], vec![a()]);
     // Another row is on its way: B may have been pushed off the page by it.
-    let pushed = Look {
-        unsettled: vec![key("Z")],
-        ..look(vec![a(), b()], vec![a()], vec![a(), b()])
-    };
+    let pushed = Look { unsettled: vec![key("Z")], ..look(vec![a(), b()], vec![a()], vec![a(), b()]) };
     let step = next(step, Ok(pushed));
     assert_eq!(waits(&step), Duration::from_millis(500));
-    let (judgement, _) = done(next(
-        step,
-        Ok(look(vec![a(), b()], vec![a()], vec![a(), b()])),
-    ));
+    let (judgement, _) = done(next(step, Ok(look(vec![a(), b()], vec![a()], vec![a(), b()]))));
     assert_eq!(judgement.verdict, Verdict::Mismatch);
     assert_eq!(judgement.keys, [key("A"), key("B")]);
 }

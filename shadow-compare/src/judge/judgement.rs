@@ -97,13 +97,8 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 5] = [
-        Self::SideError,
-        Self::Dropped,
-        Self::ChangedMeanwhile,
-        Self::Unsettled,
-        Self::TimedOut,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::SideError, Self::Dropped, Self::ChangedMeanwhile, Self::Unsettled, Self::TimedOut];
 
     /// The word used in evidence and metrics: `changed-meanwhile`.
     pub fn as_str(self) -> &'static str {
@@ -148,13 +143,7 @@ impl Judgement {
         } else {
             Verdict::Mismatch
         };
-        Self {
-            verdict,
-            reason: None,
-            differences,
-            fields,
-            keys,
-        }
+        Self { verdict, reason: None, differences, fields, keys }
     }
 
     /// The judgement that nothing is known.
@@ -170,11 +159,7 @@ impl Judgement {
 
     /// The records that differ, each once: those whose past is worth asking for.
     pub fn differing_keys(&self) -> Vec<EntityKey> {
-        let mut keys: Vec<_> = self
-            .differences
-            .iter()
-            .filter_map(|d| d.subject.key())
-            .collect();
+        let mut keys: Vec<_> = self.differences.iter().filter_map(|d| d.subject.key()).collect();
         keys.sort_unstable();
         keys.dedup();
         keys.into_iter().cloned().collect()
@@ -182,12 +167,7 @@ impl Judgement {
 
     /// Names the differences of `key` *stale* where `past` (`Store::past_states` of each side)
     /// shows that one side holds what the other held before.
-    pub fn explain_by_past(
-        &mut self,
-        entity: &EntityType,
-        key: &EntityKey,
-        past: &PerSide<Vec<Option<Record>>>,
-    ) {
+    pub fn explain_by_past(&mut self, entity: &EntityType, key: &EntityKey, past: &PerSide<Vec<Option<Record>>>) {
         for difference in &mut self.differences {
             if difference.subject.key() != Some(key) {
                 continue;
@@ -207,11 +187,7 @@ impl fmt::Display for Judgement {
         let (differences, keys) = (self.differences.len(), self.keys.len());
         match self.reason {
             Some(reason) => write!(f, "{} ({reason})", self.verdict),
-            None => write!(
-                f,
-                "{}, {differences} differences in {keys} records",
-                self.verdict
-            ),
+            None => write!(f, "{}, {differences} differences in {keys} records", self.verdict),
         }
     }
 }

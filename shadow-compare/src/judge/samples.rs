@@ -14,15 +14,8 @@ pub(crate) fn today() -> NaiveDate {
 
 /// An excuse that ends on `until`.
 pub(crate) fn excused(until: NaiveDate) -> Compare {
-    let excuse = Excuse {
-        reason: "tax tables".into(),
-        owner: "finance".into(),
-        until,
-    };
-    Compare {
-        excused: Some(excuse),
-        ..Compare::default()
-    }
+    let excuse = Excuse { reason: "tax tables".into(), owner: "finance".into(), until };
+    Compare { excused: Some(excuse), ..Compare::default() }
 }
 
 /// A field that is compared as `compare` says.
@@ -32,10 +25,7 @@ pub(crate) fn field(name: &str, kind: Kind, compare: Compare) -> Field {
         name: name.into(),
         kind,
         nullable: true,
-        home: PerSide {
-            legacy: home(),
-            modern: home(),
-        },
+        home: PerSide { legacy: home(), modern: home() },
         compare,
         sensitive: false,
         stamped: false,
@@ -44,19 +34,13 @@ pub(crate) fn field(name: &str, kind: Kind, compare: Compare) -> Field {
 
 /// An entity type with these fields.
 pub(crate) fn entity(name: &str, fields: Vec<Field>, key: &[&str]) -> Arc<EntityType> {
-    let table = PerSide {
-        legacy: "T".into(),
-        modern: "t".into(),
-    };
+    let table = PerSide { legacy: "T".into(), modern: "t".into() };
     Arc::new(EntityType::new(name.into(), "inventory".into(), table, fields, key).unwrap())
 }
 
 /// `StockLevel`: sku (key), onHand, price (excused until today), checksum (ignored).
 pub(crate) fn stock_level() -> Arc<EntityType> {
-    let ignored = Compare {
-        ignore: true,
-        ..Compare::default()
-    };
+    let ignored = Compare { ignore: true, ..Compare::default() };
     let fields = vec![
         field("sku", Kind::Text, Compare::default()),
         field("onHand", Kind::Int, Compare::default()),
@@ -74,11 +58,7 @@ pub(crate) fn record(entity: &EntityType, pairs: &[(&str, Value)]) -> Record {
 /// A whole `StockLevel`.
 pub(crate) fn level(sku: &str, on_hand: i64, price: &str) -> Record {
     let price = Value::Decimal(price.parse().unwrap());
-    let pairs = [
-        ("sku", sku.into()),
-        ("onHand", on_hand.into()),
-        ("price", price),
-    ];
+    let pairs = [("sku", sku.into()), ("onHand", on_hand.into()), ("price", price)];
     record(&stock_level(), &pairs)
 }
 
@@ -95,9 +75,8 @@ pub(crate) fn values() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),
         any::<i64>().prop_map(Value::Int),
-        (any::<i64>(), 0_u32..20).prop_map(|(units, scale)| {
-            Value::Decimal(format!("{units}e-{scale}").parse::<Decimal>().unwrap())
-        }),
+        (any::<i64>(), 0_u32..20)
+            .prop_map(|(units, scale)| { Value::Decimal(format!("{units}e-{scale}").parse::<Decimal>().unwrap()) }),
         any::<String>().prop_map(Value::Text),
         text_instants().prop_map(Value::Instant),
     ]

@@ -8,79 +8,39 @@ fn keyed(skus: &[&str]) -> Question {
     let entity = stock_level();
     let key = |sku: &&str| EntityKey::new(entity.name.clone(), vec![(*sku).into()]);
     let asked = Asked::Keys(skus.iter().map(key).collect());
-    Question {
-        fields: entity.all_fields(),
-        entity,
-        asked,
-    }
+    Question { fields: entity.all_fields(), entity, asked }
 }
 
 fn list(ordered: bool) -> Question {
     let entity = stock_level();
-    let asked = Asked::List {
-        ordered,
-        params: r#"{"location":"BER"}"#.into(),
-    };
-    Question {
-        fields: entity.all_fields(),
-        entity,
-        asked,
-    }
+    let asked = Asked::List { ordered, params: r#"{"location":"BER"}"#.into() };
+    Question { fields: entity.all_fields(), entity, asked }
 }
 
 fn both(legacy: Vec<Option<Record>>, modern: Vec<Option<Record>>) -> PerSide<Answer> {
-    PerSide {
-        legacy: legacy.into(),
-        modern: modern.into(),
-    }
+    PerSide { legacy: legacy.into(), modern: modern.into() }
 }
 
 fn rows(legacy: &[Record], modern: &[Record]) -> PerSide<Answer> {
-    PerSide {
-        legacy: legacy.to_vec().into(),
-        modern: modern.to_vec().into(),
-    }
+    PerSide { legacy: legacy.to_vec().into(), modern: modern.to_vec().into() }
 }
 
 /// Field name (or `-`), cause and whether excused.
 fn found(judgement: &Judgement) -> Vec<(String, Cause, bool)> {
     let entity = stock_level();
-    let name = |d: &Difference| {
-        d.subject
-            .field()
-            .map_or("-".into(), |index| entity.field(index).name.to_string())
-    };
-    judgement
-        .differences
-        .iter()
-        .map(|d| (name(d), d.cause, d.excused))
-        .collect()
+    let name = |d: &Difference| d.subject.field().map_or("-".into(), |index| entity.field(index).name.to_string());
+    judgement.differences.iter().map(|d| (name(d), d.cause, d.excused)).collect()
 }
 
 #[test]
 fn a_field_that_differs_is_named_with_its_cause_and_both_values() {
-    let answers = both(
-        vec![Some(level("A", 4, "1"))],
-        vec![Some(level("A", 5, "1"))],
-    );
+    let answers = both(vec![Some(level("A", 4, "1"))], vec![Some(level("A", 5, "1"))]);
     let judgement = judge(&keyed(&["A"]), &answers, today());
     assert_eq!(judgement.verdict, Verdict::Mismatch);
-    assert_eq!(
-        found(&judgement),
-        [("onHand".into(), Cause::Different, false)]
-    );
-    assert_eq!(
-        judgement.differences[0].value(Side::Legacy),
-        Some(&Value::Int(4))
-    );
-    assert_eq!(
-        judgement.differences[0].value(Side::Modern),
-        Some(&Value::Int(5))
-    );
-    assert_eq!(
-        judgement.to_string(),
-        "mismatch, 1 differences in 1 records"
-    );
+    assert_eq!(found(&judgement), [("onHand".into(), Cause::Different, false)]);
+    assert_eq!(judgement.differences[0].value(Side::Legacy), Some(&Value::Int(4)));
+    assert_eq!(judgement.differences[0].value(Side::Modern), Some(&Value::Int(5)));
+    assert_eq!(judgement.to_string(), "mismatch, 1 differences in 1 records");
 }
 
 #[test]
@@ -106,29 +66,14 @@ fn a_key_that_neither_side_has_is_equal_but_not_covered() {
 #[test]
 fn an_excuse_counts_until_its_last_day_and_never_hides_another_difference() {
     let question = keyed(&["A"]);
-    let answers = both(
-        vec![Some(level("A", 4, "1"))],
-        vec![Some(level("A", 4, "2"))],
-    );
-    assert_eq!(
-        judge(&question, &answers, today()).verdict,
-        Verdict::Excused
-    );
+    let answers = both(vec![Some(level("A", 4, "1"))], vec![Some(level("A", 4, "2"))]);
+    assert_eq!(judge(&question, &answers, today()).verdict, Verdict::Excused);
     let tomorrow = today().succ_opt().unwrap();
-    assert_eq!(
-        judge(&question, &answers, tomorrow).verdict,
-        Verdict::Mismatch
-    );
-    let worse = both(
-        vec![Some(level("A", 4, "1"))],
-        vec![Some(level("A", 5, "2"))],
-    );
+    assert_eq!(judge(&question, &answers, tomorrow).verdict, Verdict::Mismatch);
+    let worse = both(vec![Some(level("A", 4, "1"))], vec![Some(level("A", 5, "2"))]);
     let judgement = judge(&question, &worse, today());
     assert_eq!(judgement.verdict, Verdict::Mismatch);
-    let expected = [
-        ("onHand".into(), Cause::Different, false),
-        ("price".into(), Cause::Different, true),
-    ];
+    let expected = [("onHand".into(), Cause::Different, false), ("price".into(), Cause::Different, true)];
     assert_eq!(found(&judgement), expected);
 }
 
@@ -147,28 +92,18 @@ fn an_ignored_field_is_neither_compared_nor_covered() {
 fn lists_are_paired_by_key_and_their_order_counts_only_where_the_contract_says_so() {
     let (a, b, c) = (level("A", 1, "1"), level("B", 2, "1"), level("C", 3, "1"));
     let turned = rows(&[a.clone(), b.clone()], &[b.clone(), a.clone()]);
-    assert_eq!(
-        judge(&list(false), &turned, today()).verdict,
-        Verdict::Match
-    );
+    assert_eq!(judge(&list(false), &turned, today()).verdict, Verdict::Match);
     let judgement = judge(&list(true), &turned, today());
     assert_eq!(found(&judgement), [("-".into(), Cause::Order, false)]);
     // A missing row is not also a wrong order.
     let shorter = rows(&[a.clone(), b.clone(), c.clone()], &[a, c]);
-    assert_eq!(
-        found(&judge(&list(true), &shorter, today())),
-        [("-".into(), Cause::MissingRow, false)]
-    );
+    assert_eq!(found(&judge(&list(true), &shorter, today())), [("-".into(), Cause::MissingRow, false)]);
 }
 
 #[test]
 fn a_key_that_stands_twice_in_one_list_is_one_extra_row() {
     let (once, twice) = (level("A", 1, "1"), level("A", 2, "1"));
-    let judgement = judge(
-        &list(false),
-        &rows(std::slice::from_ref(&once), &[once.clone(), twice]),
-        today(),
-    );
+    let judgement = judge(&list(false), &rows(std::slice::from_ref(&once), &[once.clone(), twice]), today());
     assert_eq!(found(&judgement), [("-".into(), Cause::ExtraRow, false)]);
 }
 
@@ -179,15 +114,9 @@ fn the_past_of_a_key_turns_its_differences_into_stale_ones_and_no_others() {
     let modern = vec![Some(level("A", 4, "1")), Some(level("B", 4, "1"))];
     let mut judgement = judge(&question, &both(legacy, modern), today());
     let [key, _] = judgement.differing_keys().try_into().unwrap();
-    let past = PerSide {
-        legacy: vec![Some(level("A", 4, "1"))],
-        modern: Vec::new(),
-    };
+    let past = PerSide { legacy: vec![Some(level("A", 4, "1"))], modern: Vec::new() };
     judgement.explain_by_past(&question.entity, &key, &past);
-    let expected = [
-        ("onHand".into(), Cause::Stale, false),
-        ("onHand".into(), Cause::Different, false),
-    ];
+    let expected = [("onHand".into(), Cause::Stale, false), ("onHand".into(), Cause::Different, false)];
     assert_eq!(found(&judgement), expected);
     assert_eq!(judgement.verdict, Verdict::Mismatch);
 }
