@@ -8,6 +8,7 @@
 
 pub mod arguments;
 pub mod catchup;
+pub mod config;
 pub mod contract;
 pub mod demo;
 pub mod error;

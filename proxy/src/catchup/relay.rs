@@ -15,7 +15,7 @@ use crate::telemetry;
 use crate::write::apply::Door;
 
 /// Pace of the relay.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelaySettings {
     /// Pause between two looks when nothing is due.
     pub interval: Duration,
