@@ -102,10 +102,25 @@ fn a_side_that_holds_what_the_other_held_before_is_stale() {
     assert!(!stale(behind(), past(&[Some(new), None], &[])));
     assert!(!stale(behind(), past(&[], &[])));
     // In the other direction: what modern remembers tells that legacy is behind.
-    assert!(stale(pair(Some(old), Some(new)), past(&[], &[Some(old)])));
+    assert!(stale(pair(Some(old), Some(new)), past(&[], &[Some(new), Some(old)])));
     // A deletion that modern has not seen, and a return that it has not seen.
     assert!(stale(pair(None, Some(old)), past(&[None, Some(old)], &[])));
     assert!(stale(pair(Some(new), None), past(&[Some(new), None], &[])));
+}
+
+#[test]
+fn a_row_that_was_spoilt_behind_the_ledger_is_not_stale() {
+    let entity = stock_level();
+    let stale = |pair, past| is_stale(&entity, entity.all_fields(), &pair, &past);
+    let (old, new, spoilt) = (&level("A", 4, "1.25"), &level("A", 9, "1.25"), &level("A", 9, "1.2"));
+    // Both ledgers hold what was written; legacy still has it, modern's row was changed since.
+    let both = || past(&[Some(new), Some(old)], &[Some(new), Some(old)]);
+    assert!(!stale(pair(Some(new), Some(spoilt)), both()));
+    assert!(!stale(pair(Some(new), None), both()));
+    // A value that goes back and forth: the newest state is not an old one.
+    let there_and_back = || past(&[Some(new), Some(old), Some(new)], &[Some(new), Some(old), Some(new)]);
+    assert!(!stale(pair(Some(new), Some(spoilt)), there_and_back()));
+    assert!(stale(pair(Some(new), Some(old)), there_and_back()));
 }
 
 #[test]
