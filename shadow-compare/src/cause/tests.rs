@@ -129,7 +129,7 @@ fn half_of_an_old_state_is_not_an_old_state() {
     let (old, new) = (level("SKU-1", 4, "1.5"), level("SKU-1", 9, "1.5"));
     let torn = [("sku", "SKU-1".into()), ("onHand", 4.into()), ("price", Value::Null)];
     let torn = pair(Some(&new), Some(&record(&entity, &torn)));
-    assert!(!is_stale(&entity, entity.all_fields(), &torn, &past(&[Some(&old)], &[])));
+    assert!(!is_stale(&entity, entity.all_fields(), &torn, &past(&[Some(&new), Some(&old)], &[])));
 }
 
 proptest! {
