@@ -7,8 +7,10 @@
 //! Not here: how a store speaks (`adapters`), what makes answers equal (`shadow-compare`).
 
 pub mod arguments;
+pub mod config;
 pub mod error;
 pub mod roads;
 pub mod rollout;
 pub mod state_dir;
+mod suggest;
 pub mod telemetry;
