@@ -1,4 +1,7 @@
-//! The systems of record behind the ports.
+//! The systems of record behind the ports of `model`.
+//!
+//! Every adapter keeps the same promise, `model::Store`, and passes the same suite,
+//! `testkit::contract`. The files of one adapter are named like those of the next.
 
 pub mod local_server;
 pub mod memory;

@@ -39,6 +39,11 @@ impl Version {
     pub fn baseline(run: u32) -> Self {
         Self { epoch: Epoch(0), incarnation: Incarnation(0), position: Position(u64::from(run)) }
     }
+
+    /// Whether this is a copy of what stood at rest, not a write: it has no ledger row.
+    pub fn is_baseline(&self) -> bool {
+        self.epoch == Epoch(0)
+    }
 }
 
 impl fmt::Display for Version {

@@ -20,6 +20,8 @@ pub struct Bucket(u16);
 impl Bucket {
     /// How many buckets there are: one per basis point.
     pub const COUNT: u16 = 10_000;
+    /// The bucket that every percentage above 0 covers.
+    pub const FIRST: Self = Self(0);
 
     /// The bucket of `stick` (an entity's key, or a header's value) within `group`.
     ///

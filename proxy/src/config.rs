@@ -1,229 +1,232 @@
-//! The configuration: `strangler.toml`, overlaid by `STRANGLER__SECTION__KEY` variables.
+//! Configuration: `strangler.toml` and `STRANGLER__SECTION__KEY`, parsed raw, then checked into types
+//! that cannot be wrong.
 //!
-//! Parsed raw, then checked into types that cannot be wrong. A mistake names the key, the rule, and the
-//! file or variable it stands in; it never shows the value, which may be a secret. Every key, its
-//! meaning and its default stand in `docs/strangler.example.toml`, which a test compares with the code.
-//!
-//! Not here: percentages and stages. They live in the rollout; no config can change them.
-
-use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
-use std::time::Duration;
-
-use model::{PerSide, Percentage, ReplicaId};
+//! An unknown key, a wrong type or a broken rule is an error that names the key, and the file or
+//! variable it came from. Nothing starts with a configuration that is only partly understood.
+//! Not here: percentages and stages. They are no configuration; the control store has them.
 
 mod check;
-mod load;
 mod raw;
-#[cfg(test)]
-mod tests;
-mod values;
 
-pub use load::{InvalidConfig, Sources, load};
-pub use values::{ConnectionUrl, Secret};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// Everything that a `strangler` process is told by its operator.
-#[derive(Debug, Clone, PartialEq)]
+use adapters::postgres::Settings;
+use config::{ConfigError, Environment, File, FileFormat};
+use model::PerSide;
+use thiserror::Error;
+
+use crate::catchup::relay::RelaySettings;
+use crate::gateway::GatewayConfig;
+use crate::read::breaker::BreakerSettings;
+use crate::read::shadow::ShadowSettings;
+
+use raw::RawConfig;
+
+/// The example file, with every key at its default.
+pub const EXAMPLE: &str = include_str!("../../docs/strangler.example.toml");
+
+/// Everything an operator may set, checked.
+#[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the contract stands.
+    /// Where `schema.graphql` is.
     pub contract: PathBuf,
-    /// The folder for what must survive a restart; each replica its own.
+    /// Where the replica keeps its last rollout and its own name.
     pub state_dir: PathBuf,
-    /// How each side is reached.
-    pub sides: PerSide<SideConfig>,
-    /// How the control store is reached.
-    pub control: ControlConfig,
-    /// The GraphQL endpoint.
-    pub gateway: GatewaySection,
-    /// The admin endpoint.
-    pub admin: AdminConfig,
-    /// Writes and the relay.
-    pub writes: WritesConfig,
-    /// Reads: fallback and breaker.
-    pub reads: ReadsConfig,
+    /// How to reach both sides.
+    pub sides: PerSide<Settings>,
+    /// Address of the control database.
+    pub control_url: String,
+    /// Where clients come in.
+    pub listen: SocketAddr,
+    /// How the gateway behaves.
+    pub gateway: GatewayConfig,
+    /// Where health, metrics and the admin API are.
+    pub admin: SocketAddr,
+    /// The write road and its relay.
+    pub writes: Writes,
+    /// The read road.
+    pub reads: Reads,
     /// Shadow reads.
-    pub shadow: ShadowConfig,
-    /// What is kept of comparisons.
-    pub evidence: EvidenceConfig,
+    pub shadow: ShadowSettings,
+    /// What becomes of verdicts.
+    pub evidence: EvidenceSettings,
     /// This replica among the others.
-    pub fleet: FleetConfig,
-    /// Logs.
-    pub log: LogConfig,
+    pub fleet: Fleet,
+    /// The log.
+    pub log: Log,
 }
 
-/// How a side is reached.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SideConfig {
-    /// Its address, which may hold a password.
-    pub url: ConnectionUrl,
-    /// Connections for clients' reads, per replica.
-    pub read_connections: NonZeroUsize,
-    /// Connections for writes and for applying them, per replica.
-    pub write_connections: NonZeroUsize,
-    /// Connections for shadow reads, per replica. They can take none of the others.
-    pub shadow_connections: NonZeroUsize,
-    /// Connections for the relay and other work nobody waits for, per replica.
-    pub background_connections: NonZeroUsize,
-    /// Longest time to make one connection.
-    pub connect_timeout: Duration,
-}
-
-/// How the control store is reached.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ControlConfig {
-    /// Its address; modern's unless set.
-    pub url: ConnectionUrl,
-    /// Connections, per replica; one more listens for changes.
-    pub connections: NonZeroUsize,
-    /// Longest time to make one connection.
-    pub connect_timeout: Duration,
-    /// Longest time of one call.
-    pub timeout: Duration,
-}
-
-/// The GraphQL endpoint.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GatewaySection {
-    /// Where clients connect.
-    pub listen: SocketAddr,
-    /// How long a client waits at most for its answer.
-    pub deadline: Duration,
-    /// The header whose value places queries without a key.
-    pub stick_header: axum::http::HeaderName,
-    /// Whether clients may read the schema.
-    pub introspection: bool,
-    /// Serves the explorer page.
-    pub development: bool,
-    /// Largest request body, in bytes.
-    pub body_bytes: usize,
-    /// How long a client may take to send its body.
-    pub body_timeout: Duration,
-    /// How long a connection may idle before its next request.
-    pub header_timeout: Duration,
-    /// How long requests under way may take after shutdown has begun.
-    pub drain: Duration,
-    /// Client connections at once.
-    pub connections: NonZeroUsize,
-    /// Operations at once on one WebSocket.
-    pub socket_operations: NonZeroUsize,
-    /// Compiled documents kept.
-    pub plan_cache: NonZeroUsize,
-    /// List links asked at once for one level of one request.
-    pub fan_out: NonZeroUsize,
-    /// What one request may ask for.
-    pub limits: LimitsSection,
-}
-
-/// What one request may ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LimitsSection {
-    /// Levels of fields.
-    pub depth: usize,
-    /// Fields, each counted as often as its lists can repeat it.
-    pub complexity: u64,
-    /// Items that a list without `first` is taken to have.
-    pub assumed_list: u64,
-    /// Fields that are given another name.
-    pub aliases: usize,
-    /// Fields at the root.
-    pub root_fields: usize,
-    /// Tokens of a document.
-    pub tokens: usize,
-    /// Nesting that the parser follows.
-    pub recursion: usize,
-    /// Requests in one batch.
-    pub batch: usize,
-    /// Items of a list argument.
-    pub list: usize,
-    /// Largest `first` of a paged list.
-    pub first: u64,
-}
-
-/// The admin endpoint. It has no users yet, so it listens on loopback unless told otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdminConfig {
-    /// Where operators and probes connect.
-    pub listen: SocketAddr,
-    /// Allows an address that other machines reach.
-    pub allow_remote: bool,
-}
-
-/// Writes and the relay.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WritesConfig {
-    /// How long an answer waits for the secondary before it leaves the key unsettled.
-    pub secondary_budget: Duration,
-    /// How long settled ledger rows and idempotency keys are kept.
+/// Limits of the write road and pace of the relay.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Writes {
+    /// How long an answer waits for the secondary after the primary has committed.
+    pub answer_budget: Duration,
+    /// Limit of one apply on the secondary.
+    pub apply_timeout: Duration,
+    /// How long a claim of a write with unknown outcome may wait.
+    pub claim_timeout: Duration,
+    /// How long settled ledger rows, and so idempotency keys, are kept.
     pub retention: Duration,
-    /// How often the relay looks for unsettled writes.
-    pub relay_interval: Duration,
-    /// How long the relay keeps what it took before another replica may take it.
-    pub relay_lease: Duration,
-    /// Writes that the relay takes at once.
-    pub relay_batch: NonZeroUsize,
+    /// The relay's pace.
+    pub relay: RelaySettings,
 }
 
-/// Reads: fallback and breaker.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ReadsConfig {
-    /// Modern's share of the deadline; after it legacy is asked.
-    pub modern_share: Percentage,
-    /// Whether legacy answers when modern cannot.
-    pub fallback: bool,
-    /// Failures in a row after which a side is left alone.
-    pub breaker_failures: NonZeroU32,
-    /// For how long it is left alone.
-    pub breaker_pause: Duration,
+/// Limits of the read road.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reads {
+    /// Share of the remaining time that a side may use while the primary could still stand in.
+    pub modern_share: f64,
+    /// When a side's breaker opens.
+    pub breaker: BreakerSettings,
 }
 
-/// Shadow reads.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ShadowConfig {
-    /// Shadow reads that wait; when full, further ones are dropped and counted.
-    pub queue: NonZeroUsize,
-    /// Shadow reads at once on each side, per replica.
-    pub in_flight: PerSide<NonZeroUsize>,
-    /// When a difference is looked at again, each time counted from the last.
-    pub confirm_delays: Vec<Duration>,
-}
-
-/// What is kept of comparisons.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EvidenceConfig {
-    /// The secret with which sensitive values are hashed; `None`: one of this replica's own.
-    pub hash_key: Option<Secret>,
-    /// How often evidence is sent to the control store.
+/// What becomes of verdicts.
+#[derive(Debug, Clone)]
+pub struct EvidenceSettings {
+    /// Key of the hashes that stand for sensitive values. The same on every replica, or their hashes
+    /// cannot be compared. `None`: one that the state directory keeps.
+    pub secret: Option<Vec<u8>>,
+    /// Pause between two flushes to the control store.
     pub flush: Duration,
-    /// How long it is kept.
-    pub retention: Duration,
 }
 
 /// This replica among the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FleetConfig {
-    /// Its name; `None`: made up once and kept in `state_dir`.
-    pub replica: Option<ReplicaId>,
-    /// Where its admin port is reached by the others; `None`: as it listens.
-    pub advertise: Option<String>,
-    /// Admin addresses of replicas, for rollbacks while the control store is down.
+pub struct Fleet {
+    /// The replica's name; `None`: made once and kept in the state directory.
+    pub id: Option<String>,
+    /// The admin address under which other machines reach this replica; `None`: as it listens.
+    pub admin_address: Option<String>,
+    /// Admin addresses that `groups rollback` tells directly, whatever the control store knows.
     pub replicas: Vec<String>,
 }
 
-/// Logs.
+/// The log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogConfig {
-    /// For people or for machines.
-    pub format: LogFormat,
-    /// As `RUST_LOG`: `info`, or `warn,proxy=debug`.
-    pub level: String,
+pub struct Log {
+    /// One JSON object a line, for machines.
+    pub json: bool,
+    /// What is logged, such as `info` or `info,proxy::read=debug`.
+    pub filter: String,
 }
 
-/// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One readable line.
-    Text,
-    /// One JSON object.
-    Json,
+/// The configuration cannot be used.
+#[derive(Debug, Error)]
+pub enum InvalidConfig {
+    /// The file is not there or cannot be read.
+    #[error("{path} cannot be read: {reason}; give another file with --config")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The file is not TOML.
+    #[error("{path} is not TOML: {reason}")]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+    /// A key is unknown, missing or of another type.
+    #[error("`{key}` ({origin}): {reason}")]
+    Shape {
+        /// The key with its sections.
+        key: String,
+        /// The file or variable.
+        origin: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A value breaks a rule.
+    #[error("`{key}` ({origin}): {rule}")]
+    Rule {
+        /// The key with its sections.
+        key: &'static str,
+        /// The file or variable.
+        origin: String,
+        /// The rule.
+        rule: String,
+    },
 }
+
+/// Where a key's value comes from, for messages.
+struct Origins<'a> {
+    file: &'a Path,
+    variables: &'a BTreeMap<String, String>,
+}
+
+impl Origins<'_> {
+    fn of(&self, key: &str) -> String {
+        let variable = variable(key);
+        let known = self.variables.keys().any(|name| name.eq_ignore_ascii_case(&variable));
+        if known { variable } else { self.file.display().to_string() }
+    }
+
+    fn rule(&self, key: &'static str, rule: impl Into<String>) -> InvalidConfig {
+        InvalidConfig::Rule { key, origin: self.of(key), rule: rule.into() }
+    }
+}
+
+fn variable(key: &str) -> String {
+    format!("STRANGLER__{}", key.replace('.', "__").to_uppercase())
+}
+
+impl Config {
+    /// Reads `file` and the variables `STRANGLER__…` of this process.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`], naming the key and where it stands.
+    pub fn load(file: &Path) -> Result<Self, InvalidConfig> {
+        let unreadable = |error: std::io::Error| InvalidConfig::Unreadable {
+            path: file.to_owned(),
+            reason: error.kind().to_string(),
+        };
+        let text = std::fs::read_to_string(file).map_err(unreadable)?;
+        Self::parse(&text, file, std::env::vars().collect())
+    }
+
+    /// Reads `text` as if it stood in `file`, with `variables` for the environment.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, file: &Path, variables: BTreeMap<String, String>) -> Result<Self, InvalidConfig> {
+        let variables: BTreeMap<_, _> =
+            variables.into_iter().filter(|(name, _)| name.to_uppercase().starts_with("STRANGLER__")).collect();
+        let environment = Environment::with_prefix("STRANGLER")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true)
+            .list_separator(",")
+            .with_list_parse_key("fleet.replicas")
+            .source(Some(variables.clone().into_iter().collect()));
+        let origins = Origins { file, variables: &variables };
+        let syntax = |error: ConfigError| InvalidConfig::Syntax { path: file.to_owned(), reason: error.to_string() };
+        let built = config::Config::builder()
+            .add_source(File::from_str(text, FileFormat::Toml))
+            .add_source(environment)
+            .build()
+            .map_err(syntax)?;
+        let json: serde_json::Value = built.try_deserialize().map_err(syntax)?;
+        let raw: RawConfig = serde_path_to_error::deserialize(json).map_err(|error| {
+            let key = error.path().to_string();
+            let reason = error.into_inner().to_string();
+            // An unknown key is reported at its section; the key itself is quoted in the reason.
+            let unknown = reason.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+            let key = match (unknown, key.as_str()) {
+                (Some(unknown), "." | "") => unknown.to_owned(),
+                (Some(unknown), section) if !section.ends_with(unknown) => format!("{section}.{unknown}"),
+                _ => key,
+            };
+            InvalidConfig::Shape { origin: origins.of(&key), key, reason }
+        })?;
+        check::check(raw, &origins)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,41 @@
-//! Every metric's name, one constant each, with the question that it answers.
+//! Every metric's name, what it answers, and its labels. Labels are closed sets, never keys.
 //!
-//! Labels are closed sets; field values and keys never become labels.
+//! Prometheus conventions: `strangler_` prefix, base units, `_total` on counters only.
 
-use metrics::{counter, describe_counter, describe_gauge, gauge};
-use model::Rollout;
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, gauge, histogram};
 use model::evidence::Observation;
+use model::{GroupName, Incarnation, Rollout, RouteName, Side, StoreError};
+use tokio::time::Instant;
+
+/// Time from the gateway asking to the answer. Answers: how fast is which side? Labels: `route`, `side`.
+pub const REQUEST_DURATION_SECONDS: &str = "strangler_request_duration_seconds";
+/// Reads that the primary answered because the other side failed. Labels: `route`, `reason`.
+pub const FALLBACKS_TOTAL: &str = "strangler_fallbacks_total";
+/// Errors of a side. Answers: which side is unwell, and how? Labels: `side`, `kind`.
+pub const SIDE_ERRORS_TOTAL: &str = "strangler_side_errors_total";
+/// Whether a side's breaker keeps calls away (1) or not (0). Label: `side`.
+pub const BREAKER_OPEN: &str = "strangler_breaker_open";
+/// The life of a side's log; it rises with a failover or restore. Label: `side`.
+pub const LOG_INCARNATION: &str = "strangler_log_incarnation";
+/// Writes by how they ended. Labels: `route`, `outcome` (settled, unsettled, primary_only, repeated,
+/// refused, failed, unknown).
+pub const WRITES_TOTAL: &str = "strangler_writes_total";
+/// Writes that the secondary does not have yet. Answers: is catch-up keeping up? Label: `group`.
+pub const UNSETTLED_WRITES: &str = "strangler_unsettled_writes";
+/// Age of the oldest unsettled write. Label: `group`.
+pub const UNSETTLED_AGE_SECONDS: &str = "strangler_unsettled_age_seconds";
+/// Unsettled writes that the relay finished.
+pub const RELAYED_TOTAL: &str = "strangler_relayed_writes_total";
+/// Unsettled writes that the secondary refuses: they need an engineer.
+pub const RELAY_REFUSED_TOTAL: &str = "strangler_relay_refused_total";
+/// Comparisons made. Answers: is the modern side right? Labels: `route`, `verdict`.
+pub const COMPARISONS_TOTAL: &str = "strangler_comparisons_total";
+/// Shadow reads not made. Answers: how much do we not know? Label: `reason`.
+pub const SHADOW_DROPPED_TOTAL: &str = "strangler_shadow_dropped_total";
+/// Shadow reads waiting in the queue.
+pub const SHADOW_QUEUE_LENGTH: &str = "strangler_shadow_queue_length";
 
 /// Share of keys that modern answers, from 0 to 1. Answers: how far is the shift? Labels: `group`.
 pub const READS_MODERN_RATIO: &str = "strangler_reads_modern_ratio";
@@ -12,11 +43,24 @@ pub const READS_MODERN_RATIO: &str = "strangler_reads_modern_ratio";
 pub const ROLLOUT_VERSION: &str = "strangler_rollout_version";
 /// 1 while the control store answers, else 0. Answers: can changes and evidence be recorded? Labels: none.
 pub const CONTROL_STORE_UP: &str = "strangler_control_store_up";
-/// Comparisons made. Answers: is the modern side right? Labels: `route`, `verdict`.
-pub const COMPARISONS_TOTAL: &str = "strangler_comparisons_total";
 /// Comparisons whose evidence was lost. Answers: how much do reports not know? Labels: `reason`
 /// (`queue_full`, `buffer_full`, `refused`).
 pub const EVIDENCE_DROPPED_TOTAL: &str = "strangler_evidence_dropped_total";
+
+/// HTTP requests answered. Answers: how much comes in and how much of it goes wrong?
+/// Labels: `outcome` (`ok`, `partial`, `refused`, `failed`).
+pub const HTTP_REQUESTS_TOTAL: &str = "strangler_http_requests_total";
+
+/// Time from the last byte of a request to its answer. Answers: how long do clients wait?
+/// Labels: `outcome` as for [`HTTP_REQUESTS_TOTAL`].
+pub const HTTP_REQUEST_DURATION_SECONDS: &str = "strangler_http_request_duration_seconds";
+
+/// Open client connections. Answers: is the connection limit near? Labels: none.
+pub const HTTP_CONNECTIONS: &str = "strangler_http_connections";
+
+/// Look-ups in the plan cache. Answers: do clients repeat their documents, or is each one parsed?
+/// Labels: `outcome` (`hit`, `miss`).
+pub const PLAN_CACHE_TOTAL: &str = "strangler_plan_cache_total";
 
 /// Describes the metrics of rollout and evidence to the recorder that is installed.
 pub fn describe_rollout() {
@@ -25,6 +69,68 @@ pub fn describe_rollout() {
     describe_gauge!(CONTROL_STORE_UP, "1 while the control store answers, else 0");
     describe_counter!(COMPARISONS_TOTAL, "Comparisons made, by verdict");
     describe_counter!(EVIDENCE_DROPPED_TOTAL, "Comparisons whose evidence was lost");
+}
+
+/// A side answered a read.
+pub fn read_answered(route: &RouteName, side: Side, began: Instant) {
+    histogram!(REQUEST_DURATION_SECONDS, "route" => route.as_str().to_owned(), "side" => side.as_str())
+        .record(began.elapsed().as_secs_f64());
+}
+
+/// The primary answered for a side that failed.
+pub fn fell_back(route: &RouteName, reason: &'static str) {
+    counter!(FALLBACKS_TOTAL, "route" => route.as_str().to_owned(), "reason" => reason).increment(1);
+}
+
+/// A side erred.
+pub fn side_error(side: Side, error: &StoreError) {
+    counter!(SIDE_ERRORS_TOTAL, "side" => side.as_str(), "kind" => error.kind()).increment(1);
+}
+
+/// A side's breaker opened or closed.
+pub fn breaker(side: Side, open: bool) {
+    gauge!(BREAKER_OPEN, "side" => side.as_str()).set(if open { 1.0 } else { 0.0 });
+}
+
+/// A write ended; `side` is the primary when it stands.
+pub fn write_ended(route: &RouteName, outcome: &'static str, side: Option<Side>, began: Instant) {
+    counter!(WRITES_TOTAL, "route" => route.as_str().to_owned(), "outcome" => outcome).increment(1);
+    if let Some(side) = side {
+        read_answered(route, side, began);
+    }
+}
+
+/// How much waits to be settled.
+pub fn backlog(group: &GroupName, writes: u64, oldest: Duration) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 writes")]
+    gauge!(UNSETTLED_WRITES, "group" => group.as_str().to_owned()).set(writes as f64);
+    gauge!(UNSETTLED_AGE_SECONDS, "group" => group.as_str().to_owned()).set(oldest.as_secs_f64());
+}
+
+/// The relay finished a write.
+pub fn relayed() {
+    counter!(RELAYED_TOTAL).increment(1);
+}
+
+/// The secondary refuses a write that stands on the primary.
+pub fn relay_refused() {
+    counter!(RELAY_REFUSED_TOTAL).increment(1);
+}
+
+/// A shadow read was not made.
+pub fn shadow_dropped(reason: &'static str) {
+    counter!(SHADOW_DROPPED_TOTAL, "reason" => reason).increment(1);
+}
+
+/// How many shadows wait.
+pub fn shadow_queue(length: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge; the queue is small")]
+    gauge!(SHADOW_QUEUE_LENGTH).set(length as f64);
+}
+
+/// The life of a side's log.
+pub fn incarnation(side: Side, incarnation: Incarnation) {
+    gauge!(LOG_INCARNATION, "side" => side.as_str()).set(f64::from(incarnation.0));
 }
 
 /// A replica works under `rollout` from now on.

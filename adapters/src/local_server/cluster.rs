@@ -143,8 +143,13 @@ impl Cluster {
     }
 
     fn init(&self) -> Result<(), LocalServerError> {
+        // Runs its arguments, and lets the watchdog know for how long.
+        const SCRIPT: &str = r#": >"$0" && { "$@"; status=$?; rm "$0"; exit "$status"; }"#;
         let output = self
-            .command(&self.binaries.initdb())
+            .command(Path::new("/bin/sh"))
+            .args(["-c", SCRIPT])
+            .arg(self.folder.join("initdb.running"))
+            .arg(self.binaries.initdb())
             .args(["--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"])
             .arg("--pgdata")
             .arg(self.data())

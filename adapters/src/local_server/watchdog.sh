@@ -37,19 +37,25 @@ if [ "$linger" -gt 0 ]; then
     while read -r _ <&3; do :; done
 fi
 
+# initdb is left to finish: interrupted, it leaves shared memory behind.
+looks=0
+while [ "$looks" -lt 300 ] && [ -e "$folder/initdb.running" ]; do
+    sleep 0.1
+    looks=$((looks + 1))
+done
 kill -QUIT 0
 kill -CONT 0
-tries=0
-while [ "$tries" -lt 100 ] && read -r pid <"$folder/data/postmaster.pid" && kill -0 "$pid"; do
+looks=0
+while [ "$looks" -lt 100 ] && read -r pid <"$folder/data/postmaster.pid" && kill -0 "$pid"; do
     sleep 0.1
-    tries=$((tries + 1))
+    looks=$((looks + 1))
 done
-[ "$tries" -lt 100 ] || kill -KILL "$pid"
 
-tries=0
-while [ "$tries" -lt 50 ]; do
-    rm -rf "$folder" && exit 0
+status=1
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    rm -rf "$folder" && status=0 && break
     sleep 0.1
-    tries=$((tries + 1))
 done
-exit 1
+# Our group and not the pid in the file, which may be somebody else's by now. We are in the group too: this comes last.
+[ "$looks" -lt 100 ] || kill -KILL 0
+exit "$status"

@@ -1,130 +1,155 @@
-//! The configuration as it is written, every key optional and nothing checked but its shape.
-//!
-//! `Serialize` is there to list the known keys: see [`known`].
+//! The configuration as written: every key optional or with its default, nothing checked yet.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-/// Makes a section whose keys are all optional and whose unknown keys are errors.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    #[serde(default = "default_contract")]
+    pub(super) contract: String,
+    #[serde(default = "default_state_dir")]
+    pub(super) state_dir: String,
+    pub(super) sides: RawSides,
+    #[serde(default)]
+    pub(super) control: RawControl,
+    #[serde(default)]
+    pub(super) gateway: RawGateway,
+    #[serde(default)]
+    pub(super) admin: RawAdmin,
+    #[serde(default)]
+    pub(super) writes: RawWrites,
+    #[serde(default)]
+    pub(super) reads: RawReads,
+    #[serde(default)]
+    pub(super) shadow: RawShadow,
+    #[serde(default)]
+    pub(super) evidence: RawEvidence,
+    #[serde(default)]
+    pub(super) fleet: RawFleet,
+    #[serde(default)]
+    pub(super) log: RawLog,
+}
+
+fn default_contract() -> String {
+    "schema.graphql".into()
+}
+
+fn default_state_dir() -> String {
+    "strangler-state".into()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSides {
+    pub(super) legacy: RawSide,
+    pub(super) modern: RawSide,
+}
+
 macro_rules! section {
-    ($($name:ident { $($key:ident: $kind:ty,)* })*) => { $(
-        #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+    ($name:ident { $($key:ident: $type:ty = $default:expr),* $(,)? }) => {
+        #[derive(Debug, Deserialize)]
         #[serde(deny_unknown_fields, default)]
-        pub(super) struct $name { $(pub(super) $key: $kind,)* }
-    )* };
-}
+        pub(super) struct $name {
+            $(pub(super) $key: $type),*
+        }
 
-section! {
-    RawConfig {
-        state_dir: Option<String>,
-        contract: RawContract,
-        sides: RawSides,
-        control: RawControl,
-        gateway: RawGateway,
-        admin: RawAdmin,
-        writes: RawWrites,
-        reads: RawReads,
-        shadow: RawShadow,
-        evidence: RawEvidence,
-        fleet: RawFleet,
-        log: RawLog,
-    }
-    RawContract { path: Option<String>, }
-    RawSides { legacy: RawSide, modern: RawSide, }
-    RawSide {
-        url: Option<String>,
-        url_file: Option<String>,
-        read_connections: Option<i64>,
-        write_connections: Option<i64>,
-        shadow_connections: Option<i64>,
-        background_connections: Option<i64>,
-        connect_timeout: Option<String>,
-    }
-    RawControl {
-        url: Option<String>,
-        url_file: Option<String>,
-        connections: Option<i64>,
-        connect_timeout: Option<String>,
-        timeout: Option<String>,
-    }
-    RawGateway {
-        listen: Option<String>,
-        deadline: Option<String>,
-        stick_header: Option<String>,
-        introspection: Option<bool>,
-        development: Option<bool>,
-        body_bytes: Option<i64>,
-        body_timeout: Option<String>,
-        header_timeout: Option<String>,
-        drain: Option<String>,
-        connections: Option<i64>,
-        socket_operations: Option<i64>,
-        plan_cache: Option<i64>,
-        fan_out: Option<i64>,
-        limits: RawLimits,
-    }
-    RawLimits {
-        depth: Option<i64>,
-        complexity: Option<i64>,
-        assumed_list: Option<i64>,
-        aliases: Option<i64>,
-        root_fields: Option<i64>,
-        tokens: Option<i64>,
-        recursion: Option<i64>,
-        batch: Option<i64>,
-        list: Option<i64>,
-        first: Option<i64>,
-    }
-    RawAdmin { listen: Option<String>, allow_remote: Option<bool>, }
-    RawWrites {
-        secondary_budget: Option<String>,
-        retention: Option<String>,
-        relay_interval: Option<String>,
-        relay_lease: Option<String>,
-        relay_batch: Option<i64>,
-    }
-    RawReads {
-        modern_share: Option<f64>,
-        fallback: Option<bool>,
-        breaker_failures: Option<i64>,
-        breaker_pause: Option<String>,
-    }
-    RawShadow {
-        queue: Option<i64>,
-        in_flight_legacy: Option<i64>,
-        in_flight_modern: Option<i64>,
-        confirm_delays: Option<Texts>,
-    }
-    RawEvidence {
-        hash_key: Option<String>,
-        hash_key_file: Option<String>,
-        flush: Option<String>,
-        retention: Option<String>,
-    }
-    RawFleet { replica: Option<String>, advertise: Option<String>, replicas: Option<Texts>, }
-    RawLog { format: Option<String>, level: Option<String>, }
-}
-
-/// A list, or in a variable one text with commas.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Texts {
-    List(Vec<String>),
-    Joined(String),
-}
-
-impl Texts {
-    pub(super) fn into_vec(self) -> Vec<String> {
-        match self {
-            Self::List(texts) => texts,
-            Self::Joined(text) => {
-                let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-                parts.map(str::to_owned).collect()
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $default),* }
             }
         }
-    }
+    };
 }
 
-/// Every known key as a tree of objects; a leaf is null.
-pub(super) fn known() -> serde_json::Value {
-    serde_json::to_value(RawConfig::default()).expect("options and texts are JSON")
-}
+section!(RawSide {
+    url: Option<String> = None,
+    url_file: Option<String> = None,
+    reads: usize = 8,
+    writes: usize = 8,
+    shadow: usize = 4,
+    background: usize = 4,
+    connect_timeout_ms: u64 = 2_000,
+});
+
+section!(RawControl {
+    url: Option<String> = None,
+    url_file: Option<String> = None,
+});
+
+section!(RawGateway {
+    listen: String = "0.0.0.0:8080".into(),
+    introspection: bool = false,
+    development: bool = false,
+    deadline_ms: u64 = 5_000,
+    body_bytes: usize = 1_048_576,
+    body_timeout_ms: u64 = 10_000,
+    header_timeout_ms: u64 = 75_000,
+    drain_ms: u64 = 25_000,
+    connections: usize = 10_000,
+    socket_operations: usize = 32,
+    stick_header: String = "x-customer-id".into(),
+    plan_cache: usize = 1_000,
+    fan_out: usize = 16,
+    limits: RawLimits = RawLimits::default(),
+});
+
+section!(RawLimits {
+    depth: usize = 15,
+    complexity: u64 = 20_000,
+    assumed_list: u64 = 50,
+    aliases: usize = 100,
+    root_fields: usize = 50,
+    tokens: usize = 5_000,
+    recursion: usize = 200,
+    batch: usize = 10,
+    list: usize = 500,
+    first: u64 = 500,
+});
+
+section!(RawAdmin {
+    listen: String = "127.0.0.1:9090".into(),
+    allow_remote: bool = false,
+});
+
+section!(RawWrites {
+    answer_budget_ms: u64 = 50,
+    apply_timeout_ms: u64 = 2_000,
+    claim_timeout_ms: u64 = 2_000,
+    retention_hours: u64 = 168,
+    relay_interval_ms: u64 = 250,
+    relay_lease_ms: u64 = 3_000,
+});
+
+section!(RawReads {
+    modern_share: f64 = 0.5,
+    breaker_failures: u32 = 5,
+    breaker_pause_ms: u64 = 1_000,
+});
+
+section!(RawShadow {
+    queue: usize = 1_000,
+    in_flight: usize = 64,
+    legacy_at_once: usize = 4,
+    modern_at_once: usize = 4,
+    timeout_ms: u64 = 2_000,
+    confirm_first_wait_ms: u64 = 250,
+    confirm_longest_wait_ms: u64 = 4_000,
+    confirm_looks: u32 = 5,
+});
+
+section!(RawEvidence {
+    secret: Option<String> = None,
+    secret_file: Option<String> = None,
+    flush_ms: u64 = 1_000,
+});
+
+section!(RawFleet {
+    id: Option<String> = None,
+    admin_address: Option<String> = None,
+    replicas: Vec<String> = Vec::new(),
+});
+
+section!(RawLog {
+    format: String = "text".into(),
+    filter: String = "info".into(),
+});
