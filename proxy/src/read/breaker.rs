@@ -1,11 +1,14 @@
 //! A breaker per side: after a run of outages a side is left alone for a while, then tried by one.
 //!
-//! Pure: time comes in. Not here: what counts as an outage (`StoreError::is_outage`).
+//! Not here: what counts as an outage (`StoreError::is_outage`).
 
 use std::time::Duration;
 
+use model::{Side, StoreError};
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use crate::telemetry;
 
 /// When a breaker opens, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,14 +71,18 @@ impl Breaker {
         !matches!(*self.state.lock(), State::Closed { .. })
     }
 
-    /// A call was answered (a refusal is an answer).
-    pub fn succeeded(&self) {
-        *self.state.lock() = State::Closed { failures: 0 };
+    /// A call was answered (a refusal is an answer). Whether that closed the breaker.
+    pub fn succeeded(&self) -> bool {
+        let mut state = self.state.lock();
+        let was_open = !matches!(*state, State::Closed { .. });
+        *state = State::Closed { failures: 0 };
+        was_open
     }
 
-    /// A call met an outage.
-    pub fn failed(&self, now: Instant) {
+    /// A call met an outage. Whether that opened the breaker.
+    pub fn failed(&self, now: Instant) -> bool {
         let mut state = self.state.lock();
+        let was_closed = matches!(*state, State::Closed { .. });
         let open = State::Open { until: now + self.settings.pause };
         *state = match *state {
             State::Closed { failures } if failures + 1 < self.settings.failures => {
@@ -85,6 +92,29 @@ impl Breaker {
             // A call that began before it opened: the pause is not prolonged.
             State::Open { until } => State::Open { until },
         };
+        was_closed && matches!(*state, State::Open { .. })
+    }
+
+    /// Takes in how a call to `side` ended, and says in the log when that changes who is asked.
+    pub fn note(&self, side: Side, error: Option<&StoreError>) {
+        match error {
+            Some(error) => {
+                telemetry::side_error(side, error);
+                if error.is_outage() && self.failed(Instant::now()) {
+                    tracing::warn!(%side, %error, "{side} does not answer and is left alone; it is tried again from time to time");
+                } else if !error.is_outage() {
+                    self.answered(side);
+                }
+            }
+            None => self.answered(side),
+        }
+        telemetry::breaker(side, self.is_open());
+    }
+
+    fn answered(&self, side: Side) {
+        if self.succeeded() {
+            tracing::info!(%side, "{side} answers again");
+        }
     }
 }
 

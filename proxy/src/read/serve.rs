@@ -214,14 +214,7 @@ impl ReadRoad {
             return Err(Arc::new(StoreError::Unreachable { side, source }));
         }
         let asked = question(side, within).await;
-        match &asked {
-            Err(error) if error.is_outage() => breaker.failed(Instant::now()),
-            Ok(_) | Err(_) => breaker.succeeded(),
-        }
-        if let Err(error) = &asked {
-            telemetry::side_error(side, error);
-        }
-        telemetry::breaker(side, breaker.is_open());
+        breaker.note(side, asked.as_ref().err().map(|error| &**error));
         asked
     }
 

@@ -150,20 +150,14 @@ impl Door {
                 let source = "its breaker is open after repeated outages".into();
                 return Err(StoreError::Unreachable { side: self.side(), source });
             }
-            match self.store.apply(changes, self.within).await {
+            let applied = self.store.apply(changes, self.within).await;
+            self.breaker.note(self.side(), applied.as_ref().err());
+            match applied {
                 Err(StoreError::Conflict { .. }) if retries < CONFLICT_RETRIES => {
-                    self.breaker.succeeded();
                     retries += 1;
                     tokio::time::sleep(Duration::from_millis(u64::from(rand::random::<u8>() % 8))).await;
                 }
-                Err(error) if error.is_outage() => {
-                    self.breaker.failed(Instant::now());
-                    return Err(error);
-                }
-                answered => {
-                    self.breaker.succeeded();
-                    return answered;
-                }
+                answered => return answered,
             }
         }
     }

@@ -150,6 +150,7 @@ impl WriteRoad {
             let _ = answer.send(reply);
             return;
         }
+        self.unsettled.stands(&group, standing.write, Instant::now());
         let apply = self.sides.get(primary.other()).door.apply(standing.changes);
         tokio::pin!(apply);
         let within_budget = tokio::time::timeout(self.settings.answer_budget, &mut apply).await;
@@ -178,8 +179,12 @@ impl WriteRoad {
             }
             Err(error) => {
                 let side = primary.other();
-                telemetry::side_error(side, &error);
-                tracing::warn!(write.id = %write, %side, %route, error = %error, "write {write} left unsettled on {side}, relay will finish it");
+                // During an outage this is every write; the breaker has said so once.
+                if self.sides.get(side).breaker.is_open() {
+                    tracing::debug!(write.id = %write, %side, %route, error = %error, "write {write} left unsettled on {side}");
+                } else {
+                    tracing::warn!(write.id = %write, %side, %route, error = %error, "write {write} left unsettled on {side}, relay will finish it");
+                }
                 self.unsettled.leave(group, write, Instant::now());
             }
         }
@@ -205,9 +210,9 @@ impl WriteRoad {
             if !primary.breaker.admits(Instant::now()) {
                 return Err(InternalError::Unavailable(format!("{} is down", policy.primary())).into());
             }
-            self.unsettled.begin(&root.group, write, &command.touches, Instant::now());
+            self.unsettled.begin(&root.group, write, &command.touches);
             let executed = primary.store.execute(&command, remaining).await;
-            note(&primary.breaker, policy.primary(), executed.as_ref().err());
+            primary.breaker.note(policy.primary(), executed.as_ref().err());
             match executed {
                 Ok(Written::Now(changes)) => {
                     return Ok(Standing { write, policy, changes, repeat: false });
@@ -284,20 +289,6 @@ impl WriteRoad {
     /// Whether `key` may have a write that the secondary does not have.
     pub fn is_unsettled(&self, group: &GroupName, key: &EntityKey) -> bool {
         self.unsettled.contains(group, key)
-    }
-}
-
-fn note(breaker: &Breaker, side: Side, error: Option<&StoreError>) {
-    match error {
-        None => breaker.succeeded(),
-        Some(error) => {
-            telemetry::side_error(side, error);
-            if error.is_outage() {
-                breaker.failed(Instant::now());
-            } else {
-                breaker.succeeded();
-            }
-        }
     }
 }
 

@@ -25,7 +25,10 @@ struct Group {
     own: HashMap<WriteId, Own>,
     /// How many own writes hold each key.
     held: HashMap<EntityKey, usize>,
+    /// Keys that the last look showed, with the look that showed them first.
     seen: HashMap<EntityKey, Instant>,
+    /// When the last look began.
+    looked: Option<Instant>,
     /// The ledger has more unsettled keys than were read: then every key counts.
     overflow: bool,
 }
@@ -33,7 +36,8 @@ struct Group {
 #[derive(Debug)]
 struct Own {
     keys: Vec<EntityKey>,
-    since: Instant,
+    /// Stands on the primary since then; before that nobody has been told of it.
+    stands: Option<Instant>,
     /// Left to the relay since then: it leaves when a later look at the ledger does not show it.
     left: Option<Instant>,
 }
@@ -51,13 +55,21 @@ pub struct Look {
 
 impl UnsettledKeys {
     /// A write is about to be sent to the primary.
-    pub fn begin(&self, group: &GroupName, write: WriteId, keys: &[EntityKey], now: Instant) {
+    pub fn begin(&self, group: &GroupName, write: WriteId, keys: &[EntityKey]) {
         let mut groups = self.groups.write();
         let group = groups.entry(group.clone()).or_default();
         for key in keys {
             *group.held.entry(key.clone()).or_default() += 1;
         }
-        group.own.insert(write, Own { keys: keys.to_vec(), since: now, left: None });
+        group.own.insert(write, Own { keys: keys.to_vec(), stands: None, left: None });
+    }
+
+    /// A write stands on the primary.
+    pub fn stands(&self, group: &GroupName, write: WriteId, now: Instant) {
+        let mut groups = self.groups.write();
+        if let Some(own) = groups.get_mut(group).and_then(|group| group.own.get_mut(&write)) {
+            own.stands = Some(now);
+        }
     }
 
     /// A write is on both sides, or it never came to be.
@@ -96,6 +108,7 @@ impl UnsettledKeys {
             seen.insert(key, since);
         }
         group.seen = seen;
+        group.looked = Some(look.began);
         group.overflow = look.overflow;
     }
 
@@ -117,10 +130,15 @@ impl UnsettledKeys {
 
     /// Whether the group has an unsettled write that is older than `age`: then lists, which may show
     /// any key, are answered by the primary.
+    ///
+    /// What a look shows once was on its way at that moment, as some write always is; it counts as
+    /// old when a later look shows it still.
     pub fn any_older_than(&self, group: &GroupName, age: Duration, now: Instant) -> bool {
-        let old = |since: &Instant| now.duration_since(*since) >= age;
         self.groups.read().get(group).is_some_and(|group| {
-            group.overflow || group.own.values().any(|own| old(&own.since)) || group.seen.values().any(old)
+            let own_is_old = |own: &Own| own.stands.is_some_and(|since| now.duration_since(since) >= age);
+            let seen_is_old =
+                |first: &Instant| group.looked.is_some_and(|looked| looked > *first && looked.duration_since(*first) >= age);
+            group.overflow || group.own.values().any(own_is_old) || group.seen.values().any(seen_is_old)
         })
     }
 }
@@ -158,10 +176,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_key_is_unsettled_from_before_the_write_until_both_sides_have_it() {
-        let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
+        let (keys, group) = (UnsettledKeys::default(), GroupName::from("inventory"));
         let (first, second) = (WriteId(Uuid::from_u128(1)), WriteId(Uuid::from_u128(2)));
-        keys.begin(&group, first, &[key("A")], now);
-        keys.begin(&group, second, &[key("A")], now);
+        keys.begin(&group, first, &[key("A")]);
+        keys.begin(&group, second, &[key("A")]);
         keys.end(&group, first);
         assert!(keys.contains(&group, &key("A")), "the second write still holds it");
         keys.end(&group, second);
@@ -169,11 +187,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_own_write_pins_lists_only_when_it_stands_and_is_late() {
+        let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
+        let (write, age) = (WriteId(Uuid::from_u128(1)), Duration::from_millis(50));
+        keys.begin(&group, write, &[key("A")]);
+        assert!(!keys.any_older_than(&group, age, now + age), "nobody was told of it yet");
+        keys.stands(&group, write, now);
+        assert!(!keys.any_older_than(&group, age, now));
+        assert!(keys.any_older_than(&group, age, now + age));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_write_left_to_the_relay_leaves_only_after_a_later_look() {
         let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
         let write = WriteId(Uuid::from_u128(1));
         let step = Duration::from_millis(10);
-        keys.begin(&group, write, &[key("A")], now);
+        keys.begin(&group, write, &[key("A")]);
         // A look that shows nothing, but began before the write was committed and left.
         keys.leave(&group, write, now + step);
         keys.saw(&group, look(now, &[]));
@@ -189,8 +218,10 @@ mod tests {
         let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
         keys.saw(&group, look(now, &[(key("A"), WriteId(Uuid::from_u128(9)))]));
         assert!(keys.contains(&group, &key("A")) && !keys.contains(&group, &key("B")));
-        assert!(keys.any_older_than(&group, Duration::ZERO, now));
-        assert!(!keys.any_older_than(&group, Duration::from_millis(50), now));
+        let (age, later) = (Duration::from_millis(50), now + Duration::from_millis(250));
+        assert!(!keys.any_older_than(&group, age, later), "shown once: it was on its way");
+        keys.saw(&group, look(later, &[(key("A"), WriteId(Uuid::from_u128(9)))]));
+        assert!(keys.any_older_than(&group, age, later), "shown again: it is late");
         keys.saw(&group, Look { began: now, keys: vec![], overflow: true });
         assert!(keys.contains(&group, &key("B")));
     }
