@@ -18,8 +18,8 @@ use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation,
-    Record, Role, Side, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record, Role, Side,
+    Store, StoreError, WriteId, Written,
 };
 use parking_lot::Mutex;
 
@@ -80,10 +80,7 @@ struct Plan {
 impl FaultyStore {
     /// Wraps `inner`.
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self {
-            inner,
-            plan: Arc::default(),
-        }
+        Self { inner, plan: Arc::default() }
     }
 
     /// How often a method was called so far.
@@ -128,12 +125,7 @@ impl FaultyStore {
         once.or_else(|| plan.always.get(&call).copied())
     }
 
-    async fn run<T, F>(
-        &self,
-        call: Call,
-        within: Duration,
-        inner: impl Fn() -> F + Send,
-    ) -> Result<T, StoreError>
+    async fn run<T, F>(&self, call: Call, within: Duration, inner: impl Fn() -> F + Send) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>> + Send,
         T: Send,
@@ -203,11 +195,7 @@ impl Store for FaultyStore {
         self.run(Call::Claim, within, || self.inner.claim(write, within)).await
     }
 
-    async fn apply(
-        &self,
-        changes: &[Change],
-        within: Duration,
-    ) -> Result<Vec<Applied>, StoreError> {
+    async fn apply(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError> {
         self.run(Call::Apply, within, || self.inner.apply(changes, within)).await
     }
 
@@ -241,11 +229,7 @@ impl Store for FaultyStore {
         self.run(Call::Backlog, within, || self.inner.backlog(group, within)).await
     }
 
-    async fn standing(
-        &self,
-        writes: &[WriteId],
-        within: Duration,
-    ) -> Result<Vec<WriteId>, StoreError> {
+    async fn standing(&self, writes: &[WriteId], within: Duration) -> Result<Vec<WriteId>, StoreError> {
         self.run(Call::Standing, within, || self.inner.standing(writes, within)).await
     }
 
@@ -270,12 +254,7 @@ impl Store for FaultyStore {
         self.run(Call::Scan, within, || self.inner.scan(entity, after, limit, within)).await
     }
 
-    async fn forget(
-        &self,
-        retention: Duration,
-        limit: usize,
-        within: Duration,
-    ) -> Result<u64, StoreError> {
+    async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
         self.run(Call::Forget, within, || self.inner.forget(retention, limit, within)).await
     }
 
@@ -283,12 +262,7 @@ impl Store for FaultyStore {
         self.run(Call::Incarnation, within, || self.inner.incarnation(within)).await
     }
 
-    async fn prepare(
-        &self,
-        groups: &[GroupName],
-        role: Role,
-        within: Duration,
-    ) -> Result<(), StoreError> {
+    async fn prepare(&self, groups: &[GroupName], role: Role, within: Duration) -> Result<(), StoreError> {
         self.run(Call::Prepare, within, || self.inner.prepare(groups, role, within)).await
     }
 
@@ -296,11 +270,7 @@ impl Store for FaultyStore {
         self.inner.bookkeeping_ddl()
     }
 
-    async fn inspect(
-        &self,
-        entities: &[EntityName],
-        within: Duration,
-    ) -> Result<Inspection, StoreError> {
+    async fn inspect(&self, entities: &[EntityName], within: Duration) -> Result<Inspection, StoreError> {
         self.run(Call::Inspect, within, || self.inner.inspect(entities, within)).await
     }
 }
