@@ -108,7 +108,9 @@ fn meaning_of(state: &str, message: &str, constraint: Option<&str>, column: Opti
         (_, "08000" | "08003" | "08006" | "08007" | "08P01" | "40003" | "57P01" | "57P02" | "57P05") => {
             Meaning::NoAnswer
         }
-        (_, "08001" | "08004" | "57P03" | "57P04" | "25006" | "55000") => Meaning::Unreachable,
+        (_, "08001" | "08004" | "57P03" | "57P04" | "25006") => Meaning::Unreachable,
+        // A standby: somebody fails over, or the address points to the wrong server.
+        (_, "55000") if message.contains("recovery") => Meaning::Unreachable,
         ("53" | "58", _) => Meaning::Unreachable,
         ("40", _) | (_, "55P03" | "55006" | "57014" | "26000" | "25P03") => Meaning::Conflict,
         // The table was altered under a prepared statement; a new connection prepares it anew.

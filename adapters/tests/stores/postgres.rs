@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::postgres::{Lane, PostgresStore, Settings, fence_lock};
-use model::write::Claim;
-use model::{Role, Side, Store, StoreError, WriteId};
+use model::write::{Claim, Work};
+use model::{Applied, Record, Role, Side, Store, StoreError, Value, WriteId};
 use testkit::contract::{self, Subject, WITHIN};
 use testkit::inventory;
 use testkit::postgres::Database;
@@ -218,6 +218,71 @@ async fn a_fence_that_is_moved_without_its_lock_still_stops_the_commit() {
     let early = early.await.unwrap();
     assert!(matches!(early, Err(StoreError::Fenced { .. })), "{early:?}");
     assert_eq!(contract::on_hand(&store, "A", "BER").await, Some(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_waited_for_an_upsert_in_flight_removes_its_row() {
+    let fixture = Fixture::new(Side::Modern).await;
+    let store = fixture.subject();
+    let (other, watcher) = (connect(&fixture.database).await, connect(&fixture.database).await);
+    let upsert = format!(
+        "BEGIN; INSERT INTO strangler_version VALUES ('StockLevel', '[\"A\",\"BER\"]', 1, 1, 1, '{}', false); \
+         INSERT INTO stock_levels VALUES ('A', 'BER', 5)",
+        contract::write_id()
+    );
+    other.batch_execute(&upsert).await.unwrap();
+    let deletion = tokio::spawn({
+        let store = store.clone();
+        async move { store.apply(&[contract::change("A", "BER", 2, None)], WITHIN).await }
+    });
+    until(&watcher, BLOCKED, 1).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(deletion.await.unwrap().unwrap(), [Applied::Newer]);
+    assert_eq!(contract::on_hand(&store, "A", "BER").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_of_the_store_refuse_with_stable_codes_and_leave_nothing() {
+    let fixture = Fixture::new(Side::Modern).await;
+    let store = fixture.subject();
+    let client = connect(&fixture.database).await;
+    client
+        .batch_execute(
+            "CREATE TABLE orders (sku varchar(18) REFERENCES products (sku)); \
+             CREATE UNIQUE INDEX one_name ON products (name)",
+        )
+        .await
+        .unwrap();
+    let key = inventory::product_key("A");
+    let entity = contract::entity(&key);
+    let set = |sku: &str, name: Value| {
+        let record = Record::of(&entity, [("name", name)]);
+        contract::command(Work::Set(record), vec![inventory::product_key(sku)])
+    };
+    contract::now(store.execute(&set("A", "4711".into()), WITHIN).await);
+    client.execute("INSERT INTO orders VALUES ('A')", &[]).await.unwrap();
+    let negative = {
+        let record = inventory::level("A", "BER", -4711);
+        contract::command(Work::Set(record), vec![inventory::level_key("A", "BER")])
+    };
+    let unknown_level = {
+        let counted = Record::of(&contract::entity(&negative.touches[0]), [("countedAt", Value::Null)]);
+        contract::command(Work::Set(counted), vec![inventory::level_key("A", "BER")])
+    };
+    let cases = [
+        (set("B", "4711".into()), "ALREADY_EXISTS"),
+        (contract::command(Work::Delete, vec![key.clone()]), "STILL_REFERENCED"),
+        (negative, "REFUSED_BY_RULE"),
+        (unknown_level, "MISSING_VALUE"),
+    ];
+    for (command, code) in cases {
+        let error = store.execute(&command, WITHIN).await.unwrap_err();
+        assert!(!error.to_string().contains("4711"), "{error}");
+        assert_eq!(contract::refusal::<()>(Err(error)), code);
+        assert!(store.standing(&[command.write], WITHIN).await.unwrap().is_empty());
+    }
+    let backlog = store.backlog(&inventory::group(), WITHIN).await.unwrap();
+    assert_eq!(backlog.writes, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
