@@ -49,12 +49,13 @@ impl Pools {
         // else hold its row locks for ever. Nearly all we ask is look-ups by key, for which a server's defaults make it
         // compile statements for nothing and read small tables from end to end. The address may say otherwise.
         let options = config.get_options().unwrap_or_default().to_owned();
-        config.options(format!(
-            "-c idle_in_transaction_session_timeout=60000 -c jit=off -c random_page_cost=1.1 {options}"
-        ));
-        let pool = |size: usize| {
-            let recycling_method = RecyclingMethod::Fast;
-            let manager = ManagerConfig { recycling_method };
+        let common = "-c idle_in_transaction_session_timeout=60000 -c jit=off -c random_page_cost=1.1";
+        // A write's statements find rows by key whatever their parameters: one plan serves them all, and planning
+        // anew each time would cost more than running. List queries are left to the server's judgement.
+        let one_plan = "-c plan_cache_mode=force_generic_plan";
+        let mut pool = |size: usize, extra: &str| {
+            config.options(format!("{common} {extra} {options}"));
+            let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
             Pool::builder(Manager::from_config(config.clone(), NoTls, manager))
                 .max_size(size)
                 .runtime(Runtime::Tokio1)
@@ -63,10 +64,10 @@ impl Pools {
         };
         Ok(Self {
             side,
-            reads: pool(settings.reads.get())?,
-            writes: pool(settings.writes.get())?,
-            shadow: pool(settings.shadow.get())?,
-            background: pool(settings.background.get())?,
+            reads: pool(settings.reads.get(), "")?,
+            writes: pool(settings.writes.get(), one_plan)?,
+            shadow: pool(settings.shadow.get(), "")?,
+            background: pool(settings.background.get(), "")?,
         })
     }
 
