@@ -31,9 +31,7 @@ pub const BAD_CHARACTER: &str = "BAD_CHARACTER";
 /// # Errors
 /// The refusal of the first field that does not fit.
 pub fn record_fits(entity: &EntityType, side: Side, record: &Record) -> Result<(), Refusal> {
-    record
-        .iter()
-        .try_for_each(|(index, value)| value_fits(entity.field(index), side, value))
+    record.iter().try_for_each(|(index, value)| value_fits(entity.field(index), side, value))
 }
 
 /// Whether every part of `key` fits its column on `side`. A key that does not fit names no record.
@@ -42,9 +40,7 @@ pub fn record_fits(entity: &EntityType, side: Side, record: &Record) -> Result<(
 /// The refusal of the first part that does not fit.
 pub fn key_fits(entity: &EntityType, side: Side, key: &EntityKey) -> Result<(), Refusal> {
     let parts = entity.key().iter().zip(key.parts());
-    parts
-        .into_iter()
-        .try_for_each(|(index, value)| value_fits(entity.field(*index), side, value))
+    parts.into_iter().try_for_each(|(index, value)| value_fits(entity.field(*index), side, value))
 }
 
 /// Whether `value` fits the column of `field` on `side`.
@@ -61,10 +57,7 @@ pub fn value_fits(field: &Field, side: Side, value: &Value) -> Result<(), Refusa
         return Ok(());
     }
     if !home.map.is_empty() {
-        return Err(refusal((
-            NO_MAPPING,
-            "has no stored form for this value".into(),
-        )));
+        return Err(refusal((NO_MAPPING, "has no stored form for this value".into())));
     }
     let fits = match home.column_type {
         ColumnType::Char(length) => text_fits(value, Some(length)).and_then(|()| unpadded(value)),
@@ -74,12 +67,9 @@ pub fn value_fits(field: &Field, side: Side, value: &Value) -> Result<(), Refusa
         ColumnType::BigInt => integer_fits(value, i64::MIN, i64::MAX),
         ColumnType::Boolean => match value {
             Value::Bool(_) => Ok(()),
-            Value::Null
-            | Value::Int(_)
-            | Value::Decimal(_)
-            | Value::Text(_)
-            | Value::Instant(_)
-            | Value::List(_) => Err(no_form("a flag")),
+            Value::Null | Value::Int(_) | Value::Decimal(_) | Value::Text(_) | Value::Instant(_) | Value::List(_) => {
+                Err(no_form("a flag"))
+            }
         },
         ColumnType::Timestamp | ColumnType::TimestampSeconds | ColumnType::TimestampTz => {
             instant_fits(value, &home.null_instants).map(|_| ())
@@ -90,10 +80,7 @@ pub fn value_fits(field: &Field, side: Side, value: &Value) -> Result<(), Refusa
             if local.time() == NaiveTime::MIN {
                 Ok(())
             } else {
-                Err((
-                    TOO_PRECISE,
-                    "must be midnight: the column keeps days".into(),
-                ))
+                Err((TOO_PRECISE, "must be midnight: the column keeps days".into()))
             }
         }),
     };
@@ -103,10 +90,7 @@ pub fn value_fits(field: &Field, side: Side, value: &Value) -> Result<(), Refusa
 type Fits<T = ()> = Result<T, (&'static str, String)>;
 
 fn no_form(what: &str) -> (&'static str, String) {
-    (
-        NO_MAPPING,
-        format!("is kept as {what}, which this value is not"),
-    )
+    (NO_MAPPING, format!("is kept as {what}, which this value is not"))
 }
 
 fn text_fits(value: &Value, length: Option<u32>) -> Fits {
@@ -132,9 +116,7 @@ fn text_fits(value: &Value, length: Option<u32>) -> Fits {
 /// Blanks at the end of a padded column come back cut off: the record would have another key.
 fn unpadded(value: &Value) -> Fits {
     match value {
-        Value::Text(text) if text.ends_with(' ') => {
-            Err((BAD_CHARACTER, "must not end with a blank".into()))
-        }
+        Value::Text(text) if text.ends_with(' ') => Err((BAD_CHARACTER, "must not end with a blank".into())),
         Value::Text(_)
         | Value::Null
         | Value::Bool(_)
@@ -154,9 +136,7 @@ fn number(value: &Value) -> Fits<Decimal> {
             Ok(decimal) if decimal.to_string() == *text => Ok(decimal),
             Ok(_) | Err(_) => Err(no_form("a number")),
         },
-        Value::Null | Value::Bool(_) | Value::Instant(_) | Value::List(_) => {
-            Err(no_form("a number"))
-        }
+        Value::Null | Value::Bool(_) | Value::Instant(_) | Value::List(_) => Err(no_form("a number")),
     }
 }
 
@@ -166,17 +146,11 @@ fn number_fits(value: &Value, precision: Option<Precision>) -> Fits {
         return Ok(());
     };
     if decimal.scale() > scale {
-        return Err((
-            TOO_PRECISE,
-            format!("has at most {scale} digits after the point"),
-        ));
+        return Err((TOO_PRECISE, format!("has at most {scale} digits after the point")));
     }
     let before = digits.saturating_sub(scale);
     if decimal.integer_digits() > u64::from(before) {
-        return Err((
-            OUT_OF_RANGE,
-            format!("has at most {before} digits before the point"),
-        ));
+        return Err((OUT_OF_RANGE, format!("has at most {before} digits before the point")));
     }
     Ok(())
 }
@@ -197,10 +171,7 @@ fn instant_fits(value: &Value, sentinels: &[Instant]) -> Fits<Instant> {
         return Err(no_form("a point in time"));
     };
     if sentinels.contains(instant) {
-        return Err((
-            NO_MAPPING,
-            "must not be the time that stands for null".into(),
-        ));
+        return Err((NO_MAPPING, "must not be the time that stands for null".into()));
     }
     // The ends are left out so that no zone moves a time over them.
     let low = Utc.with_ymd_and_hms(1, 1, 2, 0, 0, 0).single();
@@ -223,82 +194,47 @@ mod tests {
             name: FieldName::from("x"),
             kind: Kind::Text,
             nullable: true,
-            home: PerSide {
-                legacy: home.clone(),
-                modern: home,
-            },
+            home: PerSide { legacy: home.clone(), modern: home },
             compare: Compare::default(),
             sensitive: false,
             stamped: false,
         };
-        value_fits(&field, Side::Legacy, &value)
-            .err()
-            .map(|refusal| {
-                assert!(refusal.message.starts_with("x "), "{}", refusal.message);
-                refusal.code
-            })
+        value_fits(&field, Side::Legacy, &value).err().map(|refusal| {
+            assert!(refusal.message.starts_with("x "), "{}", refusal.message);
+            refusal.code
+        })
     }
 
     #[test]
     fn what_a_column_cannot_hold_has_a_code_and_what_it_can_hold_has_none() {
         let home = |column_type| Home::new("c", column_type);
-        let money = ColumnType::Numeric(Some(Precision {
-            digits: 5,
-            scale: 2,
-        }));
+        let money = ColumnType::Numeric(Some(Precision { digits: 5, scale: 2 }));
         let decimal = |text: &str| Value::Decimal(text.parse().unwrap());
         let time = |text: &str| Value::Instant(Instant::parse(text).unwrap());
-        let flag = Home {
-            map: vec![(Value::Bool(true), "Y".into())],
-            ..home(ColumnType::Char(1))
-        };
+        let flag = Home { map: vec![(Value::Bool(true), "Y".into())], ..home(ColumnType::Char(1)) };
         let table = [
             (home(ColumnType::Char(3)), "äöü".into(), None),
             (home(ColumnType::Char(3)), "abcd".into(), Some(TOO_LONG)),
             (home(ColumnType::Char(3)), "a ".into(), Some(BAD_CHARACTER)),
             (home(ColumnType::Varchar(Some(2))), "a ".into(), None),
-            (
-                home(ColumnType::Varchar(Some(2))),
-                "abc".into(),
-                Some(TOO_LONG),
-            ),
-            (
-                home(ColumnType::Varchar(None)),
-                "a\0".into(),
-                Some(BAD_CHARACTER),
-            ),
+            (home(ColumnType::Varchar(Some(2))), "abc".into(), Some(TOO_LONG)),
+            (home(ColumnType::Varchar(None)), "a\0".into(), Some(BAD_CHARACTER)),
             (home(money), decimal("999.99"), None),
             (home(money), decimal("1000"), Some(OUT_OF_RANGE)),
             (home(money), decimal("0.001"), Some(TOO_PRECISE)),
             (home(ColumnType::Numeric(None)), decimal("0.001"), None),
             (home(ColumnType::Numeric(None)), "17".into(), None),
-            (
-                home(ColumnType::Numeric(None)),
-                "017".into(),
-                Some(NO_MAPPING),
-            ),
-            (
-                home(ColumnType::Integer),
-                Value::Int(1 << 31),
-                Some(OUT_OF_RANGE),
-            ),
+            (home(ColumnType::Numeric(None)), "017".into(), Some(NO_MAPPING)),
+            (home(ColumnType::Integer), Value::Int(1 << 31), Some(OUT_OF_RANGE)),
             (home(ColumnType::Integer), decimal("1.5"), Some(TOO_PRECISE)),
             (home(ColumnType::BigInt), Value::Int(i64::MIN), None),
             (home(ColumnType::Boolean), Value::Int(1), Some(NO_MAPPING)),
             (flag.clone(), Value::Bool(true), None),
             (flag.clone(), Value::Null, None),
             (flag, Value::Bool(false), Some(NO_MAPPING)),
-            (
-                home(ColumnType::Timestamp),
-                time("9999-12-31T00:00:00Z"),
-                None,
-            ),
+            (home(ColumnType::Timestamp), time("9999-12-31T00:00:00Z"), None),
             (home(ColumnType::Date), time("2026-01-31T00:00:00Z"), None),
-            (
-                home(ColumnType::Date),
-                time("2026-01-31T00:00:01Z"),
-                Some(TOO_PRECISE),
-            ),
+            (home(ColumnType::Date), time("2026-01-31T00:00:01Z"), Some(TOO_PRECISE)),
         ];
         for (home, value, expected) in table {
             let shown = format!("{:?} {value:?}", home.column_type);

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use model::write::Work;
 use model::{
-    Change, Command, EntityKey, EntityType, Epoch, Fingerprint, IdempotencyKey, Incarnation,
-    Position, Record, Store, StoreError, Value, Version, WriteId, Written,
+    Change, Command, EntityKey, EntityType, Epoch, Fingerprint, IdempotencyKey, Incarnation, Position, Record, Store,
+    StoreError, Value, Version, WriteId, Written,
 };
 use uuid::Uuid;
 
@@ -87,22 +87,13 @@ pub fn write_id() -> WriteId {
 
 /// A command of the inventory's group under epoch 1.
 pub fn command(work: Work, touches: Vec<EntityKey>) -> Command {
-    Command {
-        write: write_id(),
-        group: inventory::group(),
-        epoch: Epoch(1),
-        work,
-        touches,
-        idempotency: None,
-    }
+    Command { write: write_id(), group: inventory::group(), epoch: Epoch(1), work, touches, idempotency: None }
 }
 
 /// Adjusts one stock level.
 pub fn adjust(store: &Subject, sku: &str, location: &str, delta: i64) -> Command {
-    let work = Work::Run {
-        statements: vec![inventory::adjust(store.side())],
-        params: inventory::at(sku, location, delta),
-    };
+    let work =
+        Work::Run { statements: vec![inventory::adjust(store.side())], params: inventory::at(sku, location, delta) };
     command(work, vec![inventory::level_key(sku, location)])
 }
 
@@ -155,11 +146,7 @@ pub fn change(sku: &str, location: &str, position: u64, on_hand: Option<i64>) ->
         write: write_id(),
         ordinal: 0,
         key: inventory::level_key(sku, location),
-        version: Version {
-            epoch: Epoch(1),
-            incarnation: Incarnation(1),
-            position: Position(position),
-        },
+        version: Version { epoch: Epoch(1), incarnation: Incarnation(1), position: Position(position) },
         state: on_hand.map(|on_hand| inventory::level(sku, location, on_hand)),
         idempotency: None,
     }

@@ -18,8 +18,8 @@ use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation,
-    Record, Role, Side, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record, Role, Side,
+    Store, StoreError, WriteId, Written,
 };
 use parking_lot::Mutex;
 
@@ -80,10 +80,7 @@ struct Plan {
 impl FaultyStore {
     /// Wraps `inner`.
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self {
-            inner,
-            plan: Arc::default(),
-        }
+        Self { inner, plan: Arc::default() }
     }
 
     /// How often a method was called so far.
@@ -128,12 +125,7 @@ impl FaultyStore {
         once.or_else(|| plan.always.get(&call).copied())
     }
 
-    async fn run<T, F>(
-        &self,
-        call: Call,
-        within: Duration,
-        inner: impl Fn() -> F + Send,
-    ) -> Result<T, StoreError>
+    async fn run<T, F>(&self, call: Call, within: Duration, inner: impl Fn() -> F + Send) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>> + Send,
         T: Send,
@@ -203,11 +195,7 @@ impl Store for FaultyStore {
         self.run(Call::Claim, within, || self.inner.claim(write, within)).await
     }
 
-    async fn apply(
-        &self,
-        changes: &[Change],
-        within: Duration,
-    ) -> Result<Vec<Applied>, StoreError> {
+    async fn apply(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError> {
         self.run(Call::Apply, within, || self.inner.apply(changes, within)).await
     }
 
@@ -241,11 +229,7 @@ impl Store for FaultyStore {
         self.run(Call::Backlog, within, || self.inner.backlog(group, within)).await
     }
 
-    async fn standing(
-        &self,
-        writes: &[WriteId],
-        within: Duration,
-    ) -> Result<Vec<WriteId>, StoreError> {
+    async fn standing(&self, writes: &[WriteId], within: Duration) -> Result<Vec<WriteId>, StoreError> {
         self.run(Call::Standing, within, || self.inner.standing(writes, within)).await
     }
 
@@ -270,12 +254,7 @@ impl Store for FaultyStore {
         self.run(Call::Scan, within, || self.inner.scan(entity, after, limit, within)).await
     }
 
-    async fn forget(
-        &self,
-        retention: Duration,
-        limit: usize,
-        within: Duration,
-    ) -> Result<u64, StoreError> {
+    async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
         self.run(Call::Forget, within, || self.inner.forget(retention, limit, within)).await
     }
 
@@ -283,12 +262,7 @@ impl Store for FaultyStore {
         self.run(Call::Incarnation, within, || self.inner.incarnation(within)).await
     }
 
-    async fn prepare(
-        &self,
-        groups: &[GroupName],
-        role: Role,
-        within: Duration,
-    ) -> Result<(), StoreError> {
+    async fn prepare(&self, groups: &[GroupName], role: Role, within: Duration) -> Result<(), StoreError> {
         self.run(Call::Prepare, within, || self.inner.prepare(groups, role, within)).await
     }
 
@@ -296,11 +270,67 @@ impl Store for FaultyStore {
         self.inner.bookkeeping_ddl()
     }
 
-    async fn inspect(
-        &self,
-        entities: &[EntityName],
-        within: Duration,
-    ) -> Result<Inspection, StoreError> {
+    async fn inspect(&self, entities: &[EntityName], within: Duration) -> Result<Inspection, StoreError> {
         self.run(Call::Inspect, within, || self.inner.inspect(entities, within)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{WITHIN, adjust, now, on_hand, set_level};
+    use crate::inventory;
+
+    async fn store() -> (FaultyStore, Arc<dyn Store>) {
+        let inner: Arc<dyn Store> = Arc::new(inventory::in_memory(Side::Legacy));
+        inner.prepare(&[inventory::group()], Role::Primary, WITHIN).await.unwrap();
+        set_level(&inner, "A", "BER", 5).await;
+        (FaultyStore::new(inner.clone()), inner)
+    }
+
+    #[tokio::test]
+    async fn each_fault_does_what_it_says_to_the_call_it_is_planned_for_and_to_no_other() {
+        let (store, inner) = store().await;
+        let short = Duration::from_millis(20);
+        let table = [
+            (Fault::Reject, "conflict", 0),
+            (Fault::Down, "unreachable", 0),
+            (Fault::Hang, "no_answer", 0),
+            (Fault::Latency(short * 2), "no_answer", 0),
+            (Fault::FailAfter, "no_answer", 1),
+            (Fault::Latency(short / 4), "done", 1),
+            // The port knows its write id again.
+            (Fault::Twice, "done", 1),
+        ];
+        let mut left = 5;
+        for (fault, outcome, done) in table {
+            store.on(Call::Execute, 1, fault);
+            let result = store.execute(&adjust(&inner, "A", "BER", -1), short).await;
+            assert_eq!(result.as_ref().map_or_else(StoreError::kind, |_| "done"), outcome, "{fault:?}");
+            left -= done;
+            assert_eq!(on_hand(&inner, "A", "BER").await, Some(left), "{fault:?}");
+        }
+        assert_eq!(store.calls(Call::Execute), table.len());
+        now(store.execute(&adjust(&inner, "A", "BER", 1), WITHIN).await);
+    }
+
+    #[tokio::test]
+    async fn an_outage_lasts_until_it_is_healed() {
+        let (store, inner) = store().await;
+        store.down(true);
+        store.on(Call::Settle, 3, Fault::Hang);
+        for _ in 0..2 {
+            assert!(store.settle(&[], WITHIN).await.is_err());
+        }
+        store.heal();
+        store.settle(&[], WITHIN).await.unwrap();
+        store.always(Call::Fetch, Fault::Reject);
+        let key = inventory::level_key("A", "BER");
+        let entity = crate::contract::entity(&key);
+        for _ in 0..2 {
+            let fetched = store.fetch(&entity, std::slice::from_ref(&key), FieldSet::default(), WITHIN).await;
+            assert!(matches!(fetched, Err(StoreError::Conflict { .. })));
+        }
+        assert_eq!(on_hand(&inner, "A", "BER").await, Some(5));
     }
 }

@@ -9,8 +9,7 @@ use adapters::memory::{MemoryStore, Rows};
 use model::contract::{ColumnType, Compare, Precision, Refusal, Statement};
 use model::sql::{NamedSql, Params};
 use model::{
-    Contract, EntityKey, EntityType, Field, GroupName, Home, Instant, Kind, PerSide, Record, Side,
-    StoreError, Value,
+    Contract, EntityKey, EntityType, Field, GroupName, Home, Instant, Kind, PerSide, Record, Side, StoreError, Value,
 };
 
 /// The group of both types.
@@ -93,32 +92,18 @@ fn local(column: &str, column_type: ColumnType) -> Home {
 fn product() -> EntityType {
     use ColumnType::{Boolean, Char, Numeric, Timestamp, TimestampSeconds, TimestampTz, Varchar};
     let flag = Home {
-        map: vec![
-            (Value::Bool(true), "Y".into()),
-            (Value::Bool(false), "N".into()),
-        ],
+        map: vec![(Value::Bool(true), "Y".into()), (Value::Bool(false), "N".into())],
         ..Home::new("ACT_FL", Char(1))
     };
-    let class = Home {
-        map: vec![("FAST".into(), "F".into()), ("SLOW".into(), "SL".into())],
-        ..Home::new("ITM_CLS", Char(2))
-    };
-    let name = Home {
-        empty_is_null: true,
-        ..Home::new("ITM_DSC", Varchar(Some(60)))
-    };
+    let class =
+        Home { map: vec![("FAST".into(), "F".into()), ("SLOW".into(), "SL".into())], ..Home::new("ITM_CLS", Char(2)) };
+    let name = Home { empty_is_null: true, ..Home::new("ITM_DSC", Varchar(Some(60))) };
     let never = Instant::parse("9999-12-30T23:00:00Z").expect("an instant");
-    let end = Home {
-        null_instants: vec![never],
-        ..local("END_DT", TimestampSeconds)
-    };
+    let end = Home { null_instants: vec![never], ..local("END_DT", TimestampSeconds) };
     let precise = |digits, scale| Numeric(Some(Precision { digits, scale }));
     let fields = vec![
         field("sku", Kind::Text, false, Home::new("ITM_NO", Char(18)), Home::new("sku", Varchar(Some(18)))),
-        field("name", Kind::Text, true, name, Home {
-            empty_is_null: true,
-            ..Home::new("name", Varchar(Some(60)))
-        }),
+        field("name", Kind::Text, true, name, Home { empty_is_null: true, ..Home::new("name", Varchar(Some(60))) }),
         field("active", Kind::Bool, false, flag, Home::new("active", Boolean)),
         field("class", Kind::Text, true, class, Home::new("class", Varchar(None))),
         field("price", Kind::Decimal, true, Home::new("PRC", Numeric(None)), Home::new("price", precise(14, 4))),
@@ -155,12 +140,10 @@ pub fn level_key(sku: &str, location: &str) -> EntityKey {
 
 /// A whole stock level.
 pub fn level(sku: &str, location: &str, on_hand: i64) -> Record {
-    Record::of(&stock_level(), [
-        ("sku", sku.into()),
-        ("location", location.into()),
-        ("onHand", on_hand.into()),
-        ("countedAt", Value::Null),
-    ])
+    Record::of(
+        &stock_level(),
+        [("sku", sku.into()), ("location", location.into()), ("onHand", on_hand.into()), ("countedAt", Value::Null)],
+    )
 }
 
 /// Adds `:delta` to a stock level that has enough; refused with `INSUFFICIENT_STOCK`.
@@ -190,12 +173,8 @@ pub fn remove(side: Side) -> Statement {
 /// The stock levels of `:skus`, by key.
 pub fn levels_of(side: Side) -> NamedSql {
     let sql = match side {
-        Side::Legacy => {
-            "SELECT {columns} FROM INV_LOC_BAL WHERE ITM_NO = ANY(:skus) ORDER BY ITM_NO, LOC_CD"
-        }
-        Side::Modern => {
-            "SELECT {columns} FROM stock_levels WHERE sku = ANY(:skus) ORDER BY sku, location"
-        }
+        Side::Legacy => "SELECT {columns} FROM INV_LOC_BAL WHERE ITM_NO = ANY(:skus) ORDER BY ITM_NO, LOC_CD",
+        Side::Modern => "SELECT {columns} FROM stock_levels WHERE sku = ANY(:skus) ORDER BY sku, location",
     };
     NamedSql::parse(sql).expect("one statement")
 }
@@ -203,10 +182,7 @@ pub fn levels_of(side: Side) -> NamedSql {
 fn statement(sql: &str, refuse: Option<&str>) -> Statement {
     Statement {
         sql: NamedSql::parse(sql).expect("one statement"),
-        refuse: refuse.map(|code| Refusal {
-            code: code.into(),
-            message: "there is not enough".into(),
-        }),
+        refuse: refuse.map(|code| Refusal { code: code.into(), message: "there is not enough".into() }),
     }
 }
 
@@ -224,8 +200,7 @@ pub fn in_memory(side: Side) -> MemoryStore {
         let Some(row) = rows.get_mut(&key_of(params)) else {
             return Ok(0);
         };
-        let (Some(Value::Int(now)), Some(Value::Int(delta))) = (row.get(on_hand), params.get("delta"))
-        else {
+        let (Some(Value::Int(now)), Some(Value::Int(delta))) = (row.get(on_hand), params.get("delta")) else {
             return Ok(0);
         };
         let then = now + delta;

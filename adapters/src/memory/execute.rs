@@ -5,10 +5,7 @@ use std::collections::HashSet;
 use model::contract::Refusal;
 use model::store::MAX_BATCH;
 use model::write::Work;
-use model::{
-    Applied, Change, Command, EntityKey, Incarnation, Position, Record, StoreError, Version,
-    Written, fit,
-};
+use model::{Applied, Change, Command, EntityKey, Incarnation, Position, Record, StoreError, Version, Written, fit};
 use tokio::time::Instant;
 
 use super::{Entry, MemoryStore, Rows, Standing, State};
@@ -34,11 +31,7 @@ impl MemoryStore {
             return Err(error);
         }
         state.position += 1;
-        let version = Version {
-            epoch: command.epoch,
-            incarnation: Incarnation(1),
-            position: Position(state.position),
-        };
+        let version = Version { epoch: command.epoch, incarnation: Incarnation(1), position: Position(state.position) };
         let changes = changes(command, version, &before, &state.rows);
         let sequence = state.position;
         let standing = if changes.is_empty() { Standing::Settled } else { Standing::Unsettled };
@@ -69,10 +62,9 @@ impl MemoryStore {
             }
         }
         match state.ledger.get(&command.write) {
-            Some(entry) if entry.standing == Standing::Abandoned => Err(StoreError::Conflict {
-                side: self.side,
-                source: "the write was abandoned".into(),
-            }),
+            Some(entry) if entry.standing == Standing::Abandoned => {
+                Err(StoreError::Conflict { side: self.side, source: "the write was abandoned".into() })
+            }
             Some(entry) => Ok(Some(Written::Before(entry.changes.clone()))),
             None => Ok(None),
         }
@@ -136,9 +128,7 @@ impl MemoryStore {
             let entity = self.entity(&change.key)?;
             let fits = fit::key_fits(entity, self.side, &change.key);
             let record = change.state.as_ref();
-            let fits = fits.and_then(|()| {
-                record.map_or(Ok(()), |record| fit::record_fits(entity, self.side, record))
-            });
+            let fits = fits.and_then(|()| record.map_or(Ok(()), |record| fit::record_fits(entity, self.side, record)));
             fits.map_err(|refusal| self.refused(refusal))?;
         }
         let mut state = self.shared.lock();

@@ -66,18 +66,13 @@ impl MemoryStore {
     ) -> Vec<Unsettled> {
         let mut state = self.shared.lock();
         let now = Instant::now();
-        let due = |entry: &Entry| {
-            entry.next_attempt_at <= now && now.duration_since(entry.created_at) >= older_than
-        };
+        let due = |entry: &Entry| entry.next_attempt_at <= now && now.duration_since(entry.created_at) >= older_than;
         let waiting = waiting(&mut state, groups).into_iter();
         let waiting = waiting.filter(|(_, entry)| due(entry)).take(limit);
         let leased = waiting.map(|(_, entry)| {
             entry.next_attempt_at = now + lease;
             entry.attempts += 1;
-            Unsettled {
-                changes: entry.changes.clone(),
-                attempts: entry.attempts - 1,
-            }
+            Unsettled { changes: entry.changes.clone(), attempts: entry.attempts - 1 }
         });
         leased.collect()
     }
@@ -97,9 +92,7 @@ impl MemoryStore {
         let waiting = waiting(&mut state, std::slice::from_ref(group));
         Backlog {
             writes: waiting.len() as u64,
-            oldest: waiting
-                .first()
-                .map_or(Duration::ZERO, |(_, entry)| entry.created_at.elapsed()),
+            oldest: waiting.first().map_or(Duration::ZERO, |(_, entry)| entry.created_at.elapsed()),
         }
     }
 
@@ -126,9 +119,7 @@ impl MemoryStore {
 
     pub(super) fn drop_old(&self, retention: Duration, limit: usize) -> u64 {
         let mut state = self.shared.lock();
-        let old = |entry: &Entry| {
-            entry.standing != Standing::Unsettled && entry.created_at.elapsed() > retention
-        };
+        let old = |entry: &Entry| entry.standing != Standing::Unsettled && entry.created_at.elapsed() > retention;
         let old = state.ledger.iter().filter(|(_, entry)| old(entry));
         let old: Vec<WriteId> = old.map(|(write, _)| *write).take(limit).collect();
         for write in &old {

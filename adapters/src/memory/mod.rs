@@ -14,9 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::sql::{NamedSql, Params};
-use model::{
-    Change, Contract, EntityKey, Epoch, GroupName, Record, Side, StoreError, Version, WriteId,
-};
+use model::{Change, Contract, EntityKey, Epoch, GroupName, Record, Side, StoreError, Version, WriteId};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -78,11 +76,7 @@ enum Standing {
 impl MemoryStore {
     /// An empty store without bookkeeping: call `prepare` before anything is written.
     pub fn new(side: Side, contract: Arc<Contract>) -> Self {
-        Self {
-            side,
-            contract,
-            shared: Arc::default(),
-        }
+        Self { side, contract, shared: Arc::default() }
     }
 
     /// Says what a statement of the contract does. It returns how many records it touched.
@@ -95,11 +89,7 @@ impl MemoryStore {
     }
 
     /// Says what a list query of the contract finds: whole records, in its order.
-    pub fn teach_list(
-        &self,
-        sql: NamedSql,
-        find: impl Fn(&Rows, &Params) -> Vec<Record> + Send + Sync + 'static,
-    ) {
+    pub fn teach_list(&self, sql: NamedSql, find: impl Fn(&Rows, &Params) -> Vec<Record> + Send + Sync + 'static) {
         self.shared.lock().queries.insert(sql, Arc::new(find));
     }
 
@@ -114,18 +104,10 @@ impl MemoryStore {
     }
 
     fn misfit(&self, problem: impl Into<String>) -> StoreError {
-        StoreError::Misfit {
-            side: self.side,
-            problem: problem.into(),
-            source: None,
-        }
+        StoreError::Misfit { side: self.side, problem: problem.into(), source: None }
     }
 
     fn refused(&self, refusal: model::contract::Refusal) -> StoreError {
-        StoreError::Refused {
-            side: self.side,
-            refusal,
-            source: None,
-        }
+        StoreError::Refused { side: self.side, refusal, source: None }
     }
 }

@@ -7,8 +7,8 @@ use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, MAX_BATCH, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName,
-    Incarnation, Record, Role, Side, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation, Record, Role,
+    Side, Store, StoreError, WriteId, Written,
 };
 
 use super::{Fence, MemoryStore};
@@ -75,11 +75,7 @@ impl Store for MemoryStore {
         Ok(self.give_up(write))
     }
 
-    async fn apply(
-        &self,
-        changes: &[Change],
-        _within: Duration,
-    ) -> Result<Vec<Applied>, StoreError> {
+    async fn apply(&self, changes: &[Change], _within: Duration) -> Result<Vec<Applied>, StoreError> {
         self.take(changes)
     }
 
@@ -112,11 +108,7 @@ impl Store for MemoryStore {
         Ok(self.count_waiting(group))
     }
 
-    async fn standing(
-        &self,
-        writes: &[WriteId],
-        _within: Duration,
-    ) -> Result<Vec<WriteId>, StoreError> {
+    async fn standing(&self, writes: &[WriteId], _within: Duration) -> Result<Vec<WriteId>, StoreError> {
         Ok(self.which_stand(writes))
     }
 
@@ -143,12 +135,7 @@ impl Store for MemoryStore {
         Ok(rows.take(limit).map(|(_, record)| record.clone()).collect())
     }
 
-    async fn forget(
-        &self,
-        retention: Duration,
-        limit: usize,
-        _within: Duration,
-    ) -> Result<u64, StoreError> {
+    async fn forget(&self, retention: Duration, limit: usize, _within: Duration) -> Result<u64, StoreError> {
         Ok(self.drop_old(retention, limit))
     }
 
@@ -156,12 +143,7 @@ impl Store for MemoryStore {
         Ok(Incarnation(1))
     }
 
-    async fn prepare(
-        &self,
-        groups: &[GroupName],
-        role: Role,
-        _within: Duration,
-    ) -> Result<(), StoreError> {
+    async fn prepare(&self, groups: &[GroupName], role: Role, _within: Duration) -> Result<(), StoreError> {
         let open = match role {
             Role::Primary => true,
             Role::Secondary => false,
@@ -179,21 +161,13 @@ impl Store for MemoryStore {
         String::new()
     }
 
-    async fn inspect(
-        &self,
-        entities: &[EntityName],
-        _within: Duration,
-    ) -> Result<Inspection, StoreError> {
+    async fn inspect(&self, entities: &[EntityName], _within: Duration) -> Result<Inspection, StoreError> {
         let unknown = entities.iter().filter(|name| self.contract.entity(name).is_none());
-        let mut problems: Vec<_> = unknown
-            .map(|name| format!("{name} is not a type of the contract: check the name"))
-            .collect();
+        let mut problems: Vec<_> =
+            unknown.map(|name| format!("{name} is not a type of the contract: check the name")).collect();
         if !self.shared.lock().prepared {
             problems.push("the bookkeeping is missing: run `strangler init`".into());
         }
-        Ok(Inspection {
-            server: "memory".into(),
-            problems,
-        })
+        Ok(Inspection { server: "memory".into(), problems })
     }
 }

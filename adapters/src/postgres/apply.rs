@@ -33,10 +33,7 @@ pub(super) async fn apply(
     let alone = batches.len() == 1;
     let texts: Vec<_> = batches.iter().map(|batch| batch.step.text.as_str()).collect();
     let statements = session.prepare(&texts).await?;
-    let steps: Vec<_> = statements
-        .into_iter()
-        .zip(batches.iter().map(|batch| batch.step.values.clone()))
-        .collect();
+    let steps: Vec<_> = statements.into_iter().zip(batches.iter().map(|batch| batch.step.values.clone())).collect();
     if !alone {
         session.begins();
     }
@@ -81,11 +78,7 @@ fn batches(contract: &Contract, side: Side, changes: &[Change]) -> Result<Vec<Ba
     for ((name, deleted, _), changes) in sorted {
         let entity = ledger::entity(contract, side, name.as_str())?;
         let table = Table::new(entity, side);
-        let batch = |text, values, records| Batch {
-            entity: name.clone(),
-            step: Step { text, values },
-            records,
-        };
+        let batch = |text, values, records| Batch { entity: name.clone(), step: Step { text, values }, records };
         let mut common = common(table, &changes);
         if !deleted {
             let fields = changes[0].state.as_ref().map_or(FieldSet::default(), |r| r.fields());
@@ -102,11 +95,7 @@ fn batches(contract: &Contract, side: Side, changes: &[Change]) -> Result<Vec<Ba
     Ok(batches)
 }
 
-fn upsert_values(
-    table: Table<'_>,
-    fields: FieldSet,
-    changes: &[&Change],
-) -> Result<Vec<Stored>, StoreError> {
+fn upsert_values(table: Table<'_>, fields: FieldSet, changes: &[&Change]) -> Result<Vec<Stored>, StoreError> {
     let order = write_text::upsert_fields(table, fields);
     let width = table.entity.key().len();
     let mut rows = Vec::with_capacity(changes.len());
@@ -125,9 +114,7 @@ fn upsert_values(
 fn common(table: Table<'_>, changes: &[&Change]) -> Vec<Stored> {
     let big = |number: u64| Stored::Big(i64::try_from(number).unwrap_or(i64::MAX));
     let text = |text: Option<String>| text.map_or(Stored::Null, Stored::Text);
-    let column = |make: &dyn Fn(&Change) -> Stored| {
-        Stored::List(changes.iter().map(|change| make(change)).collect())
-    };
+    let column = |make: &dyn Fn(&Change) -> Stored| Stored::List(changes.iter().map(|change| make(change)).collect());
     let values = vec![
         column(&|change| Stored::Uuid(change.write.0)),
         column(&|change| Stored::Small(change.ordinal.cast_signed())),

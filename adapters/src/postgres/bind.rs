@@ -45,26 +45,19 @@ pub(super) fn values(
     let names = sql.params();
     let mut values = Vec::with_capacity(names.len());
     for (name, ty) in names.into_iter().zip(statement.params()) {
-        let misfit = |problem: String| StoreError::Misfit {
-            side,
-            problem,
-            source: None,
-        };
+        let misfit = |problem: String| StoreError::Misfit { side, problem, source: None };
         let Some(value) = params.get(name) else {
             return Err(misfit(format!("the parameter :{name} was given no value")));
         };
         values.push(value_as(ty, value).map_err(|fault| match fault {
             Fault::Value(code, rule) => StoreError::Refused {
                 side,
-                refusal: Refusal {
-                    code: code.to_owned(),
-                    message: format!("{name} {rule}"),
-                },
+                refusal: Refusal { code: code.to_owned(), message: format!("{name} {rule}") },
                 source: None,
             },
-            Fault::Type(what) => misfit(format!(
-                "the parameter :{name} is {what}, but the statement wants {ty}; cast it in the SQL"
-            )),
+            Fault::Type(what) => {
+                misfit(format!("the parameter :{name} is {what}, but the statement wants {ty}; cast it in the SQL"))
+            }
         })?);
     }
     Ok(values)
@@ -98,9 +91,7 @@ fn value_as(ty: &Type, value: &Value) -> Result<Stored, Fault> {
         Value::Int(number) => number_as(ty, &Decimal::from(*number)),
         Value::Decimal(decimal) => number_as(ty, decimal),
         Value::Text(text) => text_as(ty, text),
-        Value::Instant(instant) if *ty == Type::TIMESTAMPTZ => {
-            Ok(Stored::TimestampTz(instant.to_utc()))
-        }
+        Value::Instant(instant) if *ty == Type::TIMESTAMPTZ => Ok(Stored::TimestampTz(instant.to_utc())),
         Value::Instant(_) => Err(Fault::Type("a point in time (timestamptz)")),
     }
 }
@@ -127,9 +118,7 @@ fn text_as(ty: &Type, text: &str) -> Result<Stored, Fault> {
         return Err(Fault::Value(fit::BAD_CHARACTER, "must not contain the NUL character"));
     }
     match *ty {
-        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::UNKNOWN => {
-            Ok(Stored::Text(text.to_owned()))
-        }
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::UNKNOWN => Ok(Stored::Text(text.to_owned())),
         Type::UUID => {
             let parsed = text.parse().map(Stored::Uuid);
             parsed.map_err(|_| Fault::Value(fit::NO_MAPPING, "is not a UUID"))

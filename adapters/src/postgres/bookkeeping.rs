@@ -11,8 +11,7 @@ use super::wire::Stored;
 
 /// The life of the log: the timeline in the name of the WAL file that is written now. The control file
 /// would do as well, but it lags behind a promotion until the next checkpoint.
-pub(super) const INCARNATION: &str =
-    "('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int8";
+pub(super) const INCARNATION: &str = "('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int8";
 
 /// The place in the log as a number.
 pub(super) const POSITION: &str = "(pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8";
@@ -89,18 +88,13 @@ pub(super) fn idempotency_lock(key: &IdempotencyKey) -> i64 {
 /// each other; locks are taken in order, so they cannot block each other.
 fn lock_key(kind: u8, name: &str) -> i64 {
     let bytes = std::iter::once(kind).chain(name.bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = bytes
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     hash.cast_signed()
 }
 
 /// See `Store::prepare`. Replicas that start at once wait for each other.
-pub(super) async fn prepare(
-    session: &Session,
-    groups: &[GroupName],
-    role: Role,
-) -> Result<(), StoreError> {
+pub(super) async fn prepare(session: &Session, groups: &[GroupName], role: Role) -> Result<(), StoreError> {
     let lock = lock_key(b'd', "bookkeeping");
     let open = match role {
         Role::Primary => true,
@@ -109,9 +103,7 @@ pub(super) async fn prepare(
     session.begins();
     let client = session.client();
     let made = async {
-        client
-            .batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({lock}); {DDL}"))
-            .await?;
+        client.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({lock}); {DDL}")).await?;
         let names: Vec<_> = groups.iter().map(GroupName::as_str).collect();
         client
             .execute(

@@ -21,10 +21,7 @@ pub(super) mod constraint {
 
 /// No connection could be had, for whatever reason.
 pub(super) fn unreachable(side: Side, source: impl Into<DriverError>) -> StoreError {
-    StoreError::Unreachable {
-        side,
-        source: source.into(),
-    }
+    StoreError::Unreachable { side, source: source.into() }
 }
 
 /// An error while a connection was taken from a pool or made: nothing was sent.
@@ -34,11 +31,7 @@ pub(super) fn connecting(side: Side, error: PoolError) -> StoreError {
         && matches!(&state.code()[..2], "28" | "3D")
     {
         let problem = "the login is refused or the database does not exist: check its address".into();
-        return StoreError::Misfit {
-            side,
-            problem,
-            source: Some(error.into()),
-        };
+        return StoreError::Misfit { side, problem, source: Some(error.into()) };
     }
     unreachable(side, error)
 }
@@ -55,16 +48,8 @@ pub(super) fn classify(side: Side, limit: Duration, error: tokio_postgres::Error
         Meaning::NoAnswer => StoreError::NoAnswer { side, limit },
         Meaning::Unreachable => StoreError::Unreachable { side, source },
         Meaning::Conflict => StoreError::Conflict { side, source },
-        Meaning::Refused(refusal) => StoreError::Refused {
-            side,
-            refusal,
-            source: Some(source),
-        },
-        Meaning::Misfit(problem) => StoreError::Misfit {
-            side,
-            problem,
-            source: Some(source),
-        },
+        Meaning::Refused(refusal) => StoreError::Refused { side, refusal, source: Some(source) },
+        Meaning::Misfit(problem) => StoreError::Misfit { side, problem, source: Some(source) },
     }
 }
 
@@ -93,9 +78,7 @@ pub(super) fn is_fence(error: &tokio_postgres::Error) -> bool {
 /// The name of the unique constraint that an error is about.
 pub(super) fn unique_constraint(error: &tokio_postgres::Error) -> Option<&str> {
     let db = error.as_db_error()?;
-    (db.code() == &SqlState::UNIQUE_VIOLATION)
-        .then(|| db.constraint())
-        .flatten()
+    (db.code() == &SqlState::UNIQUE_VIOLATION).then(|| db.constraint()).flatten()
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -117,44 +100,31 @@ fn meaning(db: &DbError) -> Meaning {
 }
 
 /// The table of SQLSTATEs.
-fn meaning_of(
-    state: &str,
-    message: &str,
-    constraint: Option<&str>,
-    column: Option<&str>,
-) -> Meaning {
-    let refused = |code: &str, message: String| {
-        Meaning::Refused(Refusal {
-            code: code.to_owned(),
-            message,
-        })
-    };
-    let rule = constraint.map_or_else(
-        || "a rule of the store".to_owned(),
-        |name| format!("the rule {name}"),
-    );
+fn meaning_of(state: &str, message: &str, constraint: Option<&str>, column: Option<&str>) -> Meaning {
+    let refused = |code: &str, message: String| Meaning::Refused(Refusal { code: code.to_owned(), message });
+    let rule = constraint.map_or_else(|| "a rule of the store".to_owned(), |name| format!("the rule {name}"));
     let class = state.get(..2).unwrap_or_default();
     match (class, state) {
         (_, "08000" | "08003" | "08006" | "08007" | "08P01" | "40003" | "57P01" | "57P02" | "57P05") => {
             Meaning::NoAnswer
         }
-        (_, "08001" | "08004" | "57P03" | "57P04" | "25006" | "55000") => Meaning::Unreachable,
+        (_, "08001" | "08004" | "57P03" | "57P04" | "25006") => Meaning::Unreachable,
+        // A standby: somebody fails over, or the address points to the wrong server.
+        (_, "55000") if message.contains("recovery") => Meaning::Unreachable,
         ("53" | "58", _) => Meaning::Unreachable,
         ("40", _) | (_, "55P03" | "55006" | "57014" | "26000" | "25P03") => Meaning::Conflict,
         // The table was altered under a prepared statement; a new connection prepares it anew.
         (_, "0A000") if message.contains("cached plan") => Meaning::Conflict,
         (_, "22001") => refused(fit::TOO_LONG, "a text is longer than its column".into()),
-        (_, "22003" | "22008" | "22015") => refused(
-            fit::OUT_OF_RANGE,
-            "a number or time lies beyond what its column holds".into(),
-        ),
+        (_, "22003" | "22008" | "22015") => {
+            refused(fit::OUT_OF_RANGE, "a number or time lies beyond what its column holds".into())
+        }
         ("22", _) => refused("BAD_VALUE", "a value does not fit the statement".into()),
         (_, "23514" | "23P01" | "44000") => refused("REFUSED_BY_RULE", format!("{rule} forbids it")),
         (_, "23505") => refused("ALREADY_EXISTS", format!("{rule} allows it only once")),
-        (_, "23503") => refused(
-            "STILL_REFERENCED",
-            format!("{rule} ties it to another record, which is missing or still there"),
-        ),
+        (_, "23503") => {
+            refused("STILL_REFERENCED", format!("{rule} ties it to another record, which is missing or still there"))
+        }
         (_, "23502") => {
             let column = column.unwrap_or("a column");
             refused("MISSING_VALUE", format!("{column} needs a value"))

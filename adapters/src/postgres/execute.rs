@@ -22,8 +22,7 @@ use futures::future::join_all;
 use model::contract::{Refusal, Statement as ContractStatement};
 use model::write::Work;
 use model::{
-    Change, Command, Contract, EntityKey, Epoch, Incarnation, Position, Record, Side, StoreError,
-    Version, Written,
+    Change, Command, Contract, EntityKey, Epoch, Incarnation, Position, Record, Side, StoreError, Version, Written,
 };
 use tokio_postgres::{Row, Statement};
 
@@ -48,11 +47,7 @@ pub(super) struct Step {
 pub(super) type Answers = Vec<Result<Answer, tokio_postgres::Error>>;
 
 /// Runs one prepared statement.
-async fn run(
-    session: &Session,
-    statement: &Statement,
-    values: &[Stored],
-) -> Result<Answer, tokio_postgres::Error> {
+async fn run(session: &Session, statement: &Statement, values: &[Stored]) -> Result<Answer, tokio_postgres::Error> {
     let mut stream = Box::pin(session.client().query_raw(statement, values).await?);
     let mut rows = Vec::new();
     while let Some(row) = stream.try_next().await? {
@@ -71,8 +66,7 @@ pub(super) async fn pipeline(
 ) -> Answers {
     let plain = |text| {
         let sent = session.client().batch_execute(text);
-        Box::pin(async move { sent.await.map(|()| Answer::default()) })
-            as futures::future::BoxFuture<'_, _>
+        Box::pin(async move { sent.await.map(|()| Answer::default()) }) as futures::future::BoxFuture<'_, _>
     };
     let mut sent: Vec<futures::future::BoxFuture<'_, _>> = Vec::new();
     sent.extend(first.map(plain));
@@ -143,16 +137,8 @@ impl<'a> Plan<'a> {
             }
         }
         let tables = tables.into_iter();
-        let tables = tables
-            .map(|(table, rows)| (table, transpose(rows, table.entity.key().len())))
-            .collect();
-        Ok(Self {
-            contract,
-            side,
-            command,
-            touches,
-            tables,
-        })
+        let tables = tables.map(|(table, rows)| (table, transpose(rows, table.entity.key().len()))).collect();
+        Ok(Self { contract, side, command, touches, tables })
     }
 
     /// A guess that saves a second run; `Outcome::LookFirst` covers what it misses.
@@ -194,10 +180,7 @@ impl<'a> Plan<'a> {
         let mut steps = vec![self.locks(), self.look()];
         if look_first {
             for (table, keys) in &self.tables {
-                steps.push(Step {
-                    text: table.lock_many(table.entity.key_fields()),
-                    values: keys.clone(),
-                });
+                steps.push(Step { text: table.lock_many(table.entity.key_fields()), values: keys.clone() });
             }
         }
         let looks = steps.len();
@@ -205,10 +188,7 @@ impl<'a> Plan<'a> {
         let refusals: Vec<_> = work.iter().map(|(_, refusal)| refusal.clone()).collect();
         steps.extend(work.into_iter().map(|(step, _)| step));
         for (table, keys) in &self.tables {
-            steps.push(Step {
-                text: table.lock_many(table.entity.all_fields()),
-                values: keys.clone(),
-            });
+            steps.push(Step { text: table.lock_many(table.entity.all_fields()), values: keys.clone() });
         }
         let texts: Vec<_> = steps.iter().map(|step| step.text.as_str()).collect();
         let statements = session.prepare(&texts).await?;
@@ -216,16 +196,11 @@ impl<'a> Plan<'a> {
         if let Some((statements_of_contract, params)) = sql {
             let work = looks..looks + statements_of_contract.len();
             for (place, contract) in work.zip(statements_of_contract) {
-                steps[place].values =
-                    bind::values(self.side, &contract.sql, params, &statements[place])?;
+                steps[place].values = bind::values(self.side, &contract.sql, params, &statements[place])?;
             }
         }
         let values = steps.into_iter().map(|step| step.values);
-        Ok(Opening {
-            steps: statements.into_iter().zip(values).collect(),
-            looks,
-            work: refusals,
-        })
+        Ok(Opening { steps: statements.into_iter().zip(values).collect(), looks, work: refusals })
     }
 
     fn locks(&self) -> Step {
@@ -264,13 +239,8 @@ impl<'a> Plan<'a> {
     #[expect(clippy::type_complexity, reason = "private, and named by its doc")]
     fn work(
         &self,
-    ) -> Result<
-        (
-            Vec<(Step, Option<Refusal>)>,
-            Option<(&'a [ContractStatement], &'a model::sql::Params)>,
-        ),
-        StoreError,
-    > {
+    ) -> Result<(Vec<(Step, Option<Refusal>)>, Option<(&'a [ContractStatement], &'a model::sql::Params)>), StoreError>
+    {
         let key = &self.touches[0];
         let table = self.tables[0].0;
         match &self.command.work {
@@ -286,14 +256,9 @@ impl<'a> Plan<'a> {
                 Ok((steps.into_iter().map(|step| (step, None)).collect(), None))
             }
             Work::Delete => {
-                let step = Step {
-                    text: write_text::delete_one(table),
-                    values: table.require_fit(key)?,
-                };
-                let refusal = Refusal {
-                    code: "NOT_FOUND".into(),
-                    message: format!("there is no such {}", table.entity.name),
-                };
+                let step = Step { text: write_text::delete_one(table), values: table.require_fit(key)? };
+                let refusal =
+                    Refusal { code: "NOT_FOUND".into(), message: format!("there is no such {}", table.entity.name) };
                 Ok((vec![(step, Some(refusal))], None))
             }
         }
@@ -329,11 +294,7 @@ impl<'a> Plan<'a> {
         for refusal in &opening.work {
             let answer = next()?;
             if let Some(refusal) = refusal.clone().filter(|_| answer.affected == 0) {
-                return Err(StoreError::Refused {
-                    side: self.side,
-                    refusal,
-                    source: None,
-                });
+                return Err(StoreError::Refused { side: self.side, refusal, source: None });
             }
         }
         let mut after = HashMap::new();
@@ -357,11 +318,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The second round trip.
-    async fn commit(
-        &self,
-        session: &Session,
-        states: Vec<(EntityKey, Option<Record>)>,
-    ) -> Result<Written, StoreError> {
+    async fn commit(&self, session: &Session, states: Vec<(EntityKey, Option<Record>)>) -> Result<Written, StoreError> {
         let step = ledger::insert(self.contract, self.side, self.command, &states)?;
         let statement = session.prepare(&[&step.text]).await?.remove(0);
         let steps = [(statement, step.values)];
@@ -422,18 +379,11 @@ impl<'a> Plan<'a> {
     }
 
     /// The write id is in the ledger: it stands already, or was abandoned meanwhile.
-    async fn repeated(
-        &self,
-        session: &Session,
-        error: tokio_postgres::Error,
-    ) -> Result<Written, StoreError> {
+    async fn repeated(&self, session: &Session, error: tokio_postgres::Error) -> Result<Written, StoreError> {
         let write = self.command.write;
         let found = ledger::by_write_id(session, self.contract, self.side, write).await?;
         if found.abandoned {
-            return Err(StoreError::Conflict {
-                side: self.side,
-                source: Box::new(error),
-            });
+            return Err(StoreError::Conflict { side: self.side, source: Box::new(error) });
         }
         Ok(Written::Before(found.changes))
     }

@@ -47,11 +47,7 @@ pub(super) async fn inspect(
     Ok(Inspection { server, problems })
 }
 
-async fn rows(
-    session: &Session,
-    text: &str,
-    table: Option<&str>,
-) -> Result<Vec<Row>, StoreError> {
+async fn rows(session: &Session, text: &str, table: Option<&str>) -> Result<Vec<Row>, StoreError> {
     let statements = session.prepare(&[text]).await?;
     let answer = match table {
         Some(table) => session.client().query(&statements[0], &[&table]).await,
@@ -68,9 +64,9 @@ async fn rights(session: &Session, table: &str) -> Result<Option<Vec<String>>, S
         match row.get::<_, Option<bool>>(1) {
             None => return Ok(None),
             Some(true) => {}
-            Some(false) => missing.push(format!(
-                "the right to {right} on {table} is missing: grant it to the proxy's user"
-            )),
+            Some(false) => {
+                missing.push(format!("the right to {right} on {table} is missing: grant it to the proxy's user"))
+            }
         }
     }
     Ok(Some(missing))
@@ -80,9 +76,7 @@ async fn of_table(session: &Session, table: Table<'_>) -> Result<Vec<String>, St
     let name = table.name();
     let Some(mut problems) = rights(session, name).await? else {
         let entity = &table.entity.name;
-        return Ok(vec![format!(
-            "{name} is missing: create it, or correct the table of {entity} in the contract"
-        )]);
+        return Ok(vec![format!("{name} is missing: create it, or correct the table of {entity} in the contract")]);
     };
     let columns = rows(session, COLUMNS, Some(name)).await?;
     for index in table.entity.all_fields().iter() {

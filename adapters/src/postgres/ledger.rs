@@ -5,8 +5,8 @@ use std::time::Duration;
 use model::store::{Backlog, Unsettled};
 use model::write::{Claim, IdempotencyKey};
 use model::{
-    Change, Command, Contract, EntityKey, EntityType, Epoch, Fingerprint, GroupName, Incarnation,
-    Position, Record, Side, StoreError, Version, WriteId,
+    Change, Command, Contract, EntityKey, EntityType, Epoch, Fingerprint, GroupName, Incarnation, Position, Record,
+    Side, StoreError, Version, WriteId,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -30,11 +30,7 @@ pub(super) struct Found {
 }
 
 /// The entity type that a key or a ledger row speaks of.
-pub(super) fn entity<'a>(
-    contract: &'a Contract,
-    side: Side,
-    name: &str,
-) -> Result<&'a EntityType, StoreError> {
+pub(super) fn entity<'a>(contract: &'a Contract, side: Side, name: &str) -> Result<&'a EntityType, StoreError> {
     let entity = contract.entity(&name.into());
     let unknown = || misfit(side, format!("the contract has no type {name}"));
     entity.map(AsRef::as_ref).ok_or_else(unknown)
@@ -104,12 +100,7 @@ fn change(contract: &Contract, side: Side, row: &Row) -> Result<Option<Change>, 
         return Ok(None);
     }
     let entity = entity(contract, side, name)?;
-    let unreadable = || {
-        misfit(
-            side,
-            format!("the ledger has a row of {name} that the contract cannot read"),
-        )
-    };
+    let unreadable = || misfit(side, format!("the ledger has a row of {name} that the contract cannot read"));
     let key = EntityKey::from_text(entity, row.get("key")).ok_or_else(unreadable)?;
     let state = match row.get::<_, Option<serde_json::Value>>("image") {
         Some(image) => Some(Record::from_json(entity, &image).ok_or_else(unreadable)?),
@@ -128,9 +119,7 @@ fn change(contract: &Contract, side: Side, row: &Row) -> Result<Option<Change>, 
             position: Position(row.get::<_, i64>("position").cast_unsigned()),
         },
         state,
-        idempotency: client
-            .zip(print)
-            .map(|(key, print)| (IdempotencyKey::from_ledger(key), Fingerprint(print))),
+        idempotency: client.zip(print).map(|(key, print)| (IdempotencyKey::from_ledger(key), Fingerprint(print))),
     }))
 }
 
@@ -242,12 +231,7 @@ pub(super) async fn lease_unsettled(
          ORDER BY leased.created_at, l.write_id, l.ordinal"
     );
     let groups = due.groups.iter().map(|group| Stored::Text(group.to_string()));
-    let values = [
-        Stored::List(groups.collect()),
-        micros(due.older_than),
-        micros(due.lease),
-        count(due.limit),
-    ];
+    let values = [Stored::List(groups.collect()), micros(due.older_than), micros(due.lease), count(due.limit)];
     let mut leased: Vec<Unsettled> = Vec::new();
     for row in &ask(session, &text, &values).await? {
         let Some(change) = change(contract, side, row)? else {
@@ -259,10 +243,7 @@ pub(super) async fn lease_unsettled(
             Some(last) if last.changes.first().is_some_and(|c| c.write == change.write) => {
                 last.changes.push(change);
             }
-            Some(_) | None => leased.push(Unsettled {
-                changes: vec![change],
-                attempts,
-            }),
+            Some(_) | None => leased.push(Unsettled { changes: vec![change], attempts }),
         }
     }
     Ok(leased)
@@ -283,9 +264,7 @@ pub(super) async fn unsettled_keys(
     let values = [Stored::Text(group.to_string()), count(limit)];
     let rows = ask(session, &text, &values).await?;
     let changes = rows.iter().filter_map(|row| change(contract, side, row).transpose());
-    changes
-        .map(|change| change.map(|change| (change.key, change.write)))
-        .collect()
+    changes.map(|change| change.map(|change| (change.key, change.write))).collect()
 }
 
 /// See `Store::backlog`.
@@ -302,10 +281,7 @@ pub(super) async fn backlog(session: &Session, group: &GroupName) -> Result<Back
 }
 
 /// See `Store::standing`.
-pub(super) async fn standing(
-    session: &Session,
-    writes: &[WriteId],
-) -> Result<Vec<WriteId>, StoreError> {
+pub(super) async fn standing(session: &Session, writes: &[WriteId]) -> Result<Vec<WriteId>, StoreError> {
     let text = "SELECT DISTINCT write_id FROM strangler_ledger \
                 WHERE write_id = ANY($1::uuid[]) AND state <> 'abandoned'";
     let rows = ask(session, text, &[uuids(writes)]).await?;
@@ -324,22 +300,14 @@ pub(super) async fn past_states(
         "SELECT {ROW} FROM strangler_ledger l WHERE l.entity = $1::text AND l.key = $2::text \
          ORDER BY l.epoch DESC, l.incarnation DESC, l.position DESC LIMIT $3::int8"
     );
-    let values = [
-        Stored::Text(key.entity().to_string()),
-        Stored::Text(key.as_text().to_owned()),
-        count(limit),
-    ];
+    let values = [Stored::Text(key.entity().to_string()), Stored::Text(key.as_text().to_owned()), count(limit)];
     let rows = ask(session, &text, &values).await?;
     let changes = rows.iter().filter_map(|row| change(contract, side, row).transpose());
     changes.map(|change| change.map(|change| change.state)).collect()
 }
 
 /// See `Store::forget`. Abandoned rows go too: a first attempt does not outlive the retention.
-pub(super) async fn forget(
-    session: &Session,
-    retention: Duration,
-    limit: usize,
-) -> Result<u64, StoreError> {
+pub(super) async fn forget(session: &Session, retention: Duration, limit: usize) -> Result<u64, StoreError> {
     let text = "WITH gone AS (DELETE FROM strangler_ledger WHERE ctid = ANY(ARRAY( \
                 SELECT ctid FROM strangler_ledger WHERE state <> 'unsettled' \
                 AND created_at < clock_timestamp() - $1::int8 * interval '1 microsecond' \

@@ -51,9 +51,7 @@ pub(super) fn encode(decimal: &Decimal, out: &mut BytesMut) -> Result<(), Invali
 
 /// Reads the wire form.
 pub(super) fn decode(raw: &[u8]) -> Result<Decimal, InvalidNumeric> {
-    let mut words = raw
-        .chunks_exact(2)
-        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    let mut words = raw.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
     let mut next = || words.next().ok_or(InvalidNumeric);
     let (count, weight, sign, _shown) = (next()?, next()?.cast_signed(), next()?, next()?);
     let count = usize::from(count);

@@ -52,9 +52,7 @@ pub(super) async fn fetch(
         (table.select_many(fields), values)
     };
     let statements = session.prepare(&[&text]).await?;
-    let found = query(session, &statements[0], &values)
-        .await
-        .map_err(|error| session.error(error))?;
+    let found = query(session, &statements[0], &values).await.map_err(|error| session.error(error))?;
     for row in &found {
         let (key, record) = table.keyed(fields, row)?;
         if let Some(slot) = wanted.get_mut(&key) {
@@ -79,9 +77,7 @@ pub(super) async fn list(
     let text = bind::text(sql, &table.columns(fields));
     let statements = session.prepare(&[&text]).await?;
     let values = bind::values(table.side, sql, params, &statements[0])?;
-    let rows = query(session, &statements[0], &values)
-        .await
-        .map_err(|error| session.error(error))?;
+    let rows = query(session, &statements[0], &values).await.map_err(|error| session.error(error))?;
     rows.iter().map(|row| table.record(fields, row)).collect()
 }
 
@@ -98,35 +94,23 @@ pub(super) async fn scan(
     let mut values = vec![Stored::Big(i64::try_from(limit).unwrap_or(i64::MAX))];
     if let Some(after) = after {
         let key = table.entity.key().iter().enumerate();
-        let places: Vec<_> = key
-            .map(|(place, index)| format!("${}::{}", place + 2, table.type_name(*index)))
-            .collect();
+        let places: Vec<_> = key.map(|(place, index)| format!("${}::{}", place + 2, table.type_name(*index))).collect();
         text += &format!(" WHERE ({order}) > ({})", places.join(", "));
         values.extend(table.require_fit(after)?);
     }
     text += &format!(" ORDER BY {order} LIMIT $1::int8");
     let statements = session.prepare(&[&text]).await?;
-    let rows = query(session, &statements[0], &values)
-        .await
-        .map_err(|error| session.error(error))?;
+    let rows = query(session, &statements[0], &values).await.map_err(|error| session.error(error))?;
     rows.iter().map(|row| table.record(fields, row)).collect()
 }
 
 /// A finding that only an operator or a programmer can mend.
 pub(super) fn misfit(side: Side, problem: String) -> StoreError {
-    StoreError::Misfit {
-        side,
-        problem,
-        source: None,
-    }
+    StoreError::Misfit { side, problem, source: None }
 }
 
 /// Keeps the promise of every batch call.
-pub(super) fn require_batch(
-    side: Side,
-    entity: Option<&EntityType>,
-    keys: &[EntityKey],
-) -> Result<(), StoreError> {
+pub(super) fn require_batch(side: Side, entity: Option<&EntityType>, keys: &[EntityKey]) -> Result<(), StoreError> {
     if keys.len() > MAX_BATCH {
         return Err(misfit(side, format!("more than {MAX_BATCH} keys in one call")));
     }

@@ -7,9 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
-};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use futures::future::try_join_all;
 use model::{Side, StoreError};
 use tokio::time::Instant;
@@ -40,27 +38,24 @@ pub(super) enum Use {
 impl Pools {
     /// Makes empty pools. No connection is made before it is needed.
     pub(super) fn new(side: Side, settings: &Settings) -> Result<Self, StoreError> {
-        let misfit = |problem: &str, source| StoreError::Misfit {
-            side,
-            problem: problem.to_owned(),
-            source: Some(source),
-        };
-        let mut config: tokio_postgres::Config = settings
-            .url
-            .parse()
-            .map_err(|error| misfit("its address is not a PostgreSQL address", Box::new(error)))?;
+        let misfit =
+            |problem: &str, source| StoreError::Misfit { side, problem: problem.to_owned(), source: Some(source) };
+        let mut config: tokio_postgres::Config =
+            settings.url.parse().map_err(|error| misfit("its address is not a PostgreSQL address", Box::new(error)))?;
         config.application_name(&settings.application_name);
         config.connect_timeout(settings.connect_timeout);
         config.keepalives_idle(Duration::from_secs(15));
-        // The server gives up on us when we fall silent inside a transaction: a proxy that froze or was cut off
-        // would else hold its row locks for ever. Compiling short statements costs more than it saves.
+        // The server gives up on us when we fall silent inside a transaction: a proxy that froze or was cut off would
+        // else hold its row locks for ever. Nearly all we ask is look-ups by key, for which a server's defaults make it
+        // compile statements for nothing and read small tables from end to end. The address may say otherwise.
         let options = config.get_options().unwrap_or_default().to_owned();
-        config.options(format!(
-            "{options} -c idle_in_transaction_session_timeout=60000 -c jit=off"
-        ));
-        let pool = |size: usize| {
-            let recycling_method = RecyclingMethod::Fast;
-            let manager = ManagerConfig { recycling_method };
+        let common = "-c idle_in_transaction_session_timeout=60000 -c jit=off -c random_page_cost=1.1";
+        // A write's statements find rows by key whatever their parameters: one plan serves them all, and planning
+        // anew each time would cost more than running. List queries are left to the server's judgement.
+        let one_plan = "-c plan_cache_mode=force_generic_plan";
+        let mut pool = |size: usize, extra: &str| {
+            config.options(format!("{common} {extra} {options}"));
+            let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
             Pool::builder(Manager::from_config(config.clone(), NoTls, manager))
                 .max_size(size)
                 .runtime(Runtime::Tokio1)
@@ -69,10 +64,10 @@ impl Pools {
         };
         Ok(Self {
             side,
-            reads: pool(settings.reads.get())?,
-            writes: pool(settings.writes.get())?,
-            shadow: pool(settings.shadow.get())?,
-            background: pool(settings.background.get())?,
+            reads: pool(settings.reads.get(), "")?,
+            writes: pool(settings.writes.get(), one_plan)?,
+            shadow: pool(settings.shadow.get(), "")?,
+            background: pool(settings.background.get(), "")?,
         })
     }
 
@@ -80,12 +75,7 @@ impl Pools {
     ///
     /// # Errors
     /// `Unreachable` or `Misfit`: nothing was sent.
-    pub(super) async fn session(
-        &self,
-        lane: Lane,
-        purpose: Use,
-        within: Duration,
-    ) -> Result<Session, StoreError> {
+    pub(super) async fn session(&self, lane: Lane, purpose: Use, within: Duration) -> Result<Session, StoreError> {
         let deadline = Instant::now() + within;
         let pool = match (lane, purpose) {
             (Lane::Client, Use::Read) => &self.reads,
@@ -93,11 +83,7 @@ impl Pools {
             (Lane::Shadow, _) => &self.shadow,
             (Lane::Background, _) => &self.background,
         };
-        let timeouts = Timeouts {
-            wait: Some(within),
-            create: Some(within),
-            recycle: Some(within),
-        };
+        let timeouts = Timeouts { wait: Some(within), create: Some(within), recycle: Some(within) };
         let object = tokio::time::timeout_at(deadline, pool.timeout_get(&timeouts))
             .await
             .map_err(|elapsed| error::unreachable(self.side, elapsed))?
@@ -126,17 +112,13 @@ pub(super) struct Session {
 impl Session {
     /// The connection.
     pub(super) fn client(&self) -> &deadpool_postgres::ClientWrapper {
-        self.object
-            .as_ref()
-            .expect("the connection leaves the session only when the session ends")
+        self.object.as_ref().expect("the connection leaves the session only when the session ends")
     }
 
     /// Prepares texts on this connection, those it has not seen before in one round trip.
     pub(super) async fn prepare(&self, texts: &[&str]) -> Result<Vec<Statement>, StoreError> {
         let client = self.client();
-        try_join_all(texts.iter().map(|text| client.prepare_cached(text)))
-            .await
-            .map_err(|error| self.error(error))
+        try_join_all(texts.iter().map(|text| client.prepare_cached(text))).await.map_err(|error| self.error(error))
     }
 
     /// Says what a driver's error means here.
@@ -162,16 +144,10 @@ impl Session {
     }
 
     /// Waits for `work` within the limit of the call.
-    pub(super) async fn limited<T>(
-        &self,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
+    pub(super) async fn limited<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         match tokio::time::timeout_at(self.deadline, work).await {
             Ok(result) => result,
-            Err(_) => Err(StoreError::NoAnswer {
-                side: self.side,
-                limit: self.limit,
-            }),
+            Err(_) => Err(StoreError::NoAnswer { side: self.side, limit: self.limit }),
         }
     }
 

@@ -8,8 +8,8 @@ use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName,
-    Incarnation, Record, Role, Side, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
+    Role, Side, Store, StoreError, WriteId, Written,
 };
 
 use super::session::{Pools, Use};
@@ -31,11 +31,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// `Misfit` when the address cannot be read.
-    pub fn connect(
-        side: Side,
-        contract: Arc<Contract>,
-        settings: &Settings,
-    ) -> Result<Self, StoreError> {
+    pub fn connect(side: Side, contract: Arc<Contract>, settings: &Settings) -> Result<Self, StoreError> {
         let pools = Arc::new(Pools::new(side, settings)?);
         let lane = Lane::Client;
         Ok(Self { side, lane, contract, pools })
@@ -105,11 +101,7 @@ impl Store for PostgresStore {
         call!(self, Use::Write, within, |session| ledger::claim(&session, contract, side, write))
     }
 
-    async fn apply(
-        &self,
-        changes: &[Change],
-        within: Duration,
-    ) -> Result<Vec<Applied>, StoreError> {
+    async fn apply(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError> {
         let (contract, side) = (&self.contract, self.side);
         call!(self, Use::Write, within, |session| apply::apply(&session, contract, side, changes))
     }
@@ -128,9 +120,7 @@ impl Store for PostgresStore {
     ) -> Result<Vec<Unsettled>, StoreError> {
         let (contract, side) = (&self.contract, self.side);
         let due = ledger::Due { groups, older_than, lease, limit };
-        call!(self, Use::Write, within, |session| {
-            ledger::lease_unsettled(&session, contract, side, &due)
-        })
+        call!(self, Use::Write, within, |session| ledger::lease_unsettled(&session, contract, side, &due))
     }
 
     async fn unsettled_keys(
@@ -140,20 +130,14 @@ impl Store for PostgresStore {
         within: Duration,
     ) -> Result<Vec<(EntityKey, WriteId)>, StoreError> {
         let (contract, side) = (&self.contract, self.side);
-        look!(self, within, |session| {
-            ledger::unsettled_keys(&session, contract, side, group, limit)
-        })
+        look!(self, within, |session| ledger::unsettled_keys(&session, contract, side, group, limit))
     }
 
     async fn backlog(&self, group: &GroupName, within: Duration) -> Result<Backlog, StoreError> {
         look!(self, within, |session| ledger::backlog(&session, group))
     }
 
-    async fn standing(
-        &self,
-        writes: &[WriteId],
-        within: Duration,
-    ) -> Result<Vec<WriteId>, StoreError> {
+    async fn standing(&self, writes: &[WriteId], within: Duration) -> Result<Vec<WriteId>, StoreError> {
         look!(self, within, |session| ledger::standing(&session, writes))
     }
 
@@ -179,12 +163,7 @@ impl Store for PostgresStore {
         look!(self, within, |session| read::scan(&session, table, after, limit))
     }
 
-    async fn forget(
-        &self,
-        retention: Duration,
-        limit: usize,
-        within: Duration,
-    ) -> Result<u64, StoreError> {
+    async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
         call!(self, Use::Write, within, |session| ledger::forget(&session, retention, limit))
     }
 
@@ -192,12 +171,7 @@ impl Store for PostgresStore {
         look!(self, within, |session| bookkeeping::incarnation(&session))
     }
 
-    async fn prepare(
-        &self,
-        groups: &[GroupName],
-        role: Role,
-        within: Duration,
-    ) -> Result<(), StoreError> {
+    async fn prepare(&self, groups: &[GroupName], role: Role, within: Duration) -> Result<(), StoreError> {
         call!(self, Use::Write, within, |session| bookkeeping::prepare(&session, groups, role))
     }
 
@@ -205,11 +179,7 @@ impl Store for PostgresStore {
         bookkeeping::DDL.to_owned()
     }
 
-    async fn inspect(
-        &self,
-        entities: &[EntityName],
-        within: Duration,
-    ) -> Result<Inspection, StoreError> {
+    async fn inspect(&self, entities: &[EntityName], within: Duration) -> Result<Inspection, StoreError> {
         let (contract, side) = (&self.contract, self.side);
         look!(self, within, |session| inspect::inspect(&session, contract, side, entities))
     }

@@ -71,19 +71,15 @@ impl<'a> Table<'a> {
     /// `t.key = q.k0 AND …`: joins the table `t` with key columns named `k0`, `k1`… of `q`.
     pub(super) fn key_join(self, q: &str) -> String {
         let parts = self.entity.key().iter().enumerate();
-        let parts: Vec<_> = parts
-            .map(|(place, index)| format!("t.{} = {q}.k{place}", self.column(*index)))
-            .collect();
+        let parts: Vec<_> = parts.map(|(place, index)| format!("t.{} = {q}.k{place}", self.column(*index))).collect();
         parts.join(" AND ")
     }
 
     /// `unnest($n::type[], …) AS q(k0, …)` over the key, from parameter `first`.
     pub(super) fn unnest_keys(self, first: usize) -> String {
         let key = self.entity.key().iter().enumerate();
-        let arrays: Vec<_> = key
-            .clone()
-            .map(|(place, index)| format!("${}::{}[]", first + place, self.type_name(*index)))
-            .collect();
+        let arrays: Vec<_> =
+            key.clone().map(|(place, index)| format!("${}::{}[]", first + place, self.type_name(*index))).collect();
         let names: Vec<_> = key.map(|(place, _)| format!("k{place}")).collect();
         format!("unnest({}) AS q({})", arrays.join(", "), names.join(", "))
     }
@@ -132,17 +128,11 @@ impl<'a> Table<'a> {
     /// The parts of a key as its columns keep them; `None` when it fits no row of this side.
     pub(super) fn key_values(self, key: &EntityKey) -> Option<Vec<Stored>> {
         let parts = self.entity.key().iter().zip(key.parts());
-        parts
-            .map(|(index, part)| self.stored(*index, part).ok())
-            .collect()
+        parts.map(|(index, part)| self.stored(*index, part).ok()).collect()
     }
 
     /// One field's value as its column keeps it.
-    pub(super) fn stored(
-        self,
-        index: FieldIndex,
-        value: &model::Value,
-    ) -> Result<Stored, StoreError> {
+    pub(super) fn stored(self, index: FieldIndex, value: &model::Value) -> Result<Stored, StoreError> {
         let field = self.entity.field(index);
         value::to_stored(field, self.side, value).map_err(|refusal| StoreError::Refused {
             side: self.side,
@@ -167,18 +157,13 @@ impl<'a> Table<'a> {
         let mut record = Record::empty(self.entity);
         for (place, index) in fields.iter().enumerate() {
             let field = self.entity.field(index);
-            let value = row
-                .try_get::<_, Stored>(place)
-                .ok()
-                .and_then(|stored| value::to_canonical(field, self.side, stored));
+            let value =
+                row.try_get::<_, Stored>(place).ok().and_then(|stored| value::to_canonical(field, self.side, stored));
             let Some(value) = value else {
                 let (name, column) = (self.name(), self.column(index));
                 return Err(StoreError::Misfit {
                     side: self.side,
-                    problem: format!(
-                        "{name}.{column} holds something that {} cannot be read from",
-                        field.name
-                    ),
+                    problem: format!("{name}.{column} holds something that {} cannot be read from", field.name),
                     source: None,
                 });
             };
@@ -188,11 +173,7 @@ impl<'a> Table<'a> {
     }
 
     /// The record and its key, of a row that starts with `fields`, key fields among them.
-    pub(super) fn keyed(
-        self,
-        fields: FieldSet,
-        row: &Row,
-    ) -> Result<(EntityKey, Record), StoreError> {
+    pub(super) fn keyed(self, fields: FieldSet, row: &Row) -> Result<(EntityKey, Record), StoreError> {
         let record = self.record(fields, row)?;
         let key = record.key(self.entity).ok_or_else(|| StoreError::Misfit {
             side: self.side,

@@ -103,10 +103,7 @@ fn text_as(column_type: ColumnType, text: &str) -> Option<Stored> {
         ColumnType::Integer => text.parse().ok().map(Stored::Integer),
         ColumnType::BigInt => text.parse().ok().map(Stored::Big),
         ColumnType::Boolean => text.parse().ok().map(Stored::Bool),
-        ColumnType::Timestamp
-        | ColumnType::TimestampSeconds
-        | ColumnType::TimestampTz
-        | ColumnType::Date => None,
+        ColumnType::Timestamp | ColumnType::TimestampSeconds | ColumnType::TimestampTz | ColumnType::Date => None,
     }
 }
 
@@ -124,11 +121,7 @@ fn value_as(home: &Home, value: &Value) -> Option<Stored> {
 
 fn instant_as(home: &Home, instant: Instant) -> Option<Stored> {
     let utc = instant.to_utc();
-    let local = home
-        .zone
-        .unwrap_or(Tz::UTC)
-        .from_utc_datetime(&utc.naive_utc())
-        .naive_local();
+    let local = home.zone.unwrap_or(Tz::UTC).from_utc_datetime(&utc.naive_utc()).naive_local();
     match home.column_type {
         ColumnType::Timestamp => Some(Stored::Timestamp(local)),
         ColumnType::TimestampSeconds => Some(Stored::Timestamp(local.trunc_subsecs(0))),
@@ -152,11 +145,7 @@ fn as_text(stored: &Stored) -> Option<String> {
         Stored::Big(number) => Some(number.to_string()),
         Stored::Numeric(decimal) => Some(decimal.to_string()),
         Stored::Uuid(uuid) => Some(uuid.to_string()),
-        Stored::Null
-        | Stored::Timestamp(_)
-        | Stored::TimestampTz(_)
-        | Stored::Date(_)
-        | Stored::List(_) => None,
+        Stored::Null | Stored::Timestamp(_) | Stored::TimestampTz(_) | Stored::Date(_) | Stored::List(_) => None,
     }
 }
 

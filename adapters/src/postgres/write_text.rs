@@ -30,11 +30,7 @@ fn on_conflict(table: Table<'_>, fields: &[FieldIndex]) -> String {
 ///
 /// A whole record is one upsert. A part of one is an `UPDATE` and then an `INSERT` if there is no row: an
 /// upsert alone would be refused for the columns that it does not set, although the row has them.
-pub(super) fn set(
-    table: Table<'_>,
-    key: &EntityKey,
-    record: &Record,
-) -> Result<Vec<Step>, StoreError> {
+pub(super) fn set(table: Table<'_>, key: &EntityKey, record: &Record) -> Result<Vec<Step>, StoreError> {
     let fields = plain_fields(table, record.fields());
     let mut values = table.require_fit(key)?;
     for index in &fields {
@@ -44,10 +40,8 @@ pub(super) fn set(
     }
     let all: Vec<_> = table.entity.key().iter().chain(&fields).copied().collect();
     let columns = table.list(all.iter().copied(), |index| table.column(index).to_owned());
-    let casts: Vec<_> = (1..)
-        .zip(&all)
-        .map(|(place, index)| format!("${place}::{}", table.type_name(*index)))
-        .collect();
+    let casts: Vec<_> =
+        (1..).zip(&all).map(|(place, index)| format!("${place}::{}", table.type_name(*index))).collect();
     let (name, casts) = (table.name(), casts.join(", "));
     let conflict = on_conflict(table, &fields);
     let whole = all.len() == table.entity.fields.len();
@@ -69,10 +63,7 @@ pub(super) fn set(
         "INSERT INTO {name} ({columns}) SELECT {casts} \
          WHERE NOT EXISTS (SELECT FROM {name} AS t WHERE {found}) {conflict}"
     );
-    let step = |text| Step {
-        text,
-        values: values.clone(),
-    };
+    let step = |text| Step { text, values: values.clone() };
     Ok(vec![step(update), step(insert)])
 }
 
@@ -86,10 +77,8 @@ pub(super) const COMMON: usize = 11;
 
 /// The changes of a batch as rows `i`, with the table's columns as `c0`, `c1`…
 fn input(table: Table<'_>, fields: &[FieldIndex]) -> String {
-    let arrays: String = (COMMON + 1..)
-        .zip(fields)
-        .map(|(place, index)| format!(", ${place}::{}[]", table.type_name(*index)))
-        .collect();
+    let arrays: String =
+        (COMMON + 1..).zip(fields).map(|(place, index)| format!(", ${place}::{}[]", table.type_name(*index))).collect();
     let names: String = (0..fields.len()).map(|place| format!(", c{place}")).collect();
     format!(
         "input AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::int2[], $3::text[], $4::int8[], \
@@ -150,10 +139,8 @@ pub(super) fn record_deletes(table: Table<'_>) -> String {
 /// for a version's lock still has its old snapshot, and would not see a row that was committed meanwhile.
 pub(super) fn apply_deletes(table: Table<'_>) -> String {
     let key = table.entity.key().iter().enumerate();
-    let arrays: String = key
-        .clone()
-        .map(|(place, index)| format!(", ${}::{}[]", place + 3, table.type_name(*index)))
-        .collect();
+    let arrays: String =
+        key.clone().map(|(place, index)| format!(", ${}::{}[]", place + 3, table.type_name(*index))).collect();
     let names: String = key.map(|(place, _)| format!(", k{place}")).collect();
     format!(
         "DELETE FROM {} AS t USING unnest($2::text[]{arrays}) AS q(key{names}), strangler_version AS v \

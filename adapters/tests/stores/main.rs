@@ -1,5 +1,6 @@
 //! Every store passes the contract suite; what only PostgreSQL can show is beside it.
 
+#[cfg(test)]
 mod postgres;
 
 use std::sync::Arc;

@@ -1,10 +1,12 @@
 //! What only a real server can show.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use adapters::postgres::{PostgresStore, Settings};
-use model::{Role, Side, Store};
-use testkit::contract::{Subject, WITHIN};
+use adapters::postgres::{Lane, PostgresStore, Settings, fence_lock};
+use model::write::{Claim, Work};
+use model::{Applied, Record, Role, Side, Store, StoreError, Value, WriteId};
+use testkit::contract::{self, Subject, WITHIN};
 use testkit::inventory;
 use testkit::postgres::Database;
 
@@ -39,4 +41,412 @@ async fn connect(database: &Database) -> tokio_postgres::Client {
     let (client, connection) = connected.unwrap();
     tokio::spawn(connection);
     client
+}
+
+const SHORT: Duration = Duration::from_millis(300);
+
+/// How many of this database's connections match a condition on `pg_stat_activity`.
+async fn sessions(client: &tokio_postgres::Client, condition: &str) -> i64 {
+    let text = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+         AND pid <> pg_backend_pid() AND application_name = 'strangler' AND {condition}"
+    );
+    client.query_one(&text, &[]).await.unwrap().get(0)
+}
+
+/// Waits until something that another process does has happened.
+async fn until(client: &tokio_postgres::Client, condition: &str, count: i64) {
+    for _ in 0..200 {
+        if sessions(client, condition).await == count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("never {count} sessions: {condition}");
+}
+
+const BLOCKED: &str = "wait_event_type = 'Lock'";
+const OPEN: &str = "xact_start IS NOT NULL";
+
+/// Somebody else's transaction that holds the row of stock level A/BER.
+async fn hold_row(client: &tokio_postgres::Client, side: Side) {
+    let table = match side {
+        Side::Legacy => "INV_LOC_BAL WHERE ITM_NO = 'A'",
+        Side::Modern => "stock_levels WHERE sku = 'A'",
+    };
+    client.batch_execute(&format!("BEGIN; SELECT FROM {table} FOR UPDATE")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_waits_too_long_has_no_answer_and_leaves_no_transaction_open() {
+    let fixture = Fixture::new(Side::Legacy).await;
+    let store = fixture.subject();
+    contract::set_level(&store, "A", "BER", 5).await;
+    let other = connect(&fixture.database).await;
+    hold_row(&other, Side::Legacy).await;
+    let write = contract::adjust(&store, "A", "BER", -1);
+    let started = tokio::time::Instant::now();
+    let result = store.execute(&write, SHORT).await;
+    assert!(matches!(result, Err(StoreError::NoAnswer { .. })), "{result:?}");
+    assert!(started.elapsed() < SHORT * 3);
+    // The row is still held, and yet nobody of ours waits for it any more.
+    let watcher = connect(&fixture.database).await;
+    until(&watcher, OPEN, 0).await;
+    let claim = store.claim(write.write, WITHIN).await.unwrap();
+    assert_eq!(claim, Claim::Abandoned);
+    other.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(contract::on_hand(&store, "A", "BER").await, Some(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_future_leaves_no_transaction_open() {
+    let fixture = Fixture::new(Side::Modern).await;
+    let store = fixture.subject();
+    contract::set_level(&store, "A", "BER", 5).await;
+    let (other, watcher) = (connect(&fixture.database).await, connect(&fixture.database).await);
+    hold_row(&other, Side::Modern).await;
+    for _ in 0..12 {
+        // More often than the pool has connections: each is given up, none is lost.
+        let write = contract::adjust(&store, "A", "BER", -1);
+        let dropped = tokio::time::timeout(Duration::from_millis(50), store.execute(&write, WITHIN));
+        assert!(dropped.await.is_err());
+    }
+    until(&watcher, OPEN, 0).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    let write = contract::adjust(&store, "A", "BER", -1);
+    contract::now(store.execute(&write, WITHIN).await);
+    assert_eq!(contract::on_hand(&store, "A", "BER").await, Some(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_beats_a_first_attempt_that_has_not_written_its_ledger_row() {
+    let fixture = Fixture::new(Side::Legacy).await;
+    let store = fixture.subject();
+    contract::set_level(&store, "A", "BER", 5).await;
+    let (other, watcher) = (connect(&fixture.database).await, connect(&fixture.database).await);
+    hold_row(&other, Side::Legacy).await;
+    let write = contract::adjust(&store, "A", "BER", -1);
+    let first = tokio::spawn({
+        let (store, write) = (store.clone(), write.clone());
+        async move { store.execute(&write, WITHIN).await }
+    });
+    until(&watcher, BLOCKED, 1).await;
+    assert_eq!(store.claim(write.write, WITHIN).await.unwrap(), Claim::Abandoned);
+    other.batch_execute("COMMIT").await.unwrap();
+    let result = first.await.unwrap();
+    assert!(matches!(result, Err(StoreError::Conflict { .. })), "{result:?}");
+    assert_eq!(contract::on_hand(&store, "A", "BER").await, Some(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_waits_for_a_first_attempt_whose_ledger_row_is_not_committed() {
+    let fixture = Fixture::new(Side::Legacy).await;
+    let store = fixture.subject();
+    contract::set_level(&store, "A", "BER", 5).await;
+    let (other, watcher) = (connect(&fixture.database).await, connect(&fixture.database).await);
+    let write = contract::write_id();
+    let insert = format!(
+        "BEGIN; INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, incarnation, position, state) \
+         VALUES ('{write}', 0, 'inventory', '', '', 1, 1, 1, 'settled')"
+    );
+    for (end, expected) in [("ROLLBACK", Claim::Abandoned), ("COMMIT", Claim::Stands(vec![]))] {
+        let insert = insert.replace(&write.to_string(), &contract::write_id().to_string());
+        other.batch_execute(&insert).await.unwrap();
+        let id = insert.split('\'').nth(1).unwrap().parse().unwrap();
+        let hurried = store.claim(WriteId(id), SHORT).await;
+        assert!(matches!(hurried, Err(StoreError::NoAnswer { .. })), "{hurried:?}");
+        let claim = tokio::spawn({
+            let store = store.clone();
+            async move { store.claim(WriteId(id), WITHIN).await }
+        });
+        until(&watcher, BLOCKED, 1).await;
+        other.batch_execute(end).await.unwrap();
+        assert_eq!(claim.await.unwrap().unwrap(), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_closes_the_fence_waits_for_writers_in_flight_and_stops_later_ones() {
+    let fixture = Fixture::new(Side::Legacy).await;
+    let store = fixture.subject();
+    contract::set_level(&store, "A", "BER", 5).await;
+    contract::set_level(&store, "B", "BER", 5).await;
+    let (other, watcher) = (connect(&fixture.database).await, connect(&fixture.database).await);
+    hold_row(&other, Side::Legacy).await;
+    let spawn = |sku: &str| {
+        let (store, write) = (store.clone(), contract::adjust(&store, sku, "BER", -1));
+        tokio::spawn(async move { store.execute(&write, WITHIN).await })
+    };
+    let early = spawn("A");
+    until(&watcher, BLOCKED, 1).await;
+    let freezer = connect(&fixture.database).await;
+    let lock = fence_lock(&inventory::group());
+    let freeze = tokio::spawn(async move {
+        let close =
+            format!("BEGIN; SELECT pg_advisory_xact_lock({lock}); UPDATE strangler_fence SET open = false; COMMIT");
+        freezer.batch_execute(&close).await.unwrap();
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!freeze.is_finished());
+    let late = spawn("B");
+    until(&watcher, BLOCKED, 2).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    contract::now(early.await.unwrap());
+    freeze.await.unwrap();
+    let late = late.await.unwrap();
+    assert!(matches!(late, Err(StoreError::Fenced { .. })), "{late:?}");
+    assert_eq!(contract::on_hand(&store, "A", "BER").await, Some(4));
+    assert_eq!(contract::on_hand(&store, "B", "BER").await, Some(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_that_is_moved_without_its_lock_still_stops_the_commit() {
+    let fixture = Fixture::new(Side::Modern).await;
+    let store = fixture.subject();
+    contract::set_level(&store, "A", "BER", 5).await;
+    let (other, watcher) = (connect(&fixture.database).await, connect(&fixture.database).await);
+    hold_row(&other, Side::Modern).await;
+    let write = contract::adjust(&store, "A", "BER", -1);
+    let early = tokio::spawn({
+        let store = store.clone();
+        async move { store.execute(&write, WITHIN).await }
+    });
+    until(&watcher, BLOCKED, 1).await;
+    // Past the look at the fence, before the ledger row that proves it.
+    watcher.execute("UPDATE strangler_fence SET epoch = 2", &[]).await.unwrap();
+    other.batch_execute("COMMIT").await.unwrap();
+    let early = early.await.unwrap();
+    assert!(matches!(early, Err(StoreError::Fenced { .. })), "{early:?}");
+    assert_eq!(contract::on_hand(&store, "A", "BER").await, Some(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_waited_for_an_upsert_in_flight_removes_its_row() {
+    let fixture = Fixture::new(Side::Modern).await;
+    let store = fixture.subject();
+    let (other, watcher) = (connect(&fixture.database).await, connect(&fixture.database).await);
+    let upsert = format!(
+        "BEGIN; INSERT INTO strangler_version VALUES ('StockLevel', '[\"A\",\"BER\"]', 1, 1, 1, '{}', false); \
+         INSERT INTO stock_levels VALUES ('A', 'BER', 5)",
+        contract::write_id()
+    );
+    other.batch_execute(&upsert).await.unwrap();
+    let deletion = tokio::spawn({
+        let store = store.clone();
+        async move { store.apply(&[contract::change("A", "BER", 2, None)], WITHIN).await }
+    });
+    until(&watcher, BLOCKED, 1).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(deletion.await.unwrap().unwrap(), [Applied::Newer]);
+    assert_eq!(contract::on_hand(&store, "A", "BER").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_of_the_store_refuse_with_stable_codes_and_leave_nothing() {
+    let fixture = Fixture::new(Side::Modern).await;
+    let store = fixture.subject();
+    let client = connect(&fixture.database).await;
+    client
+        .batch_execute(
+            "CREATE TABLE orders (sku varchar(18) REFERENCES products (sku)); \
+             CREATE UNIQUE INDEX one_name ON products (name)",
+        )
+        .await
+        .unwrap();
+    let key = inventory::product_key("A");
+    let entity = contract::entity(&key);
+    let set = |sku: &str, name: Value| {
+        let record = Record::of(&entity, [("name", name)]);
+        contract::command(Work::Set(record), vec![inventory::product_key(sku)])
+    };
+    contract::now(store.execute(&set("A", "4711".into()), WITHIN).await);
+    client.execute("INSERT INTO orders VALUES ('A')", &[]).await.unwrap();
+    let negative = {
+        let record = inventory::level("A", "BER", -4711);
+        contract::command(Work::Set(record), vec![inventory::level_key("A", "BER")])
+    };
+    let unknown_level = {
+        let counted = Record::of(&contract::entity(&negative.touches[0]), [("countedAt", Value::Null)]);
+        contract::command(Work::Set(counted), vec![inventory::level_key("A", "BER")])
+    };
+    let cases = [
+        (set("B", "4711".into()), "ALREADY_EXISTS"),
+        (contract::command(Work::Delete, vec![key.clone()]), "STILL_REFERENCED"),
+        (negative, "REFUSED_BY_RULE"),
+        (unknown_level, "MISSING_VALUE"),
+    ];
+    for (command, code) in cases {
+        let error = store.execute(&command, WITHIN).await.unwrap_err();
+        assert!(!error.to_string().contains("4711"), "{error}");
+        assert_eq!(contract::refusal::<()>(Err(error)), code);
+        assert!(store.standing(&[command.write], WITHIN).await.unwrap().is_empty());
+    }
+    let backlog = store.backlog(&inventory::group(), WITHIN).await.unwrap();
+    assert_eq!(backlog.writes, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shadow_reads_take_no_connection_from_clients() {
+    let fixture = Fixture::new(Side::Modern).await;
+    let store = fixture.subject();
+    contract::set_level(&store, "A", "BER", 5).await;
+    let other = connect(&fixture.database).await;
+    other.batch_execute("BEGIN; LOCK TABLE products").await.unwrap();
+    let key = inventory::product_key("A");
+    let shadows: Vec<_> = (0..20)
+        .map(|_| {
+            let (shadow, key) = (fixture.store.lane(Lane::Shadow), key.clone());
+            tokio::spawn(async move {
+                let entity = contract::entity(&key);
+                shadow.fetch(&entity, &[key], entity.all_fields(), WITHIN).await
+            })
+        })
+        .collect();
+    until(&connect(&fixture.database).await, BLOCKED, 4).await;
+    for _ in 0..10 {
+        assert_eq!(contract::on_hand(&store, "A", "BER").await, Some(5));
+        contract::set_level(&store, "A", "BER", 5).await;
+    }
+    other.batch_execute("COMMIT").await.unwrap();
+    for shadow in shadows {
+        assert_eq!(shadow.await.unwrap().unwrap(), [None]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_is_unreachable_at_once() {
+    let settings = Settings::new("postgres://nobody@127.0.0.1:1/nowhere");
+    let store = PostgresStore::connect(Side::Legacy, inventory::contract(), &settings).unwrap();
+    let started = tokio::time::Instant::now();
+    let error = store.incarnation(WITHIN).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+    assert!(started.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_found_by_index_in_padded_and_numeric_columns() {
+    let fixture = Fixture::new(Side::Legacy).await;
+    let client = connect(&fixture.database).await;
+    client
+        .batch_execute(
+            "INSERT INTO INV_LOC_BAL SELECT 'SKU-' || n, 'BER', n FROM generate_series(1, 20000) n; \
+             INSERT INTO INV_ITM_MST (ITM_NO) SELECT 'SKU-' || n FROM generate_series(1, 20000) n; \
+             ANALYZE; SELECT pg_stat_reset()",
+        )
+        .await
+        .unwrap();
+    let store = fixture.subject();
+    for count in [1, 10, 100] {
+        let levels: Vec<_> = (1..=count).map(|n| inventory::level_key(&format!("SKU-{n}"), "BER")).collect();
+        let products: Vec<_> = (1..=count).map(|n| inventory::product_key(&format!("SKU-{n}"))).collect();
+        for keys in [levels, products] {
+            let entity = contract::entity(&keys[0]);
+            let found = store.fetch(&entity, &keys, entity.all_fields(), WITHIN).await.unwrap();
+            assert!(found.iter().all(Option::is_some));
+        }
+    }
+    contract::now(store.execute(&contract::adjust(&store, "SKU-7", "BER", -1), WITHIN).await);
+    contract::set_level(&store, "SKU-8", "BER", 1).await;
+    let changes: Vec<_> = (1..=50).map(|n| contract::change(&format!("SKU-{n}"), "BER", 1 << 60, Some(1))).collect();
+    store.apply(&changes, WITHIN).await.unwrap();
+    let gone: Vec<_> = (1..=50).map(|n| contract::change(&format!("SKU-{n}"), "BER", 1 << 61, None)).collect();
+    store.apply(&gone, WITHIN).await.unwrap();
+    let scanned = store.scan(&contract::entity(&gone[0].key), Some(&gone[9].key), 10, WITHIN).await;
+    assert_eq!(scanned.unwrap().len(), 10);
+    drop(store);
+    // Statistics are sent when a session has been idle for a moment or ends.
+    drop(fixture.store);
+    let text = "SELECT coalesce(sum(seq_tup_read), 0)::int8, coalesce(sum(idx_scan), 0)::int8 \
+                FROM pg_stat_user_tables WHERE relname LIKE 'inv%'";
+    for _ in 0..100 {
+        let row = client.query_one(text, &[]).await.unwrap();
+        let (whole, by_index): (i64, i64) = (row.get(0), row.get(1));
+        assert_eq!(whole, 0, "a table was read from end to end");
+        if by_index > 100 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no look-up by index was counted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_names_what_is_wrong_and_what_to_do() {
+    let database = Database::fresh("stores").await;
+    let client = connect(&database).await;
+    let settings = Settings::new(database.url());
+    let store = PostgresStore::connect(Side::Legacy, inventory::contract(), &settings).unwrap();
+    client
+        .batch_execute(
+            "CREATE TABLE INV_ITM_MST (ITM_NO char(12), ITM_DSC varchar(60), ACT_FL char(1), PRC numeric(8, 2), \
+             WGT numeric(12, 4), UPD_DT timestamptz, END_DT timestamp, CMPNY char(2) NOT NULL)",
+        )
+        .await
+        .unwrap();
+    let names: Vec<_> = inventory::contract().entities.keys().cloned().collect();
+    let found = store.inspect(&names, WITHIN).await.unwrap();
+    insta::assert_snapshot!(found.problems.join("\n"), @r"
+    INV_ITM_MST.itm_no is bpchar(12), the contract says char(18): correct one of them
+    INV_ITM_MST.itm_cls is missing: add the column, or correct class in the contract
+    INV_ITM_MST.prc is numeric(8, 2), the contract says numeric: correct one of them
+    INV_ITM_MST.upd_dt is timestamptz, the contract says timestamp without time zone: correct one of them
+    INV_ITM_MST.cmpny is not null, has no default and is not in the contract: new rows from the other side would be refused; give it a default or a field
+    INV_ITM_MST has no unique index on exactly (ITM_NO): create one, applying changes needs it
+    INV_LOC_BAL is missing: create it, or correct the table of StockLevel in the contract
+    strangler_ledger is missing: run `strangler init`
+    strangler_version is missing: run `strangler init`
+    strangler_fence is missing: run `strangler init`
+    ");
+}
+
+/// Tests with a server of their own, to be paused and killed.
+mod own_server {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn limits_are_kept_when_the_server_hangs_or_dies_and_the_store_comes_back() {
+        let server = testkit::postgres::own_server().await;
+        let database = Database::fresh_in(&server, "stores").await;
+        let fixture = Fixture::in_database(database, Side::Legacy).await;
+        let store = fixture.subject();
+        contract::set_level(&store, "A", "BER", 5).await;
+        assert_eq!(contract::on_hand(&store, "A", "BER").await, Some(5));
+        let write = contract::adjust(&store, "A", "BER", -1);
+        let keys = [write.touches[0].clone()];
+        let entity = contract::entity(&keys[0]);
+        let changes = [contract::change("A", "BER", 1 << 60, Some(1))];
+
+        server.pause().await.unwrap();
+        let started = tokio::time::Instant::now();
+        for _ in 0..3 {
+            let fetched = store.fetch(&entity, &keys, entity.all_fields(), SHORT).await.unwrap_err();
+            let executed = store.execute(&write, SHORT).await.unwrap_err();
+            let applied = store.apply(&changes, SHORT).await.unwrap_err();
+            let claimed = store.claim(write.write, SHORT).await.unwrap_err();
+            for error in [fetched, executed, applied, claimed] {
+                assert!(error.is_outage(), "{error:?}");
+            }
+        }
+        assert!(started.elapsed() < SHORT * 12 + Duration::from_secs(1), "{:?}", started.elapsed());
+        server.resume().await.unwrap();
+        assert_eq!(contract::on_hand(&store, "A", "BER").await, Some(5));
+
+        server.kill().await.unwrap();
+        let started = tokio::time::Instant::now();
+        for _ in 0..20 {
+            let error = store.execute(&write, WITHIN).await.unwrap_err();
+            assert!(error.is_outage(), "{error:?}");
+        }
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        server.restart().await.unwrap();
+        // Connections from before are found dead and replaced.
+        let mut tries = 0;
+        while store.backlog(&inventory::group(), WITHIN).await.is_err() {
+            tries += 1;
+            assert!(tries < 20);
+        }
+        let claim = store.claim(write.write, WITHIN).await.unwrap();
+        assert_eq!(claim, Claim::Abandoned);
+        assert_eq!(contract::on_hand(&store, "A", "BER").await, Some(5));
+    }
 }

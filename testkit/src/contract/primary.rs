@@ -6,10 +6,7 @@ use std::time::Duration;
 use model::write::{Claim, Work};
 use model::{EntityKey, Epoch, GroupName, Position, Record, StoreError, Value, Written};
 
-use super::{
-    Subject, WITHIN, adjust, command, entity, now, on_hand, read, refusal, set_level, with_key,
-    write_id,
-};
+use super::{Subject, WITHIN, adjust, command, entity, now, on_hand, read, refusal, set_level, with_key, write_id};
 use crate::inventory::{self, level_key, product_key};
 
 async fn unsettled(store: &Subject) -> u64 {
@@ -24,12 +21,10 @@ pub async fn a_set_makes_a_record_and_then_changes_only_what_is_given(store: Sub
     let counted = Value::Instant(model::Instant::parse("2026-01-31T08:00:00.5Z").expect("a time"));
     let part = Record::of(&entity, [("countedAt", counted.clone())]);
     let changes = now(store.execute(&command(Work::Set(part), vec![key.clone()]), WITHIN).await);
-    let whole = Record::of(&entity, [
-        ("sku", "A".into()),
-        ("location", "BER".into()),
-        ("onHand", 5.into()),
-        ("countedAt", counted),
-    ]);
+    let whole = Record::of(
+        &entity,
+        [("sku", "A".into()), ("location", "BER".into()), ("onHand", 5.into()), ("countedAt", counted)],
+    );
     assert_eq!(changes[0].state.as_ref(), Some(&whole));
     assert_eq!(read(&store, &key).await, Some(whole));
     // A new record from a part: the rest has the store's own defaults.
@@ -94,10 +89,8 @@ pub async fn a_touched_key_that_never_was_is_no_change(store: Subject) {
     set_level(&store, "A", "BER", 5).await;
     let mut first = None;
     for expected in [1, 0] {
-        let work = Work::Run {
-            statements: vec![inventory::remove(store.side())],
-            params: inventory::at("A", "BER", 0),
-        };
+        let work =
+            Work::Run { statements: vec![inventory::remove(store.side())], params: inventory::at("A", "BER", 0) };
         let remove = command(work, vec![level_key("A", "BER")]);
         let changes = now(store.execute(&remove, WITHIN).await);
         assert_eq!(changes.len(), expected);
@@ -306,9 +299,7 @@ pub async fn leases_are_exclusive_until_they_are_over(store: Subject) {
         .map(|_| {
             let store = store.clone();
             let groups = [inventory::group()];
-            tokio::spawn(async move {
-                store.lease_unsettled(&groups, Duration::ZERO, lease, 5, WITHIN).await
-            })
+            tokio::spawn(async move { store.lease_unsettled(&groups, Duration::ZERO, lease, 5, WITHIN).await })
         })
         .collect();
     let mut given = Vec::new();

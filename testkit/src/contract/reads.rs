@@ -136,16 +136,19 @@ fn products() -> impl Strategy<Value = Record> {
         or_null(whole_seconds),
     );
     fields.prop_map(|(sku, name, active, class, price, weight, updated, discontinued)| {
-        Record::of(&entity(&product_key("A")), [
-            ("sku", sku.as_str().into()),
-            ("name", name),
-            ("active", active),
-            ("class", class),
-            ("price", price),
-            ("weight", weight),
-            ("updatedAt", updated),
-            ("discontinuedAt", discontinued),
-        ])
+        Record::of(
+            &entity(&product_key("A")),
+            [
+                ("sku", sku.as_str().into()),
+                ("name", name),
+                ("active", active),
+                ("class", class),
+                ("price", price),
+                ("weight", weight),
+                ("updatedAt", updated),
+                ("discontinuedAt", discontinued),
+            ],
+        )
     })
 }
 
@@ -177,9 +180,7 @@ pub async fn a_prepared_store_has_nothing_to_complain_about(store: Subject) {
 pub async fn preparing_can_be_repeated_by_many_at_once(store: Subject) {
     let many = (0..8).map(|_| {
         let store = store.clone();
-        tokio::spawn(async move {
-            store.prepare(&[inventory::group()], Role::Secondary, WITHIN).await
-        })
+        tokio::spawn(async move { store.prepare(&[inventory::group()], Role::Secondary, WITHIN).await })
     });
     for one in many.collect::<Vec<_>>() {
         one.await.expect("no panic").expect("prepared");
