@@ -207,7 +207,10 @@ impl Gateway {
                         limits.recursion,
                     )];
                 }
-                document_errors(&invalid.errors, "GRAPHQL_PARSE_FAILED")
+                // After the first mistake the parser only guesses.
+            let mut errors = document_errors(&invalid.errors, "GRAPHQL_PARSE_FAILED");
+            errors.truncate(1);
+            errors
             })?;
         ast.to_executable_validate(&self.schema)
             .map_err(|invalid| document_errors(&invalid.errors, "GRAPHQL_VALIDATION_FAILED"))

@@ -44,6 +44,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 
 /// A request as it comes, in a body or a query string.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with `query`")]
 struct RawRequest {
     query: Option<String>,
     #[serde(rename = "operationName")]
@@ -193,7 +194,8 @@ async fn from_body(gateway: &Gateway, request: Request) -> Result<(Asked, Method
     let body = read_body(gateway, request.into_body()).await?;
     let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let asked = if is_batch {
-        let raws: Vec<RawRequest> = parse(&body)?;
+        // Objects first: serde would take a list for a struct too.
+        let raws: Vec<Map<String, Json>> = parse(&body)?;
         let most = gateway.config.limits.batch;
         if raws.len() > most {
             return Err(Answer::refused_with(
@@ -204,7 +206,11 @@ async fn from_body(gateway: &Gateway, request: Request) -> Result<(Asked, Method
         if raws.is_empty() {
             return Err(bad_request("the batch is empty"));
         }
-        let requests = raws.into_iter().map(RawRequest::check);
+        let read =
+            |raw| serde_json::from_value(Json::Object(raw)).map_err(|error| unreadable(&error));
+        let requests = raws
+            .into_iter()
+            .map(|raw| read(raw).and_then(RawRequest::check));
         Asked::Batch(requests.collect::<Result<_, _>>()?)
     } else {
         Asked::One(parse::<RawRequest>(&body)?.check()?)
@@ -234,10 +240,12 @@ async fn read_body(gateway: &Gateway, body: Body) -> Result<bytes::Bytes, Answer
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Answer> {
-    serde_json::from_slice(body).map_err(|error| {
-        // serde names the place and the expected type, and may quote what the client itself sent.
-        bad_request(format!("the body is no GraphQL request: {error}"))
-    })
+    serde_json::from_slice(body).map_err(|error| unreadable(&error))
+}
+
+/// serde names the place and what it expected, and quotes at most what the client itself sent.
+fn unreadable(error: &serde_json::Error) -> Answer {
+    bad_request(format!("the body is no GraphQL request: {error}"))
 }
 
 impl RawRequest {
