@@ -1,1 +1,8 @@
-//! adapters
+//! The systems of record behind the ports of `model`.
+//!
+//! Every adapter keeps the same promise, `model::Store`, and passes the same suite,
+//! `testkit::contract`. The files of one adapter are named like those of the next.
+
+pub mod local_server;
+pub mod memory;
+pub mod postgres;

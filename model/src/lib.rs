@@ -13,6 +13,7 @@ pub mod contract;
 pub mod control;
 pub mod decimal;
 pub mod evidence;
+pub mod fit;
 pub mod name;
 pub mod policy;
 pub mod record;

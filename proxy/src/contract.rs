@@ -86,18 +86,11 @@ pub fn load(text: &str, file_name: &str) -> Result<Loaded, ContractErrors> {
         failed(findings, file_name)
     })?;
     let client_sdl = client_schema.to_string();
-    Ok(Loaded {
-        contract: Arc::new(contract),
-        client_schema,
-        client_sdl,
-    })
+    Ok(Loaded { contract: Arc::new(contract), client_schema, client_sdl })
 }
 
 fn failed(findings: Findings, file_name: &str) -> ContractErrors {
-    findings.into_errors(file_name).unwrap_or(ContractErrors {
-        file: file_name.to_owned(),
-        mistakes: Vec::new(),
-    })
+    findings.into_errors(file_name).unwrap_or(ContractErrors { file: file_name.to_owned(), mistakes: Vec::new() })
 }
 
 #[cfg(test)]

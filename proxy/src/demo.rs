@@ -1,3 +1,8 @@
-//! The demo: a migration told as it happens, on databases of its own.
+//! `strangler demo`: the whole migration on one machine, with real databases and real traffic.
 
+pub mod audit;
+pub mod defects;
+pub mod narrator;
 pub mod seed;
+pub mod storefront;
+pub mod traffic;

@@ -1,1 +1,3 @@
+//! The binary `strangler`.
+
 fn main() {}

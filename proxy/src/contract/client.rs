@@ -6,15 +6,11 @@ use apollo_compiler::schema::{DirectiveList, ExtendedType};
 use apollo_compiler::validation::{Valid, WithErrors};
 
 /// Strips `schema` and validates what is left.
-pub(super) fn schema(mut schema: Schema) -> Result<Valid<Schema>, WithErrors<Schema>> {
+pub(super) fn schema(mut schema: Schema) -> Result<Valid<Schema>, Box<WithErrors<Schema>>> {
     let (directives, inputs) = (defined("directive @"), defined("input "));
     let ours = |name: &str| directives.contains(&name);
-    schema
-        .directive_definitions
-        .retain(|name, _| !ours(name.as_str()));
-    schema
-        .types
-        .retain(|name, _| !inputs.contains(&name.as_str()));
+    schema.directive_definitions.retain(|name, _| !ours(name.as_str()));
+    schema.types.retain(|name, _| !inputs.contains(&name.as_str()));
     strip(&mut schema.schema_definition.make_mut().directives, &ours);
     for definition in schema.types.values_mut() {
         match definition {
@@ -33,7 +29,7 @@ pub(super) fn schema(mut schema: Schema) -> Result<Valid<Schema>, WithErrors<Sch
             | ExtendedType::InputObject(_) => {}
         }
     }
-    schema.validate()
+    schema.validate().map_err(Box::new)
 }
 
 fn strip(list: &mut DirectiveList, ours: &impl Fn(&str) -> bool) {

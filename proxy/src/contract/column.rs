@@ -7,9 +7,7 @@ use model::{Home, Instant, Kind, Value};
 
 use super::directive::{Args, Text};
 use super::reader::Reader;
-use super::storage::{
-    is_identifier, misfit, parse_instant, parse_type, takes_map, unstorable, word,
-};
+use super::storage::{is_identifier, misfit, parse_instant, parse_type, takes_map, unstorable, word};
 use super::suggest;
 
 /// What a column must hold.
@@ -62,9 +60,7 @@ impl Reader<'_> {
 
     fn unknown_type(&self, text: Text<'_>) {
         let name = text.text.split('(').next().unwrap_or_default();
-        let names = TYPES
-            .iter()
-            .map(|known| known.split('(').next().unwrap_or(known));
+        let names = TYPES.iter().map(|known| known.split('(').next().unwrap_or(known));
         let remedy = match suggest::nearest(name, names) {
             Some(near) if near != name => format!("did you mean `{near}`?"),
             _ => format!("there are {}", TYPES.join(", ")),
@@ -74,10 +70,7 @@ impl Reader<'_> {
     }
 
     fn zone(&self, args: &Args<'_>, home: &mut Home) {
-        let local = matches!(
-            home.column_type,
-            ColumnType::Timestamp | ColumnType::TimestampSeconds | ColumnType::Date
-        );
+        let local = matches!(home.column_type, ColumnType::Timestamp | ColumnType::TimestampSeconds | ColumnType::Date);
         match args.text("zone") {
             Some(zone) if local => {
                 home.zone = zone.text.parse().ok();
@@ -89,17 +82,12 @@ impl Reader<'_> {
                     );
                 }
             }
-            Some(zone) => self.findings.add(
-                zone.at,
-                "a zone on a column that does not keep local time",
-                "take `zone` out",
-            ),
+            Some(zone) => {
+                self.findings.add(zone.at, "a zone on a column that does not keep local time", "take `zone` out")
+            }
             None if local => self.findings.add(
                 args.at,
-                format!(
-                    "column `{}` keeps local time, and nothing says where",
-                    home.column
-                ),
+                format!("column `{}` keeps local time, and nothing says where", home.column),
                 "add zone: \"…\", such as Europe/Berlin",
             ),
             None => {}
@@ -128,12 +116,10 @@ impl Reader<'_> {
             if !wanted.iter().any(|known| known == value.text) {
                 let known = wanted.iter().map(String::as_str);
                 let what = format!("`{}` is no value of this field", value.text);
-                self.findings
-                    .add(value.at, what, suggest::or_all(value.text, "", known));
+                self.findings.add(value.at, what, suggest::or_all(value.text, "", known));
             } else if !values.insert(value.text) {
                 let what = format!("`{}` is mapped twice", value.text);
-                self.findings
-                    .add(value.at, what, "take one out: the map must be one to one");
+                self.findings.add(value.at, what, "take one out: the map must be one to one");
             }
             if !stored.insert(text.text) {
                 let what = format!("`{}` is stored for two values", text.text);
@@ -142,33 +128,22 @@ impl Reader<'_> {
             }
             if let Some(problem) = misfit(text.text, column_type) {
                 let what = format!("`{}` cannot be stored: {problem}", text.text);
-                self.findings.add(
-                    text.at,
-                    what,
-                    "store something that fits, or change the type",
-                );
+                self.findings.add(text.at, what, "store something that fits, or change the type");
             }
             map.push((canonical(value.text, shape.kind), text.text.to_owned()));
         }
-        let missing: Vec<_> = wanted
-            .iter()
-            .filter(|value| !values.contains(value.as_str()))
-            .map(|value| format!("`{value}`"))
-            .collect();
+        let missing: Vec<_> =
+            wanted.iter().filter(|value| !values.contains(value.as_str())).map(|value| format!("`{value}`")).collect();
         if !missing.is_empty() {
             let what = format!("the map lacks {}", missing.join(", "));
-            self.findings
-                .add(at, what, "say what is stored for each value");
+            self.findings.add(at, what, "say what is stored for each value");
         }
         map
     }
 
     fn empty_is_null(&self, args: &Args<'_>, shape: &Shape, home: &Home) -> bool {
         let asked = args.flag("emptyIsNull");
-        let text = matches!(
-            home.column_type,
-            ColumnType::Char(_) | ColumnType::Varchar(_)
-        );
+        let text = matches!(home.column_type, ColumnType::Char(_) | ColumnType::Varchar(_));
         if asked && !(text && shape.nullable) {
             self.findings.add(
                 args.place("emptyIsNull"),
@@ -208,10 +183,7 @@ impl Reader<'_> {
             if !takes_map(home.column_type) {
                 self.findings.add(
                     type_text.at,
-                    format!(
-                        "a map needs text or whole numbers, not `{}`",
-                        type_text.text
-                    ),
+                    format!("a map needs text or whole numbers, not `{}`", type_text.text),
                     "take `map` out, or mend the type",
                 );
             }
@@ -220,21 +192,14 @@ impl Reader<'_> {
         if let Some(remedy) = unstorable(shape.kind, home.column_type) {
             self.findings.add(
                 type_text.at,
-                format!(
-                    "{} cannot be kept in `{}`",
-                    word(shape.kind),
-                    type_text.text
-                ),
+                format!("{} cannot be kept in `{}`", word(shape.kind), type_text.text),
                 remedy,
             );
             return;
         }
         for value in shape.values.iter().flatten() {
             if let Some(problem) = misfit(value, home.column_type) {
-                let what = format!(
-                    "`{value}` cannot be stored in `{}`: {problem}",
-                    type_text.text
-                );
+                let what = format!("`{value}` cannot be stored in `{}`: {problem}", type_text.text);
                 let remedy = "widen the column, or say with `map` what is stored";
                 self.findings.add(type_text.at, what, remedy);
             }

@@ -10,25 +10,14 @@ use super::entity::place;
 use super::reader::{Reader, directive};
 
 impl Reader<'_> {
-    pub(super) fn compare(
-        &self,
-        field: &FieldDefinition,
-        kind: Kind,
-        home: Option<&PerSide<Home>>,
-    ) -> Compare {
-        let mut compare = Compare {
-            excused: self.excuse(field),
-            ..Compare::default()
-        };
+    pub(super) fn compare(&self, field: &FieldDefinition, kind: Kind, home: Option<&PerSide<Home>>) -> Compare {
+        let mut compare = Compare { excused: self.excuse(field), ..Compare::default() };
         if let Some(args) = directive(field, "compare") {
             compare.ignore_case = args.flag("ignoreCase");
             compare.to_seconds = args.flag("toSeconds");
             compare.ignore = args.flag("ignore");
             compare.scale = self.scale(&args, kind, home);
-            for (name, wanted, word) in [
-                ("ignoreCase", Kind::Text, "text"),
-                ("toSeconds", Kind::Instant, "DateTime"),
-            ] {
+            for (name, wanted, word) in [("ignoreCase", Kind::Text, "text"), ("toSeconds", Kind::Instant, "DateTime")] {
                 if args.flag(name) && kind != wanted {
                     self.findings.add(
                         args.place(name),
@@ -65,11 +54,7 @@ impl Reader<'_> {
             return None;
         }
         let Some(scale) = u32::try_from(scale).ok().filter(|scale| *scale <= 38) else {
-            self.findings.add(
-                at,
-                format!("a scale of {scale}"),
-                "give the digits after the point, 0 to 38",
-            );
+            self.findings.add(at, format!("a scale of {scale}"), "give the digits after the point, 0 to 38");
             return None;
         };
         for side in Side::BOTH {
@@ -78,10 +63,7 @@ impl Reader<'_> {
             {
                 self.findings.add(
                     at,
-                    format!(
-                        "compared to {scale} digits, and {side} keeps {}",
-                        kept.scale
-                    ),
+                    format!("compared to {scale} digits, and {side} keeps {}", kept.scale),
                     format!("use scale: {}, or widen the column", kept.scale),
                 );
             }
@@ -92,10 +74,7 @@ impl Reader<'_> {
     fn excuse(&self, field: &FieldDefinition) -> Option<Excuse> {
         let args = directive(field, "excused")?;
         for name in ["reason", "owner"] {
-            if args
-                .text(name)
-                .is_some_and(|text| text.text.trim().is_empty())
-            {
+            if args.text(name).is_some_and(|text| text.text.trim().is_empty()) {
                 self.findings.add(
                     args.place(name),
                     format!("a difference is excused without {name}"),

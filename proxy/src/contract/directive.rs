@@ -25,18 +25,13 @@ impl<'a> Args<'a> {
         let arguments = directive.arguments.iter();
         Self {
             at: directive.location(),
-            values: arguments
-                .map(|argument| (argument.name.as_str(), &argument.value))
-                .collect(),
+            values: arguments.map(|argument| (argument.name.as_str(), &argument.value)).collect(),
         }
     }
 
     fn of_object(value: &'a Node<Value>) -> Option<Self> {
         let fields = value.as_object()?.iter();
-        Some(Self {
-            at: value.location(),
-            values: fields.map(|(name, value)| (name.as_str(), value)).collect(),
-        })
+        Some(Self { at: value.location(), values: fields.map(|(name, value)| (name.as_str(), value)).collect() })
     }
 
     fn get(&self, name: &str) -> Option<&'a Node<Value>> {
@@ -81,10 +76,7 @@ impl<'a> Args<'a> {
 }
 
 fn text(value: &Node<Value>) -> Option<Text<'_>> {
-    Some(Text {
-        text: value.as_str()?,
-        at: value.location(),
-    })
+    Some(Text { text: value.as_str()?, at: value.location() })
 }
 
 /// GraphQL reads a single value where a list is expected as a list of one.

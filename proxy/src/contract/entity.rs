@@ -7,9 +7,7 @@ use apollo_compiler::ast::FieldDefinition;
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::{Component, ObjectType};
 use model::contract::{ColumnType, Compare};
-use model::{
-    EntityName, EntityType, Field, FieldName, FieldSet, GroupName, Home, Kind, PerSide, Side,
-};
+use model::{EntityName, EntityType, Field, FieldName, FieldSet, GroupName, Home, Kind, PerSide, Side};
 
 use super::column::Shape;
 use super::directive::{Args, Text};
@@ -49,8 +47,7 @@ impl Reader<'_> {
 
     fn is_group(&self, group: Text<'_>) -> bool {
         let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let fine = group.text.starts_with(|c: char| c.is_ascii_lowercase())
-            && group.text.chars().all(inside);
+        let fine = group.text.starts_with(|c: char| c.is_ascii_lowercase()) && group.text.chars().all(inside);
         if !fine {
             self.findings.add(
                 group.at,
@@ -83,18 +80,13 @@ impl Reader<'_> {
             }
             Some(name.text.to_owned())
         };
-        Some(PerSide {
-            legacy: of(Side::Legacy)?,
-            modern: of(Side::Modern)?,
-        })
+        Some(PerSide { legacy: of(Side::Legacy)?, modern: of(Side::Modern)? })
     }
 
     fn fields(&self, object: &ObjectType) -> Vec<Field> {
         let stored = object.fields.values();
         let stored = stored.filter(|field| !root::is_root(field));
-        let fields: Vec<Field> = stored
-            .filter_map(|field| self.field(object, field))
-            .collect();
+        let fields: Vec<Field> = stored.filter_map(|field| self.field(object, field)).collect();
         if fields.len() > FieldSet::MAX_FIELDS {
             self.findings.add(
                 object.name.location(),
@@ -112,10 +104,7 @@ impl Reader<'_> {
         if self.schema.get_object(type_name).is_some() {
             self.findings.add(
                 at,
-                format!(
-                    "`{}.{}` leads to another type and nothing says how",
-                    object.name, field.name
-                ),
+                format!("`{}.{}` leads to another type and nothing says how", object.name, field.name),
                 "add @byKey(key: [\":parent.…\"]) or @list(…)",
             );
             return None;
@@ -126,11 +115,7 @@ impl Reader<'_> {
         };
         let enumeration = self.schema.get_enum(type_name);
         let values = enumeration.map(|e| e.values.keys().map(ToString::to_string).collect());
-        let shape = Shape {
-            kind,
-            nullable: !field.ty.is_non_null(),
-            values,
-        };
+        let shape = Shape { kind, nullable: !field.ty.is_non_null(), values };
         let home = self.home(object, field, &shape);
         let compare = self.compare(field, kind, home.as_ref());
         if field.directives.has("stamped") && kind != Kind::Instant {
@@ -173,22 +158,14 @@ impl Reader<'_> {
         if name == "Float" {
             self.findings.add(
                 at,
-                format!(
-                    "`{}` is a Float, which cannot hold prices exactly",
-                    field.name
-                ),
+                format!("`{}` is a Float, which cannot hold prices exactly", field.name),
                 "make it a Decimal",
             );
         }
         kind
     }
 
-    fn home(
-        &self,
-        object: &ObjectType,
-        field: &FieldDefinition,
-        shape: &Shape,
-    ) -> Option<PerSide<Home>> {
+    fn home(&self, object: &ObjectType, field: &FieldDefinition, shape: &Shape) -> Option<PerSide<Home>> {
         let Some(home) = directive(field, "home") else {
             self.findings.add(
                 field.name.location(),
@@ -199,10 +176,7 @@ impl Reader<'_> {
         };
         let legacy = home.object("legacy").map(|args| self.column(&args, shape));
         let modern = home.object("modern").map(|args| self.column(&args, shape));
-        Some(PerSide {
-            legacy: legacy??,
-            modern: modern??,
-        })
+        Some(PerSide { legacy: legacy??, modern: modern?? })
     }
 
     fn check_columns(&self, object: &ObjectType, fields: &[Field]) {
@@ -216,22 +190,14 @@ impl Reader<'_> {
                 let definition = object.fields.get(field.name.as_str());
                 self.findings.add(
                     definition.and_then(|definition| place(definition, "home")),
-                    format!(
-                        "`{first}` and `{}` share the {side} column `{column}`",
-                        field.name
-                    ),
+                    format!("`{first}` and `{}` share the {side} column `{column}`", field.name),
                     "give each field a column of its own",
                 );
             }
         }
     }
 
-    fn key<'k>(
-        &self,
-        object: &ObjectType,
-        entity: &Args<'k>,
-        fields: &[Field],
-    ) -> Option<Vec<&'k str>> {
+    fn key<'k>(&self, object: &ObjectType, entity: &Args<'k>, fields: &[Field]) -> Option<Vec<&'k str>> {
         let names = entity.texts("key")?;
         if names.is_empty() {
             self.findings.add(
@@ -249,16 +215,10 @@ impl Reader<'_> {
                 Some(field) => self.check_key_field(field, name.at),
                 // A field that could not be read is no news.
                 None if object.fields.contains_key(name.text)
-                    && !object
-                        .fields
-                        .get(name.text)
-                        .is_some_and(|f| root::is_root(f)) => {}
+                    && !object.fields.get(name.text).is_some_and(|f| root::is_root(f)) => {}
                 None => self.findings.add(
                     name.at,
-                    format!(
-                        "the key names `{}`, which is no stored field of `{}`",
-                        name.text, object.name
-                    ),
+                    format!("the key names `{}`, which is no stored field of `{}`", name.text, object.name),
                     suggest::or_all(name.text, "", fields.iter().map(|f| f.name.as_str())),
                 ),
             }
@@ -270,8 +230,7 @@ impl Reader<'_> {
         let name = &field.name;
         if field.nullable {
             let what = format!("key field `{name}` may be null");
-            self.findings
-                .add(at, what, format!("put a `!` behind the type of `{name}`"));
+            self.findings.add(at, what, format!("put a `!` behind the type of `{name}`"));
         }
         if !matches!(field.kind, Kind::Text | Kind::Int) {
             self.findings.add(
@@ -294,10 +253,7 @@ impl Reader<'_> {
         for name in STORED.iter().filter(|name| field.directives.has(name)) {
             self.findings.add(
                 place(field, name),
-                format!(
-                    "`{}` is read by an operation and cannot have @{name}",
-                    field.name
-                ),
+                format!("`{}` is read by an operation and cannot have @{name}", field.name),
                 format!("take @{name} out; it belongs to stored fields"),
             );
         }
@@ -312,10 +268,7 @@ fn unknown(field: &FieldDefinition) -> Field {
         name: FieldName::from(name),
         kind: Kind::Text,
         nullable: !field.ty.is_non_null(),
-        home: PerSide {
-            legacy: home.clone(),
-            modern: home,
-        },
+        home: PerSide { legacy: home.clone(), modern: home },
         compare: Compare::default(),
         sensitive: false,
         stamped: false,
@@ -324,11 +277,7 @@ fn unknown(field: &FieldDefinition) -> Field {
 
 /// SQL folds names that are not quoted.
 fn folded(column: &str) -> String {
-    if column.starts_with('"') {
-        column.to_owned()
-    } else {
-        column.to_uppercase()
-    }
+    if column.starts_with('"') { column.to_owned() } else { column.to_uppercase() }
 }
 
 /// Where `directive` stands on `field`, or else the field itself.

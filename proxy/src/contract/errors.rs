@@ -44,11 +44,7 @@ impl fmt::Display for ContractErrors {
             }
             match mistake.line {
                 0 => writeln!(f, "{}: {}", self.file, mistake.what)?,
-                line => writeln!(
-                    f,
-                    "{}:{line}:{}: {}",
-                    self.file, mistake.column, mistake.what
-                )?,
+                line => writeln!(f, "{}:{line}:{}: {}", self.file, mistake.column, mistake.what)?,
             }
             write!(f, "    {}", mistake.remedy)?;
         }
@@ -65,10 +61,7 @@ pub(super) struct Findings {
 impl Findings {
     /// None yet. `sources` turns spans into lines and columns.
     pub(super) fn new(sources: SourceMap) -> Self {
-        Self {
-            sources,
-            mistakes: RefCell::default(),
-        }
+        Self { sources, mistakes: RefCell::default() }
     }
 
     /// Takes what the GraphQL compiler found.
@@ -83,10 +76,8 @@ impl Findings {
     /// Takes the first syntax error, if there is one: the compiler loses its way after it, and what
     /// it reports then is about text that was fine.
     pub(super) fn take_syntax_error(&self, found: &DiagnosticList, schema: &Schema) -> bool {
-        let errors = found
-            .iter()
-            .map(|d| (d.error.location(), d.error.to_string()));
-        let first = errors.filter(|(_, what)| is_syntax(what)).next();
+        let mut errors = found.iter().map(|d| (d.error.location(), d.error.to_string()));
+        let first = errors.find(|(_, what)| is_syntax(what));
         if let Some((at, what)) = first {
             let remedy = remedy_for(&what, schema);
             self.add(at, what, remedy);
@@ -96,12 +87,7 @@ impl Findings {
     }
 
     /// Notes a mistake at `at`.
-    pub(super) fn add(
-        &self,
-        at: Option<SourceSpan>,
-        what: impl Into<String>,
-        remedy: impl Into<String>,
-    ) {
+    pub(super) fn add(&self, at: Option<SourceSpan>, what: impl Into<String>, remedy: impl Into<String>) {
         let place = at.and_then(|at| at.line_column(&self.sources));
         self.mistakes.borrow_mut().push(Mistake {
             line: place.map_or(0, |place| place.line),
@@ -116,10 +102,7 @@ impl Findings {
         let mut mistakes = self.mistakes.into_inner();
         mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
         mistakes.dedup();
-        (!mistakes.is_empty()).then(|| ContractErrors {
-            file: file.to_owned(),
-            mistakes,
-        })
+        (!mistakes.is_empty()).then(|| ContractErrors { file: file.to_owned(), mistakes })
     }
 }
 
@@ -130,10 +113,7 @@ fn remedy_for(what: &str, schema: &Schema) -> String {
         return "mend the syntax here or just before; nothing after it was checked".to_owned();
     }
     if what.starts_with("cannot find directive") {
-        let known = schema
-            .directive_definitions
-            .keys()
-            .map(|name| name.as_str());
+        let known = schema.directive_definitions.keys().map(|name| name.as_str());
         return suggest::nearest(named.trim_start_matches('@'), known).map_or_else(
             || "`strangler schema --directives` prints those that exist".to_owned(),
             |name| format!("did you mean `@{name}`?"),
@@ -159,8 +139,7 @@ fn remedy_for(what: &str, schema: &Schema) -> String {
         return "add `type Query { … }` with the fields that clients read".to_owned();
     }
     if what.contains("not supported") || what.contains("cannot find") {
-        return "take it out or mend its name; `strangler schema --directives` prints what exists"
-            .to_owned();
+        return "take it out or mend its name; `strangler schema --directives` prints what exists".to_owned();
     }
     "mend this; GraphQL itself forbids it".to_owned()
 }

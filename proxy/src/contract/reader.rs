@@ -93,18 +93,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn purpose(&self, object: &ObjectType) -> Purpose {
-        let operations = [
-            OperationType::Query,
-            OperationType::Mutation,
-            OperationType::Subscription,
-        ];
-        let is_root = |operation: &OperationType| {
-            self.schema.root_operation(*operation) == Some(&object.name)
-        };
-        operations
-            .into_iter()
-            .find(is_root)
-            .map_or(Purpose::Object, Purpose::Root)
+        let operations = [OperationType::Query, OperationType::Mutation, OperationType::Subscription];
+        let is_root = |operation: &OperationType| self.schema.root_operation(*operation) == Some(&object.name);
+        operations.into_iter().find(is_root).map_or(Purpose::Object, Purpose::Root)
     }
 
     /// What a value of the GraphQL type `name` is to us; `None` when it is no single value.

@@ -30,12 +30,12 @@ impl Reader<'_> {
     pub(super) fn roots(&self, object: &ObjectType, entities: &Entities) -> Vec<Root> {
         let fields = object.fields.values();
         match self.purpose(object) {
-            Purpose::Root(OperationType::Query) => fields
-                .filter_map(|field| self.root("Query", field, None, &READS, entities))
-                .collect(),
-            Purpose::Root(OperationType::Mutation) => fields
-                .filter_map(|field| self.root("Mutation", field, None, &WRITES, entities))
-                .collect(),
+            Purpose::Root(OperationType::Query) => {
+                fields.filter_map(|field| self.root("Query", field, None, &READS, entities)).collect()
+            }
+            Purpose::Root(OperationType::Mutation) => {
+                fields.filter_map(|field| self.root("Mutation", field, None, &WRITES, entities)).collect()
+            }
             Purpose::Root(OperationType::Subscription) => Vec::new(),
             Purpose::Object => {
                 let parent = entities.get(&model::EntityName::from(object.name.as_str()));
@@ -58,11 +58,7 @@ impl Reader<'_> {
         self.refuse_stored_directives(field);
         let name = self.only_directive(on, field, allowed)?;
         let args = directive(field, name)?;
-        let scope = Scope {
-            field,
-            parent: parent.map(AsRef::as_ref),
-            mutation: on == "Mutation",
-        };
+        let scope = Scope { field, parent: parent.map(AsRef::as_ref), mutation: on == "Mutation" };
         let (entity, kind) = match name {
             "byKey" => self.by_key(scope, &args, entities),
             "byKeys" => self.by_keys(scope, &args, entities),
@@ -81,20 +77,11 @@ impl Reader<'_> {
     }
 
     /// The one directive that says how `field` runs.
-    fn only_directive<'n>(
-        &self,
-        on: &str,
-        field: &FieldDefinition,
-        allowed: &[&'n str],
-    ) -> Option<&'n str> {
+    fn only_directive<'n>(&self, on: &str, field: &FieldDefinition, allowed: &[&'n str]) -> Option<&'n str> {
         let at = field.name.location();
         let choice: Vec<_> = allowed.iter().map(|name| format!("@{name}")).collect();
         let choice = choice.join(", ");
-        let has: Vec<&str> = READS
-            .into_iter()
-            .chain(WRITES)
-            .filter(|name| field.directives.has(name))
-            .collect();
+        let has: Vec<&str> = READS.into_iter().chain(WRITES).filter(|name| field.directives.has(name)).collect();
         match has.as_slice() {
             [] => {
                 let what = format!("nothing says how `{on}.{}` runs", field.name);
@@ -119,9 +106,7 @@ impl Reader<'_> {
     }
 
     fn by_key(&self, scope: Scope<'_>, args: &Args<'_>, entities: &Entities) -> Option<Operation> {
-        let entity = self.answer(scope, entities, |ty| {
-            matches!(ty, Type::Named(_)).then_some(()).ok_or("Entity")
-        })?;
+        let entity = self.answer(scope, entities, |ty| matches!(ty, Type::Named(_)).then_some(()).ok_or("Entity"))?;
         let key = self.key_sources(scope, &entity, args.texts("key"), args.place("key"))?;
         Some((entity, RootKind::ByKey { key }))
     }
@@ -141,10 +126,7 @@ impl Reader<'_> {
         let Some(argument) = argument else {
             self.findings.add(
                 args.place("keys"),
-                format!(
-                    "`{}` does not say which argument holds the keys",
-                    scope.field.name
-                ),
+                format!("`{}` does not say which argument holds the keys", scope.field.name),
                 "write keys: \":argument\", with the name of the list argument",
             );
             return None;
@@ -170,9 +152,7 @@ impl Reader<'_> {
                     let given = input.fields.get(field.name.as_str());
                     let given = given.filter(|given| given.ty.is_non_null() && given.ty.is_named());
                     let given = given.map(|given| given.ty.inner_named_type().as_str());
-                    given
-                        .zip(wanted(field))
-                        .is_some_and(|(g, w)| self.fits(g, w))
+                    given.zip(wanted(field)).is_some_and(|(g, w)| self.fits(g, w))
                 })
             }),
         };
@@ -182,20 +162,12 @@ impl Reader<'_> {
         let remedy = match key.as_slice() {
             [one] => format!("make it of type [{}!]!", wanted(one).unwrap_or("ID")),
             _ => {
-                let fields = key
-                    .iter()
-                    .map(|f| format!("{}: {}!", f.name, wanted(f).unwrap_or("ID")));
+                let fields = key.iter().map(|f| format!("{}: {}!", f.name, wanted(f).unwrap_or("ID")));
                 let fields: Vec<_> = fields.collect();
-                format!(
-                    "make it a list [Key!]! of an input type {{ {} }}",
-                    fields.join(", ")
-                )
+                format!("make it a list [Key!]! of an input type {{ {} }}", fields.join(", "))
             }
         };
-        let argument = Text {
-            text: name,
-            at: ty.inner_named_type().location(),
-        };
+        let argument = Text { text: name, at: ty.inner_named_type().location() };
         let what = format!("`{name}` does not list keys of `{}`", entity.name);
         self.findings.add(argument.at, what, remedy);
         None
@@ -203,17 +175,12 @@ impl Reader<'_> {
 
     fn list(&self, scope: Scope<'_>, args: &Args<'_>, entities: &Entities) -> Option<Operation> {
         let entity = self.answer(scope, entities, |ty| {
-            let fine =
-                matches!(ty, Type::NonNullList(item) if matches!(**item, Type::NonNullNamed(_)));
+            let fine = matches!(ty, Type::NonNullList(item) if matches!(**item, Type::NonNullNamed(_)));
             fine.then_some(()).ok_or("[Entity!]!")
         });
         let queries = self.queries(scope, args);
         let (entity, queries) = (entity?, queries?);
-        let kind = RootKind::List {
-            sql: queries.sql,
-            params: queries.params,
-            ordered: args.flag("ordered"),
-        };
+        let kind = RootKind::List { sql: queries.sql, params: queries.params, ordered: args.flag("ordered") };
         Some((entity, kind))
     }
 
@@ -232,10 +199,7 @@ impl Reader<'_> {
             if self.schema.types.get(name).is_some_and(|t| !t.is_object()) {
                 self.findings.add(
                     name.location(),
-                    format!(
-                        "`{}` answers with `{name}`, which is no entity type",
-                        scope.field.name
-                    ),
+                    format!("`{}` answers with `{name}`, which is no entity type", scope.field.name),
                     "answer with a type that has @entity",
                 );
             }
@@ -245,10 +209,7 @@ impl Reader<'_> {
             let wanted = wanted.replace("Entity", name.as_str());
             self.findings.add(
                 name.location(),
-                format!(
-                    "`{}` is of type {ty}, which does not match how it runs",
-                    scope.field.name
-                ),
+                format!("`{}` is of type {ty}, which does not match how it runs", scope.field.name),
                 format!("make it of type {wanted}"),
             );
             return None;
@@ -262,10 +223,7 @@ impl Reader<'_> {
             if !used.iter().any(|name| *name == argument.name.as_str()) {
                 self.findings.add(
                     argument.name.location(),
-                    format!(
-                        "nothing uses the argument `{}` of `{}`",
-                        argument.name, field.name
-                    ),
+                    format!("nothing uses the argument `{}` of `{}`", argument.name, field.name),
                     "use it on both sides, or take it out",
                 );
             }

@@ -46,12 +46,7 @@ impl Reader<'_> {
     }
 
     /// Finds the source `path`, written without its colon.
-    pub(super) fn source_at(
-        &self,
-        scope: Scope<'_>,
-        path: &str,
-        at: Option<SourceSpan>,
-    ) -> Option<Found> {
+    pub(super) fn source_at(&self, scope: Scope<'_>, path: &str, at: Option<SourceSpan>) -> Option<Found> {
         let mut parts = path.split('.');
         let first = parts.next().unwrap_or_default();
         let rest: Vec<&str> = parts.collect();
@@ -74,13 +69,10 @@ impl Reader<'_> {
     fn write_id(&self, scope: Scope<'_>, rest: &[&str], at: Option<SourceSpan>) -> Option<Found> {
         if !scope.mutation {
             let remedy = "take it out: only a mutation writes";
-            self.findings
-                .add(at, "`:write_id` outside a mutation", remedy);
+            self.findings.add(at, "`:write_id` outside a mutation", remedy);
             return None;
         }
-        let suffix = rest
-            .first()
-            .map_or_else(String::new, |part| format!("-{part}"));
+        let suffix = rest.first().map_or_else(String::new, |part| format!("-{part}"));
         Some(Found {
             source: ParamSource::WriteId { suffix },
             kind: Kind::Text,
@@ -110,13 +102,7 @@ impl Reader<'_> {
         })
     }
 
-    fn argument(
-        &self,
-        scope: Scope<'_>,
-        first: &str,
-        rest: &[&str],
-        at: Option<SourceSpan>,
-    ) -> Option<Found> {
+    fn argument(&self, scope: Scope<'_>, first: &str, rest: &[&str], at: Option<SourceSpan>) -> Option<Found> {
         let Some(argument) = scope.field.argument_by_name(first) else {
             let known = scope.field.arguments.iter().map(|a| a.name.as_str());
             self.findings.add(
@@ -152,21 +138,12 @@ impl Reader<'_> {
         })
     }
 
-    fn input_field(
-        &self,
-        value: &Type,
-        part: &str,
-        path: &[String],
-        at: Option<SourceSpan>,
-    ) -> Option<&Type> {
+    fn input_field(&self, value: &Type, part: &str, path: &[String], at: Option<SourceSpan>) -> Option<&Type> {
         let input = self.schema.get_input_object(value.inner_named_type());
         let Some(input) = input.filter(|_| value.is_named()) else {
             self.findings.add(
                 at,
-                format!(
-                    "`:{}` is no input object and has no field `{part}`",
-                    path.join(".")
-                ),
+                format!("`:{}` is no input object and has no field `{part}`", path.join(".")),
                 format!("use `:{}`", path.join(".")),
             );
             return None;
@@ -192,36 +169,18 @@ impl Reader<'_> {
         given: Option<Vec<Text<'_>>>,
         at: Option<SourceSpan>,
     ) -> Option<Vec<ParamSource>> {
-        let names: Vec<&str> = entity
-            .key()
-            .iter()
-            .map(|index| entity.field(*index).name.as_str())
-            .collect();
-        let prefix = if scope.parent.is_some() {
-            "parent."
-        } else {
-            ""
-        };
+        let names: Vec<&str> = entity.key().iter().map(|index| entity.field(*index).name.as_str()).collect();
+        let prefix = if scope.parent.is_some() { "parent." } else { "" };
         let Some(given) = given else {
-            let sources = names
-                .iter()
-                .map(|name| self.key_source(scope, entity, name, &format!("{prefix}{name}"), at));
+            let sources = names.iter().map(|name| self.key_source(scope, entity, name, &format!("{prefix}{name}"), at));
             return sources.collect();
         };
         if given.len() != names.len() {
             let wanted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
             self.findings.add(
                 at,
-                format!(
-                    "{} of {} key fields of `{}` have a source",
-                    given.len(),
-                    names.len(),
-                    entity.name
-                ),
-                format!(
-                    "give one source for each of {}, in this order",
-                    wanted.join(", ")
-                ),
+                format!("{} of {} key fields of `{}` have a source", given.len(), names.len(), entity.name),
+                format!("give one source for each of {}, in this order", wanted.join(", ")),
             );
             return None;
         }
@@ -276,17 +235,11 @@ impl Reader<'_> {
         let list = if found.list { "a list of " } else { "" };
         let of = |name: &str| match self.schema.get_enum(name) {
             Some(_) => format!("a {name}"),
-            None => self
-                .kind(name)
-                .map_or_else(|| name.to_owned(), |kind| word(kind).to_owned()),
+            None => self.kind(name).map_or_else(|| name.to_owned(), |kind| word(kind).to_owned()),
         };
         self.findings.add(
             at,
-            format!(
-                "`:{path}` is {list}{}, and {what_for} is {}",
-                of(given),
-                of(wanted)
-            ),
+            format!("`:{path}` is {list}{}, and {what_for} is {}", of(given), of(wanted)),
             format!("make it of type {wanted}"),
         );
         None

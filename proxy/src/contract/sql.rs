@@ -34,10 +34,7 @@ impl Reader<'_> {
             Some(sql)
         };
         let (legacy, modern) = (of(Side::Legacy), of(Side::Modern));
-        let sql = PerSide {
-            legacy: legacy?,
-            modern: modern?,
-        };
+        let sql = PerSide { legacy: legacy?, modern: modern? };
         Some(Queries { sql, params })
     }
 
@@ -53,26 +50,16 @@ impl Reader<'_> {
                     "write what it runs when it is primary",
                 );
             }
-            let statements: Vec<Option<Statement>> = statements
-                .iter()
-                .map(|statement| self.statement(scope, statement, &mut params))
-                .collect();
+            let statements: Vec<Option<Statement>> =
+                statements.iter().map(|statement| self.statement(scope, statement, &mut params)).collect();
             statements.into_iter().collect::<Option<Vec<_>>>()
         };
         let (legacy, modern) = (of(Side::Legacy), of(Side::Modern));
-        let sql = PerSide {
-            legacy: legacy?,
-            modern: modern?,
-        };
+        let sql = PerSide { legacy: legacy?, modern: modern? };
         Some(Statements { sql, params })
     }
 
-    fn statement(
-        &self,
-        scope: Scope<'_>,
-        args: &Args<'_>,
-        params: &mut Vec<Param>,
-    ) -> Option<Statement> {
+    fn statement(&self, scope: Scope<'_>, args: &Args<'_>, params: &mut Vec<Param>) -> Option<Statement> {
         let text = args.text("sql")?;
         let sql = self.sql(scope, text, params);
         if sql.as_ref().is_some_and(NamedSql::names_columns) {
@@ -92,8 +79,7 @@ impl Reader<'_> {
     fn refusal(&self, args: &Args<'_>) -> Option<Refusal> {
         let (code, message) = (args.text("code")?, args.text("message")?);
         let inside = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-        let fine = code.text.starts_with(|c: char| c.is_ascii_uppercase())
-            && code.text.chars().all(inside);
+        let fine = code.text.starts_with(|c: char| c.is_ascii_uppercase()) && code.text.chars().all(inside);
         if !fine {
             self.findings.add(
                 code.at,
@@ -103,13 +89,9 @@ impl Reader<'_> {
         }
         if message.text.trim().is_empty() {
             let remedy = "say in one sentence what is not allowed";
-            self.findings
-                .add(message.at, "a refusal without words", remedy);
+            self.findings.add(message.at, "a refusal without words", remedy);
         }
-        Some(Refusal {
-            code: code.text.to_owned(),
-            message: message.text.to_owned(),
-        })
+        Some(Refusal { code: code.text.to_owned(), message: message.text.to_owned() })
     }
 
     /// Cuts `text` and adds its parameters to `params`.
@@ -117,8 +99,7 @@ impl Reader<'_> {
         let sql = match NamedSql::parse(text.text) {
             Ok(sql) => sql,
             Err(error) => {
-                self.findings
-                    .add(text.at, error.to_string(), "mend this SQL");
+                self.findings.add(text.at, error.to_string(), "mend this SQL");
                 return None;
             }
         };
@@ -129,12 +110,7 @@ impl Reader<'_> {
                 continue;
             };
             if !params.iter().any(|known| known.name == name) {
-                params.push(Param {
-                    name: name.to_owned(),
-                    source: found.source,
-                    kind: found.kind,
-                    list: found.list,
-                });
+                params.push(Param { name: name.to_owned(), source: found.source, kind: found.kind, list: found.list });
             }
         }
         complete.then_some(sql)

@@ -6,10 +6,7 @@ use model::{Home, Instant, Kind};
 
 /// Whether `name` can stand in SQL as it is.
 pub(super) fn is_identifier(name: &str) -> bool {
-    if let Some(quoted) = name
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-    {
+    if let Some(quoted) = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         return !quoted.is_empty() && !quoted.contains('"');
     }
     let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '#');
@@ -74,9 +71,7 @@ pub(super) fn misfit(stored: &str, column_type: ColumnType) -> Option<String> {
         ColumnType::Char(limit) | ColumnType::Varchar(Some(limit)) if longer(limit) => {
             Some(format!("longer than {limit}"))
         }
-        ColumnType::Char(_) if stored.ends_with(' ') => {
-            Some("blanks at its end are taken for padding".to_owned())
-        }
+        ColumnType::Char(_) if stored.ends_with(' ') => Some("blanks at its end are taken for padding".to_owned()),
         ColumnType::Numeric(_) | ColumnType::Integer | ColumnType::BigInt => {
             let number = stored.parse::<i64>();
             number.err().map(|_| "not a whole number".to_owned())
@@ -107,22 +102,15 @@ pub(super) fn unstorable(kind: Kind, column_type: ColumnType) -> Option<&'static
     let text = matches!(column_type, ColumnType::Char(_) | ColumnType::Varchar(_));
     let time = matches!(
         column_type,
-        ColumnType::Timestamp
-            | ColumnType::TimestampSeconds
-            | ColumnType::TimestampTz
-            | ColumnType::Date
+        ColumnType::Timestamp | ColumnType::TimestampSeconds | ColumnType::TimestampTz | ColumnType::Date
     );
     match kind {
         Kind::Text if !text => Some("use char(n), varchar(n) or text"),
-        Kind::Int if !whole => {
-            Some("use integer, bigint or numeric without digits after the point")
-        }
+        Kind::Int if !whole => Some("use integer, bigint or numeric without digits after the point"),
         Kind::Bool if column_type != ColumnType::Boolean => {
             Some("use boolean, or say with `map` what is stored for true and false")
         }
-        Kind::Decimal if !matches!(column_type, ColumnType::Numeric(_)) => {
-            Some("use numeric or numeric(p,s)")
-        }
+        Kind::Decimal if !matches!(column_type, ColumnType::Numeric(_)) => Some("use numeric or numeric(p,s)"),
         Kind::Instant if !time => Some("use timestamp with a zone, or timestamptz"),
         Kind::Text | Kind::Int | Kind::Bool | Kind::Decimal | Kind::Instant => None,
     }

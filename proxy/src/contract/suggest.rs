@@ -11,11 +11,7 @@ pub(super) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> 
 }
 
 /// `did you mean …?`, or else all known names.
-pub(super) fn or_all<'a>(
-    typed: &str,
-    sigil: &str,
-    known: impl Iterator<Item = &'a str> + Clone,
-) -> String {
+pub(super) fn or_all<'a>(typed: &str, sigil: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     if let Some(name) = nearest(typed, known.clone()) {
         return format!("did you mean `{sigil}{name}`?");
     }

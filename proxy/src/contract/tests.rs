@@ -42,87 +42,43 @@ fn clients_see_the_contract_without_our_directives() {
 #[test]
 fn the_habits_of_the_erp_are_read_from_the_file() {
     let loaded = inventory();
-    let product = loaded
-        .contract
-        .entity(&EntityName::from("Product"))
-        .unwrap();
+    let product = loaded.contract.entity(&EntityName::from("Product")).unwrap();
     let field = |name| product.field(product.index(name).unwrap());
-    insta::assert_debug_snapshot!(
-        [
-            "sku",
-            "description",
-            "active",
-            "soldUntil",
-            "unitPrice",
-            "updatedAt"
-        ]
-        .map(field)
-    );
-    let movement = loaded
-        .contract
-        .entity(&EntityName::from("StockMovement"))
-        .unwrap();
-    assert!(
-        movement
-            .field(movement.index("bookedBy").unwrap())
-            .sensitive
-    );
+    insta::assert_debug_snapshot!(["sku", "description", "active", "soldUntil", "unitPrice", "updatedAt"].map(field));
+    let movement = loaded.contract.entity(&EntityName::from("StockMovement")).unwrap();
+    assert!(movement.field(movement.index("bookedBy").unwrap()).sensitive);
 }
 
 #[test]
 fn a_transfer_touches_two_levels_and_adds_two_movements() {
     let action = write_of(&inventory(), "Mutation.transferStock");
-    let keys: Vec<_> = action
-        .touches
-        .iter()
-        .map(|t| (t.entity.name.as_str(), &t.key))
-        .collect();
+    let keys: Vec<_> = action.touches.iter().map(|t| (t.entity.name.as_str(), &t.key)).collect();
     insta::assert_debug_snapshot!(keys);
     assert_eq!(action.answer, WriteAnswer::Many(vec![0, 1]));
     let WriteWork::Statements { sql, params } = action.work else {
         panic!("a transfer runs SQL");
     };
     assert_eq!(sql.get(Side::Legacy).len(), sql.get(Side::Modern).len());
-    let out = params
-        .iter()
-        .find(|param| param.name == "write_id.out")
-        .unwrap();
-    assert_eq!(
-        out.source,
-        ParamSource::WriteId {
-            suffix: "-out".to_owned()
-        }
-    );
+    let out = params.iter().find(|param| param.name == "write_id.out").unwrap();
+    assert_eq!(out.source, ParamSource::WriteId { suffix: "-out".to_owned() });
 }
 
 #[test]
 fn a_set_takes_each_value_from_the_input_field_of_the_same_name() {
     let loaded = inventory();
-    let product = loaded
-        .contract
-        .entity(&EntityName::from("Product"))
-        .unwrap();
+    let product = loaded.contract.entity(&EntityName::from("Product")).unwrap();
     let WriteWork::Set { fields } = write_of(&loaded, "Mutation.upsertProduct").work else {
         panic!("upsertProduct sets");
     };
-    let paths: Vec<_> = fields
-        .iter()
-        .map(|(index, source)| (product.field(*index).name.as_str(), source))
-        .collect();
+    let paths: Vec<_> = fields.iter().map(|(index, source)| (product.field(*index).name.as_str(), source)).collect();
     insta::assert_debug_snapshot!(paths);
 }
 
 #[test]
 fn links_take_their_key_from_the_parent() {
     let loaded = inventory();
-    let level = loaded
-        .contract
-        .entity(&EntityName::from("StockLevel"))
-        .unwrap();
-    let root = loaded
-        .contract
-        .root(&RouteName::from("StockLevel.product"))
-        .unwrap();
+    let level = loaded.contract.entity(&EntityName::from("StockLevel")).unwrap();
+    let root = loaded.contract.root(&RouteName::from("StockLevel.product")).unwrap();
     let RootKind::ByKey { key } = &root.kind else {
         panic!("a link by key");
     };
@@ -147,15 +103,9 @@ extend type Query {
 "#;
     let text = INVENTORY.replace("  \"Net price per unit in euros.\"", color) + supplier;
     let loaded = load(&text, "schema.graphql").unwrap_or_else(|errors| panic!("{errors}"));
-    let product = loaded
-        .contract
-        .entity(&EntityName::from("Product"))
-        .unwrap();
+    let product = loaded.contract.entity(&EntityName::from("Product")).unwrap();
     assert!(product.index("color").is_some());
-    let root = loaded
-        .contract
-        .root(&RouteName::from("Query.supplier"))
-        .unwrap();
+    let root = loaded.contract.root(&RouteName::from("Query.supplier")).unwrap();
     assert_eq!(root.group.as_str(), "purchasing");
     assert_eq!(loaded.contract.groups().len(), 2);
     assert!(loaded.client_sdl.contains("color: String"));
@@ -165,14 +115,8 @@ extend type Query {
 #[test]
 fn a_flag_is_mapped_one_to_one() {
     let loaded = inventory();
-    let product = loaded
-        .contract
-        .entity(&EntityName::from("Product"))
-        .unwrap();
+    let product = loaded.contract.entity(&EntityName::from("Product")).unwrap();
     let active = product.field(product.index("active").unwrap());
-    let map = [
-        (Value::Bool(true), "Y".to_owned()),
-        (Value::Bool(false), "N".to_owned()),
-    ];
+    let map = [(Value::Bool(true), "Y".to_owned()), (Value::Bool(false), "N".to_owned())];
     assert_eq!(active.home.legacy.map, map);
 }

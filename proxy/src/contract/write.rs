@@ -13,34 +13,21 @@ use super::source::Scope;
 use super::suggest;
 
 impl Reader<'_> {
-    pub(super) fn write(
-        &self,
-        scope: Scope<'_>,
-        args: &Args<'_>,
-        entities: &Entities,
-    ) -> Option<Operation> {
+    pub(super) fn write(&self, scope: Scope<'_>, args: &Args<'_>, entities: &Entities) -> Option<Operation> {
         let touches = self.touches(scope, args, entities);
         let statements = self.statements(scope, args);
         let touches = touches?;
         let (entity, answer) = self.write_answer(scope, &touches, entities)?;
         let statements = statements?;
         let action = WriteAction {
-            work: WriteWork::Statements {
-                sql: statements.sql,
-                params: statements.params,
-            },
+            work: WriteWork::Statements { sql: statements.sql, params: statements.params },
             touches,
             answer,
         };
         Some((entity, RootKind::Write(action)))
     }
 
-    fn touches(
-        &self,
-        scope: Scope<'_>,
-        args: &Args<'_>,
-        entities: &Entities,
-    ) -> Option<Vec<Touch>> {
+    fn touches(&self, scope: Scope<'_>, args: &Args<'_>, entities: &Entities) -> Option<Vec<Touch>> {
         let listed = args.objects("touches");
         if listed.is_empty() {
             self.findings.add(
@@ -59,8 +46,7 @@ impl Reader<'_> {
         let touches: Vec<Touch> = touches.into_iter().collect::<Option<_>>()?;
         self.check_one_group(&listed, &touches);
         for (place, touch) in touches.iter().enumerate() {
-            let same =
-                |other: &Touch| other.entity.name == touch.entity.name && other.key == touch.key;
+            let same = |other: &Touch| other.entity.name == touch.entity.name && other.key == touch.key;
             if touches[..place].iter().any(same) {
                 self.findings.add(
                     listed[place].at,
@@ -82,10 +68,7 @@ impl Reader<'_> {
                     args.at,
                     format!(
                         "`{}` moves with group `{}`, and `{}` with `{}`",
-                        touch.entity.name,
-                        touch.entity.group,
-                        first.entity.name,
-                        first.entity.group
+                        touch.entity.name, touch.entity.group, first.entity.name, first.entity.group
                     ),
                     "a transaction runs on one side: put the types into one group, or split the mutation",
                 );
@@ -105,20 +88,14 @@ impl Reader<'_> {
         let entity = self.answer(scope, entities, |ty| {
             let many = matches!(ty, Type::NonNullList(i) if matches!(**i, Type::NonNullNamed(_)));
             let one = matches!(ty, Type::NonNullNamed(_));
-            (one || many)
-                .then_some(())
-                .ok_or("Entity!, [Entity!]! or Boolean!")
+            (one || many).then_some(()).ok_or("Entity!, [Entity!]! or Boolean!")
         })?;
-        let places: Vec<usize> = (0..touches.len())
-            .filter(|place| touches[*place].entity.name == entity.name)
-            .collect();
+        let places: Vec<usize> =
+            (0..touches.len()).filter(|place| touches[*place].entity.name == entity.name).collect();
         let Some(first) = places.first().copied() else {
             self.findings.add(
                 scope.field.ty.inner_named_type().location(),
-                format!(
-                    "`{}` answers with `{}` and touches none",
-                    scope.field.name, entity.name
-                ),
+                format!("`{}` answers with `{}` and touches none", scope.field.name, entity.name),
                 "answer with a type that it touches, or add it to `touches`",
             );
             return None;
@@ -129,17 +106,9 @@ impl Reader<'_> {
         Some((entity, WriteAnswer::One(first)))
     }
 
-    pub(super) fn set(
-        &self,
-        scope: Scope<'_>,
-        args: &Args<'_>,
-        entities: &Entities,
-    ) -> Option<Operation> {
-        let entity = self.answer(scope, entities, |ty| {
-            matches!(ty, Type::NonNullNamed(_))
-                .then_some(())
-                .ok_or("Entity!")
-        })?;
+    pub(super) fn set(&self, scope: Scope<'_>, args: &Args<'_>, entities: &Entities) -> Option<Operation> {
+        let entity =
+            self.answer(scope, entities, |ty| matches!(ty, Type::NonNullNamed(_)).then_some(()).ok_or("Entity!"))?;
         let fields = self.set_fields(scope, args, &entity)?;
         let key: Vec<Option<ParamSource>> = entity
             .key()
@@ -157,10 +126,7 @@ impl Reader<'_> {
             })
             .collect();
         let action = WriteAction {
-            touches: vec![Touch {
-                entity: entity.clone(),
-                key: key.into_iter().collect::<Option<_>>()?,
-            }],
+            touches: vec![Touch { entity: entity.clone(), key: key.into_iter().collect::<Option<_>>()? }],
             work: WriteWork::Set { fields },
             answer: WriteAnswer::One(0),
         };
@@ -184,25 +150,17 @@ impl Reader<'_> {
                 let definition = scope.field.argument_by_name(argument);
                 let input = definition
                     .filter(|definition| definition.ty.is_named() && definition.ty.is_non_null())
-                    .and_then(|definition| {
-                        self.schema
-                            .get_input_object(definition.ty.inner_named_type())
-                    });
+                    .and_then(|definition| self.schema.get_input_object(definition.ty.inner_named_type()));
                 let Some(input) = input.filter(|_| values.text.starts_with(':')) else {
                     self.findings.add(
                         values.at,
-                        format!(
-                            "`{}` is no argument with a required input object",
-                            values.text
-                        ),
+                        format!("`{}` is no argument with a required input object", values.text),
                         "write values: \":argument\", with an argument of type SomeInput!",
                     );
                     return None;
                 };
                 let names = input.fields.keys();
-                names
-                    .map(|name| (name.to_string(), format!("{argument}.{name}")))
-                    .collect()
+                names.map(|name| (name.to_string(), format!("{argument}.{name}"))).collect()
             }
         };
         let place = args.place("values");
@@ -212,10 +170,7 @@ impl Reader<'_> {
                 let known = entity.fields.iter().map(|field| field.name.as_str());
                 self.findings.add(
                     place,
-                    format!(
-                        "`:{path}` sets `{name}`, which is no stored field of `{}`",
-                        entity.name
-                    ),
+                    format!("`:{path}` sets `{name}`, which is no stored field of `{}`", entity.name),
                     suggest::or_all(&name, "", known),
                 );
                 continue;
@@ -248,19 +203,11 @@ impl Reader<'_> {
         Some(found.source)
     }
 
-    pub(super) fn delete(
-        &self,
-        scope: Scope<'_>,
-        args: &Args<'_>,
-        entities: &Entities,
-    ) -> Option<Operation> {
+    pub(super) fn delete(&self, scope: Scope<'_>, args: &Args<'_>, entities: &Entities) -> Option<Operation> {
         if !is_done(&scope.field.ty) {
             self.findings.add(
                 scope.field.ty.inner_named_type().location(),
-                format!(
-                    "`{}` deletes, so there is nothing to answer with",
-                    scope.field.name
-                ),
+                format!("`{}` deletes, so there is nothing to answer with", scope.field.name),
                 "make it of type Boolean!",
             );
         }
@@ -268,10 +215,7 @@ impl Reader<'_> {
         let key = self.key_sources(scope, &entity, args.texts("key"), args.place("key"))?;
         let action = WriteAction {
             work: WriteWork::Delete,
-            touches: vec![Touch {
-                entity: entity.clone(),
-                key,
-            }],
+            touches: vec![Touch { entity: entity.clone(), key }],
             answer: WriteAnswer::Done,
         };
         Some((entity, RootKind::Write(action)))

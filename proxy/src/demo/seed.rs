@@ -60,24 +60,9 @@ pub struct SeedReport {
 impl SeedReport {
     /// Takes the one row of [`ERP_COUNTS`]. Counts are never negative; a negative one reads as 0.
     pub fn from_counts(counts: [i64; 7]) -> Self {
-        let [
-            items,
-            locations,
-            balances,
-            movements,
-            without_audit,
-            orphaned_balances,
-            orphaned_movements,
-        ] = counts.map(|count| u64::try_from(count).unwrap_or(0));
-        Self {
-            items,
-            locations,
-            balances,
-            movements,
-            without_audit,
-            orphaned_balances,
-            orphaned_movements,
-        }
+        let [items, locations, balances, movements, without_audit, orphaned_balances, orphaned_movements] =
+            counts.map(|count| u64::try_from(count).unwrap_or(0));
+        Self { items, locations, balances, movements, without_audit, orphaned_balances, orphaned_movements }
     }
 
     /// Share of movements that lack audit data, in whole percent, rounded down.

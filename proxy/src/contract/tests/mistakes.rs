@@ -12,10 +12,7 @@ const SMALL: &str = include_str!("small.graphql");
 fn told(mistakes: &[(&str, &str, &str)]) -> String {
     let mut told = String::new();
     for (title, from, to) in mistakes {
-        assert!(
-            SMALL.contains(from),
-            "{title}: `{from}` is not in the contract"
-        );
+        assert!(SMALL.contains(from), "{title}: `{from}` is not in the contract");
         let text = SMALL.replacen(from, to, 1);
         let errors = match load(&text, "schema.graphql") {
             Ok(_) => "(accepted)".to_owned(),
@@ -40,36 +37,12 @@ fn mistakes_of_graphql_itself_are_told_with_their_place() {
         ("syntax", "type Query {", "type Query {{"),
         ("unknown type", "item: Item @byKey", "item: Itme @byKey"),
         ("unknown directive", "@stamped", "@stampd"),
-        (
-            "directive argument missing",
-            "@table(legacy: \"RAT\", modern: \"rate\")",
-            "@table(legacy: \"RAT\")",
-        ),
-        (
-            "directive argument unknown",
-            "@compare(scale: 2)",
-            "@compare(scala: 2)",
-        ),
-        (
-            "column without type",
-            "{ column: \"COD\", type: \"char(3)\" }",
-            "{ column: \"COD\" }",
-        ),
-        (
-            "excused without owner",
-            "@stamped",
-            "@excused(reason: \"slow\", until: \"2026-12-31\")",
-        ),
-        (
-            "group missing",
-            "@entity(group: \"money\", key: [\"code\"])",
-            "@entity(key: [\"code\"])",
-        ),
-        (
-            "a type twice",
-            "input Place {",
-            "type Rate { a: Int } input Place {",
-        ),
+        ("directive argument missing", "@table(legacy: \"RAT\", modern: \"rate\")", "@table(legacy: \"RAT\")"),
+        ("directive argument unknown", "@compare(scale: 2)", "@compare(scala: 2)"),
+        ("column without type", "{ column: \"COD\", type: \"char(3)\" }", "{ column: \"COD\" }"),
+        ("excused without owner", "@stamped", "@excused(reason: \"slow\", until: \"2026-12-31\")"),
+        ("group missing", "@entity(group: \"money\", key: [\"code\"])", "@entity(key: [\"code\"])"),
+        ("a type twice", "input Place {", "type Rate { a: Int } input Place {"),
         ("no query", "type Query {", "type Queries {"),
     ]);
     insta::assert_snapshot!(told);
@@ -78,16 +51,8 @@ fn mistakes_of_graphql_itself_are_told_with_their_place() {
 #[test]
 fn mistakes_in_entity_types_are_told_with_what_to_do() {
     let told = told(&[
-        (
-            "type without entity",
-            "@entity(group: \"money\", key: [\"code\"]) ",
-            "",
-        ),
-        (
-            "type without table",
-            "@table(legacy: \"RAT\", modern: \"rate\") ",
-            "",
-        ),
+        ("type without entity", "@entity(group: \"money\", key: [\"code\"]) ", ""),
+        ("type without table", "@table(legacy: \"RAT\", modern: \"rate\") ", ""),
         ("bad table", "legacy: \"RAT\"", "legacy: \"RAT; DROP\""),
         ("bad group", "group: \"money\"", "group: \"My Money\""),
         (
@@ -99,79 +64,23 @@ fn mistakes_in_entity_types_are_told_with_what_to_do() {
         ("empty key", "key: [\"code\"]", "key: []"),
         ("key twice", "key: [\"code\"]", "key: [\"code\", \"code\"]"),
         ("nullable key field", "code: ID!", "code: ID"),
-        (
-            "key of a kind with several forms",
-            "key: [\"sku\"])",
-            "key: [\"price\"])",
-        ),
-        (
-            "link without directive",
-            "@byKey(key: [\":parent.sku\"])",
-            "",
-        ),
+        ("key of a kind with several forms", "key: [\"sku\"])", "key: [\"price\"])"),
+        ("link without directive", "@byKey(key: [\":parent.sku\"])", ""),
         ("list in a column", "name: String @", "name: [String] @"),
         ("float", "price: Decimal!", "price: Float!"),
-        (
-            "unknown scalar",
-            "scalar DateTime",
-            "scalar DateTime scalar Money",
-        ),
-        (
-            "argument on a stored field",
-            "name: String @",
-            "name(short: Boolean): String @",
-        ),
+        ("unknown scalar", "scalar DateTime", "scalar DateTime scalar Money"),
+        ("argument on a stored field", "name: String @", "name(short: Boolean): String @"),
         ("duplicate column", "column: \"NAM\"", "column: \"prc\""),
-        (
-            "interface",
-            "type Stock ",
-            "interface Kept { sku: ID! } type Stock implements Kept ",
-        ),
-        (
-            "union",
-            "input Place {",
-            "union Any = Item | Stock input Place {",
-        ),
-        (
-            "subscription",
-            "input Place {",
-            "type Subscription { item: Item } input Place {",
-        ),
-        (
-            "scale on text",
-            "type: \"text\" })",
-            "type: \"text\" }) @compare(scale: 2)",
-        ),
-        (
-            "scale beyond the column",
-            "@compare(scale: 2)",
-            "@compare(scale: 4)",
-        ),
-        (
-            "toSeconds on a decimal",
-            "@compare(scale: 2)",
-            "@compare(toSeconds: true)",
-        ),
-        (
-            "seconds on one side",
-            "type: \"timestamp\"",
-            "type: \"timestamp(0)\"",
-        ),
-        (
-            "stamped text",
-            "type: \"text\" })",
-            "type: \"text\" }) @stamped",
-        ),
-        (
-            "excused with a bad day",
-            "@stamped",
-            "@excused(reason: \"slow\", owner: \"\", until: \"soon\")",
-        ),
-        (
-            "compare on a link",
-            "@byKey(key: [\":parent.sku\"])",
-            "@byKey(key: [\":parent.sku\"]) @sensitive",
-        ),
+        ("interface", "type Stock ", "interface Kept { sku: ID! } type Stock implements Kept "),
+        ("union", "input Place {", "union Any = Item | Stock input Place {"),
+        ("subscription", "input Place {", "type Subscription { item: Item } input Place {"),
+        ("scale on text", "type: \"text\" })", "type: \"text\" }) @compare(scale: 2)"),
+        ("scale beyond the column", "@compare(scale: 2)", "@compare(scale: 4)"),
+        ("toSeconds on a decimal", "@compare(scale: 2)", "@compare(toSeconds: true)"),
+        ("seconds on one side", "type: \"timestamp\"", "type: \"timestamp(0)\""),
+        ("stamped text", "type: \"text\" })", "type: \"text\" }) @stamped"),
+        ("excused with a bad day", "@stamped", "@excused(reason: \"slow\", owner: \"\", until: \"soon\")"),
+        ("compare on a link", "@byKey(key: [\":parent.sku\"])", "@byKey(key: [\":parent.sku\"]) @sensitive"),
     ]);
     insta::assert_snapshot!(told);
 }
@@ -179,47 +88,19 @@ fn mistakes_in_entity_types_are_told_with_what_to_do() {
 #[test]
 fn mistakes_in_columns_are_told_with_what_to_do() {
     let told = told(&[
-        (
-            "unknown column type",
-            "type: \"varchar(60)\"",
-            "type: \"varchr(60)\"",
-        ),
-        (
-            "column type of nowhere",
-            "type: \"varchar(60)\"",
-            "type: \"xml\"",
-        ),
+        ("unknown column type", "type: \"varchar(60)\"", "type: \"varchr(60)\""),
+        ("column type of nowhere", "type: \"varchar(60)\"", "type: \"xml\""),
         ("char of nothing", "type: \"char(3)\"", "type: \"char(0)\""),
-        (
-            "scale larger than precision",
-            "type: \"numeric(12,2)\"",
-            "type: \"numeric(2,12)\"",
-        ),
+        ("scale larger than precision", "type: \"numeric(12,2)\"", "type: \"numeric(2,12)\""),
         ("bad column", "column: \"NAM\"", "column: \"NAM E\""),
         ("unknown zone", "Europe/Berlin", "Europe/Belin"),
         ("zone missing", ", zone: \"Europe/Berlin\"", ""),
-        (
-            "zone on an instant",
-            "type: \"timestamptz\"",
-            "type: \"timestamptz\", zone: \"UTC\"",
-        ),
+        ("zone on an instant", "type: \"timestamptz\"", "type: \"timestamptz\", zone: \"UTC\""),
         ("map not one to one", "stored: \"L\"", "stored: \"S\""),
-        (
-            "map of an unknown value",
-            "value: \"LARGE\"",
-            "value: \"LARG\"",
-        ),
-        (
-            "map with a hole",
-            ", { value: \"false\", stored: \"N\" }",
-            "",
-        ),
+        ("map of an unknown value", "value: \"LARGE\"", "value: \"LARG\""),
+        ("map with a hole", ", { value: \"false\", stored: \"N\" }", ""),
         ("map that does not fit", "stored: \"L\"", "stored: \"LL\""),
-        (
-            "map on text",
-            "type: \"varchar(60)\"",
-            "type: \"varchar(60)\", map: [{ value: \"a\", stored: \"b\" }]",
-        ),
+        ("map on text", "type: \"varchar(60)\"", "type: \"varchar(60)\", map: [{ value: \"a\", stored: \"b\" }]"),
         (
             "map into a boolean",
             "{ column: \"active\", type: \"boolean\" }",
@@ -230,36 +111,20 @@ fn mistakes_in_columns_are_told_with_what_to_do() {
             "{ column: \"active\", type: \"boolean\" }",
             "{ column: \"active\", type: \"numeric\" }",
         ),
-        (
-            "decimal in integer",
-            "type: \"numeric(12,2)\"",
-            "type: \"integer\"",
-        ),
+        ("decimal in integer", "type: \"numeric(12,2)\"", "type: \"integer\""),
         (
             "whole number with scale",
             "{ column: \"QTY\", type: \"numeric\" }",
             "{ column: \"QTY\", type: \"numeric(9,3)\" }",
         ),
-        (
-            "enum too long",
-            "type: \"varchar(5)\"",
-            "type: \"varchar(4)\"",
-        ),
+        ("enum too long", "type: \"varchar(5)\"", "type: \"varchar(4)\""),
         (
             "empty is null, never null",
             "{ column: \"COD\", type: \"char(3)\" }",
             "{ column: \"COD\", type: \"char(3)\", emptyIsNull: true }",
         ),
-        (
-            "null instant that is none",
-            "zone: \"Europe/Berlin\"",
-            "zone: \"Europe/Berlin\", nullInstants: [\"never\"]",
-        ),
-        (
-            "null instant on text",
-            "type: \"varchar(60)\"",
-            "type: \"varchar(60)\", nullInstants: [\"9999-12-31\"]",
-        ),
+        ("null instant that is none", "zone: \"Europe/Berlin\"", "zone: \"Europe/Berlin\", nullInstants: [\"never\"]"),
+        ("null instant on text", "type: \"varchar(60)\"", "type: \"varchar(60)\", nullInstants: [\"9999-12-31\"]"),
     ]);
     insta::assert_snapshot!(told);
 }

@@ -1,0 +1,144 @@
+//! The tables that every PostgreSQL side carries beside its own: ledger, versions, fence.
+//!
+//! Also here: the advisory locks, since they are part of what two processes must agree on.
+
+use model::write::IdempotencyKey;
+use model::{EntityKey, GroupName, Incarnation, Role, StoreError};
+
+use super::read;
+use super::session::Session;
+use super::wire::Stored;
+
+/// The life of the log: the timeline in the name of the WAL file that is written now. The control file
+/// would do as well, but it lags behind a promotion until the next checkpoint.
+pub(super) const INCARNATION: &str =
+    "('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int8";
+
+/// The place in the log as a number.
+pub(super) const POSITION: &str = "(pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8";
+
+/// What [`prepare`] runs, apart from the fences.
+pub(super) const DDL: &str = "\
+-- One row per change, written in the transaction of the change. A write without change has one row
+-- with an empty key; an abandoned write (it never stood and never will) likewise.
+CREATE TABLE IF NOT EXISTS strangler_ledger (
+    write_id        uuid        NOT NULL,
+    ordinal         smallint    NOT NULL,
+    grp             text        NOT NULL,
+    entity          text        NOT NULL,
+    key             text        NOT NULL,
+    epoch           bigint      NOT NULL,
+    incarnation     bigint      NOT NULL,
+    position        bigint      NOT NULL,
+    image           jsonb,
+    idempotency_key text,
+    fingerprint     text,
+    state           text        NOT NULL CHECK (state IN ('unsettled', 'settled', 'abandoned')),
+    attempts        integer     NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz NOT NULL DEFAULT '-infinity',
+    created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    settled_at      timestamptz,
+    CONSTRAINT strangler_ledger_pkey PRIMARY KEY (write_id, ordinal)
+);
+CREATE UNIQUE INDEX IF NOT EXISTS strangler_ledger_idempotency
+    ON strangler_ledger (idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS strangler_ledger_unsettled
+    ON strangler_ledger (grp, created_at) WHERE state = 'unsettled';
+CREATE INDEX IF NOT EXISTS strangler_ledger_states ON strangler_ledger (entity, key);
+CREATE INDEX IF NOT EXISTS strangler_ledger_age ON strangler_ledger USING brin (created_at);
+-- The newest state that was applied here, per key. Stays behind deletions as a tombstone.
+CREATE TABLE IF NOT EXISTS strangler_version (
+    entity      text    NOT NULL,
+    key         text    NOT NULL,
+    epoch       bigint  NOT NULL,
+    incarnation bigint  NOT NULL,
+    position    bigint  NOT NULL,
+    write_id    uuid    NOT NULL,
+    deleted     boolean NOT NULL,
+    CONSTRAINT strangler_version_pkey PRIMARY KEY (entity, key)
+);
+-- Whether this side takes primary writes of a group, and under which epoch. Change a row only while
+-- holding pg_advisory_xact_lock on the group's fence key: it waits for writers in flight.
+CREATE TABLE IF NOT EXISTS strangler_fence (
+    grp   text    NOT NULL PRIMARY KEY,
+    epoch bigint  NOT NULL,
+    open  boolean NOT NULL
+);
+";
+
+/// The advisory lock of a group's fence. Writers hold it shared from before their first statement to
+/// the end of their transaction; whoever changes the fence takes it alone and thereby waits for them.
+///
+/// An advisory lock and not a row lock: shared locks of many writers on one row would cost a
+/// multixact for each of them, and the row would be written by every write.
+pub fn fence_lock(group: &GroupName) -> i64 {
+    lock_key(b'f', group.as_str())
+}
+
+/// Held alone by a write for each key that it touches. Orders writes of keys that have no row to lock.
+pub(super) fn key_lock(key: &EntityKey) -> i64 {
+    lock_key(b'k', &format!("{}{}", key.entity(), key.as_text()))
+}
+
+/// Held alone by a write with an idempotency key: a repeat waits for the first attempt.
+pub(super) fn idempotency_lock(key: &IdempotencyKey) -> i64 {
+    lock_key(b'i', key.as_str())
+}
+
+/// FNV-1a, 64 bit: the same in every process and release. Two keys with one lock only wait for
+/// each other; locks are taken in order, so they cannot block each other.
+fn lock_key(kind: u8, name: &str) -> i64 {
+    let bytes = std::iter::once(kind).chain(name.bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash.cast_signed()
+}
+
+/// See `Store::prepare`. Replicas that start at once wait for each other.
+pub(super) async fn prepare(
+    session: &Session,
+    groups: &[GroupName],
+    role: Role,
+) -> Result<(), StoreError> {
+    let lock = lock_key(b'd', "bookkeeping");
+    let open = match role {
+        Role::Primary => true,
+        Role::Secondary => false,
+    };
+    session.begins();
+    let client = session.client();
+    let made = async {
+        client
+            .batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({lock}); {DDL}"))
+            .await?;
+        let names: Vec<_> = groups.iter().map(GroupName::as_str).collect();
+        client
+            .execute(
+                "INSERT INTO strangler_fence (grp, epoch, open) SELECT g, 1, $2 FROM unnest($1::text[]) g
+                 ON CONFLICT (grp) DO NOTHING",
+                &[&names, &open],
+            )
+            .await?;
+        client.batch_execute("COMMIT").await
+    };
+    match made.await {
+        Ok(()) => {
+            session.ended();
+            Ok(())
+        }
+        Err(error) => {
+            session.roll_back().await;
+            Err(session.error(error))
+        }
+    }
+}
+
+/// See `Store::incarnation`.
+pub(super) async fn incarnation(session: &Session) -> Result<Incarnation, StoreError> {
+    let statements = session.prepare(&[&format!("SELECT {INCARNATION}")]).await?;
+    let rows = read::query(session, &statements[0], &[] as &[Stored]).await;
+    let rows = rows.map_err(|error| session.error(error))?;
+    let number = rows.first().map_or(0, |row| row.get::<_, i64>(0));
+    Ok(Incarnation(u32::try_from(number).unwrap_or(u32::MAX)))
+}

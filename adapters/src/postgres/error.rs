@@ -1,0 +1,229 @@
+//! What a driver's error means. The only place that reads SQLSTATEs.
+//!
+//! Promise: no text of the server that may hold a field's value gets into a message. Messages of class 42
+//! (syntax, missing tables and columns) hold names only and are shown; DETAIL never is.
+
+use std::time::Duration;
+
+use deadpool_postgres::PoolError;
+use model::contract::Refusal;
+use model::store::DriverError;
+use model::{Side, StoreError, fit};
+use tokio_postgres::error::{DbError, Severity, SqlState};
+
+/// The bookkeeping's own constraint names, by which a failed insert is understood.
+pub(super) mod constraint {
+    /// A write id is in the ledger already.
+    pub(in crate::postgres) const WRITE_ID: &str = "strangler_ledger_pkey";
+    /// An idempotency key is in the ledger already.
+    pub(in crate::postgres) const IDEMPOTENCY_KEY: &str = "strangler_ledger_idempotency";
+}
+
+/// No connection could be had, for whatever reason.
+pub(super) fn unreachable(side: Side, source: impl Into<DriverError>) -> StoreError {
+    StoreError::Unreachable {
+        side,
+        source: source.into(),
+    }
+}
+
+/// An error while a connection was taken from a pool or made: nothing was sent.
+pub(super) fn connecting(side: Side, error: PoolError) -> StoreError {
+    if let PoolError::Backend(backend) = &error
+        && let Some(state) = backend.code()
+        && matches!(&state.code()[..2], "28" | "3D")
+    {
+        let problem = "the login is refused or the database does not exist: check its address".into();
+        return StoreError::Misfit {
+            side,
+            problem,
+            source: Some(error.into()),
+        };
+    }
+    unreachable(side, error)
+}
+
+/// An error after something was sent.
+pub(super) fn classify(side: Side, limit: Duration, error: tokio_postgres::Error) -> StoreError {
+    let Some(db) = error.as_db_error() else {
+        // The connection broke, or the answer made no sense: what was sent may have been done.
+        return StoreError::NoAnswer { side, limit };
+    };
+    let meaning = meaning(db);
+    let source: DriverError = Box::new(error);
+    match meaning {
+        Meaning::NoAnswer => StoreError::NoAnswer { side, limit },
+        Meaning::Unreachable => StoreError::Unreachable { side, source },
+        Meaning::Conflict => StoreError::Conflict { side, source },
+        Meaning::Refused(refusal) => StoreError::Refused {
+            side,
+            refusal,
+            source: Some(source),
+        },
+        Meaning::Misfit(problem) => StoreError::Misfit {
+            side,
+            problem,
+            source: Some(source),
+        },
+    }
+}
+
+/// For reads, which have no transaction to lose: a read that gave way has no answer.
+pub(super) fn of_read(side: Side, limit: Duration, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Conflict { .. } => StoreError::NoAnswer { side, limit },
+        other @ (StoreError::Unreachable { .. }
+        | StoreError::NoAnswer { .. }
+        | StoreError::Refused { .. }
+        | StoreError::KeyReused
+        | StoreError::Fenced { .. }
+        | StoreError::Misfit { .. }) => other,
+    }
+}
+
+/// Whether the ledger insert failed because no open fence of the epoch was found: see `execute`.
+pub(super) fn is_fence(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|db| {
+        db.code() == &SqlState::NOT_NULL_VIOLATION
+            && db.table() == Some("strangler_ledger")
+            && db.column() == Some("epoch")
+    })
+}
+
+/// The name of the unique constraint that an error is about.
+pub(super) fn unique_constraint(error: &tokio_postgres::Error) -> Option<&str> {
+    let db = error.as_db_error()?;
+    (db.code() == &SqlState::UNIQUE_VIOLATION)
+        .then(|| db.constraint())
+        .flatten()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Meaning {
+    NoAnswer,
+    Unreachable,
+    Conflict,
+    Refused(Refusal),
+    Misfit(String),
+}
+
+fn meaning(db: &DbError) -> Meaning {
+    let severity = db.parsed_severity();
+    // The server ended the session: a COMMIT before may have been done (a cut-off wait for a standby is told so).
+    if matches!(severity, Some(Severity::Fatal | Severity::Panic)) {
+        return Meaning::NoAnswer;
+    }
+    meaning_of(db.code().code(), db.message(), db.constraint(), db.column())
+}
+
+/// The table of SQLSTATEs.
+fn meaning_of(
+    state: &str,
+    message: &str,
+    constraint: Option<&str>,
+    column: Option<&str>,
+) -> Meaning {
+    let refused = |code: &str, message: String| {
+        Meaning::Refused(Refusal {
+            code: code.to_owned(),
+            message,
+        })
+    };
+    let rule = constraint.map_or_else(
+        || "a rule of the store".to_owned(),
+        |name| format!("the rule {name}"),
+    );
+    let class = state.get(..2).unwrap_or_default();
+    match (class, state) {
+        (_, "08000" | "08003" | "08006" | "08007" | "08P01" | "40003" | "57P01" | "57P02" | "57P05") => {
+            Meaning::NoAnswer
+        }
+        (_, "08001" | "08004" | "57P03" | "57P04" | "25006" | "55000") => Meaning::Unreachable,
+        ("53" | "58", _) => Meaning::Unreachable,
+        ("40", _) | (_, "55P03" | "55006" | "57014" | "26000" | "25P03") => Meaning::Conflict,
+        // The table was altered under a prepared statement; a new connection prepares it anew.
+        (_, "0A000") if message.contains("cached plan") => Meaning::Conflict,
+        (_, "22001") => refused(fit::TOO_LONG, "a text is longer than its column".into()),
+        (_, "22003" | "22008" | "22015") => refused(
+            fit::OUT_OF_RANGE,
+            "a number or time lies beyond what its column holds".into(),
+        ),
+        ("22", _) => refused("BAD_VALUE", "a value does not fit the statement".into()),
+        (_, "23514" | "23P01" | "44000") => refused("REFUSED_BY_RULE", format!("{rule} forbids it")),
+        (_, "23505") => refused("ALREADY_EXISTS", format!("{rule} allows it only once")),
+        (_, "23503") => refused(
+            "STILL_REFERENCED",
+            format!("{rule} ties it to another record, which is missing or still there"),
+        ),
+        (_, "23502") => {
+            let column = column.unwrap_or("a column");
+            refused("MISSING_VALUE", format!("{column} needs a value"))
+        }
+        ("23", _) => refused("REFUSED_BY_RULE", format!("{rule} forbids it")),
+        // Raised by the store's own functions and triggers; their texts may hold values.
+        ("P0", _) => refused("REFUSED_BY_RULE", "a function or trigger of the store forbids it".into()),
+        (_, "42501") => Meaning::Misfit(format!("a right is missing, grant it: {message}")),
+        ("42" | "3D" | "3F" | "0A", _) => Meaning::Misfit(message.to_owned()),
+        _ => Meaning::Misfit(format!("the server answered with SQLSTATE {state}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sqlstate_has_one_meaning() {
+        let table = [
+            ("08006", "no_answer"),
+            ("08001", "unreachable"),
+            ("57P01", "no_answer"),
+            ("57P02", "no_answer"),
+            ("57P03", "unreachable"),
+            ("53300", "unreachable"),
+            ("53100", "unreachable"),
+            ("25006", "unreachable"),
+            ("40001", "conflict"),
+            ("40P01", "conflict"),
+            ("40003", "no_answer"),
+            ("55P03", "conflict"),
+            ("57014", "conflict"),
+            ("22001", "TOO_LONG"),
+            ("22003", "OUT_OF_RANGE"),
+            ("22P02", "BAD_VALUE"),
+            ("23514", "REFUSED_BY_RULE"),
+            ("23505", "ALREADY_EXISTS"),
+            ("23503", "STILL_REFERENCED"),
+            ("23502", "MISSING_VALUE"),
+            ("23000", "REFUSED_BY_RULE"),
+            ("P0001", "REFUSED_BY_RULE"),
+            ("42P01", "misfit"),
+            ("42703", "misfit"),
+            ("42501", "misfit"),
+            ("3F000", "misfit"),
+            ("XX000", "misfit"),
+        ];
+        for (state, expected) in table {
+            let meaning = meaning_of(state, "m", None, None);
+            let name = match &meaning {
+                Meaning::NoAnswer => "no_answer",
+                Meaning::Unreachable => "unreachable",
+                Meaning::Conflict => "conflict",
+                Meaning::Refused(refusal) => &refusal.code,
+                Meaning::Misfit(_) => "misfit",
+            };
+            assert_eq!(name, expected, "{state}");
+        }
+    }
+
+    #[test]
+    fn a_rule_is_named_and_a_value_is_not() {
+        let meaning = meaning_of("23514", "row holds 4711", Some("on_hand_not_negative"), None);
+        let Meaning::Refused(refusal) = meaning else {
+            panic!("{meaning:?}");
+        };
+        assert_eq!(refusal.message, "the rule on_hand_not_negative forbids it");
+        let meaning = meaning_of("22P02", "invalid input: \"4711\"", None, None);
+        assert!(!format!("{meaning:?}").contains("4711"));
+    }
+}

@@ -1,0 +1,446 @@
+//! As primary: one write, one transaction, two round trips.
+//!
+//! 1. `BEGIN` · advisory locks · look at fence and idempotency key · (look which touched rows exist) ·
+//!    the work · read the touched rows back `FOR UPDATE`. Sent together, answered together. Then we decide.
+//! 2. Insert the ledger rows, which proves the fence and takes the position in the log · `COMMIT`.
+//!
+//! Why `COMMIT` may be sent before the insert is answered: the insert writes the epoch of the open fence
+//! into a column that cannot be null. No such fence, and the transaction has failed before it commits.
+//!
+//! Locks, in this order, so that writes cannot block each other for good: the group's fence (shared, held
+//! to the end: whoever closes the fence waits for us, and we see what he wrote), then touched keys and
+//! idempotency key (alone, sorted). The locks of keys order writes of rows that do not exist (yet).
+//!
+//! Deletions: a touched key without a row afterwards was deleted only if it had one before; a tombstone for a
+//! key that never was could bury a row that somebody inserts meanwhile. Who has to know looks first: statements
+//! that contain `DELETE`, and, on a second run, any other write after which a touched row is missing.
+
+use std::collections::{HashMap, HashSet};
+
+use futures::TryStreamExt;
+use futures::future::join_all;
+use model::contract::{Refusal, Statement as ContractStatement};
+use model::write::Work;
+use model::{
+    Change, Command, Contract, EntityKey, Epoch, Incarnation, Position, Record, Side, StoreError,
+    Version, Written,
+};
+use tokio_postgres::{Row, Statement};
+
+use super::session::Session;
+use super::table::{Table, transpose};
+use super::wire::Stored;
+use super::{bind, bookkeeping, error, ledger, read, write_text};
+
+/// What one statement answered.
+#[derive(Default)]
+pub(super) struct Answer {
+    pub(super) rows: Vec<Row>,
+    affected: u64,
+}
+
+/// A statement with its values.
+pub(super) struct Step {
+    pub(super) text: String,
+    pub(super) values: Vec<Stored>,
+}
+
+pub(super) type Answers = Vec<Result<Answer, tokio_postgres::Error>>;
+
+/// Runs one prepared statement.
+async fn run(
+    session: &Session,
+    statement: &Statement,
+    values: &[Stored],
+) -> Result<Answer, tokio_postgres::Error> {
+    let mut stream = Box::pin(session.client().query_raw(statement, values).await?);
+    let mut rows = Vec::new();
+    while let Some(row) = stream.try_next().await? {
+        rows.push(row);
+    }
+    let affected = stream.rows_affected().unwrap_or_default();
+    Ok(Answer { rows, affected })
+}
+
+/// Sends `first`, the prepared steps and `last` together. One answer each, in order.
+pub(super) async fn pipeline(
+    session: &Session,
+    first: Option<&str>,
+    steps: &[(Statement, Vec<Stored>)],
+    last: Option<&str>,
+) -> Answers {
+    let plain = |text| {
+        let sent = session.client().batch_execute(text);
+        Box::pin(async move { sent.await.map(|()| Answer::default()) })
+            as futures::future::BoxFuture<'_, _>
+    };
+    let mut sent: Vec<futures::future::BoxFuture<'_, _>> = Vec::new();
+    sent.extend(first.map(plain));
+    for (statement, values) in steps {
+        sent.push(Box::pin(run(session, statement, values)));
+    }
+    sent.extend(last.map(plain));
+    // A future of the driver sends when it is first polled, and these are polled in order.
+    join_all(sent).await
+}
+
+/// What one transaction came to, when it did not simply succeed or fail.
+enum Outcome {
+    Written(Written),
+    /// A touched row is missing and nobody looked whether it was there before.
+    LookFirst,
+}
+
+/// See `Store::execute`.
+pub(super) async fn execute(
+    session: &Session,
+    contract: &Contract,
+    side: Side,
+    command: &Command,
+) -> Result<Written, StoreError> {
+    let plan = Plan::new(contract, side, command)?;
+    match plan.attempt(session, plan.contains_delete()).await? {
+        Outcome::Written(written) => Ok(written),
+        Outcome::LookFirst => match plan.attempt(session, true).await? {
+            Outcome::Written(written) => Ok(written),
+            Outcome::LookFirst => Err(read::misfit(side, "touched rows come and go".into())),
+        },
+    }
+}
+
+struct Plan<'a> {
+    contract: &'a Contract,
+    side: Side,
+    command: &'a Command,
+    touches: Vec<EntityKey>,
+    /// Touched keys by entity, and their values for our columns.
+    tables: Vec<(Table<'a>, Vec<Stored>)>,
+}
+
+/// What the statements of the first round trip are for, in their order.
+struct Opening {
+    steps: Vec<(Statement, Vec<Stored>)>,
+    looks: usize,
+    work: Vec<Option<Refusal>>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(contract: &'a Contract, side: Side, command: &'a Command) -> Result<Self, StoreError> {
+        let mut seen = HashSet::new();
+        let fresh = |key: &&EntityKey| seen.insert((*key).clone());
+        let touches: Vec<EntityKey> = command.touches.iter().filter(fresh).cloned().collect();
+        read::require_batch(side, None, &touches)?;
+        if touches.is_empty() {
+            return Err(read::misfit(side, "a write that touches nothing".into()));
+        }
+        let mut tables: Vec<(Table<'a>, Vec<Vec<Stored>>)> = Vec::new();
+        for key in &touches {
+            let table = Table::new(ledger::entity(contract, side, key.entity().as_str())?, side);
+            let values = table.require_fit(key)?;
+            match tables.iter_mut().find(|(known, _)| known.entity.name == table.entity.name) {
+                Some((_, rows)) => rows.push(values),
+                None => tables.push((table, vec![values])),
+            }
+        }
+        let tables = tables.into_iter();
+        let tables = tables
+            .map(|(table, rows)| (table, transpose(rows, table.entity.key().len())))
+            .collect();
+        Ok(Self {
+            contract,
+            side,
+            command,
+            touches,
+            tables,
+        })
+    }
+
+    /// A guess that saves a second run; `Outcome::LookFirst` covers what it misses.
+    fn contains_delete(&self) -> bool {
+        let says_delete = |statement: &ContractStatement| {
+            let text = bind::text(&statement.sql, "");
+            text.to_ascii_lowercase().contains("delete")
+        };
+        match &self.command.work {
+            Work::Run { statements, .. } => statements.iter().any(says_delete),
+            Work::Set(_) | Work::Delete => false,
+        }
+    }
+
+    async fn attempt(&self, session: &Session, look_first: bool) -> Result<Outcome, StoreError> {
+        let opening = self.opening(session, look_first).await?;
+        session.begins();
+        let mut answers = pipeline(session, Some("BEGIN"), &opening.steps, None).await;
+        match self.decide(session, &opening, &mut answers, look_first) {
+            Ok(Decision::Commit(states)) => self.commit(session, states).await.map(Outcome::Written),
+            Ok(Decision::LookFirst) => {
+                session.roll_back().await;
+                Ok(Outcome::LookFirst)
+            }
+            Ok(Decision::Before) => {
+                session.roll_back().await;
+                self.before(session).await.map(Outcome::Written)
+            }
+            Err(error @ StoreError::NoAnswer { .. }) => Err(error),
+            Err(error) => {
+                session.roll_back().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Prepares the first round trip.
+    async fn opening(&self, session: &Session, look_first: bool) -> Result<Opening, StoreError> {
+        let mut steps = vec![self.locks(), self.look()];
+        if look_first {
+            for (table, keys) in &self.tables {
+                steps.push(Step {
+                    text: table.lock_many(table.entity.key_fields()),
+                    values: keys.clone(),
+                });
+            }
+        }
+        let looks = steps.len();
+        let (work, sql) = self.work()?;
+        let refusals: Vec<_> = work.iter().map(|(_, refusal)| refusal.clone()).collect();
+        steps.extend(work.into_iter().map(|(step, _)| step));
+        for (table, keys) in &self.tables {
+            steps.push(Step {
+                text: table.lock_many(table.entity.all_fields()),
+                values: keys.clone(),
+            });
+        }
+        let texts: Vec<_> = steps.iter().map(|step| step.text.as_str()).collect();
+        let statements = session.prepare(&texts).await?;
+        // The types of the contract's own parameters are known only now.
+        if let Some((statements_of_contract, params)) = sql {
+            let work = looks..looks + statements_of_contract.len();
+            for (place, contract) in work.zip(statements_of_contract) {
+                steps[place].values =
+                    bind::values(self.side, &contract.sql, params, &statements[place])?;
+            }
+        }
+        let values = steps.into_iter().map(|step| step.values);
+        Ok(Opening {
+            steps: statements.into_iter().zip(values).collect(),
+            looks,
+            work: refusals,
+        })
+    }
+
+    fn locks(&self) -> Step {
+        let mut locks: Vec<_> = self.touches.iter().map(bookkeeping::key_lock).collect();
+        if let Some((key, _)) = &self.command.idempotency {
+            locks.push(bookkeeping::idempotency_lock(key));
+        }
+        locks.sort_unstable();
+        locks.dedup();
+        locks.insert(0, bookkeeping::fence_lock(&self.command.group));
+        Step {
+            text: "SELECT CASE WHEN place = 1 THEN pg_advisory_xact_lock_shared(lock) \
+                   ELSE pg_advisory_xact_lock(lock) END \
+                   FROM unnest($1::int8[]) WITH ORDINALITY AS l(lock, place)"
+                .into(),
+            values: vec![Stored::List(locks.into_iter().map(Stored::Big).collect())],
+        }
+    }
+
+    /// A statement of its own, so that it sees what was committed while we waited for the locks.
+    fn look(&self) -> Step {
+        let key = self.command.idempotency.as_ref();
+        Step {
+            text: "SELECT (SELECT open FROM strangler_fence WHERE grp = $1::text AND epoch = $2::int8), \
+                   EXISTS (SELECT FROM strangler_ledger WHERE idempotency_key = $3::text)"
+                .into(),
+            values: vec![
+                Stored::Text(self.command.group.to_string()),
+                Stored::Big(self.command.epoch.0.into()),
+                key.map_or(Stored::Null, |(key, _)| Stored::Text(key.as_str().to_owned())),
+            ],
+        }
+    }
+
+    /// The statements of the work, with what it means when one touches no row.
+    #[expect(clippy::type_complexity, reason = "private, and named by its doc")]
+    fn work(
+        &self,
+    ) -> Result<
+        (
+            Vec<(Step, Option<Refusal>)>,
+            Option<(&'a [ContractStatement], &'a model::sql::Params)>,
+        ),
+        StoreError,
+    > {
+        let key = &self.touches[0];
+        let table = self.tables[0].0;
+        match &self.command.work {
+            Work::Run { statements, params } => {
+                let steps = statements.iter().map(|statement| {
+                    let text = bind::text(&statement.sql, "");
+                    (Step { text, values: Vec::new() }, statement.refuse.clone())
+                });
+                Ok((steps.collect(), Some((statements, params))))
+            }
+            Work::Set(record) => {
+                let steps = write_text::set(table, key, record)?;
+                Ok((steps.into_iter().map(|step| (step, None)).collect(), None))
+            }
+            Work::Delete => {
+                let step = Step {
+                    text: write_text::delete_one(table),
+                    values: table.require_fit(key)?,
+                };
+                let refusal = Refusal {
+                    code: "NOT_FOUND".into(),
+                    message: format!("there is no such {}", table.entity.name),
+                };
+                Ok((vec![(step, Some(refusal))], None))
+            }
+        }
+    }
+
+    /// What the answers of the first round trip mean.
+    fn decide(
+        &self,
+        session: &Session,
+        opening: &Opening,
+        answers: &mut Answers,
+        look_first: bool,
+    ) -> Result<Decision, StoreError> {
+        let mut answers = answers.drain(..).map(|answer| answer.map_err(|e| session.error(e)));
+        let mut next = || answers.next().unwrap_or_else(|| Ok(Answer::default()));
+        let (_begin, _locks, look) = (next()?, next()?, next()?);
+        let look = look.rows.first().map(|row| {
+            let open = row.get::<_, Option<bool>>(0).unwrap_or(false);
+            (open, row.get::<_, bool>(1))
+        });
+        match look {
+            Some((_, true)) => return Ok(Decision::Before),
+            Some((true, false)) => {}
+            Some((false, false)) | None => return Err(StoreError::Fenced { side: self.side }),
+        }
+        let mut existed = HashSet::new();
+        for place in 2..opening.looks {
+            let table = self.tables[place - 2].0;
+            for row in &next()?.rows {
+                existed.insert(table.keyed(table.entity.key_fields(), row)?.0);
+            }
+        }
+        for refusal in &opening.work {
+            let answer = next()?;
+            if let Some(refusal) = refusal.clone().filter(|_| answer.affected == 0) {
+                return Err(StoreError::Refused {
+                    side: self.side,
+                    refusal,
+                    source: None,
+                });
+            }
+        }
+        let mut after = HashMap::new();
+        for (table, _) in &self.tables {
+            for row in &next()?.rows {
+                let (key, record) = table.keyed(table.entity.all_fields(), row)?;
+                after.insert(key, record);
+            }
+        }
+        let deleted = matches!(self.command.work, Work::Delete);
+        let mut states = Vec::new();
+        for key in &self.touches {
+            match after.remove(key) {
+                Some(record) => states.push((key.clone(), Some(record))),
+                None if deleted || existed.contains(key) => states.push((key.clone(), None)),
+                None if look_first => {}
+                None => return Ok(Decision::LookFirst),
+            }
+        }
+        Ok(Decision::Commit(states))
+    }
+
+    /// The second round trip.
+    async fn commit(
+        &self,
+        session: &Session,
+        states: Vec<(EntityKey, Option<Record>)>,
+    ) -> Result<Written, StoreError> {
+        let step = ledger::insert(self.contract, self.side, self.command, &states)?;
+        let statement = session.prepare(&[&step.text]).await?.remove(0);
+        let steps = [(statement, step.values)];
+        let answers = pipeline(session, None, &steps, Some("COMMIT")).await;
+        let Ok([inserted, committed]) = <[_; 2]>::try_from(answers) else {
+            return Err(read::misfit(self.side, "a statement was not answered".into()));
+        };
+        // Answered, one way or the other, means over: a failed transaction is undone by COMMIT too.
+        if committed.as_ref().err().is_none_or(|error| error.as_db_error().is_some()) {
+            session.ended();
+        }
+        let inserted = match inserted {
+            Ok(answer) => answer,
+            Err(error) if error::is_fence(&error) => {
+                return Err(StoreError::Fenced { side: self.side });
+            }
+            Err(error) => {
+                return match error::unique_constraint(&error) {
+                    Some(error::constraint::WRITE_ID) => self.repeated(session, error).await,
+                    Some(error::constraint::IDEMPOTENCY_KEY) => self.before(session).await,
+                    Some(_) | None => Err(session.error(error)),
+                };
+            }
+        };
+        committed.map_err(|error| session.error(error))?;
+        let version = inserted.rows.first().map(|row| Version {
+            epoch: self.command.epoch,
+            incarnation: Incarnation(u32::try_from(row.get::<_, i64>(0)).unwrap_or(u32::MAX)),
+            position: Position(row.get::<_, i64>(1).cast_unsigned()),
+        });
+        let version = version.unwrap_or(Version { epoch: Epoch(0), ..Version::baseline(0) });
+        Ok(Written::Now(self.changes(states, version)))
+    }
+
+    fn changes(&self, states: Vec<(EntityKey, Option<Record>)>, version: Version) -> Vec<Change> {
+        let numbered = (0_u16..).zip(states);
+        let change = |(ordinal, (key, state))| Change {
+            write: self.command.write,
+            ordinal,
+            key,
+            version,
+            state,
+            idempotency: self.command.idempotency.clone().filter(|_| ordinal == 0),
+        };
+        numbered.map(change).collect()
+    }
+
+    /// The first result of the idempotency key.
+    async fn before(&self, session: &Session) -> Result<Written, StoreError> {
+        let Some((key, fingerprint)) = &self.command.idempotency else {
+            return Err(read::misfit(self.side, "a repeat without idempotency key".into()));
+        };
+        let found = ledger::by_idempotency_key(session, self.contract, self.side, key).await?;
+        if found.fingerprint.as_ref() != Some(fingerprint) {
+            return Err(StoreError::KeyReused);
+        }
+        Ok(Written::Before(found.changes))
+    }
+
+    /// The write id is in the ledger: it stands already, or was abandoned meanwhile.
+    async fn repeated(
+        &self,
+        session: &Session,
+        error: tokio_postgres::Error,
+    ) -> Result<Written, StoreError> {
+        let write = self.command.write;
+        let found = ledger::by_write_id(session, self.contract, self.side, write).await?;
+        if found.abandoned {
+            return Err(StoreError::Conflict {
+                side: self.side,
+                source: Box::new(error),
+            });
+        }
+        Ok(Written::Before(found.changes))
+    }
+}
+
+enum Decision {
+    Commit(Vec<(EntityKey, Option<Record>)>),
+    LookFirst,
+    Before,
+}

@@ -1,0 +1,29 @@
+//! A PostgreSQL database as a system of record, for either side.
+//!
+//! Read `session` for connections and time limits, `execute` for the primary's transaction, `apply` for the
+//! secondary's, `bookkeeping` for the tables we add, `value` for how columns become canonical values.
+//!
+//! Promise: `model::Store`, as its documentation says it.
+//! Not here: which side is asked (`proxy::route`), what to do when it fails (`proxy::write`).
+
+mod apply;
+mod bind;
+mod bookkeeping;
+pub mod control;
+mod error;
+mod execute;
+mod inspect;
+mod ledger;
+mod numeric;
+mod read;
+mod session;
+mod settings;
+mod store;
+mod table;
+mod value;
+mod wire;
+mod write_text;
+
+pub use bookkeeping::fence_lock;
+pub use settings::{Lane, Settings};
+pub use store::PostgresStore;

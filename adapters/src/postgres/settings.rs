@@ -1,0 +1,65 @@
+//! Where the server is and how many connections each lane may hold.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// How to reach a PostgreSQL server, and how hard.
+#[derive(Clone)]
+pub struct Settings {
+    /// `postgres://user:password@host:port/database`, or libpq's `key=value` form.
+    pub url: String,
+    /// Connections for clients' reads.
+    pub reads: NonZeroUsize,
+    /// Connections for clients' writes and for applying them here.
+    pub writes: NonZeroUsize,
+    /// Connections for shadow reads. They can take none of the others.
+    pub shadow: NonZeroUsize,
+    /// Connections for relay, scans and other work that nobody waits for.
+    pub background: NonZeroUsize,
+    /// Longest time to make one connection. A call's own limit may be shorter.
+    pub connect_timeout: Duration,
+    /// Shown by the server in `pg_stat_activity`.
+    pub application_name: String,
+}
+
+impl Settings {
+    /// Settings for `url` with the defaults: 8 reads, 8 writes, 4 shadow, 4 background, 2 s.
+    pub fn new(url: impl Into<String>) -> Self {
+        let count = |number| NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            url: url.into(),
+            reads: count(8),
+            writes: count(8),
+            shadow: count(4),
+            background: count(4),
+            connect_timeout: Duration::from_secs(2),
+            application_name: "strangler".into(),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    /// Without the address: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("reads", &self.reads)
+            .field("writes", &self.writes)
+            .field("shadow", &self.shadow)
+            .field("background", &self.background)
+            .field("connect_timeout", &self.connect_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// On whose behalf a view of the store works. Lanes share no connection, so that shadow reads and
+/// scans can never make a client wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// A client waits: reads and writes each have connections of their own.
+    Client,
+    /// Shadow reads.
+    Shadow,
+    /// Relay, baseline copies, reports.
+    Background,
+}

@@ -1,0 +1,216 @@
+//! The port, filled: takes a connection, does the call within its limit, gives the connection back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::sql::{NamedSql, Params};
+use model::store::{Backlog, Inspection, Unsettled};
+use model::write::Claim;
+use model::{
+    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName,
+    Incarnation, Record, Role, Side, Store, StoreError, WriteId, Written,
+};
+
+use super::session::{Pools, Use};
+use super::settings::{Lane, Settings};
+use super::table::Table;
+use super::{apply, bookkeeping, error, execute, inspect, ledger, read};
+
+/// A PostgreSQL database behind the port. Cheap to clone; clones and lanes share their pools.
+#[derive(Clone)]
+pub struct PostgresStore {
+    side: Side,
+    lane: Lane,
+    contract: Arc<Contract>,
+    pools: Arc<Pools>,
+}
+
+impl PostgresStore {
+    /// A store on the client's lane. The server need not be up: connections are made when needed.
+    ///
+    /// # Errors
+    /// `Misfit` when the address cannot be read.
+    pub fn connect(
+        side: Side,
+        contract: Arc<Contract>,
+        settings: &Settings,
+    ) -> Result<Self, StoreError> {
+        let pools = Arc::new(Pools::new(side, settings)?);
+        let lane = Lane::Client;
+        Ok(Self { side, lane, contract, pools })
+    }
+
+    /// The same store on connections that are kept for `lane`.
+    #[must_use]
+    pub fn lane(&self, lane: Lane) -> Self {
+        Self { lane, ..self.clone() }
+    }
+}
+
+/// Takes a connection, does the work within the call's limit, gives the connection back.
+macro_rules! call {
+    ($store:ident, $purpose:expr, $within:ident, |$session:ident| $work:expr) => {{
+        let $session = $store.pools.session($store.lane, $purpose, $within).await?;
+        let result = $session.limited(Box::pin($work)).await;
+        $session.finish(result)
+    }};
+}
+
+/// The same for reads, which cannot lose against another transaction.
+macro_rules! look {
+    ($store:ident, $within:ident, |$session:ident| $work:expr) => {{
+        let result = call!($store, Use::Read, $within, |$session| $work);
+        result.map_err(|error| error::of_read($store.side, $within, error))
+    }};
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn side(&self) -> Side {
+        self.side
+    }
+
+    async fn fetch(
+        &self,
+        entity: &EntityType,
+        keys: &[EntityKey],
+        fields: FieldSet,
+        within: Duration,
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        let table = Table::new(entity, self.side);
+        read::require_batch(self.side, Some(entity), keys)?;
+        look!(self, within, |session| read::fetch(&session, table, keys, fields))
+    }
+
+    async fn list(
+        &self,
+        entity: &EntityType,
+        query: &NamedSql,
+        params: &Params,
+        fields: FieldSet,
+        within: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
+        let table = Table::new(entity, self.side);
+        look!(self, within, |session| read::list(&session, table, query, params, fields))
+    }
+
+    async fn execute(&self, command: &Command, within: Duration) -> Result<Written, StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        call!(self, Use::Write, within, |session| execute::execute(&session, contract, side, command))
+    }
+
+    async fn claim(&self, write: WriteId, within: Duration) -> Result<Claim, StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        call!(self, Use::Write, within, |session| ledger::claim(&session, contract, side, write))
+    }
+
+    async fn apply(
+        &self,
+        changes: &[Change],
+        within: Duration,
+    ) -> Result<Vec<Applied>, StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        call!(self, Use::Write, within, |session| apply::apply(&session, contract, side, changes))
+    }
+
+    async fn settle(&self, writes: &[WriteId], within: Duration) -> Result<(), StoreError> {
+        call!(self, Use::Write, within, |session| ledger::settle(&session, writes))
+    }
+
+    async fn lease_unsettled(
+        &self,
+        groups: &[GroupName],
+        older_than: Duration,
+        lease: Duration,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Unsettled>, StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        let due = ledger::Due { groups, older_than, lease, limit };
+        call!(self, Use::Write, within, |session| {
+            ledger::lease_unsettled(&session, contract, side, &due)
+        })
+    }
+
+    async fn unsettled_keys(
+        &self,
+        group: &GroupName,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<(EntityKey, WriteId)>, StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        look!(self, within, |session| {
+            ledger::unsettled_keys(&session, contract, side, group, limit)
+        })
+    }
+
+    async fn backlog(&self, group: &GroupName, within: Duration) -> Result<Backlog, StoreError> {
+        look!(self, within, |session| ledger::backlog(&session, group))
+    }
+
+    async fn standing(
+        &self,
+        writes: &[WriteId],
+        within: Duration,
+    ) -> Result<Vec<WriteId>, StoreError> {
+        look!(self, within, |session| ledger::standing(&session, writes))
+    }
+
+    async fn past_states(
+        &self,
+        _entity: &EntityType,
+        key: &EntityKey,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        look!(self, within, |session| ledger::past_states(&session, contract, side, key, limit))
+    }
+
+    async fn scan(
+        &self,
+        entity: &EntityType,
+        after: Option<&EntityKey>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
+        let table = Table::new(entity, self.side);
+        look!(self, within, |session| read::scan(&session, table, after, limit))
+    }
+
+    async fn forget(
+        &self,
+        retention: Duration,
+        limit: usize,
+        within: Duration,
+    ) -> Result<u64, StoreError> {
+        call!(self, Use::Write, within, |session| ledger::forget(&session, retention, limit))
+    }
+
+    async fn incarnation(&self, within: Duration) -> Result<Incarnation, StoreError> {
+        look!(self, within, |session| bookkeeping::incarnation(&session))
+    }
+
+    async fn prepare(
+        &self,
+        groups: &[GroupName],
+        role: Role,
+        within: Duration,
+    ) -> Result<(), StoreError> {
+        call!(self, Use::Write, within, |session| bookkeeping::prepare(&session, groups, role))
+    }
+
+    fn bookkeeping_ddl(&self) -> String {
+        bookkeeping::DDL.to_owned()
+    }
+
+    async fn inspect(
+        &self,
+        entities: &[EntityName],
+        within: Duration,
+    ) -> Result<Inspection, StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        look!(self, within, |session| inspect::inspect(&session, contract, side, entities))
+    }
+}

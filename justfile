@@ -1,0 +1,13 @@
+# Names only; the commands are scripts and cargo's own.
+
+# Everything that must be green.
+check:
+    .ci/run
+
+# The migration, told as it happens.
+tour:
+    cargo run --release -- demo
+
+# Ratios against PostgreSQL without us.
+bench:
+    cargo bench -p proxy

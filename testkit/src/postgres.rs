@@ -1,0 +1,161 @@
+//! Real PostgreSQL for tests: an empty database of one's own in a server shared by all test processes of a run.
+//!
+//! ```no_run
+//! # async fn test() {
+//! let database = testkit::postgres::Database::fresh("ledger").await;
+//! let (client, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+//! # }
+//! ```
+//!
+//! The server is started by whichever test process comes first, under nextest and plain `cargo test` alike, and goes two
+//! seconds after the last one is gone, however it went: a process counts as a user by an open pipe, which the kernel
+//! closes (see `adapters::local_server`). Tests that kill or pause a server take [`own_server`].
+//!
+//! `STRANGLER_TEST_POSTGRES_BIN` names the programs to use, to run the tests against another version.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use adapters::local_server::{self, Lifeline, Lifetime, LocalServer, LocalServerError, Options};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+/// Bridges the gaps between test processes, and spares the next run after a quick edit a start.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A server for the caller alone, to be killed, paused and restarted.
+///
+/// # Panics
+/// When there is none to be had; the text says what to install.
+pub async fn own_server() -> LocalServer {
+    or_panic(LocalServer::start(options()).await)
+}
+
+/// An empty database. Dropping it drops it.
+#[derive(Debug)]
+pub struct Database {
+    name: String,
+    port: u16,
+}
+
+impl Database {
+    /// Makes one in the shared server, named `<prefix>_<unique>`.
+    ///
+    /// # Panics
+    /// When there is no server to be had; the text says what to install.
+    pub async fn fresh(prefix: &str) -> Self {
+        Self::fresh_on(shared_server().await, prefix).await
+    }
+
+    /// Makes one in `server`, which must be running.
+    ///
+    /// # Panics
+    /// When the server cannot be reached.
+    pub async fn fresh_in(server: &LocalServer, prefix: &str) -> Self {
+        Self::fresh_on(server.port(), prefix).await
+    }
+
+    async fn fresh_on(port: u16, prefix: &str) -> Self {
+        let name = format!("{prefix}_{}", Uuid::new_v4().simple());
+        or_panic(local_server::create_database(port, &name).await);
+        Self { name, port }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How to reach it.
+    pub fn url(&self) -> String {
+        local_server::url(self.port, &self.name)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (port, name) = (self.port, std::mem::take(&mut self.name));
+        // On a thread with a runtime of its own, since a destructor cannot wait on the test's.
+        let dropping = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            // A test may have killed the server, and a database that stays goes with it: nothing to report.
+            let _ = runtime.map(|runtime| runtime.block_on(local_server::drop_database(port, &name)));
+        });
+        let _ = dropping.join();
+    }
+}
+
+/// How this process holds on to the shared server.
+#[derive(Debug)]
+enum Hold {
+    Started(LocalServer),
+    Joined { port: u16, _lifeline: Lifeline },
+}
+
+/// The port of the shared server.
+async fn shared_server() -> u16 {
+    static HELD: OnceCell<Hold> = OnceCell::const_new();
+    let held = HELD.get_or_init(|| async { or_panic(hold(&meeting_place()).await) }).await;
+    match held {
+        Hold::Started(server) => server.port(),
+        Hold::Joined { port, .. } => *port,
+    }
+}
+
+/// Beside the test binaries: the same for all of one build, another for another checkout or profile.
+fn meeting_place() -> PathBuf {
+    let program = std::env::current_exe().expect("a running program has a path");
+    program.parent().expect("a program is in a folder").join("shared-postgres")
+}
+
+async fn hold(place: &Path) -> Result<Hold, LocalServerError> {
+    let io = |source| LocalServerError::Io { doing: "looking for the shared server", source };
+    // Held until we have a server: of several processes that find none, one starts it.
+    let lock = take_turn(place.to_owned()).await.map_err(io)?;
+    let note = place.join("current");
+    if let Some(joined) = fs::read_to_string(&note).ok().and_then(|note| join(&note)) {
+        return Ok(joined);
+    }
+    let server = LocalServer::start(Options { lifetime: Lifetime::Shared { linger: LINGER }, ..options() }).await?;
+    fs::write(&note, format!("{}\n{}", server.port(), server.folder().display())).map_err(io)?;
+    drop(lock);
+    Ok(Hold::Started(server))
+}
+
+/// `note` is port and folder, as [`hold`] writes them.
+fn join(note: &str) -> Option<Hold> {
+    let (port, folder) = note.split_once('\n')?;
+    let lifeline = Lifeline::join(Path::new(folder))?;
+    let port = port.parse().ok()?;
+    // Somebody may have killed the server and not its watchdog.
+    std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    Some(Hold::Joined { port, _lifeline: lifeline })
+}
+
+async fn take_turn(place: PathBuf) -> io::Result<File> {
+    let wait = move || {
+        fs::create_dir_all(&place)?;
+        let lock = File::create(place.join("lock"))?;
+        lock.lock()?;
+        Ok(lock)
+    };
+    tokio::task::spawn_blocking(wait).await?
+}
+
+fn options() -> Options {
+    Options {
+        binaries: std::env::var_os("STRANGLER_TEST_POSTGRES_BIN").map(PathBuf::from),
+        max_connections: 400,
+        ..Options::default()
+    }
+}
+
+fn or_panic<T>(outcome: Result<T, LocalServerError>) -> T {
+    match outcome {
+        Ok(value) => value,
+        Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error).map(ToString::to_string)),
+    }
+}

@@ -1,0 +1,10 @@
+//! What tests rely on, tested; and the shape of the workspace.
+
+// `cfg(test)` is always true here; it tells clippy that helpers are test code as well.
+#[cfg(test)]
+mod control;
+mod local_server;
+#[cfg(test)]
+mod repository;
+#[cfg(test)]
+mod shared_postgres;

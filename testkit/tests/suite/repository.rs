@@ -1,0 +1,122 @@
+//! The shape of the workspace: who may depend on whom, and nothing of one developer's machine in it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Every arrow between our crates. `docs/architecture.md` draws it; a new arrow is a change of design.
+const ARROWS: [(&str, &str); 7] = [
+    ("proxy", "adapters"),
+    ("proxy", "shadow-compare"),
+    ("proxy", "model"),
+    ("adapters", "model"),
+    ("shadow-compare", "model"),
+    ("testkit", "adapters"),
+    ("testkit", "model"),
+];
+/// What tests may use besides, from any crate.
+const TEST_ONLY: &str = "testkit";
+/// Libraries that stay in one place, except in tests: swapping a driver or the engine must not be felt elsewhere.
+const KEPT_IN: [(&str, &[&str]); 5] = [
+    ("tokio-postgres", &["adapters", "testkit"]),
+    ("deadpool-postgres", &["adapters", "testkit"]),
+    ("oracle", &["adapters", "testkit"]),
+    ("apollo-compiler", &["proxy"]),
+    ("async-graphql", &["proxy"]),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+struct Dependency {
+    from: String,
+    to: String,
+    for_tests: bool,
+}
+
+/// Every dependency that our crates declare, on each other and on libraries.
+fn dependencies() -> Vec<Dependency> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let metadata = output(&cargo, &["metadata", "--format-version=1", "--no-deps", "--offline"]);
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    let declared = packages.flat_map(|package| {
+        let from = text(&package["name"]);
+        package["dependencies"].as_array().unwrap().iter().map(move |dependency| Dependency {
+            from: from.clone(),
+            to: text(&dependency["name"]),
+            for_tests: dependency["kind"] == "dev",
+        })
+    });
+    declared.collect()
+}
+
+#[test]
+fn crates_depend_on_each_other_only_as_designed() {
+    let ours: BTreeSet<&str> = ARROWS.iter().flat_map(|(from, to)| [*from, *to]).collect();
+    let dependencies = dependencies();
+    let undrawn = dependencies.iter().filter(|arrow| ours.contains(arrow.to.as_str())).filter(|arrow| {
+        let for_tests = arrow.for_tests && arrow.to == TEST_ONLY;
+        !for_tests && !ARROWS.contains(&(arrow.from.as_str(), arrow.to.as_str()))
+    });
+    let undrawn: Vec<String> = undrawn.map(|arrow| format!("{} -> {}", arrow.from, arrow.to)).collect();
+    assert!(undrawn.is_empty(), "not in the list of arrows: {undrawn:?}");
+}
+
+#[test]
+fn drivers_stay_in_adapters_and_the_graphql_engine_in_the_proxy() {
+    let dependencies = dependencies();
+    let strayed = dependencies.iter().filter(|arrow| !arrow.for_tests).filter(|arrow| {
+        KEPT_IN.iter().any(|(library, homes)| arrow.to == *library && !homes.contains(&arrow.from.as_str()))
+    });
+    let strayed: Vec<String> = strayed.map(|arrow| format!("{} -> {}", arrow.from, arrow.to)).collect();
+    assert!(strayed.is_empty(), "{strayed:?}");
+}
+
+#[test]
+fn no_file_names_a_folder_of_somebodys_machine() {
+    // Put together here, or this file would name them.
+    let folders = ["home", "Users", "root", "work"].map(|folder| format!("/{folder}/"));
+    // Everybody's machine has this one.
+    let common = ["/home/linuxbrew/"];
+    let mut found = Vec::new();
+    for file in output("git", &["ls-files"]).lines() {
+        let Ok(text) = std::fs::read_to_string(root().join(file)) else {
+            continue;
+        };
+        for (number, line) in text.lines().enumerate() {
+            let line = common.iter().fold(line.to_owned(), |line, folder| line.replace(folder, ""));
+            if folders.iter().any(|folder| begins_a_path(&line, folder)) {
+                found.push(format!("{file}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// `folder` at the start of a path; not the middle of a longer path or of an address.
+fn begins_a_path(line: &str, folder: &str) -> bool {
+    line.match_indices(folder).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        before.is_none_or(|letter| !letter.is_alphanumeric() && !matches!(letter, '.' | '_' | '-' | '}' | ')' | '/'))
+    })
+}
+
+#[test]
+fn paths_of_a_machine_are_told_from_other_text() {
+    let home = format!("/{}/", "home");
+    assert!(begins_a_path(&format!("see {home}ann/x"), &home));
+    assert!(begins_a_path(&format!("\"{home}ann\""), &home));
+    assert!(!begins_a_path(&format!("https://example.org{home}x"), &home));
+    assert!(!begins_a_path(&format!("$PREFIX.d{home}x"), &home));
+}
