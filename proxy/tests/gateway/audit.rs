@@ -19,16 +19,9 @@ async fn all_61_audits_of_graphql_over_http_pass() {
         assert!(installed.success(), "npm ci failed in {}", folder.display());
     }
     let server = listening(|_| {}).await;
-    let audit = Command::new("node")
-        .args(["run.mjs", &server.url()])
-        .current_dir(&folder)
-        .output();
+    let audit = Command::new("node").args(["run.mjs", &server.url()]).current_dir(&folder).output();
     let audit = audit.await.unwrap();
     let told = String::from_utf8_lossy(&audit.stdout);
-    assert!(
-        audit.status.success(),
-        "{told}{}",
-        String::from_utf8_lossy(&audit.stderr)
-    );
+    assert!(audit.status.success(), "{told}{}", String::from_utf8_lossy(&audit.stderr));
     assert_eq!(told.trim(), r#"{"ok":61,"notice":0,"warn":0,"error":0}"#);
 }

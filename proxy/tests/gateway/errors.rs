@@ -35,13 +35,7 @@ async fn a_document_that_cannot_be_parsed_says_where() {
 
 #[tokio::test]
 async fn a_document_that_is_not_valid_says_every_mistake() {
-    insta::assert_snapshot!(
-        shown(
-            &world(),
-            "query($x: Int) {\n  item(id: 1) { nmae }\n  must { id }\n}"
-        )
-        .await
-    );
+    insta::assert_snapshot!(shown(&world(), "query($x: Int) {\n  item(id: 1) { nmae }\n  must { id }\n}").await);
 }
 
 #[tokio::test]
@@ -59,35 +53,15 @@ async fn null_reaches_as_far_as_the_specification_says() {
     world.roads.set("Part", 1, "label", Value::Null);
     let cases: [(&str, Json, Json); 9] = [
         // A non-null field of a nullable object.
-        (
-            "{ item(id: 2) { name } }",
-            json!({"item": null}),
-            json!(["item", "name"]),
-        ),
+        ("{ item(id: 2) { name } }", json!({"item": null}), json!(["item", "name"])),
         // Of a non-null object at the root: the data itself.
-        (
-            "{ must(id: 2) { name } }",
-            json!(null),
-            json!(["must", "name"]),
-        ),
+        ("{ must(id: 2) { name } }", json!(null), json!(["must", "name"])),
         // Of an item that may be null.
-        (
-            "{ items(ids: [1, 2]) { name } }",
-            json!({"items": [{"name": "item 1"}, null]}),
-            json!(["items", 1, "name"]),
-        ),
+        ("{ items(ids: [1, 2]) { name } }", json!({"items": [{"name": "item 1"}, null]}), json!(["items", 1, "name"])),
         // Of an item that may not: the list.
-        (
-            "{ mustItems(ids: [1, 2]) { name } }",
-            json!({"mustItems": null}),
-            json!(["mustItems", 1, "name"]),
-        ),
+        ("{ mustItems(ids: [1, 2]) { name } }", json!({"mustItems": null}), json!(["mustItems", 1, "name"])),
         // A missing item that may not be null.
-        (
-            "{ mustItems(ids: [1, 9]) { name } }",
-            json!({"mustItems": null}),
-            json!(["mustItems", 1]),
-        ),
+        ("{ mustItems(ids: [1, 9]) { name } }", json!({"mustItems": null}), json!(["mustItems", 1])),
         // A missing object that may not be null.
         ("{ must(id: 9) { name } }", json!(null), json!(["must"])),
         // Through a nullable link.
@@ -97,11 +71,7 @@ async fn null_reaches_as_far_as_the_specification_says() {
             json!(["item", "owner", "name"]),
         ),
         // Through a non-null link.
-        (
-            "{ item(id: 2) { id boss { name } } }",
-            json!({"item": null}),
-            json!(["item", "boss", "name"]),
-        ),
+        ("{ item(id: 2) { id boss { name } } }", json!({"item": null}), json!(["item", "boss", "name"])),
         // Through non-null lists of non-null items, up to the nullable field above.
         (
             "{ item(id: 1) { id parts(first: 2) { label } } }",
@@ -114,10 +84,7 @@ async fn null_reaches_as_far_as_the_specification_says() {
         assert_eq!(answer["data"], data, "{query}");
         assert!(answer.as_object().unwrap().contains_key("data"), "{query}");
         assert_eq!(answer["errors"][0]["path"], path, "{query}");
-        assert_eq!(
-            answer["errors"][0]["extensions"]["code"], "NULL_VALUE",
-            "{query}"
-        );
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "NULL_VALUE", "{query}");
         assert_eq!(answer["errors"].as_array().unwrap().len(), 1, "{query}");
     }
 }

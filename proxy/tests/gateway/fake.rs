@@ -15,10 +15,7 @@ use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use model::contract::{EntityType, WriteWork};
 use model::sql::Params;
-use model::{
-    Contract, EntityKey, EntityName, FieldSet, Instant, Record, Rollout, Root, RootKind, Value,
-    WriteId,
-};
+use model::{Contract, EntityKey, EntityName, FieldSet, Instant, Record, Rollout, Root, RootKind, Value, WriteId};
 use parking_lot::Mutex;
 use proxy::arguments::{Arguments, Origin};
 use proxy::contract;
@@ -53,18 +50,9 @@ const WIDER: [(&str, &str); 7] = [
     ("  boss: Owner\n  parts(", "  boss: Owner!\n  parts("),
     ("looseParts: [Part!]!", "looseParts: [Part]"),
     ("must(id: ID!): Item\n", "must(id: ID!): Item!\n"),
-    (
-        "mustItems(ids: [ID!]!): [Item]!",
-        "mustItems(ids: [ID!]!): [Item!]",
-    ),
-    (
-        "tryBump(id: ID!, count: Int!): Item!",
-        "tryBump(id: ID!, count: Int!): Item",
-    ),
-    (
-        "type Item {",
-        "interface Named { name: String! } union Thing = Item | Owner type Item implements Named {",
-    ),
+    ("mustItems(ids: [ID!]!): [Item]!", "mustItems(ids: [ID!]!): [Item!]"),
+    ("tryBump(id: ID!, count: Int!): Item!", "tryBump(id: ID!, count: Int!): Item"),
+    ("type Item {", "interface Named { name: String! } union Thing = Item | Owner type Item implements Named {"),
     ("type Owner {", "type Owner implements Named {"),
 ];
 
@@ -72,12 +60,9 @@ const WIDER: [(&str, &str); 7] = [
 pub(crate) fn loaded() -> (Arc<Contract>, Valid<Schema>) {
     let mut number = 0;
     let mut text = include_str!("contract.graphql").to_owned();
-    for (mark, kind) in [
-        ("@text", "varchar(40)"),
-        ("@number", "numeric"),
-        ("@decimal", "numeric"),
-        ("@time", "timestamptz"),
-    ] {
+    for (mark, kind) in
+        [("@text", "varchar(40)"), ("@number", "numeric"), ("@decimal", "numeric"), ("@time", "timestamptz")]
+    {
         // A comment names the marks too.
         while let Some(at) = text.find(&format!(" {mark}")) {
             number += 1;
@@ -86,18 +71,14 @@ pub(crate) fn loaded() -> (Arc<Contract>, Valid<Schema>) {
             text.replace_range(at..=at + mark.len(), &home);
         }
     }
-    let loaded =
-        contract::load(&text, "contract.graphql").unwrap_or_else(|errors| panic!("{errors}"));
+    let loaded = contract::load(&text, "contract.graphql").unwrap_or_else(|errors| panic!("{errors}"));
     let mut sdl = loaded.client_sdl;
     for (strict, wider) in WIDER {
         assert!(sdl.contains(strict), "`{strict}` is not in\n{sdl}");
         sdl = sdl.replacen(strict, wider, 1);
     }
     let schema = Schema::parse_and_validate(sdl, "client.graphql");
-    (
-        loaded.contract,
-        schema.unwrap_or_else(|invalid| panic!("{invalid}")),
-    )
+    (loaded.contract, schema.unwrap_or_else(|invalid| panic!("{invalid}")))
 }
 
 /// A gateway with introspection, over the records of [`FakeRoads::fill`].
@@ -111,10 +92,7 @@ pub(crate) fn world_with(change: impl FnOnce(&mut GatewayConfig)) -> World {
     let roads = Arc::new(FakeRoads::default());
     roads.fill(&contract);
     let rollout = Arc::new(Rollout::initial(contract.groups()));
-    let mut config = GatewayConfig {
-        introspection: true,
-        ..GatewayConfig::default()
-    };
+    let mut config = GatewayConfig { introspection: true, ..GatewayConfig::default() };
     change(&mut config);
     let gateway = Gateway::new(
         schema,
@@ -134,9 +112,7 @@ impl World {
 
     /// The answer to a query with variables, by POST.
     pub(crate) async fn ask_with(&self, query: &str, variables: Json) -> Json {
-        self.post(&json!({ "query": query, "variables": variables }), &[])
-            .await
-            .body
+        self.post(&json!({ "query": query, "variables": variables }), &[]).await.body
     }
 
     /// The answer as text, with the order of its keys.
@@ -150,8 +126,7 @@ impl World {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.send(request.body(body.to_string().into()).unwrap())
-            .await
+        self.send(request.body(body.to_string().into()).unwrap()).await
     }
 
     /// Sends any request.
@@ -197,9 +172,7 @@ impl Reply {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The code of the only error.
@@ -210,18 +183,12 @@ impl Reply {
 
 /// The code of the only error.
 pub(crate) fn code(answer: &Json) -> &str {
-    assert_eq!(
-        answer["errors"].as_array().map(Vec::len),
-        Some(1),
-        "{answer}"
-    );
+    assert_eq!(answer["errors"].as_array().map(Vec::len), Some(1), "{answer}");
     answer["errors"][0]["extensions"]["code"].as_str().unwrap()
 }
 
 pub(crate) fn unavailable() -> Fault {
-    Fault::Internal(InternalError::Unavailable(
-        "db-7.internal refused".to_owned(),
-    ))
+    Fault::Internal(InternalError::Unavailable("db-7.internal refused".to_owned()))
 }
 
 pub(crate) fn refused() -> Fault {
@@ -232,11 +199,7 @@ impl FakeRoads {
     /// Items 1 to 4, owners a to c, parts of items 1 and 2.
     fn fill(&self, contract: &Contract) {
         let text = |value: &str| {
-            if value.is_empty() {
-                Value::Null
-            } else {
-                Value::text(value)
-            }
+            if value.is_empty() { Value::Null } else { Value::text(value) }
         };
         let entity = |name: &str| &contract.entities[&EntityName::from(name)];
         let item = |id: &str, owner: &str, colour: &str| {
@@ -250,20 +213,13 @@ impl FakeRoads {
                     ("spare", Value::Null),
                     ("price", Value::Decimal("12.5".parse().unwrap())),
                     ("colour", text(colour)),
-                    (
-                        "at",
-                        Value::Instant(Instant::parse("2026-01-31T09:00:00+01:00").unwrap()),
-                    ),
+                    ("at", Value::Instant(Instant::parse("2026-01-31T09:00:00+01:00").unwrap())),
                     ("ownerId", text(owner)),
                 ],
             )
         };
         let owner = |id: &str, boss: &str| {
-            let pairs = [
-                ("id", text(id)),
-                ("name", Value::Text(format!("owner {id}"))),
-                ("bossId", text(boss)),
-            ];
+            let pairs = [("id", text(id)), ("name", Value::Text(format!("owner {id}"))), ("bossId", text(boss))];
             Record::of(entity("Owner"), pairs)
         };
         let part = |item: &str, number: i64, maker: &str| {
@@ -280,21 +236,10 @@ impl FakeRoads {
         let mut records = self.records.lock();
         records.insert(
             "Item".to_owned(),
-            vec![
-                item("1", "a", "RED"),
-                item("2", "b", "GREEN"),
-                item("3", "a", ""),
-                item("4", "", ""),
-            ],
+            vec![item("1", "a", "RED"), item("2", "b", "GREEN"), item("3", "a", ""), item("4", "", "")],
         );
-        records.insert(
-            "Owner".to_owned(),
-            vec![owner("a", "b"), owner("b", ""), owner("c", "zz")],
-        );
-        records.insert(
-            "Part".to_owned(),
-            vec![part("1", 1, "a"), part("1", 2, "b"), part("2", 1, "a")],
-        );
+        records.insert("Owner".to_owned(), vec![owner("a", "b"), owner("b", ""), owner("c", "zz")]);
+        records.insert("Part".to_owned(), vec![part("1", 1, "a"), part("1", 2, "b"), part("2", 1, "a")]);
     }
 
     /// Changes one field of a record that is held.
@@ -320,20 +265,14 @@ impl FakeRoads {
     fn find(&self, entity: &EntityType, key: &EntityKey) -> Option<Record> {
         let records = self.records.lock();
         let held = records.get(entity.name.as_str())?;
-        held.iter()
-            .find(|record| record.key(entity).as_ref() == Some(key))
-            .cloned()
+        held.iter().find(|record| record.key(entity).as_ref() == Some(key)).cloned()
     }
 }
 
 /// Only what was asked for, so that a plan which forgets a field is found out.
 fn cut(entity: &EntityType, record: &Record, fields: FieldSet) -> Record {
     let mut cut = Record::empty(entity);
-    for index in fields
-        .union(entity.key_fields())
-        .iter()
-        .take_while(|i| i.get() < entity.fields.len())
-    {
+    for index in fields.union(entity.key_fields()).iter().take_while(|i| i.get() < entity.fields.len()) {
         if let Some(value) = record.get(index) {
             cut.set(index, value.clone());
         }
@@ -360,12 +299,7 @@ impl Roads for FakeRoads {
     ) -> Result<Vec<Option<Record>>, Fault> {
         let entity = &root.entity;
         let texts: Vec<_> = keys.iter().map(EntityKey::as_text).collect();
-        self.note(
-            context,
-            root,
-            format!("{} :{}", texts.join(" "), names(entity, fields)),
-        )
-        .await?;
+        self.note(context, root, format!("{} :{}", texts.join(" "), names(entity, fields))).await?;
         let find = |key| Some(cut(entity, &self.find(entity, key)?, fields));
         Ok(keys.iter().map(find).collect())
     }
@@ -382,8 +316,7 @@ impl Roads for FakeRoads {
         for (name, value) in &params {
             let _ = write!(what, "{name}={} ", value.to_json());
         }
-        self.note(context, root, format!("{what}:{}", names(entity, fields)))
-            .await?;
+        self.note(context, root, format!("{what}:{}", names(entity, fields))).await?;
         let most = match params.get("first") {
             Some(Value::Int(first)) => usize::try_from(*first).unwrap(),
             _ => usize::MAX,
@@ -394,11 +327,7 @@ impl Roads for FakeRoads {
         };
         let records = self.records.lock();
         let held = records[entity.name.as_str()].iter();
-        Ok(held
-            .filter(of_parent)
-            .take(most)
-            .map(|record| cut(entity, record, fields))
-            .collect())
+        Ok(held.filter(of_parent).take(most).map(|record| cut(entity, record, fields)).collect())
     }
 
     async fn write(
@@ -409,8 +338,7 @@ impl Roads for FakeRoads {
         response_name: &str,
     ) -> Result<Vec<Option<Record>>, Fault> {
         let json = Json::Object(arguments.as_json().clone());
-        self.note(context, root, format!("{json} as {response_name}"))
-            .await?;
+        self.note(context, root, format!("{json} as {response_name}")).await?;
         let RootKind::Write(action) = &root.kind else {
             panic!("{} is no mutation", root.route);
         };

@@ -20,17 +20,10 @@ async fn saved(input: Json) -> Result<String, String> {
 async fn scalars_become_canonical() {
     let input = json!({"id": 1, "name": "n", "count": 3.0, "price": 12.50, "at": "2026-01-31T09:00:00+01:00"});
     let expected = r#"{"at":"2026-01-31T08:00:00Z","count":3,"id":"1","name":"n","price":"12.5"}"#;
-    assert_eq!(
-        saved(input).await.unwrap(),
-        format!(r#"Mutation.save {{"input":{expected}}} as save"#)
-    );
+    assert_eq!(saved(input).await.unwrap(), format!(r#"Mutation.save {{"input":{expected}}} as save"#));
     let input = json!({"id": "1", "name": "n", "count": null, "price": "1234567890123456789.10", "colour": "RED"});
-    let expected =
-        r#"{"colour":"RED","count":null,"id":"1","name":"n","price":"1234567890123456789.1"}"#;
-    assert_eq!(
-        saved(input).await.unwrap(),
-        format!(r#"Mutation.save {{"input":{expected}}} as save"#)
-    );
+    let expected = r#"{"colour":"RED","count":null,"id":"1","name":"n","price":"1234567890123456789.1"}"#;
+    assert_eq!(saved(input).await.unwrap(), format!(r#"Mutation.save {{"input":{expected}}} as save"#));
 }
 
 #[tokio::test]
@@ -39,12 +32,7 @@ async fn literals_and_variables_mean_the_same() {
     world.ask("mutation { save(input: {id: 1, price: 1234567890123456789.10, at: \"2026-01-31T08:00:00Z\", colour: RED}) { id } }").await;
     world.ask_with(SAVE, json!({"input": {"id": "1", "price": "1234567890123456789.1", "at": "2026-01-31T08:00:00Z", "colour": "RED"}})).await;
     let nested = "mutation($id: ID!, $p: Decimal, $c: Colour) { save(input: {id: $id, price: $p, colour: $c, at: \"2026-01-31T08:00:00Z\"}) { id } }";
-    world
-        .ask_with(
-            nested,
-            json!({"id": 1, "p": "1234567890123456789.1", "c": "RED"}),
-        )
-        .await;
+    world.ask_with(nested, json!({"id": 1, "p": "1234567890123456789.1", "c": "RED"})).await;
     let calls = world.calls();
     assert_eq!(calls.len(), 3);
     assert!(calls.iter().all(|call| *call == calls[0]), "{calls:#?}");
@@ -69,10 +57,7 @@ async fn what_is_none_of_the_type_is_refused_and_named() {
         json!({"id": "1", "at": "yesterday"}),
         json!({"id": "1", "extra": 1}),
     ] {
-        told.push(format!(
-            "{input}: {}",
-            saved(input.clone()).await.unwrap_err()
-        ));
+        told.push(format!("{input}: {}", saved(input.clone()).await.unwrap_err()));
     }
     insta::assert_snapshot!(told.join("\n"));
 }
@@ -87,13 +72,8 @@ async fn literals_of_custom_scalars_are_checked_too() {
         "{id: 1, at: 5}",
         "{id: 1, count: 9999999999}",
     ] {
-        let answer = world
-            .ask(&format!("mutation {{ save(input: {input}) {{ id }} }}"))
-            .await;
-        assert!(
-            ["BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED"].contains(&code(&answer)),
-            "{input}"
-        );
+        let answer = world.ask(&format!("mutation {{ save(input: {input}) {{ id }} }}")).await;
+        assert!(["BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED"].contains(&code(&answer)), "{input}");
         assert_eq!(answer.get("data"), None, "{input}");
     }
     assert!(world.calls().is_empty());
@@ -104,18 +84,9 @@ async fn a_single_value_is_a_list_of_one() {
     let world = world();
     for (query, variables) in [
         ("{ items(ids: 1) { id } }", json!({})),
-        (
-            "query($ids: [ID!]!) { items(ids: $ids) { id } }",
-            json!({"ids": "1"}),
-        ),
-        (
-            "query($ids: [ID!]! = 1) { items(ids: $ids) { id } }",
-            json!({}),
-        ),
-        (
-            "query($id: ID!) { items(ids: [$id]) { id } }",
-            json!({"id": 1}),
-        ),
+        ("query($ids: [ID!]!) { items(ids: $ids) { id } }", json!({"ids": "1"})),
+        ("query($ids: [ID!]! = 1) { items(ids: $ids) { id } }", json!({})),
+        ("query($id: ID!) { items(ids: [$id]) { id } }", json!({"id": 1})),
     ] {
         let answer = world.ask_with(query, variables).await;
         assert_eq!(answer, json!({"data": {"items": [{"id": "1"}]}}), "{query}");
@@ -139,10 +110,7 @@ async fn a_list_argument_has_a_largest_length() {
     let world = world_with(|config| config.limits.list = 3);
     for (query, variables) in [
         ("{ items(ids: [1, 2, 3, 4]) { id } }", json!({})),
-        (
-            "query($ids: [ID!]!) { items(ids: $ids) { id } }",
-            json!({"ids": [1, 2, 3, 4]}),
-        ),
+        ("query($ids: [ID!]!) { items(ids: $ids) { id } }", json!({"ids": [1, 2, 3, 4]})),
     ] {
         let answer = world.ask_with(query, variables).await;
         assert_eq!(code(&answer), "LIST_LIMIT");

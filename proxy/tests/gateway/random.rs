@@ -84,20 +84,14 @@ fn selections() -> impl Strategy<Value = String> {
 }
 
 fn answered(body: &Json) -> Json {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { world().post(body, &[]).await.body })
 }
 
 fn has_the_shape_of_graphql(answer: &Json) -> bool {
     let errors = answer["errors"].as_array();
-    let coded =
-        |error: &Json| error["message"].is_string() && error["extensions"]["code"].is_string();
-    errors.map_or(answer["data"].is_object(), |errors| {
-        !errors.is_empty() && errors.iter().all(coded)
-    })
+    let coded = |error: &Json| error["message"].is_string() && error["extensions"]["code"].is_string();
+    errors.map_or(answer["data"].is_object(), |errors| !errors.is_empty() && errors.iter().all(coded))
 }
 
 proptest! {

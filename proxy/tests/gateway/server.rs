@@ -35,12 +35,7 @@ pub(crate) async fn listening(change: impl FnOnce(&mut GatewayConfig)) -> Listen
         };
         gateway::serve(listener, router, gateway, asked).await;
     });
-    Listening {
-        world,
-        address,
-        shutdown,
-        served,
-    }
+    Listening { world, address, shutdown, served }
 }
 
 impl Listening {
@@ -55,10 +50,7 @@ impl Listening {
     /// As SIGTERM does; returns when the server has ended.
     pub(crate) async fn shut_down(self) {
         self.shutdown.send(()).unwrap();
-        timeout(Duration::from_secs(10), self.served)
-            .await
-            .unwrap()
-            .unwrap();
+        timeout(Duration::from_secs(10), self.served).await.unwrap().unwrap();
     }
 }
 
@@ -82,10 +74,7 @@ async fn read_answer(stream: &mut TcpStream) -> String {
 }
 
 async fn is_closed(stream: &mut TcpStream) -> bool {
-    matches!(
-        timeout(Duration::from_secs(5), stream.read(&mut [0; 1])).await,
-        Ok(Ok(0) | Err(_))
-    )
+    matches!(timeout(Duration::from_secs(5), stream.read(&mut [0; 1])).await, Ok(Ok(0) | Err(_)))
 }
 
 async fn until_called(server: &Listening) {
@@ -99,15 +88,11 @@ async fn a_drain_finishes_what_is_under_way_and_closes_what_is_idle() {
     // GIVEN a slow request under way, and a connection that is kept alive and idle
     let server = listening(|_| {}).await;
     let mut idle = server.connect().await;
-    idle.write_all(request("{ __typename }").as_bytes())
-        .await
-        .unwrap();
+    idle.write_all(request("{ __typename }").as_bytes()).await.unwrap();
     read_answer(&mut idle).await;
     server.world.delay("Query.item", Duration::from_millis(200));
     let mut slow = server.connect().await;
-    slow.write_all(request("{ item(id: 1) { id } }").as_bytes())
-        .await
-        .unwrap();
+    slow.write_all(request("{ item(id: 1) { id } }").as_bytes()).await.unwrap();
     until_called(&server).await;
     // WHEN the process is told to end
     let address = server.address;
@@ -115,10 +100,7 @@ async fn a_drain_finishes_what_is_under_way_and_closes_what_is_idle() {
     // THEN the slow one is answered and told that the connection ends, the idle one is closed
     assert!(is_closed(&mut idle).await);
     let answer = read_answer(&mut slow).await;
-    assert!(
-        answer.ends_with(r#"{"data":{"item":{"id":"1"}}}"#),
-        "{answer}"
-    );
+    assert!(answer.ends_with(r#"{"data":{"item":{"id":"1"}}}"#), "{answer}");
     assert!(answer.contains("connection: close"), "{answer}");
     assert!(is_closed(&mut slow).await);
     ended.await.unwrap();
@@ -130,9 +112,7 @@ async fn a_drain_that_takes_too_long_is_given_up() {
     let server = listening(|config| config.drain = Duration::from_millis(50)).await;
     server.world.delay("Query.item", Duration::from_secs(3_600));
     let mut slow = server.connect().await;
-    slow.write_all(request("{ item(id: 1) { id } }").as_bytes())
-        .await
-        .unwrap();
+    slow.write_all(request("{ item(id: 1) { id } }").as_bytes()).await.unwrap();
     until_called(&server).await;
     server.shut_down().await;
 }
@@ -140,14 +120,9 @@ async fn a_drain_that_takes_too_long_is_given_up() {
 #[tokio::test]
 async fn a_mutation_goes_on_when_its_client_goes_away() {
     let server = listening(|_| {}).await;
-    server
-        .world
-        .delay("Mutation.drop", Duration::from_millis(50));
+    server.world.delay("Mutation.drop", Duration::from_millis(50));
     let mut client = server.connect().await;
-    client
-        .write_all(request("mutation { a: drop(id: 1) b: drop(id: 2) }").as_bytes())
-        .await
-        .unwrap();
+    client.write_all(request("mutation { a: drop(id: 1) b: drop(id: 2) }").as_bytes()).await.unwrap();
     until_called(&server).await;
     drop(client);
     let roads = server.world.roads.clone();
@@ -160,10 +135,7 @@ async fn a_mutation_goes_on_when_its_client_goes_away() {
 async fn a_client_that_does_not_send_its_head_is_cut_off() {
     let server = listening(|config| config.header_timeout = Duration::from_millis(100)).await;
     let mut client = server.connect().await;
-    client
-        .write_all(b"POST /graphql HTTP/1.1\r\nhost:")
-        .await
-        .unwrap();
+    client.write_all(b"POST /graphql HTTP/1.1\r\nhost:").await.unwrap();
     assert!(is_closed(&mut client).await);
 }
 
@@ -171,21 +143,11 @@ async fn a_client_that_does_not_send_its_head_is_cut_off() {
 async fn connections_beyond_the_limit_wait_until_one_ends() {
     let server = listening(|config| config.connections = 1.try_into().unwrap()).await;
     let mut first = server.connect().await;
-    first
-        .write_all(request("{ __typename }").as_bytes())
-        .await
-        .unwrap();
+    first.write_all(request("{ __typename }").as_bytes()).await.unwrap();
     read_answer(&mut first).await;
     let mut second = server.connect().await;
-    second
-        .write_all(request("{ __typename }").as_bytes())
-        .await
-        .unwrap();
-    assert!(
-        timeout(Duration::from_millis(100), second.read(&mut [0; 1]))
-            .await
-            .is_err()
-    );
+    second.write_all(request("{ __typename }").as_bytes()).await.unwrap();
+    assert!(timeout(Duration::from_millis(100), second.read(&mut [0; 1])).await.is_err());
     drop(first);
     assert!(read_answer(&mut second).await.contains("Query"));
 }
