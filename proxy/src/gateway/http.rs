@@ -9,7 +9,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
-use axum::http::{HeaderName, Method, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::any;
 use futures::future::join_all;
@@ -63,6 +64,9 @@ struct RawQuery {
 
 /// What a request asks for.
 enum Asked {
+    /// By GET.
+    ToRead(GraphqlRequest),
+    /// By POST.
     One(GraphqlRequest),
     Batch(Vec<GraphqlRequest>),
 }
@@ -81,35 +85,39 @@ async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     if gateway.config.development && page && request.uri().query().is_none() {
         return Html(EXPLORER).into_response();
     }
+    let (parts, body) = request.into_parts();
+    let request_id = request_id(&parts.headers);
+    let media = Media::accepted(&parts.headers);
+    let asked = match media {
+        None => Err(not_acceptable()),
+        Some(_) => read(&gateway, &parts, body).await,
+    };
+    // A client that is slow to send does not use up the time for its answer.
     let began = Instant::now();
-    let request_id = request_id(request.headers());
-    let media = Media::accepted(request.headers());
-    let (answered, written) = match (media, visit(&gateway, request.headers(), &request_id)) {
-        (None, _) => (Answered::One(not_acceptable()), None),
-        (_, Err(refused)) => (Answered::One(refused), None),
-        (Some(_), Ok(visit)) => {
-            let answered = answer(&gateway, request, &visit).await;
-            (answered, new_token(&visit))
-        }
+    let (answered, token) = match asked.and_then(|asked| Ok((asked, visit(&gateway, &parts.headers, &request_id)?))) {
+        Err(refused) => (Answered::One(refused), None),
+        Ok((asked, visit)) => (answer(&gateway, asked, &visit).await, new_token(&visit)),
     };
     record(&answered, began);
-    respond(&answered, media.unwrap_or(Media::Json), &request_id, written)
+    respond(&answered, media.unwrap_or(Media::Json), &request_id, token)
 }
 
-async fn answer(gateway: &Arc<Gateway>, request: Request, visit: &Visit) -> Answered {
-    let asked = match *request.method() {
-        Method::GET => from_query(&request),
-        Method::POST => from_body(gateway, request).await,
-        _ => Err(Answer::refused_with(
-            StatusCode::METHOD_NOT_ALLOWED,
-            GraphqlError::new("METHOD_NOT_ALLOWED", "use POST, or GET for queries"),
-        )),
-    };
+async fn read(gateway: &Gateway, parts: &Parts, body: Body) -> Result<Asked, Answer> {
+    match parts.method {
+        Method::GET => from_query(&parts.uri).map(Asked::ToRead),
+        Method::POST => from_body(gateway, &parts.headers, body).await,
+        _ => {
+            let error = GraphqlError::new("METHOD_NOT_ALLOWED", "use POST, or GET for queries");
+            Err(Answer::refused_with(StatusCode::METHOD_NOT_ALLOWED, error))
+        }
+    }
+}
+
+async fn answer(gateway: &Arc<Gateway>, asked: Asked, visit: &Visit) -> Answered {
     match asked {
-        Err(refused) => Answered::One(refused),
-        Ok((Asked::One(request), Method::GET)) => Answered::One(get(gateway, &request, visit).await),
-        Ok((Asked::One(request), _)) => Answered::One(gateway.answer(&request, visit.clone()).await),
-        Ok((Asked::Batch(requests), _)) => Answered::Batch(batch(gateway, &requests, visit).await),
+        Asked::ToRead(request) => Answered::One(get(gateway, &request, visit).await),
+        Asked::One(request) => Answered::One(gateway.answer(&request, visit.clone()).await),
+        Asked::Batch(requests) => Answered::Batch(batch(gateway, &requests, visit).await),
     }
 }
 
@@ -146,8 +154,8 @@ async fn batch(gateway: &Arc<Gateway>, requests: &[GraphqlRequest], visit: &Visi
     in_order
 }
 
-fn from_query(request: &Request) -> Result<(Asked, Method), Answer> {
-    let Ok(Query(raw)) = Query::<RawQuery>::try_from_uri(request.uri()) else {
+fn from_query(uri: &Uri) -> Result<GraphqlRequest, Answer> {
+    let Ok(Query(raw)) = Query::<RawQuery>::try_from_uri(uri) else {
         return Err(bad_request("the query string cannot be read"));
     };
     let map = |json: Option<String>, name: &str| match json {
@@ -161,19 +169,19 @@ fn from_query(request: &Request) -> Result<(Asked, Method), Answer> {
         variables: map(raw.variables, "variables")?,
         extensions: map(raw.extensions, "extensions")?,
     };
-    Ok((Asked::One(raw.check()?), Method::GET))
+    raw.check()
 }
 
-async fn from_body(gateway: &Gateway, request: Request) -> Result<(Asked, Method), Answer> {
-    if !is_json(request.headers()) {
+async fn from_body(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Asked, Answer> {
+    if !is_json(headers) {
         return Err(Answer::refused_with(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             GraphqlError::new("UNSUPPORTED_MEDIA_TYPE", "send application/json in UTF-8"),
         ));
     }
-    let body = read_body(gateway, request.into_body()).await?;
+    let body = read_body(gateway, body).await?;
     let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    let asked = if is_batch {
+    Ok(if is_batch {
         // Objects first: serde would take a list for a struct too.
         let raws: Vec<Map<String, Json>> = parse(&body)?;
         let most = gateway.config.limits.batch;
@@ -191,8 +199,7 @@ async fn from_body(gateway: &Gateway, request: Request) -> Result<(Asked, Method
         Asked::Batch(requests.collect::<Result<_, _>>()?)
     } else {
         Asked::One(parse::<RawRequest>(&body)?.check()?)
-    };
-    Ok((asked, Method::POST))
+    })
 }
 
 async fn read_body(gateway: &Gateway, body: Body) -> Result<bytes::Bytes, Answer> {

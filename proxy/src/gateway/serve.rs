@@ -43,9 +43,8 @@ pub async fn serve(listener: TcpListener, router: Router, gateway: Arc<Gateway>,
                 let connection = connection(stream, router.clone(), Arc::clone(&gateway));
                 connections.spawn(async move {
                     let _held = permit;
-                    metrics::gauge!(telemetry::HTTP_CONNECTIONS).increment(1);
+                    let _counted = Counted::new();
                     connection.await;
-                    metrics::gauge!(telemetry::HTTP_CONNECTIONS).decrement(1);
                 });
             }
             Err(error) => {
@@ -56,6 +55,22 @@ pub async fn serve(listener: TcpListener, router: Router, gateway: Arc<Gateway>,
     }
     drop(listener);
     drain(&gateway, &connections).await;
+}
+
+/// Counts a connection as long as it lives, even if serving it panics.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        metrics::gauge!(telemetry::HTTP_CONNECTIONS).increment(1);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!(telemetry::HTTP_CONNECTIONS).decrement(1);
+    }
 }
 
 async fn drain(gateway: &Gateway, connections: &TaskTracker) {

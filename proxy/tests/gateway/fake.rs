@@ -89,22 +89,22 @@ pub(crate) fn world() -> World {
 /// The same with other settings.
 pub(crate) fn world_with(change: impl FnOnce(&mut GatewayConfig)) -> World {
     let (contract, schema) = loaded();
-    let roads = Arc::new(FakeRoads::default());
+    let roads = FakeRoads::default();
     roads.fill(&contract);
-    let rollout = Arc::new(Rollout::initial(contract.groups()));
     let mut config = GatewayConfig { introspection: true, ..GatewayConfig::default() };
     change(&mut config);
-    let gateway = Gateway::new(
-        schema,
-        contract,
-        Arc::clone(&roads) as Arc<dyn Roads>,
-        Arc::new(move || Arc::clone(&rollout)),
-        config,
-    );
-    World { gateway, roads }
+    World::new(contract, schema, roads, config)
 }
 
 impl World {
+    pub(crate) fn new(contract: Arc<Contract>, schema: Valid<Schema>, roads: FakeRoads, config: GatewayConfig) -> Self {
+        let roads = Arc::new(roads);
+        let rollout = Arc::new(Rollout::initial(contract.groups()));
+        let behind = Arc::clone(&roads) as Arc<dyn Roads>;
+        let source = Arc::new(move || Arc::clone(&rollout));
+        Self { gateway: Gateway::new(schema, contract, behind, source, config), roads }
+    }
+
     /// The answer to a query without variables.
     pub(crate) async fn ask(&self, query: &str) -> Json {
         self.ask_with(query, json!({})).await
@@ -326,7 +326,7 @@ impl Roads for FakeRoads {
             parent.is_none_or(|id| record.get(entity.index("itemId").unwrap()) == Some(id))
         };
         let records = self.records.lock();
-        let held = records[entity.name.as_str()].iter();
+        let held = records.get(entity.name.as_str()).into_iter().flatten();
         Ok(held.filter(of_parent).take(most).map(|record| cut(entity, record, fields)).collect())
     }
 

@@ -8,6 +8,7 @@ mod errors;
 mod fake;
 mod http;
 mod inputs;
+mod inventory;
 mod limits;
 mod merging;
 mod probes;
