@@ -9,7 +9,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
-use axum::http::{HeaderName, Method, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::any;
 use futures::future::join_all;
@@ -37,13 +38,12 @@ const EXPLORER: &str = include_str!("explorer.html");
 
 /// The endpoint `/graphql`: POST, GET and WebSocket.
 pub fn router(gateway: Arc<Gateway>) -> Router {
-    Router::new()
-        .route("/graphql", any(handle))
-        .with_state(gateway)
+    Router::new().route("/graphql", any(handle)).with_state(gateway)
 }
 
 /// A request as it comes, in a body or a query string.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with `query`")]
 struct RawRequest {
     query: Option<String>,
     #[serde(rename = "operationName")]
@@ -64,6 +64,9 @@ struct RawQuery {
 
 /// What a request asks for.
 enum Asked {
+    /// By GET.
+    ToRead(GraphqlRequest),
+    /// By POST.
     One(GraphqlRequest),
     Batch(Vec<GraphqlRequest>),
 }
@@ -82,44 +85,39 @@ async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     if gateway.config.development && page && request.uri().query().is_none() {
         return Html(EXPLORER).into_response();
     }
+    let (parts, body) = request.into_parts();
+    let request_id = request_id(&parts.headers);
+    let media = Media::accepted(&parts.headers);
+    let asked = match media {
+        None => Err(not_acceptable()),
+        Some(_) => read(&gateway, &parts, body).await,
+    };
+    // A client that is slow to send does not use up the time for its answer.
     let began = Instant::now();
-    let request_id = request_id(request.headers());
-    let media = Media::accepted(request.headers());
-    let (answered, written) = match (media, visit(&gateway, request.headers(), &request_id)) {
-        (None, _) => (Answered::One(not_acceptable()), None),
-        (_, Err(refused)) => (Answered::One(refused), None),
-        (Some(_), Ok(visit)) => {
-            let answered = answer(&gateway, request, &visit).await;
-            (answered, new_token(&visit))
-        }
+    let (answered, token) = match asked.and_then(|asked| Ok((asked, visit(&gateway, &parts.headers, &request_id)?))) {
+        Err(refused) => (Answered::One(refused), None),
+        Ok((asked, visit)) => (answer(&gateway, asked, &visit).await, new_token(&visit)),
     };
     record(&answered, began);
-    respond(
-        &answered,
-        media.unwrap_or(Media::Json),
-        &request_id,
-        written,
-    )
+    respond(&answered, media.unwrap_or(Media::Json), &request_id, token)
 }
 
-async fn answer(gateway: &Arc<Gateway>, request: Request, visit: &Visit) -> Answered {
-    let asked = match *request.method() {
-        Method::GET => from_query(&request),
-        Method::POST => from_body(gateway, request).await,
-        _ => Err(Answer::refused_with(
-            StatusCode::METHOD_NOT_ALLOWED,
-            GraphqlError::new("METHOD_NOT_ALLOWED", "use POST, or GET for queries"),
-        )),
-    };
+async fn read(gateway: &Gateway, parts: &Parts, body: Body) -> Result<Asked, Answer> {
+    match parts.method {
+        Method::GET => from_query(&parts.uri).map(Asked::ToRead),
+        Method::POST => from_body(gateway, &parts.headers, body).await,
+        _ => {
+            let error = GraphqlError::new("METHOD_NOT_ALLOWED", "use POST, or GET for queries");
+            Err(Answer::refused_with(StatusCode::METHOD_NOT_ALLOWED, error))
+        }
+    }
+}
+
+async fn answer(gateway: &Arc<Gateway>, asked: Asked, visit: &Visit) -> Answered {
     match asked {
-        Err(refused) => Answered::One(refused),
-        Ok((Asked::One(request), Method::GET)) => {
-            Answered::One(get(gateway, &request, visit).await)
-        }
-        Ok((Asked::One(request), _)) => {
-            Answered::One(gateway.answer(&request, visit.clone()).await)
-        }
-        Ok((Asked::Batch(requests), _)) => Answered::Batch(batch(gateway, &requests, visit).await),
+        Asked::ToRead(request) => Answered::One(get(gateway, &request, visit).await),
+        Asked::One(request) => Answered::One(gateway.answer(&request, visit.clone()).await),
+        Asked::Batch(requests) => Answered::Batch(batch(gateway, &requests, visit).await),
     }
 }
 
@@ -137,24 +135,15 @@ async fn get(gateway: &Arc<Gateway>, request: &GraphqlRequest, visit: &Visit) ->
 
 /// Answers a batch in its order: concurrently, unless one of it writes.
 async fn batch(gateway: &Arc<Gateway>, requests: &[GraphqlRequest], visit: &Visit) -> Vec<Answer> {
-    let prepared: Vec<_> = requests
-        .iter()
-        .map(|request| gateway.prepare(request))
-        .collect();
+    let prepared: Vec<_> = requests.iter().map(|request| gateway.prepare(request)).collect();
     let writes = |operation| operation == OperationKind::Mutation;
-    let writes = prepared
-        .iter()
-        .flatten()
-        .any(|prepared| writes(prepared.plan.operation));
-    let answers = prepared
-        .into_iter()
-        .enumerate()
-        .map(|(index, prepared)| async move {
-            match prepared {
-                Ok(prepared) => gateway.run(prepared, visit.in_batch(index)).await,
-                Err(errors) => Answer::refused(errors),
-            }
-        });
+    let writes = prepared.iter().flatten().any(|prepared| writes(prepared.plan.operation));
+    let answers = prepared.into_iter().enumerate().map(|(index, prepared)| async move {
+        match prepared {
+            Ok(prepared) => gateway.run(prepared, visit.in_batch(index)).await,
+            Err(errors) => Answer::refused(errors),
+        }
+    });
     if !writes {
         return join_all(answers).await;
     }
@@ -165,8 +154,8 @@ async fn batch(gateway: &Arc<Gateway>, requests: &[GraphqlRequest], visit: &Visi
     in_order
 }
 
-fn from_query(request: &Request) -> Result<(Asked, Method), Answer> {
-    let Ok(Query(raw)) = Query::<RawQuery>::try_from_uri(request.uri()) else {
+fn from_query(uri: &Uri) -> Result<GraphqlRequest, Answer> {
+    let Ok(Query(raw)) = Query::<RawQuery>::try_from_uri(uri) else {
         return Err(bad_request("the query string cannot be read"));
     };
     let map = |json: Option<String>, name: &str| match json {
@@ -180,20 +169,21 @@ fn from_query(request: &Request) -> Result<(Asked, Method), Answer> {
         variables: map(raw.variables, "variables")?,
         extensions: map(raw.extensions, "extensions")?,
     };
-    Ok((Asked::One(raw.check()?), Method::GET))
+    raw.check()
 }
 
-async fn from_body(gateway: &Gateway, request: Request) -> Result<(Asked, Method), Answer> {
-    if !is_json(request.headers()) {
+async fn from_body(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Asked, Answer> {
+    if !is_json(headers) {
         return Err(Answer::refused_with(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             GraphqlError::new("UNSUPPORTED_MEDIA_TYPE", "send application/json in UTF-8"),
         ));
     }
-    let body = read_body(gateway, request.into_body()).await?;
+    let body = read_body(gateway, body).await?;
     let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    let asked = if is_batch {
-        let raws: Vec<RawRequest> = parse(&body)?;
+    Ok(if is_batch {
+        // Objects first: serde would take a list for a struct too.
+        let raws: Vec<Map<String, Json>> = parse(&body)?;
         let most = gateway.config.limits.batch;
         if raws.len() > most {
             return Err(Answer::refused_with(
@@ -204,27 +194,22 @@ async fn from_body(gateway: &Gateway, request: Request) -> Result<(Asked, Method
         if raws.is_empty() {
             return Err(bad_request("the batch is empty"));
         }
-        let requests = raws.into_iter().map(RawRequest::check);
+        let read = |raw| serde_json::from_value(Json::Object(raw)).map_err(|error| unreadable(&error));
+        let requests = raws.into_iter().map(|raw| read(raw).and_then(RawRequest::check));
         Asked::Batch(requests.collect::<Result<_, _>>()?)
     } else {
         Asked::One(parse::<RawRequest>(&body)?.check()?)
-    };
-    Ok((asked, Method::POST))
+    })
 }
 
 async fn read_body(gateway: &Gateway, body: Body) -> Result<bytes::Bytes, Answer> {
     let most = gateway.config.body_bytes;
-    let collected = timeout(
-        gateway.config.body_timeout,
-        Limited::new(body, most).collect(),
-    )
-    .await;
+    let collected = timeout(gateway.config.body_timeout, Limited::new(body, most).collect()).await;
     match collected {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Answer::refused_with(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            limit("BODY_LIMIT", "bytes", most),
-        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Answer::refused_with(StatusCode::PAYLOAD_TOO_LARGE, limit("BODY_LIMIT", "bytes", most)))
+        }
         Ok(Err(_)) => Err(bad_request("the body broke off")),
         Err(_) => Err(Answer::refused_with(
             StatusCode::REQUEST_TIMEOUT,
@@ -234,10 +219,12 @@ async fn read_body(gateway: &Gateway, body: Body) -> Result<bytes::Bytes, Answer
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Answer> {
-    serde_json::from_slice(body).map_err(|error| {
-        // serde names the place and the expected type, and may quote what the client itself sent.
-        bad_request(format!("the body is no GraphQL request: {error}"))
-    })
+    serde_json::from_slice(body).map_err(|error| unreadable(&error))
+}
+
+/// serde names the place and what it expected, and quotes at most what the client itself sent.
+fn unreadable(error: &serde_json::Error) -> Answer {
+    bad_request(format!("the body is no GraphQL request: {error}"))
 }
 
 impl RawRequest {
@@ -252,11 +239,7 @@ impl RawRequest {
             }
             return Err(bad_request("`query` is missing"));
         };
-        Ok(GraphqlRequest {
-            query,
-            operation_name: self.operation_name,
-            variables: self.variables.unwrap_or_default(),
-        })
+        Ok(GraphqlRequest { query, operation_name: self.operation_name, variables: self.variables.unwrap_or_default() })
     }
 }
 
@@ -266,19 +249,13 @@ fn bad_request(message: impl Into<String>) -> Answer {
 }
 
 fn not_acceptable() -> Answer {
-    let error = GraphqlError::new(
-        "NOT_ACCEPTABLE",
-        "accept application/graphql-response+json or application/json",
-    );
+    let error = GraphqlError::new("NOT_ACCEPTABLE", "accept application/graphql-response+json or application/json");
     Answer::refused_with(StatusCode::NOT_ACCEPTABLE, error)
 }
 
 /// What the request carries along, from its headers.
 fn visit(gateway: &Gateway, headers: &HeaderMap, id: &Arc<str>) -> Result<Visit, Answer> {
-    let mut context = RequestContext::new(
-        (gateway.rollout)(),
-        Instant::now() + gateway.config.deadline,
-    );
+    let mut context = RequestContext::new((gateway.rollout)(), Instant::now() + gateway.config.deadline);
     context.stick = stick(gateway, headers);
     context.seen = seen(headers)?;
     if let Some(key) = headers.get(IDEMPOTENCY_KEY) {
@@ -339,9 +316,7 @@ fn record(answered: &Answered, began: Instant) {
                 order.iter().position(|known| *known == outcome)
             };
             let outcomes = answers.iter().map(Answer::outcome);
-            outcomes
-                .max_by_key(|outcome| worse(outcome))
-                .unwrap_or("ok")
+            outcomes.max_by_key(|outcome| worse(outcome)).unwrap_or("ok")
         }
     };
     metrics::counter!(telemetry::HTTP_REQUESTS_TOTAL, "outcome" => outcome).increment(1);

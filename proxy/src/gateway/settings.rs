@@ -21,12 +21,12 @@ pub struct GatewayConfig {
     pub body_bytes: usize,
     /// How long a client may take to send its body.
     pub body_timeout: Duration,
-    /// How long a connection may take to send the head of its next request, idle time included. Keep
-    /// it above the idle time of the load balancer in front, or clients see resets.
+    /// How long a connection may take to send the head of its next request, idle time included; also
+    /// how long a WebSocket may say nothing. Keep it above the idle time of the load balancer in front, or clients see resets.
     pub header_timeout: Duration,
     /// How long requests under way may take after shutdown has begun.
     pub drain: Duration,
-    /// Client connections at once; further ones wait to be accepted.
+    /// Client connections at once; further ones wait to be accepted. As many WebSockets again.
     pub connections: NonZeroUsize,
     /// Operations at once on one WebSocket; further ones wait.
     pub socket_operations: NonZeroUsize,

@@ -8,11 +8,13 @@ use std::time::Duration;
 use async_graphql::http::ALL_WEBSOCKET_PROTOCOLS;
 use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
 use axum::extract::{FromRequestParts, Request, WebSocketUpgrade};
-use axum::http::header::{HeaderMap, UPGRADE};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderMap, UPGRADE};
 use axum::response::{IntoResponse, Response};
 
 use tokio::time::sleep;
 
+use super::answer::{Answer, GraphqlError};
 use super::executor::Session;
 use super::negotiate::Media;
 use super::{Gateway, http};
@@ -28,13 +30,14 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
 
 /// Turns the connection into a session.
 pub(crate) async fn upgrade(gateway: Arc<Gateway>, request: Request) -> Response {
+    // A socket has left the server's own count of connections.
+    if gateway.sockets.len() >= gateway.config.connections.get() {
+        let error = GraphqlError::new("TOO_MANY_CONNECTIONS", "too many sockets are open; try again later");
+        return refuse(&Answer::refused_with(StatusCode::SERVICE_UNAVAILABLE, error));
+    }
     let seen = match http::seen(request.headers()) {
         Ok(seen) => seen,
-        Err(refused) => {
-            let mut body = Vec::new();
-            refused.write(&mut body);
-            return (Media::Json.status(&refused), body).into_response();
-        }
+        Err(refused) => return refuse(&refused),
     };
     let stick = http::stick(&gateway, request.headers());
     let (mut parts, _body) = request.into_parts();
@@ -47,16 +50,14 @@ pub(crate) async fn upgrade(gateway: Arc<Gateway>, request: Request) -> Response
         Err(refused) => return refused.into_response(),
     };
     let most = gateway.config.body_bytes;
+    let idle = gateway.config.header_timeout;
     let session = Session::new(Arc::clone(&gateway), stick, seen);
     // Counted from here on: the server's drain waits for it.
     let token = gateway.sockets.token();
-    upgrade
-        .max_message_size(most)
-        .max_frame_size(most)
-        .protocols(ALL_WEBSOCKET_PROTOCOLS)
-        .on_upgrade(move |stream| async move {
+    upgrade.max_message_size(most).max_frame_size(most).protocols(ALL_WEBSOCKET_PROTOCOLS).on_upgrade(
+        move |stream| async move {
             let _counted = token;
-            let socket = GraphQLWebSocket::new(stream, session.clone(), protocol);
+            let socket = GraphQLWebSocket::new(stream, session.clone(), protocol).keepalive_timeout(idle);
             let drained = async {
                 gateway.draining.cancelled().await;
                 session.finish().await;
@@ -66,5 +67,13 @@ pub(crate) async fn upgrade(gateway: Arc<Gateway>, request: Request) -> Response
                 () = socket.serve() => {}
                 () = drained => {}
             }
-        })
+        },
+    )
+}
+
+fn refuse(answer: &Answer) -> Response {
+    let mut body = Vec::new();
+    answer.write(&mut body);
+    let media = [(CONTENT_TYPE, Media::Json.content_type())];
+    (Media::Json.status(answer), media, body).into_response()
 }
