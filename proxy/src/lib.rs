@@ -12,6 +12,7 @@ pub mod config;
 pub mod contract;
 pub mod demo;
 pub mod error;
+pub mod evidence;
 pub mod fork;
 pub mod gateway;
 pub mod read;
