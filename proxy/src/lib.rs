@@ -6,6 +6,8 @@
 //!
 //! Not here: how a store speaks (`adapters`), what makes answers equal (`shadow-compare`).
 
+pub mod admin;
+pub mod app;
 pub mod arguments;
 pub mod catchup;
 pub mod config;

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use model::evidence::Observation;
 use model::{GroupName, Incarnation, Rollout, RouteName, Side, StoreError};
 use tokio::time::Instant;
@@ -61,6 +62,30 @@ pub const HTTP_CONNECTIONS: &str = "strangler_http_connections";
 /// Look-ups in the plan cache. Answers: do clients repeat their documents, or is each one parsed?
 /// Labels: `outcome` (`hit`, `miss`).
 pub const PLAN_CACHE_TOTAL: &str = "strangler_plan_cache_total";
+
+/// How often the recorder tidies up.
+pub const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Upper bounds of the duration histograms: from a quarter millisecond to ten seconds.
+const BOUNDS: [f64; 16] = [
+    0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// The process-wide recorder; installed at the first call.
+///
+/// # Errors
+/// When another recorder is installed, or the histogram's bounds are refused.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    static INSTALLED: parking_lot::Mutex<Option<PrometheusHandle>> = parking_lot::Mutex::new(None);
+    let mut installed = INSTALLED.lock();
+    if let Some(handle) = &*installed {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new().set_buckets(&BOUNDS)?.install_recorder()?;
+    describe_rollout();
+    *installed = Some(handle.clone());
+    Ok(handle)
+}
 
 /// Describes the metrics of rollout and evidence to the recorder that is installed.
 pub fn describe_rollout() {

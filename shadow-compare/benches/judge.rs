@@ -55,7 +55,7 @@ fn judging(criterion: &mut Criterion) {
 
     let cases = [
         ("record of 12 fields, equal", &keyed, 1, 345, 345),
-        ("record of 12 fields, 3 rounded", &keyed, 1, 345, 350),
+        ("record of 12 fields, 3 equal by rounding", &keyed, 1, 345, 350),
         ("record of 12 fields, 3 different", &keyed, 1, 345, 999),
         ("list of 50, equal", &list, 50, 345, 345),
         ("list of 50, every row different", &list, 50, 345, 999),

@@ -14,7 +14,7 @@
 //!   Where one has no fraction of a second, the other's is not looked at.
 //! - *null/empty*: null beside text that is empty or blank. *Padding*, *case*: as their names say.
 //! - *truncation*: one text is the beginning of the other, and not empty.
-//! - *stale*: what one side holds is what the other side's ledger says it held before.
+//! - *stale*: what one side holds is what the other side's ledger says it held before its last write.
 //!
 //! Not here: *missing*, *extra* and *order*, which are seen while pairing (`judge`).
 
@@ -56,9 +56,10 @@ pub fn of_values(legacy: &Value, modern: &Value) -> Cause {
 
 /// Whether one side holds, in `fields`, a state that the other side's ledger remembers as older.
 ///
-/// `past` is what `Store::past_states` of each side gave for the key; it does no harm when the
-/// present state is among them, since the pair is known to differ. The fewer fields were asked for,
-/// the likelier is an old state by chance: ask for whole records where it matters.
+/// `past` is what `Store::past_states` of each side gave for the key, newest first. The newest state
+/// does not count: the side that holds it is not behind. If the other differs all the same, then its
+/// row was changed behind the ledger's back, and the pair of values tells more. The fewer fields were
+/// asked for, the likelier is an old state by chance: ask for whole records where it matters.
 pub fn is_stale(
     entity: &EntityType,
     fields: FieldSet,
@@ -67,9 +68,9 @@ pub fn is_stale(
 ) -> bool {
     Side::BOTH.into_iter().any(|behind| {
         let present = pair.get(behind).as_ref();
-        let other_held = past.get(behind.other()).iter();
-        let mut other_held = other_held.map(Option::as_ref);
-        other_held.any(|state| same_state(entity, fields, present, state))
+        let held = |state: &Option<Record>| same_state(entity, fields, present, state.as_ref());
+        let Some((newest, older)) = past.get(behind.other()).split_first() else { return false };
+        !held(newest) && older.iter().any(held)
     })
 }
 

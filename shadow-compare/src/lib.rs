@@ -1,6 +1,6 @@
 //! Are two answers the same? And if not: since when, how often, and why.
 //!
-//! The road of one comparison: [`canon`] brings both answers into one form, [`judge`] finds the
+//! The road of one comparison: [`canon`] brings both answers into one form, [`mod@judge`] finds the
 //! differences, [`confirm`] looks again until lag and races are ruled out, [`cause`] says why,
 //! [`redact`] turns the judgement into evidence that may be stored. [`coverage`] counts what has
 //! ever been compared; [`report`] makes lines, records and pages of the stored evidence.

@@ -119,28 +119,14 @@ impl Report {
             routes.entry(&tally.route).or_default().tallies.push(tally);
         }
         for sample in &evidence.samples {
-            routes
-                .entry(&sample.route)
-                .or_default()
-                .samples
-                .push(sample);
+            routes.entry(&sample.route).or_default().samples.push(sample);
         }
         let parts = routes.into_iter();
-        let mut routes: Vec<_> = parts
-            .map(|(name, parts)| RouteReport::of(name, &parts))
-            .collect();
+        let mut routes: Vec<_> = parts.map(|(name, parts)| RouteReport::of(name, &parts)).collect();
         // Stable: routes that are equally bad stay in the order of their names.
         routes.sort_by_key(|route| std::cmp::Reverse(route.totals.mismatches));
-        let totals = routes
-            .iter()
-            .map(|route| route.totals)
-            .fold(Totals::default(), Totals::plus);
-        Self {
-            answer: answer::of_all(&totals, &routes),
-            made_at,
-            totals,
-            routes,
-        }
+        let totals = routes.iter().map(|route| route.totals).fold(Totals::default(), Totals::plus);
+        Self { answer: answer::of_all(&totals, &routes), made_at, totals, routes }
     }
 }
 
@@ -155,10 +141,7 @@ struct Parts<'a> {
 impl RouteReport {
     fn of(route: &RouteName, parts: &Parts<'_>) -> Self {
         let totals = parts.coverage.map(Totals::of).unwrap_or_default();
-        let reasons = parts
-            .coverage
-            .map(|c| c.reasons.clone())
-            .unwrap_or_default();
+        let reasons = parts.coverage.map(|c| c.reasons.clone()).unwrap_or_default();
         let differences = lines(parts);
         Self {
             answer: answer::of_route(&totals, &reasons, &differences),
@@ -206,9 +189,7 @@ impl CoverageReport {
             keys_compared,
             keys_total,
             keys_ratio: keys_total.filter(|total| *total > 0).map(ratio),
-            fields_compared: coverage
-                .map(|c| c.fields_compared.clone())
-                .unwrap_or_default(),
+            fields_compared: coverage.map(|c| c.fields_compared.clone()).unwrap_or_default(),
             fields_never: coverage.map(|c| c.fields_never.clone()).unwrap_or_default(),
         }
     }
@@ -233,11 +214,7 @@ fn lines(parts: &Parts<'_>) -> Vec<Line> {
     samples.sort_by(|a, b| (b.seen_at, &a.id).cmp(&(a.seen_at, &b.id)));
     for sample in samples {
         let difference = &sample.difference;
-        let verdict = if difference.excused {
-            Verdict::Excused
-        } else {
-            Verdict::Mismatch
-        };
+        let verdict = if difference.excused { Verdict::Excused } else { Verdict::Mismatch };
         let line = lines.entry((&difference.field, difference.cause, verdict));
         let line = line.or_insert_with(|| Line {
             field: difference.field.clone(),
@@ -251,12 +228,7 @@ fn lines(parts: &Parts<'_>) -> Vec<Line> {
         line.samples.push(SampleReport::of(sample));
     }
     let mut lines: Vec<_> = lines.into_values().collect();
-    lines.sort_by_key(|line| {
-        (
-            line.verdict != Verdict::Mismatch,
-            std::cmp::Reverse(line.count),
-        )
-    });
+    lines.sort_by_key(|line| (line.verdict != Verdict::Mismatch, std::cmp::Reverse(line.count)));
     lines
 }
 

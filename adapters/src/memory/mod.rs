@@ -1,3 +1,131 @@
-//! Stores in memory, for tests and for trying things out.
+//! A system of record in memory: the honest twin of the others, for fast tests of what stands on the port.
+//!
+//! It keeps every promise of `model::Store`, with one lock in place of transactions. It has no SQL:
+//! teach it what a statement or query of the contract does ([`MemoryStore::teach`]), or it answers `Misfit`.
+//!
+//! Not here: faults. Wrap any store in `testkit::faults::FaultyStore`.
 
 pub mod control;
+mod execute;
+mod ledger;
+mod store;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use model::sql::{NamedSql, Params};
+use model::{
+    Change, Contract, EntityKey, Epoch, GroupName, Record, Side, StoreError, Version, WriteId,
+};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// All records, in key order.
+pub type Rows = BTreeMap<EntityKey, Record>;
+
+/// What a statement does: changes records and says how many it touched.
+type Statement = Arc<dyn Fn(&mut Rows, &Params) -> Result<u64, StoreError> + Send + Sync>;
+/// What a list query finds.
+type Query = Arc<dyn Fn(&Rows, &Params) -> Vec<Record> + Send + Sync>;
+
+/// A store in memory. Cheap to clone; clones share their records.
+#[derive(Clone)]
+pub struct MemoryStore {
+    side: Side,
+    contract: Arc<Contract>,
+    shared: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    rows: Rows,
+    versions: HashMap<EntityKey, Version>,
+    ledger: BTreeMap<WriteId, Entry>,
+    fences: BTreeMap<GroupName, Fence>,
+    statements: HashMap<NamedSql, Statement>,
+    queries: HashMap<NamedSql, Query>,
+    /// The place in the log: rises with every write.
+    position: u64,
+    prepared: bool,
+}
+
+struct Fence {
+    epoch: Epoch,
+    open: bool,
+}
+
+/// A write in the ledger.
+struct Entry {
+    group: Option<GroupName>,
+    changes: Vec<Change>,
+    /// Known from the client even when the write changed nothing.
+    idempotency: Option<(model::IdempotencyKey, model::Fingerprint)>,
+    standing: Standing,
+    attempts: u32,
+    next_attempt_at: Instant,
+    created_at: Instant,
+    /// Order of creation, since many are made at one instant.
+    sequence: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Unsettled,
+    Settled,
+    Abandoned,
+}
+
+impl MemoryStore {
+    /// An empty store without bookkeeping: call `prepare` before anything is written.
+    pub fn new(side: Side, contract: Arc<Contract>) -> Self {
+        Self {
+            side,
+            contract,
+            shared: Arc::default(),
+        }
+    }
+
+    /// Says what a statement of the contract does. It returns how many records it touched.
+    pub fn teach(
+        &self,
+        sql: NamedSql,
+        run: impl Fn(&mut Rows, &Params) -> Result<u64, StoreError> + Send + Sync + 'static,
+    ) {
+        self.shared.lock().statements.insert(sql, Arc::new(run));
+    }
+
+    /// Says what a list query of the contract finds: whole records, in its order.
+    pub fn teach_list(
+        &self,
+        sql: NamedSql,
+        find: impl Fn(&Rows, &Params) -> Vec<Record> + Send + Sync + 'static,
+    ) {
+        self.shared.lock().queries.insert(sql, Arc::new(find));
+    }
+
+    /// Changes records behind the proxy's back, as the ERP's own programs do.
+    pub fn meddle(&self, change: impl FnOnce(&mut Rows)) {
+        change(&mut self.shared.lock().rows);
+    }
+
+    /// A copy of all records.
+    pub fn rows(&self) -> Rows {
+        self.shared.lock().rows.clone()
+    }
+
+    fn misfit(&self, problem: impl Into<String>) -> StoreError {
+        StoreError::Misfit {
+            side: self.side,
+            problem: problem.into(),
+            source: None,
+        }
+    }
+
+    fn refused(&self, refusal: model::contract::Refusal) -> StoreError {
+        StoreError::Refused {
+            side: self.side,
+            refusal,
+            source: None,
+        }
+    }
+}

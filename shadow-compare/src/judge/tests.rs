@@ -114,7 +114,7 @@ fn the_past_of_a_key_turns_its_differences_into_stale_ones_and_no_others() {
     let modern = vec![Some(level("A", 4, "1")), Some(level("B", 4, "1"))];
     let mut judgement = judge(&question, &both(legacy, modern), today());
     let [key, _] = judgement.differing_keys().try_into().unwrap();
-    let past = PerSide { legacy: vec![Some(level("A", 4, "1"))], modern: Vec::new() };
+    let past = PerSide { legacy: vec![Some(level("A", 9, "1")), Some(level("A", 4, "1"))], modern: Vec::new() };
     judgement.explain_by_past(&question.entity, &key, &past);
     let expected = [("onHand".into(), Cause::Stale, false), ("onHand".into(), Cause::Different, false)];
     assert_eq!(found(&judgement), expected);

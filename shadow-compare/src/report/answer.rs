@@ -16,26 +16,16 @@ pub(super) fn of_all(totals: &Totals, routes: &[RouteReport]) -> String {
     for (reason, count) in routes.iter().flat_map(|route| &route.inconclusive_reasons) {
         *reasons.entry(reason.clone()).or_insert(0) += count;
     }
-    let lines = routes
-        .iter()
-        .flat_map(|r| r.differences.iter().map(move |line| (Some(&r.route), line)));
+    let lines = routes.iter().flat_map(|r| r.differences.iter().map(move |line| (Some(&r.route), line)));
     sentence(totals, &reasons, lines.collect())
 }
 
 /// The answer for one route.
 pub(super) fn of_route(totals: &Totals, reasons: &BTreeMap<String, u64>, lines: &[Line]) -> String {
-    sentence(
-        totals,
-        reasons,
-        lines.iter().map(|line| (None, line)).collect(),
-    )
+    sentence(totals, reasons, lines.iter().map(|line| (None, line)).collect())
 }
 
-fn sentence(
-    totals: &Totals,
-    reasons: &BTreeMap<String, u64>,
-    mut lines: Vec<(Option<&RouteName>, &Line)>,
-) -> String {
+fn sentence(totals: &Totals, reasons: &BTreeMap<String, u64>, mut lines: Vec<(Option<&RouteName>, &Line)>) -> String {
     lines.retain(|(_, line)| line.verdict == Verdict::Mismatch);
     lines.sort_by_key(|(_, line)| std::cmp::Reverse(line.count));
     let reasons = match reason_list(reasons).as_str() {
@@ -54,9 +44,7 @@ fn sentence(
                 format!("Nothing is known: the only comparison was inconclusive{reasons}.")
             }
             (true, _) => {
-                format!(
-                    "Nothing is known: all {inconclusive} comparisons were inconclusive{reasons}."
-                )
+                format!("Nothing is known: all {inconclusive} comparisons were inconclusive{reasons}.")
             }
         };
     }
@@ -71,42 +59,25 @@ fn sentence(
 /// What the comparisons say that say something; there is at least one.
 fn conclusive(totals: &Totals, lines: &[(Option<&RouteName>, &Line)]) -> String {
     let all = number(totals.comparisons);
-    let differ = |count| {
-        format!(
-            "{} {}",
-            number(count),
-            if count == 1 { "differs" } else { "differ" }
-        )
-    };
+    let differ = |count| format!("{} {}", number(count), if count == 1 { "differs" } else { "differ" });
     match (totals.mismatches, totals.excused) {
         (0, 0) if totals.comparisons == 1 => "The only comparison matches.".to_owned(),
         (0, 0) => format!("All {all} comparisons match."),
         (0, excused) => {
             let (matches, differ) = (number(totals.matches), differ(excused));
-            format!(
-                "{matches} of {all} comparisons match, {differ} in ways that the contract excuses."
-            )
+            format!("{matches} of {all} comparisons match, {differ} in ways that the contract excuses.")
         }
         (differing, _) => {
             let verb = if differing == 1 { "differs" } else { "differ" };
-            let kinds = if lines.is_empty() {
-                "no details are kept".to_owned()
-            } else {
-                kinds(lines)
-            };
-            format!(
-                "{} of {all} comparisons {verb}: {kinds}.",
-                number(differing)
-            )
+            let kinds = if lines.is_empty() { "no details are kept".to_owned() } else { kinds(lines) };
+            format!("{} of {all} comparisons {verb}: {kinds}.", number(differing))
         }
     }
 }
 
 /// `side-error 10, timed-out 4`.
 pub(super) fn reason_list(reasons: &BTreeMap<String, u64>) -> String {
-    let each = reasons
-        .iter()
-        .map(|(reason, count)| format!("{reason} {}", number(*count)));
+    let each = reasons.iter().map(|(reason, count)| format!("{reason} {}", number(*count)));
     each.collect::<Vec<_>>().join(", ")
 }
 

@@ -13,10 +13,7 @@ pub(super) fn sorted(value: Json) -> Json {
         Json::Object(fields) => {
             let mut fields: Vec<_> = fields.into_iter().collect();
             fields.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-            fields
-                .into_iter()
-                .map(|(name, value)| (name, sorted(value)))
-                .collect()
+            fields.into_iter().map(|(name, value)| (name, sorted(value))).collect()
         }
         Json::Array(items) => items.into_iter().map(sorted).collect(),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => value,
@@ -27,10 +24,7 @@ pub(super) fn sorted(value: Json) -> Json {
 pub(super) fn unified(values: &PerSide<Json>) -> String {
     let (legacy, modern) = (pretty(&values.legacy), pretty(&values.modern));
     let diff = TextDiff::from_lines(&legacy, &modern);
-    diff.unified_diff()
-        .context_radius(CONTEXT)
-        .header("legacy", "modern")
-        .to_string()
+    diff.unified_diff().context_radius(CONTEXT).header("legacy", "modern").to_string()
 }
 
 /// One line of a diff.
@@ -63,12 +57,8 @@ pub(super) fn lines(values: &PerSide<Json>) -> Vec<DiffLine> {
             // Without a deadline: the same evidence must give the same page on a slow machine.
             for change in diff.iter_inline_changes_with_options_deadline(op, options, None) {
                 let parts = change.iter_strings_lossy();
-                let parts =
-                    parts.map(|(marked, text)| (marked, text.trim_end_matches('\n').to_owned()));
-                lines.push(DiffLine::Text {
-                    tag: change.tag(),
-                    parts: parts.collect(),
-                });
+                let parts = parts.map(|(marked, text)| (marked, text.trim_end_matches('\n').to_owned()));
+                lines.push(DiffLine::Text { tag: change.tag(), parts: parts.collect() });
             }
         }
     }

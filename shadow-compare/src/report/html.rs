@@ -41,8 +41,7 @@ impl Report {
     /// The whole report as one HTML page.
     pub fn html(&self) -> String {
         let mut page = String::new();
-        self.write_html(&mut page)
-            .expect("writing to a String never fails");
+        self.write_html(&mut page).expect("writing to a String never fails");
         page
     }
 
@@ -101,20 +100,13 @@ fn tiles(page: &mut String, totals: &Totals) -> fmt::Result {
     ];
     for (class, name, count) in tiles {
         let none = if count == 0 { " none" } else { "" };
-        writeln!(
-            page,
-            r#"<div class="tile {class}{none}"><dt>{name}</dt><dd>{}</dd></div>"#,
-            number(count)
-        )?;
+        writeln!(page, r#"<div class="tile {class}{none}"><dt>{name}</dt><dd>{}</dd></div>"#, number(count))?;
     }
     page.write_str("</dl>\n")
 }
 
 fn head(page: &mut String, class: &str, caption: &str, columns: &[(&str, &str)]) -> fmt::Result {
-    write!(
-        page,
-        "<div class=\"scroll\"><table class=\"{class}\">\n<caption>{caption}</caption>\n<thead><tr>"
-    )?;
+    write!(page, "<div class=\"scroll\"><table class=\"{class}\">\n<caption>{caption}</caption>\n<thead><tr>")?;
     for (name, class) in columns {
         write!(page, "<th scope=\"col\" class=\"{class}\">{name}</th>")?;
     }
@@ -140,27 +132,16 @@ fn overview(page: &mut String, routes: &[RouteReport]) -> fmt::Result {
             Esc(route.route.as_str()),
             number(totals.comparisons),
         )?;
-        for (class, count) in [
-            ("mismatch", totals.mismatches),
-            ("excused", totals.excused),
-            ("inconclusive", totals.inconclusive),
-        ] {
+        for (class, count) in
+            [("mismatch", totals.mismatches), ("excused", totals.excused), ("inconclusive", totals.inconclusive)]
+        {
             let class = if count == 0 { "none" } else { class };
             write!(page, r#"<td class="number {class}">{}</td>"#, number(count))?;
         }
         page.write_str("<td>")?;
         meter(page, &route.coverage)?;
-        let never: Vec<_> = route
-            .coverage
-            .fields_never
-            .iter()
-            .map(model::FieldName::as_str)
-            .collect();
-        let never = if never.is_empty() {
-            "none".to_owned()
-        } else {
-            never.join(", ")
-        };
+        let never: Vec<_> = route.coverage.fields_never.iter().map(model::FieldName::as_str).collect();
+        let never = if never.is_empty() { "none".to_owned() } else { never.join(", ") };
         writeln!(page, "</td><td>{}</td></tr>", Esc(&never))?;
     }
     page.write_str("</tbody></table></div>\n")
@@ -168,7 +149,10 @@ fn overview(page: &mut String, routes: &[RouteReport]) -> fmt::Result {
 
 fn meter(page: &mut String, coverage: &CoverageReport) -> fmt::Result {
     let Some(ratio) = coverage.keys_ratio else {
-        return write!(page, "about {}", number(coverage.keys_compared));
+        return match coverage.keys_compared {
+            0 => page.write_str("none"),
+            keys => write!(page, "about {}", number(keys)),
+        };
     };
     write!(
         page,
@@ -207,14 +191,8 @@ fn route_section(page: &mut String, place: usize, route: &RouteReport) -> fmt::R
 }
 
 fn differences(page: &mut String, lines: &[Line]) -> fmt::Result {
-    let columns = [
-        ("Field", ""),
-        ("Cause", ""),
-        ("Verdict", ""),
-        ("Count", "number"),
-        ("First seen", ""),
-        ("Last seen", ""),
-    ];
+    let columns =
+        [("Field", ""), ("Cause", ""), ("Verdict", ""), ("Count", "number"), ("First seen", ""), ("Last seen", "")];
     head(page, "differences", "Differences", &columns)?;
     for line in lines {
         writeln!(
@@ -232,11 +210,7 @@ fn differences(page: &mut String, lines: &[Line]) -> fmt::Result {
 }
 
 fn sample_details(page: &mut String, sample: &SampleReport) -> fmt::Result {
-    let excused = if sample.excused {
-        " <span class=\"badge excused\">excused</span>"
-    } else {
-        ""
-    };
+    let excused = if sample.excused { " <span class=\"badge excused\">excused</span>" } else { "" };
     write!(
         page,
         "<details><summary><b>{}</b> {} <code>{}</code>{excused} <time datetime=\"{seen}\">{seen}</time></summary>\n<p>{}</p>\n",
@@ -247,12 +221,7 @@ fn sample_details(page: &mut String, sample: &SampleReport) -> fmt::Result {
         seen = sample.seen_at,
     )?;
     let caption = format!("Sample {}: both sides", Esc(&sample.id));
-    head(
-        page,
-        "sides",
-        &caption,
-        &[("", "mark"), ("Field", ""), ("Legacy", ""), ("Modern", "")],
-    )?;
+    head(page, "sides", &caption, &[("", "mark"), ("Field", ""), ("Legacy", ""), ("Modern", "")])?;
     for row in &sample.rows {
         side_by_side(page, row)?;
     }
@@ -286,9 +255,7 @@ fn side_by_side(page: &mut String, row: &Row) -> fmt::Result {
             let cells = PerSide { legacy, modern };
             for side in Side::BOTH {
                 match cells.get(side) {
-                    Some(cell) => {
-                        write!(page, "<td class=\"{side}\"><code>{}</code></td>", Esc(cell))?
-                    }
+                    Some(cell) => write!(page, "<td class=\"{side}\"><code>{}</code></td>", Esc(cell))?,
                     None => page.write_str(NOTHING)?,
                 }
             }

@@ -39,10 +39,7 @@ struct ListLine<'a> {
 impl Report {
     /// [`Report::list_text`] as JSON.
     pub fn list_json(&self) -> String {
-        let lines = self
-            .routes
-            .iter()
-            .flat_map(|r| r.differences.iter().map(move |line| (r, line)));
+        let lines = self.routes.iter().flat_map(|r| r.differences.iter().map(move |line| (r, line)));
         let differences = lines.map(|(route, line)| ListLine {
             route: &route.route,
             field: line.field.as_ref(),
@@ -52,10 +49,7 @@ impl Report {
             first_seen: line.first_seen,
             last_seen: line.last_seen,
         });
-        pretty(&List {
-            answer: &self.answer,
-            differences: differences.collect(),
-        })
+        pretty(&List { answer: &self.answer, differences: differences.collect() })
     }
 
     /// The whole report as JSON.

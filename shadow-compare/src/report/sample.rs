@@ -71,14 +71,8 @@ impl SampleReport {
     /// Makes `sample` ready to be shown.
     pub fn of(sample: &Sample) -> Self {
         let difference = &sample.difference;
-        let values = difference
-            .values
-            .clone()
-            .map(|_, value| diff::sorted(value));
-        let records = difference
-            .records
-            .clone()
-            .map(|_, record| diff::sorted(record));
+        let values = difference.values.clone().map(|_, value| diff::sorted(value));
+        let records = difference.records.clone().map(|_, record| diff::sorted(record));
         let whole = whole(&values, &records);
         Self {
             id: sample.id.clone(),
@@ -109,46 +103,41 @@ impl SampleReport {
 
 /// The records; where there are none, as for the order of a list, what stands in their place.
 fn whole<'a>(values: &'a PerSide<Json>, records: &'a PerSide<Json>) -> &'a PerSide<Json> {
-    if records.legacy.is_null() && records.modern.is_null() {
-        values
-    } else {
-        records
-    }
+    if records.legacy.is_null() && records.modern.is_null() { values } else { records }
 }
 
 fn answer(sample: &Sample, values: &PerSide<Json>) -> String {
     let difference = &sample.difference;
     let (route, key) = (&sample.route, &difference.key);
-    let what = match (
-        &difference.field,
-        difference.values.legacy.is_null(),
-        difference.values.modern.is_null(),
-    ) {
+    let what = match (&difference.field, difference.values.legacy.is_null(), difference.values.modern.is_null()) {
         (None, false, true) => format!("{route}: legacy has the record {key}, modern does not"),
         (None, true, false) => format!("{route}: modern has the record {key}, legacy does not"),
         (None, _, _) => {
             format!("{route}: both sides have the records of {key}, in different order")
         }
-        (Some(field), _, _) => format!(
-            "{field} of {route} differs at {key}: legacy has {}, modern has {}",
-            values.legacy, values.modern
-        ),
+        (Some(field), _, _) => {
+            format!("{field} of {route} differs at {key}: legacy has {}, modern has {}", values.legacy, values.modern)
+        }
     };
-    let excused = if difference.excused {
-        "; the contract excuses it"
-    } else {
-        ""
-    };
-    format!("{what} ({}{excused}).", words(difference.cause))
+    let mut remarks = Vec::new();
+    // The sentence says already that the order is what differs.
+    if difference.cause != Cause::Order {
+        remarks.push(words(difference.cause));
+    }
+    if difference.excused {
+        remarks.push("the contract excuses it".to_owned());
+    }
+    match remarks.join("; ").as_str() {
+        "" => format!("{what}."),
+        remarks => format!("{what} ({remarks})."),
+    }
 }
 
 fn rows(whole: &PerSide<Json>, field: Option<&FieldName>) -> Vec<Row> {
     let names = |json: &Json| -> Vec<String> {
         match json {
             Json::Object(fields) => fields.keys().cloned().collect(),
-            Json::Array(items) => (1..=items.len())
-                .map(|place| format!("{place:>3}"))
-                .collect(),
+            Json::Array(items) => (1..=items.len()).map(|place| format!("{place:>3}")).collect(),
             Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => Vec::new(),
         }
     };
@@ -165,10 +154,7 @@ fn rows(whole: &PerSide<Json>, field: Option<&FieldName>) -> Vec<Row> {
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => None,
     };
     let row = |name: String| {
-        let cells = PerSide {
-            legacy: cell(&whole.legacy, &name),
-            modern: cell(&whole.modern, &name),
-        };
+        let cells = PerSide { legacy: cell(&whole.legacy, &name), modern: cell(&whole.modern, &name) };
         let mark = if cells.legacy == cells.modern {
             Mark::Same
         } else if field.is_none_or(|field| field.as_str() == name) {

@@ -9,25 +9,14 @@ pub(super) enum Align {
 
 /// Lines of equal columns, two blanks between them, none at the end. The first row is the heading.
 pub(super) fn aligned(columns: &[Align], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|c| c.chars().count())
-            .max()
-    };
-    let widths: Vec<_> = (0..columns.len())
-        .map(|column| width(column).unwrap_or(0))
-        .collect();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max();
+    let widths: Vec<_> = (0..columns.len()).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
     for row in rows {
-        let cells =
-            row.iter()
-                .zip(columns)
-                .zip(&widths)
-                .map(|((cell, align), &width)| match align {
-                    Align::Left => format!("{cell:<width$}"),
-                    Align::Right => format!("{cell:>width$}"),
-                });
+        let cells = row.iter().zip(columns).zip(&widths).map(|((cell, align), &width)| match align {
+            Align::Left => format!("{cell:<width$}"),
+            Align::Right => format!("{cell:>width$}"),
+        });
         let line = cells.collect::<Vec<_>>().join("  ");
         text.push_str(line.trim_end());
         text.push('\n');
@@ -38,11 +27,7 @@ pub(super) fn aligned(columns: &[Align], rows: &[Vec<String>]) -> String {
 /// Every line of `text` moved to the right, empty ones left empty.
 pub(super) fn indented(text: &str, by: usize) -> String {
     let line = |line: &str| {
-        if line.is_empty() {
-            "\n".to_owned()
-        } else {
-            format!("{:by$}{line}\n", "")
-        }
+        if line.is_empty() { "\n".to_owned() } else { format!("{:by$}{line}\n", "") }
     };
     text.lines().map(line).collect()
 }

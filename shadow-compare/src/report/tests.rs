@@ -37,17 +37,8 @@ fn tally(route: &str, field: Option<&str>, cause: Cause, verdict: Verdict, count
     }
 }
 
-fn sample(
-    id: &str,
-    route: &str,
-    field: Option<&str>,
-    cause: Cause,
-    records: (Json, Json),
-) -> Sample {
-    let records = PerSide {
-        legacy: records.0,
-        modern: records.1,
-    };
+fn sample(id: &str, route: &str, field: Option<&str>, cause: Cause, records: (Json, Json)) -> Sample {
+    let records = PerSide { legacy: records.0, modern: records.1 };
     let values = match field {
         None => records.clone(),
         Some(field) => records.clone().map(|_, record| record[field].clone()),
@@ -60,105 +51,58 @@ fn sample(
         records,
         excused: false,
     };
-    Sample {
-        id: id.into(),
-        route: route.into(),
-        seen_at: at("2026-01-31T11:58:30Z"),
-        difference,
-    }
+    Sample { id: id.into(), route: route.into(), seen_at: at("2026-01-31T11:58:30Z"), difference }
+}
+
+fn coverages() -> Vec<Coverage> {
+    let verdicts =
+        [(Verdict::Match, 11_985), (Verdict::Mismatch, 3), (Verdict::Excused, 12), (Verdict::Inconclusive, 14)];
+    let mut products = coverage("Query.product", &verdicts, &["weight", "description"]);
+    products.reasons = [("side-error".to_owned(), 10), ("timed-out".to_owned(), 4)].into();
+    let mut never = coverage("Query.never", &[], &["sku"]);
+    never.keys_compared = 0;
+    never.keys_total = None;
+    never.fields_compared.clear();
+    vec![
+        coverage("Query.lowStock", &[(Verdict::Match, 79), (Verdict::Mismatch, 1)], &[]),
+        products,
+        coverage("Query.movements", &[(Verdict::Match, 20)], &[]),
+        never,
+    ]
+}
+
+fn product(price: &str, checked: &str) -> Json {
+    json!({
+        "sku": "SKU-17", "name": "Hexagon bolt <script>alert('x')</script> M8", "unitPrice": price,
+        "checkedAt": checked, "discontinued": false,
+    })
+}
+
+fn samples() -> Vec<Sample> {
+    let route = "Query.product";
+    let legacy = product("12.345", "2026-01-31T08:00:00Z");
+    let modern = product("12.34", "2026-01-31T07:00:00Z");
+    let gone = (legacy.clone(), Json::Null);
+    let mut order = sample("4", "Query.lowStock", None, Cause::Order, (Json::Null, Json::Null));
+    order.difference.key = r#"{"location":"BER"}"#.into();
+    let keys = (json!([["A"], ["B"]]), json!([["B"], ["A"]]));
+    order.difference.values = PerSide { legacy: keys.0, modern: keys.1 };
+    vec![
+        sample("17", route, Some("unitPrice"), Cause::Rounding, (legacy, modern)),
+        sample("18", route, None, Cause::MissingRow, gone),
+        order,
+    ]
 }
 
 fn evidence() -> Evidence {
-    let product = |price: &str, checked: &str| {
-        json!({
-            "sku": "SKU-17", "name": "Hexagon bolt <script>alert('x')</script> M8", "unitPrice": price,
-            "checkedAt": checked, "discontinued": false,
-        })
-    };
-    let mut products = coverage(
-        "Query.product",
-        &[
-            (Verdict::Match, 11_985),
-            (Verdict::Mismatch, 3),
-            (Verdict::Excused, 12),
-            (Verdict::Inconclusive, 14),
-        ],
-        &["weight", "description"],
-    );
-    products.reasons = [("side-error".to_owned(), 10), ("timed-out".to_owned(), 4)].into();
-    let mut order = sample(
-        "4",
-        "Query.lowStock",
-        None,
-        Cause::Order,
-        (Json::Null, Json::Null),
-    );
-    order.difference.key = r#"{"location":"BER"}"#.into();
-    order.difference.values = PerSide {
-        legacy: json!([["A"], ["B"]]),
-        modern: json!([["B"], ["A"]]),
-    };
-    Evidence {
-        coverage: vec![
-            coverage(
-                "Query.lowStock",
-                &[(Verdict::Match, 79), (Verdict::Mismatch, 1)],
-                &[],
-            ),
-            products,
-            coverage("Query.movements", &[(Verdict::Match, 20)], &[]),
-            Coverage {
-                keys_compared: 0,
-                fields_compared: Vec::new(),
-                keys_total: None,
-                ..coverage("Query.never", &[], &["sku"])
-            },
-        ],
-        tallies: vec![
-            tally(
-                "Query.product",
-                Some("unitPrice"),
-                Cause::Rounding,
-                Verdict::Mismatch,
-                2,
-            ),
-            tally(
-                "Query.product",
-                None,
-                Cause::MissingRow,
-                Verdict::Mismatch,
-                1,
-            ),
-            tally(
-                "Query.product",
-                Some("checkedAt"),
-                Cause::TimeZone,
-                Verdict::Excused,
-                12,
-            ),
-            tally("Query.lowStock", None, Cause::Order, Verdict::Mismatch, 1),
-        ],
-        samples: vec![
-            sample(
-                "17",
-                "Query.product",
-                Some("unitPrice"),
-                Cause::Rounding,
-                (
-                    product("12.345", "2026-01-31T08:00:00Z"),
-                    product("12.34", "2026-01-31T07:00:00Z"),
-                ),
-            ),
-            sample(
-                "18",
-                "Query.product",
-                None,
-                Cause::MissingRow,
-                (product("3.1", "2026-01-31T08:00:00Z"), Json::Null),
-            ),
-            order,
-        ],
-    }
+    let (route, mismatch) = ("Query.product", Verdict::Mismatch);
+    let tallies = vec![
+        tally(route, Some("unitPrice"), Cause::Rounding, mismatch, 2),
+        tally(route, None, Cause::MissingRow, mismatch, 1),
+        tally(route, Some("checkedAt"), Cause::TimeZone, Verdict::Excused, 12),
+        tally("Query.lowStock", None, Cause::Order, mismatch, 1),
+    ];
+    Evidence { coverage: coverages(), tallies, samples: samples() }
 }
 
 #[test]
@@ -167,11 +111,7 @@ fn the_text_forms_are_as_people_know_them() {
     let report = Report::of(&evidence, now());
     insta::assert_snapshot!("list_text", report.list_text());
     insta::assert_snapshot!("report_text", report.text());
-    let shown: Vec<_> = evidence
-        .samples
-        .iter()
-        .map(|s| SampleReport::of(s).text())
-        .collect();
+    let shown: Vec<_> = evidence.samples.iter().map(|s| SampleReport::of(s).text()).collect();
     insta::assert_snapshot!("show_text", shown.join("\n==========\n"));
 }
 
@@ -200,15 +140,7 @@ fn the_page_loads_nothing_and_runs_nothing() {
     let page = Report::of(&evidence(), now()).html();
     assert!(!page.contains("<script"));
     assert!(page.contains("&lt;script&gt;"));
-    for outside in [
-        "http:",
-        "https:",
-        "url(",
-        "@import",
-        "src=",
-        "<link",
-        "javascript:",
-    ] {
+    for outside in ["http:", "https:", "url(", "@import", "src=", "<link", "javascript:"] {
         assert!(!page.contains(outside), "{outside}");
     }
     assert!(page.contains("prefers-color-scheme: dark"));
@@ -219,39 +151,20 @@ fn no_comparisons_are_not_reported_as_no_differences() {
     let answer = |verdicts: &[(Verdict, u64)], reasons: &[(&str, u64)]| {
         let mut coverage = coverage("Query.product", verdicts, &[]);
         coverage.reasons = reasons.iter().map(|(r, n)| ((*r).to_owned(), *n)).collect();
-        let evidence = Evidence {
-            coverage: vec![coverage],
-            ..Evidence::default()
-        };
+        let evidence = Evidence { coverage: vec![coverage], ..Evidence::default() };
         Report::of(&evidence, now()).answer
     };
     let nothing = "Nothing has been compared yet, so nothing is known.";
     assert_eq!(Report::of(&Evidence::default(), now()).answer, nothing);
     assert_eq!(answer(&[], &[]), nothing);
     assert_eq!(
-        answer(
-            &[(Verdict::Inconclusive, 14)],
-            &[("side-error", 10), ("timed-out", 4)]
-        ),
+        answer(&[(Verdict::Inconclusive, 14)], &[("side-error", 10), ("timed-out", 4)]),
         "Nothing is known: all 14 comparisons were inconclusive (side-error 10, timed-out 4)."
     );
+    assert_eq!(answer(&[(Verdict::Match, 1)], &[]), "The only comparison matches.");
+    assert_eq!(answer(&[(Verdict::Match, 12_400)], &[]), "All 12 400 comparisons match.");
     assert_eq!(
-        answer(&[(Verdict::Match, 1)], &[]),
-        "The only comparison matches."
-    );
-    assert_eq!(
-        answer(&[(Verdict::Match, 12_400)], &[]),
-        "All 12 400 comparisons match."
-    );
-    assert_eq!(
-        answer(
-            &[
-                (Verdict::Match, 9),
-                (Verdict::Excused, 1),
-                (Verdict::Inconclusive, 1)
-            ],
-            &[]
-        ),
+        answer(&[(Verdict::Match, 9), (Verdict::Excused, 1), (Verdict::Inconclusive, 1)], &[]),
         "9 of 10 comparisons match, 1 differs in ways that the contract excuses. 1 more was inconclusive."
     );
     let empty = Report::of(&Evidence::default(), now());
@@ -262,19 +175,11 @@ fn no_comparisons_are_not_reported_as_no_differences() {
 #[test]
 fn a_value_cannot_drive_the_terminal_that_shows_it() {
     let record = |name: &str| json!({"name": name});
-    let mut sample = sample(
-        "1",
-        "Query.product",
-        Some("name"),
-        Cause::Different,
-        (record("\u{9b}2J"), record("\u{202e}b")),
-    );
+    let mut sample =
+        sample("1", "Query.product", Some("name"), Cause::Different, (record("\u{9b}2J"), record("\u{202e}b")));
     sample.difference.key = "\u{1b}]0;x\u{7}".into();
     let text = SampleReport::of(&sample).text();
-    assert!(
-        text.chars().all(|c| c == '\n' || !c.is_control()),
-        "{text:?}"
-    );
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
     assert!(!text.contains('\u{202e}'));
     assert!(text.contains("\\u{9b}"));
 }

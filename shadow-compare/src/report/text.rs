@@ -8,10 +8,7 @@ use super::{CoverageReport, Line, Report, RouteReport, SampleReport};
 impl Report {
     /// The answer, then one line per route, field and cause.
     pub fn list_text(&self) -> String {
-        let lines = self
-            .routes
-            .iter()
-            .flat_map(|r| r.differences.iter().map(move |line| (r, line)));
+        let lines = self.routes.iter().flat_map(|r| r.differences.iter().map(move |line| (r, line)));
         let mut rows = Vec::from_iter(lines.map(|(route, line)| {
             let mut cells = vec![route.route.to_string()];
             cells.extend(cells_of(line));
@@ -19,23 +16,9 @@ impl Report {
         }));
         let mut text = format!("{}\n", self.answer);
         if !rows.is_empty() {
-            rows.insert(
-                0,
-                headings(&[
-                    "ROUTE",
-                    "FIELD",
-                    "CAUSE",
-                    "VERDICT",
-                    "COUNT",
-                    "FIRST SEEN",
-                    "LAST SEEN",
-                ]),
-            );
+            rows.insert(0, headings(&["ROUTE", "FIELD", "CAUSE", "VERDICT", "COUNT", "FIRST SEEN", "LAST SEEN"]));
             text.push('\n');
-            text.push_str(&aligned(
-                &[LEFT, LEFT, LEFT, LEFT, RIGHT, LEFT, LEFT],
-                &rows,
-            ));
+            text.push_str(&aligned(&[LEFT, LEFT, LEFT, LEFT, RIGHT, LEFT, LEFT], &rows));
         }
         harmless(&text)
     }
@@ -54,15 +37,8 @@ impl Report {
 impl SampleReport {
     /// The answer, both records side by side, and their unified diff.
     pub fn text(&self) -> String {
-        let excused = if self.excused {
-            ", excused by the contract"
-        } else {
-            ""
-        };
-        let mut text = format!(
-            "{}\nSample {}, seen at {}{excused}.\n",
-            self.answer, self.id, self.seen_at
-        );
+        let excused = if self.excused { ", excused by the contract" } else { "" };
+        let mut text = format!("{}\nSample {}, seen at {}{excused}.\n", self.answer, self.id, self.seen_at);
         text.push('\n');
         text.push_str(&side_by_side(self));
         text.push('\n');
@@ -93,25 +69,13 @@ fn route_text(route: &RouteReport) -> String {
     let mut body = format!("{}\n", route.answer);
     body.push_str(&coverage_text(route));
     if !route.differences.is_empty() {
-        let mut rows = vec![headings(&[
-            "FIELD",
-            "CAUSE",
-            "VERDICT",
-            "COUNT",
-            "FIRST SEEN",
-            "LAST SEEN",
-        ])];
+        let mut rows = vec![headings(&["FIELD", "CAUSE", "VERDICT", "COUNT", "FIRST SEEN", "LAST SEEN"])];
         rows.extend(route.differences.iter().map(cells_of));
         body.push('\n');
         body.push_str(&aligned(&[LEFT, LEFT, LEFT, RIGHT, LEFT, LEFT], &rows));
     }
     for sample in route.differences.iter().flat_map(|line| &line.samples) {
-        let title = format!(
-            "\nSample {}: {}, {}\n",
-            sample.id,
-            sample.subject(),
-            sample.cause
-        );
+        let title = format!("\nSample {}: {}, {}\n", sample.id, sample.subject(), sample.cause);
         body.push_str(&title);
         body.push_str(&indented(&format!("{}\n{}", sample.answer, sample.diff), 2));
     }
@@ -147,32 +111,22 @@ pub(super) fn keys(coverage: &CoverageReport) -> String {
     };
     match (coverage.keys_total, coverage.keys_ratio) {
         (Some(total), Some(ratio)) => {
-            format!(
-                "about {compared} of {} compared ({})",
-                number(total),
-                percent(ratio)
-            )
+            format!("{compared} of {} compared ({})", number(total), percent(ratio))
         }
-        (Some(_) | None, _) => format!("{compared} compared, total not known"),
+        // No share of nothing: there are no keys yet.
+        (Some(total), None) => format!("{compared} of {} compared", number(total)),
+        (None, _) => format!("{compared} compared, total not known"),
     }
 }
 
 /// `9 compared, 2 never: description, weight`.
 pub(super) fn fields(coverage: &CoverageReport) -> String {
-    let never: Vec<_> = coverage
-        .fields_never
-        .iter()
-        .map(model::FieldName::as_str)
-        .collect();
+    let never: Vec<_> = coverage.fields_never.iter().map(model::FieldName::as_str).collect();
     let compared = coverage.fields_compared.len();
     if never.is_empty() {
         return format!("{compared} compared, none left out");
     }
-    format!(
-        "{compared} compared, {} never: {}",
-        never.len(),
-        never.join(", ")
-    )
+    format!("{compared} compared, {} never: {}", never.len(), never.join(", "))
 }
 
 fn side_by_side(sample: &SampleReport) -> String {
@@ -180,18 +134,11 @@ fn side_by_side(sample: &SampleReport) -> String {
     rows.extend(sample.rows.iter().map(|row| {
         let cell = |cell: &Option<String>| cell.clone().unwrap_or_else(|| "-".to_owned());
         let (legacy, modern) = (cell(&row.cells.legacy), cell(&row.cells.modern));
-        vec![
-            row.mark.as_str().to_owned(),
-            row.name.clone(),
-            legacy,
-            modern,
-        ]
+        vec![row.mark.as_str().to_owned(), row.name.clone(), legacy, modern]
     }));
     let mut text = aligned(&[LEFT, LEFT, LEFT, LEFT], &rows);
     if sample.rows.iter().any(|row| row.mark == Mark::Other) {
-        text.push_str(
-            "~ differs too: another difference, or one that the contract does not count\n",
-        );
+        text.push_str("~ differs too: another difference, or one that the contract does not count\n");
     }
     text
 }

@@ -1,0 +1,206 @@
+//! Writes: as primary, and as secondary.
+
+use std::collections::HashSet;
+
+use model::contract::Refusal;
+use model::store::MAX_BATCH;
+use model::write::Work;
+use model::{
+    Applied, Change, Command, EntityKey, Incarnation, Position, Record, StoreError, Version,
+    Written, fit,
+};
+use tokio::time::Instant;
+
+use super::{Entry, MemoryStore, Rows, Standing, State};
+
+impl MemoryStore {
+    /// See `Store::execute`. The lock is the transaction; the records before it are the way back.
+    pub(super) fn write(&self, command: &Command) -> Result<Written, StoreError> {
+        let mut state = self.shared.lock();
+        for key in &command.touches {
+            let entity = self.entity(key)?;
+            fit::key_fits(entity, self.side, key).map_err(|refusal| self.refused(refusal))?;
+        }
+        if let Some(before) = self.before(&state, command)? {
+            return Ok(before);
+        }
+        let fence = state.fences.get(&command.group);
+        if !fence.is_some_and(|fence| fence.open && fence.epoch == command.epoch) {
+            return Err(StoreError::Fenced { side: self.side });
+        }
+        let before = state.rows.clone();
+        if let Err(error) = self.work(&mut state, command) {
+            state.rows = before;
+            return Err(error);
+        }
+        state.position += 1;
+        let version = Version {
+            epoch: command.epoch,
+            incarnation: Incarnation(1),
+            position: Position(state.position),
+        };
+        let changes = changes(command, version, &before, &state.rows);
+        let sequence = state.position;
+        let standing = if changes.is_empty() { Standing::Settled } else { Standing::Unsettled };
+        let entry = Entry {
+            group: Some(command.group.clone()),
+            changes: changes.clone(),
+            idempotency: command.idempotency.clone(),
+            standing,
+            attempts: 0,
+            next_attempt_at: Instant::now(),
+            created_at: Instant::now(),
+            sequence,
+        };
+        state.ledger.insert(command.write, entry);
+        Ok(Written::Now(changes))
+    }
+
+    /// The result of an earlier write with the same idempotency key or id.
+    fn before(&self, state: &State, command: &Command) -> Result<Option<Written>, StoreError> {
+        if let Some((key, fingerprint)) = &command.idempotency {
+            let same = |entry: &&Entry| entry.idempotency.as_ref().is_some_and(|(k, _)| k == key);
+            if let Some(entry) = state.ledger.values().find(same) {
+                let print = entry.idempotency.as_ref().map(|(_, print)| print);
+                return match print == Some(fingerprint) {
+                    true => Ok(Some(Written::Before(entry.changes.clone()))),
+                    false => Err(StoreError::KeyReused),
+                };
+            }
+        }
+        match state.ledger.get(&command.write) {
+            Some(entry) if entry.standing == Standing::Abandoned => Err(StoreError::Conflict {
+                side: self.side,
+                source: "the write was abandoned".into(),
+            }),
+            Some(entry) => Ok(Some(Written::Before(entry.changes.clone()))),
+            None => Ok(None),
+        }
+    }
+
+    fn work(&self, state: &mut State, command: &Command) -> Result<(), StoreError> {
+        let Some(key) = command.touches.first() else {
+            return Err(self.misfit("a write that touches nothing"));
+        };
+        match &command.work {
+            Work::Run { statements, params } => {
+                for statement in statements {
+                    let run = state.statements.get(&statement.sql).cloned();
+                    let run = run.ok_or_else(|| self.misfit("a statement that nobody taught"))?;
+                    let touched = run(&mut state.rows, params)?;
+                    if let Some(refusal) = statement.refuse.clone().filter(|_| touched == 0) {
+                        return Err(self.refused(refusal));
+                    }
+                }
+                Ok(())
+            }
+            Work::Set(record) => self.put(&mut state.rows, key, record),
+            Work::Delete => match state.rows.remove(key) {
+                Some(_) => Ok(()),
+                None => Err(self.refused(Refusal {
+                    code: "NOT_FOUND".into(),
+                    message: format!("there is no such {}", key.entity()),
+                })),
+            },
+        }
+    }
+
+    /// Sets the known fields of `record`; a new record has null in the others.
+    fn put(&self, rows: &mut Rows, key: &EntityKey, record: &Record) -> Result<(), StoreError> {
+        let entity = self.entity(key)?;
+        fit::record_fits(entity, self.side, record).map_err(|refusal| self.refused(refusal))?;
+        let blank = || {
+            let mut blank = Record::empty(entity);
+            for index in entity.all_fields().iter() {
+                blank.set(index, model::Value::Null);
+            }
+            blank
+        };
+        let row = rows.entry(key.clone()).or_insert_with(blank);
+        for (index, value) in record.iter() {
+            row.set(index, value.clone());
+        }
+        for (index, part) in entity.key().iter().zip(key.parts()) {
+            row.set(*index, part.clone());
+        }
+        Ok(())
+    }
+
+    /// See `Store::apply`.
+    pub(super) fn take(&self, changes: &[Change]) -> Result<Vec<Applied>, StoreError> {
+        let keys: HashSet<_> = changes.iter().map(|change| &change.key).collect();
+        if keys.len() < changes.len() || changes.len() > MAX_BATCH {
+            return Err(self.misfit("two changes of one key, or too many, in one call"));
+        }
+        for change in changes {
+            let entity = self.entity(&change.key)?;
+            let fits = fit::key_fits(entity, self.side, &change.key);
+            let record = change.state.as_ref();
+            let fits = fits.and_then(|()| {
+                record.map_or(Ok(()), |record| fit::record_fits(entity, self.side, record))
+            });
+            fits.map_err(|refusal| self.refused(refusal))?;
+        }
+        let mut state = self.shared.lock();
+        let mut applied = Vec::with_capacity(changes.len());
+        for change in changes {
+            self.carry(&mut state, change)?;
+            let known = state.versions.get(&change.key);
+            if known.is_some_and(|version| *version >= change.version) {
+                applied.push(Applied::Stale);
+                continue;
+            }
+            state.versions.insert(change.key.clone(), change.version);
+            match &change.state {
+                Some(record) => self.put(&mut state.rows, &change.key, record)?,
+                None => {
+                    state.rows.remove(&change.key);
+                }
+            }
+            applied.push(Applied::Newer);
+        }
+        Ok(applied)
+    }
+
+    /// Keeps the primary's ledger row on this side. A baseline copy (epoch 0) is no write.
+    fn carry(&self, state: &mut State, change: &Change) -> Result<(), StoreError> {
+        if change.version.epoch.0 == 0 {
+            return Ok(());
+        }
+        let group = self.entity(&change.key)?.group.clone();
+        state.position += 1;
+        let sequence = state.position;
+        let entry = state.ledger.entry(change.write).or_insert_with(|| Entry {
+            group: Some(group),
+            changes: Vec::new(),
+            idempotency: None,
+            standing: Standing::Settled,
+            attempts: 0,
+            next_attempt_at: Instant::now(),
+            created_at: Instant::now(),
+            sequence,
+        });
+        if !entry.changes.iter().any(|known| known.ordinal == change.ordinal) {
+            entry.idempotency = entry.idempotency.take().or(change.idempotency.clone());
+            entry.changes.push(change.clone());
+            entry.changes.sort_by_key(|change| change.ordinal);
+        }
+        Ok(())
+    }
+}
+
+/// One change per touched key that has a record now, or had one before.
+fn changes(command: &Command, version: Version, before: &Rows, after: &Rows) -> Vec<Change> {
+    let mut seen = HashSet::new();
+    let touched = command.touches.iter().filter(|key| seen.insert(*key));
+    let known = touched.filter(|key| before.contains_key(*key) || after.contains_key(*key));
+    let change = |(ordinal, key): (u16, &EntityKey)| Change {
+        write: command.write,
+        ordinal,
+        key: key.clone(),
+        version,
+        state: after.get(key).cloned(),
+        idempotency: command.idempotency.clone().filter(|_| ordinal == 0),
+    };
+    (0_u16..).zip(known).map(change).collect()
+}

@@ -1,0 +1,199 @@
+//! The port, filled. Nothing here waits, so no call exceeds its limit.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::sql::{NamedSql, Params};
+use model::store::{Backlog, Inspection, MAX_BATCH, Unsettled};
+use model::write::Claim;
+use model::{
+    Applied, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName,
+    Incarnation, Record, Role, Side, Store, StoreError, WriteId, Written,
+};
+
+use super::{Fence, MemoryStore};
+
+/// `record` cut down to `fields` and the key.
+fn cut(entity: &EntityType, record: &Record, fields: FieldSet) -> Record {
+    let fields = fields.union(entity.key_fields());
+    let mut cut = Record::empty(entity);
+    for (index, value) in record.iter().filter(|(index, _)| fields.contains(*index)) {
+        cut.set(index, value.clone());
+    }
+    cut
+}
+
+impl MemoryStore {
+    pub(super) fn entity(&self, key: &EntityKey) -> Result<&EntityType, StoreError> {
+        let entity = self.contract.entity(key.entity());
+        let unknown = || self.misfit(format!("the contract has no type {}", key.entity()));
+        entity.map(AsRef::as_ref).ok_or_else(unknown)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn side(&self) -> Side {
+        self.side
+    }
+
+    async fn fetch(
+        &self,
+        entity: &EntityType,
+        keys: &[EntityKey],
+        fields: FieldSet,
+        _within: Duration,
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        if keys.len() > MAX_BATCH || keys.iter().any(|key| *key.entity() != entity.name) {
+            return Err(self.misfit("too many keys, or a key of another entity type, in one call"));
+        }
+        let state = self.shared.lock();
+        let find = |key| state.rows.get(key).map(|record| cut(entity, record, fields));
+        Ok(keys.iter().map(find).collect())
+    }
+
+    async fn list(
+        &self,
+        entity: &EntityType,
+        query: &NamedSql,
+        params: &Params,
+        fields: FieldSet,
+        _within: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
+        let state = self.shared.lock();
+        let find = state.queries.get(query);
+        let find = find.ok_or_else(|| self.misfit("a query that nobody taught"))?;
+        let found = find(&state.rows, params);
+        Ok(found.iter().map(|record| cut(entity, record, fields)).collect())
+    }
+
+    async fn execute(&self, command: &Command, _within: Duration) -> Result<Written, StoreError> {
+        self.write(command)
+    }
+
+    async fn claim(&self, write: WriteId, _within: Duration) -> Result<Claim, StoreError> {
+        Ok(self.give_up(write))
+    }
+
+    async fn apply(
+        &self,
+        changes: &[Change],
+        _within: Duration,
+    ) -> Result<Vec<Applied>, StoreError> {
+        self.take(changes)
+    }
+
+    async fn settle(&self, writes: &[WriteId], _within: Duration) -> Result<(), StoreError> {
+        self.mark_settled(writes);
+        Ok(())
+    }
+
+    async fn lease_unsettled(
+        &self,
+        groups: &[GroupName],
+        older_than: Duration,
+        lease: Duration,
+        limit: usize,
+        _within: Duration,
+    ) -> Result<Vec<Unsettled>, StoreError> {
+        Ok(self.lease(groups, older_than, lease, limit))
+    }
+
+    async fn unsettled_keys(
+        &self,
+        group: &GroupName,
+        limit: usize,
+        _within: Duration,
+    ) -> Result<Vec<(EntityKey, WriteId)>, StoreError> {
+        Ok(self.waiting_keys(group, limit))
+    }
+
+    async fn backlog(&self, group: &GroupName, _within: Duration) -> Result<Backlog, StoreError> {
+        Ok(self.count_waiting(group))
+    }
+
+    async fn standing(
+        &self,
+        writes: &[WriteId],
+        _within: Duration,
+    ) -> Result<Vec<WriteId>, StoreError> {
+        Ok(self.which_stand(writes))
+    }
+
+    async fn past_states(
+        &self,
+        _entity: &EntityType,
+        key: &EntityKey,
+        limit: usize,
+        _within: Duration,
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        Ok(self.states_of(key, limit))
+    }
+
+    async fn scan(
+        &self,
+        entity: &EntityType,
+        after: Option<&EntityKey>,
+        limit: usize,
+        _within: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
+        let state = self.shared.lock();
+        let rows = state.rows.iter().filter(|(key, _)| *key.entity() == entity.name);
+        let rows = rows.filter(|(key, _)| after.is_none_or(|after| *key > after));
+        Ok(rows.take(limit).map(|(_, record)| record.clone()).collect())
+    }
+
+    async fn forget(
+        &self,
+        retention: Duration,
+        limit: usize,
+        _within: Duration,
+    ) -> Result<u64, StoreError> {
+        Ok(self.drop_old(retention, limit))
+    }
+
+    async fn incarnation(&self, _within: Duration) -> Result<Incarnation, StoreError> {
+        Ok(Incarnation(1))
+    }
+
+    async fn prepare(
+        &self,
+        groups: &[GroupName],
+        role: Role,
+        _within: Duration,
+    ) -> Result<(), StoreError> {
+        let open = match role {
+            Role::Primary => true,
+            Role::Secondary => false,
+        };
+        let mut state = self.shared.lock();
+        state.prepared = true;
+        for group in groups {
+            let fence = Fence { epoch: Epoch(1), open };
+            state.fences.entry(group.clone()).or_insert(fence);
+        }
+        Ok(())
+    }
+
+    fn bookkeeping_ddl(&self) -> String {
+        String::new()
+    }
+
+    async fn inspect(
+        &self,
+        entities: &[EntityName],
+        _within: Duration,
+    ) -> Result<Inspection, StoreError> {
+        let unknown = entities.iter().filter(|name| self.contract.entity(name).is_none());
+        let mut problems: Vec<_> = unknown
+            .map(|name| format!("{name} is not a type of the contract: check the name"))
+            .collect();
+        if !self.shared.lock().prepared {
+            problems.push("the bookkeeping is missing: run `strangler init`".into());
+        }
+        Ok(Inspection {
+            server: "memory".into(),
+            problems,
+        })
+    }
+}

@@ -1,0 +1,46 @@
+//! Every store passes the contract suite; what only PostgreSQL can show is beside it.
+
+mod postgres;
+
+use std::sync::Arc;
+
+use model::{Role, Side};
+use testkit::contract::{Subject, WITHIN};
+use testkit::inventory;
+
+mod memory {
+    use super::{Arc, Role, Side, Subject, WITHIN, inventory};
+
+    async fn make() -> (Subject, ()) {
+        let store: Subject = Arc::new(inventory::in_memory(Side::Modern));
+        let prepared = store.prepare(&[inventory::group()], Role::Primary, WITHIN).await;
+        prepared.expect("prepared");
+        (store, ())
+    }
+
+    testkit::store_contract!(make);
+}
+
+mod postgres_as_legacy {
+    use super::postgres::Fixture;
+    use super::{Side, Subject};
+
+    async fn make() -> (Subject, Fixture) {
+        let fixture = Fixture::new(Side::Legacy).await;
+        (fixture.subject(), fixture)
+    }
+
+    testkit::store_contract!(make);
+}
+
+mod postgres_as_modern {
+    use super::postgres::Fixture;
+    use super::{Side, Subject};
+
+    async fn make() -> (Subject, Fixture) {
+        let fixture = Fixture::new(Side::Modern).await;
+        (fixture.subject(), fixture)
+    }
+
+    testkit::store_contract!(make);
+}

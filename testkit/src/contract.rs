@@ -1,0 +1,177 @@
+//! The suite that every store passes: one promise of `model::Store` per function.
+//!
+//! `testkit::store_contract!(make)` makes a test of each; `make` returns a store of an empty [`inventory`]
+//! database that is prepared as primary, and whatever must be held meanwhile.
+
+pub mod primary;
+pub mod reads;
+pub mod secondary;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::write::Work;
+use model::{
+    Change, Command, EntityKey, EntityType, Epoch, Fingerprint, IdempotencyKey, Incarnation,
+    Position, Record, Store, StoreError, Value, Version, WriteId, Written,
+};
+use uuid::Uuid;
+
+use crate::inventory;
+
+/// A limit that no healthy call comes near.
+pub const WITHIN: Duration = Duration::from_secs(20);
+
+/// Makes one test per promise.
+#[macro_export]
+macro_rules! store_contract {
+    ($make:path) => {
+        $crate::store_contract!(@each $make:
+            reads::answers_are_aligned_with_the_keys_and_repeats_are_allowed,
+            reads::only_the_fields_asked_for_and_the_key_are_read,
+            reads::a_key_that_fits_no_row_names_no_record,
+            reads::a_list_query_takes_lists_and_keeps_its_order,
+            reads::a_scan_visits_every_record_once_in_one_order,
+            reads::values_survive_the_round_trip,
+            reads::a_prepared_store_has_nothing_to_complain_about,
+            reads::preparing_can_be_repeated_by_many_at_once,
+            primary::a_set_makes_a_record_and_then_changes_only_what_is_given,
+            primary::a_run_reads_back_every_touched_record,
+            primary::a_refusal_leaves_nothing_behind,
+            primary::a_deletion_is_a_change_and_deleting_nothing_is_refused,
+            primary::a_touched_key_that_never_was_is_no_change,
+            primary::another_epoch_or_group_writes_nothing,
+            primary::a_repeated_idempotency_key_gives_the_first_result,
+            primary::concurrent_repeats_write_once,
+            primary::a_repeated_write_id_writes_once,
+            primary::a_claimed_write_can_never_stand,
+            primary::a_claim_of_a_standing_write_gives_its_changes,
+            primary::positions_rise_strictly_per_key_under_concurrent_writers,
+            primary::what_does_not_fit_is_refused_and_the_value_is_not_told,
+            primary::settled_writes_are_not_leased_and_settling_twice_is_harmless,
+            primary::leases_are_exclusive_until_they_are_over,
+            primary::old_states_are_kept_and_settled_ones_forgotten,
+            secondary::newer_wins_and_the_same_again_is_stale,
+            secondary::any_order_with_repeats_converges,
+            secondary::a_tombstone_outlives_older_states,
+            secondary::deletions_and_upserts_that_race_converge,
+            secondary::one_call_takes_changes_of_several_types_and_shapes,
+            secondary::a_call_with_one_bad_change_changes_nothing,
+            secondary::the_ledger_is_carried_along,
+        );
+    };
+    (@each $make:path: $($module:ident::$promise:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                let (store, _held) = $make().await;
+                $crate::contract::$module::$promise(store).await;
+            }
+        )*
+    };
+}
+
+/// A store under test.
+pub type Subject = Arc<dyn Store>;
+
+/// The entity type of a key.
+pub fn entity(key: &EntityKey) -> Arc<EntityType> {
+    let contract = inventory::contract();
+    contract.entity(key.entity()).expect("a type of the inventory").clone()
+}
+
+/// A new write id.
+pub fn write_id() -> WriteId {
+    WriteId(Uuid::now_v7())
+}
+
+/// A command of the inventory's group under epoch 1.
+pub fn command(work: Work, touches: Vec<EntityKey>) -> Command {
+    Command {
+        write: write_id(),
+        group: inventory::group(),
+        epoch: Epoch(1),
+        work,
+        touches,
+        idempotency: None,
+    }
+}
+
+/// Adjusts one stock level.
+pub fn adjust(store: &Subject, sku: &str, location: &str, delta: i64) -> Command {
+    let work = Work::Run {
+        statements: vec![inventory::adjust(store.side())],
+        params: inventory::at(sku, location, delta),
+    };
+    command(work, vec![inventory::level_key(sku, location)])
+}
+
+/// The same with the client's key and a fingerprint.
+pub fn with_key(mut command: Command, key: &str, fingerprint: &str) -> Command {
+    let key = IdempotencyKey::new(key, "field").expect("a good key");
+    command.idempotency = Some((key, Fingerprint(fingerprint.into())));
+    command
+}
+
+/// Sets a stock level and returns its change.
+pub async fn set_level(store: &Subject, sku: &str, location: &str, on_hand: i64) -> Change {
+    let work = Work::Set(inventory::level(sku, location, on_hand));
+    let command = command(work, vec![inventory::level_key(sku, location)]);
+    now(store.execute(&command, WITHIN).await).remove(0)
+}
+
+/// The changes of a write that stands now.
+///
+/// # Panics
+/// When it does not.
+pub fn now(written: Result<Written, StoreError>) -> Vec<Change> {
+    match written {
+        Ok(Written::Now(changes)) => changes,
+        other => panic!("should stand: {other:?}"),
+    }
+}
+
+/// One whole record.
+pub async fn read(store: &Subject, key: &EntityKey) -> Option<Record> {
+    let entity = entity(key);
+    let keys = std::slice::from_ref(key);
+    let found = store.fetch(&entity, keys, entity.all_fields(), WITHIN).await;
+    found.expect("a fetch").remove(0)
+}
+
+/// What a stock level has on hand.
+pub async fn on_hand(store: &Subject, sku: &str, location: &str) -> Option<i64> {
+    let key = inventory::level_key(sku, location);
+    let record = read(store, &key).await?;
+    match record.get(entity(&key).index("onHand").expect("a field")) {
+        Some(Value::Int(number)) => Some(*number),
+        other => panic!("not a number: {other:?}"),
+    }
+}
+
+/// A change of a stock level at a position; `None` deletes it.
+pub fn change(sku: &str, location: &str, position: u64, on_hand: Option<i64>) -> Change {
+    Change {
+        write: write_id(),
+        ordinal: 0,
+        key: inventory::level_key(sku, location),
+        version: Version {
+            epoch: Epoch(1),
+            incarnation: Incarnation(1),
+            position: Position(position),
+        },
+        state: on_hand.map(|on_hand| inventory::level(sku, location, on_hand)),
+        idempotency: None,
+    }
+}
+
+/// The code of a refusal.
+///
+/// # Panics
+/// When it is something else.
+pub fn refusal<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
+    match result {
+        Err(StoreError::Refused { refusal, .. }) => refusal.code,
+        other => panic!("should be refused: {other:?}"),
+    }
+}

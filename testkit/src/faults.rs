@@ -1,0 +1,306 @@
+//! A store that fails on demand, around any other.
+//!
+//! ```no_run
+//! # use testkit::faults::{Call, Fault, FaultyStore};
+//! # fn test(store: std::sync::Arc<dyn model::Store>) {
+//! let store = FaultyStore::new(store);
+//! store.on(Call::Apply, 2, Fault::FailAfter); // the second apply stands, and nobody is told
+//! store.always(Call::Fetch, Fault::Hang);     // no fetch is answered until `heal`
+//! # }
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::sql::{NamedSql, Params};
+use model::store::{Backlog, Inspection, Unsettled};
+use model::write::Claim;
+use model::{
+    Applied, Change, Command, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation,
+    Record, Role, Side, Store, StoreError, WriteId, Written,
+};
+use parking_lot::Mutex;
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Gives way to another transaction; nothing is done.
+    Reject,
+    /// Does it, then says `NoAnswer`.
+    FailAfter,
+    /// Does nothing and answers only when the limit is over: `NoAnswer`.
+    Hang,
+    /// Does it twice and gives the second result.
+    Twice,
+    /// Does it after a while.
+    Latency(Duration),
+    /// Cannot be reached; nothing is done.
+    Down,
+}
+
+/// A method of the port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "named like the methods of `model::Store`")]
+pub enum Call {
+    Fetch,
+    List,
+    Execute,
+    Claim,
+    Apply,
+    Settle,
+    LeaseUnsettled,
+    UnsettledKeys,
+    Backlog,
+    Standing,
+    PastStates,
+    Scan,
+    Forget,
+    Incarnation,
+    Prepare,
+    Inspect,
+}
+
+/// Wraps a store; without faults it is that store. Clones share faults and counters.
+#[derive(Clone)]
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    plan: Arc<Mutex<Plan>>,
+}
+
+#[derive(Default)]
+struct Plan {
+    at: HashMap<(Call, usize), Fault>,
+    always: HashMap<Call, Fault>,
+    down: bool,
+    calls: HashMap<Call, usize>,
+}
+
+impl FaultyStore {
+    /// Wraps `inner`.
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self {
+            inner,
+            plan: Arc::default(),
+        }
+    }
+
+    /// How often a method was called so far.
+    pub fn calls(&self, call: Call) -> usize {
+        self.plan.lock().calls.get(&call).copied().unwrap_or_default()
+    }
+
+    /// The `nth` call from now on (1 is the next) goes wrong, once.
+    pub fn on(&self, call: Call, nth: usize, fault: Fault) {
+        let mut plan = self.plan.lock();
+        let place = plan.calls.get(&call).copied().unwrap_or_default() + nth;
+        plan.at.insert((call, place), fault);
+    }
+
+    /// Every call of a method goes wrong until [`Self::heal`].
+    pub fn always(&self, call: Call, fault: Fault) {
+        self.plan.lock().always.insert(call, fault);
+    }
+
+    /// Every method is [`Fault::Down`], or up again; single faults stay planned.
+    pub fn down(&self, down: bool) {
+        self.plan.lock().down = down;
+    }
+
+    /// Forgets every planned fault. Counters stay.
+    pub fn heal(&self) {
+        let mut plan = self.plan.lock();
+        plan.at.clear();
+        plan.always.clear();
+        plan.down = false;
+    }
+
+    fn next(&self, call: Call) -> Option<Fault> {
+        let mut plan = self.plan.lock();
+        let count = plan.calls.entry(call).or_default();
+        *count += 1;
+        let count = *count;
+        if plan.down {
+            return Some(Fault::Down);
+        }
+        let once = plan.at.remove(&(call, count));
+        once.or_else(|| plan.always.get(&call).copied())
+    }
+
+    async fn run<T, F>(
+        &self,
+        call: Call,
+        within: Duration,
+        inner: impl Fn() -> F + Send,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>> + Send,
+        T: Send,
+    {
+        let side = self.inner.side();
+        let no_answer = StoreError::NoAnswer { side, limit: within };
+        match self.next(call) {
+            None => inner().await,
+            Some(Fault::Reject) => Err(StoreError::Conflict { side, source: "a planned fault".into() }),
+            Some(Fault::Down) => Err(StoreError::Unreachable { side, source: "a planned fault".into() }),
+            Some(Fault::FailAfter) => {
+                inner().await?;
+                Err(no_answer)
+            }
+            Some(Fault::Hang) => {
+                tokio::time::sleep(within).await;
+                Err(no_answer)
+            }
+            Some(Fault::Twice) => {
+                inner().await?;
+                inner().await
+            }
+            Some(Fault::Latency(time)) => {
+                if time >= within {
+                    tokio::time::sleep(within).await;
+                    return Err(no_answer);
+                }
+                tokio::time::sleep(time).await;
+                inner().await
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    fn side(&self) -> Side {
+        self.inner.side()
+    }
+
+    async fn fetch(
+        &self,
+        entity: &EntityType,
+        keys: &[EntityKey],
+        fields: FieldSet,
+        within: Duration,
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        self.run(Call::Fetch, within, || self.inner.fetch(entity, keys, fields, within)).await
+    }
+
+    async fn list(
+        &self,
+        entity: &EntityType,
+        query: &NamedSql,
+        params: &Params,
+        fields: FieldSet,
+        within: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.run(Call::List, within, || self.inner.list(entity, query, params, fields, within)).await
+    }
+
+    async fn execute(&self, command: &Command, within: Duration) -> Result<Written, StoreError> {
+        self.run(Call::Execute, within, || self.inner.execute(command, within)).await
+    }
+
+    async fn claim(&self, write: WriteId, within: Duration) -> Result<Claim, StoreError> {
+        self.run(Call::Claim, within, || self.inner.claim(write, within)).await
+    }
+
+    async fn apply(
+        &self,
+        changes: &[Change],
+        within: Duration,
+    ) -> Result<Vec<Applied>, StoreError> {
+        self.run(Call::Apply, within, || self.inner.apply(changes, within)).await
+    }
+
+    async fn settle(&self, writes: &[WriteId], within: Duration) -> Result<(), StoreError> {
+        self.run(Call::Settle, within, || self.inner.settle(writes, within)).await
+    }
+
+    async fn lease_unsettled(
+        &self,
+        groups: &[GroupName],
+        older_than: Duration,
+        lease: Duration,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Unsettled>, StoreError> {
+        let inner = || self.inner.lease_unsettled(groups, older_than, lease, limit, within);
+        self.run(Call::LeaseUnsettled, within, inner).await
+    }
+
+    async fn unsettled_keys(
+        &self,
+        group: &GroupName,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<(EntityKey, WriteId)>, StoreError> {
+        let inner = || self.inner.unsettled_keys(group, limit, within);
+        self.run(Call::UnsettledKeys, within, inner).await
+    }
+
+    async fn backlog(&self, group: &GroupName, within: Duration) -> Result<Backlog, StoreError> {
+        self.run(Call::Backlog, within, || self.inner.backlog(group, within)).await
+    }
+
+    async fn standing(
+        &self,
+        writes: &[WriteId],
+        within: Duration,
+    ) -> Result<Vec<WriteId>, StoreError> {
+        self.run(Call::Standing, within, || self.inner.standing(writes, within)).await
+    }
+
+    async fn past_states(
+        &self,
+        entity: &EntityType,
+        key: &EntityKey,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        let inner = || self.inner.past_states(entity, key, limit, within);
+        self.run(Call::PastStates, within, inner).await
+    }
+
+    async fn scan(
+        &self,
+        entity: &EntityType,
+        after: Option<&EntityKey>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.run(Call::Scan, within, || self.inner.scan(entity, after, limit, within)).await
+    }
+
+    async fn forget(
+        &self,
+        retention: Duration,
+        limit: usize,
+        within: Duration,
+    ) -> Result<u64, StoreError> {
+        self.run(Call::Forget, within, || self.inner.forget(retention, limit, within)).await
+    }
+
+    async fn incarnation(&self, within: Duration) -> Result<Incarnation, StoreError> {
+        self.run(Call::Incarnation, within, || self.inner.incarnation(within)).await
+    }
+
+    async fn prepare(
+        &self,
+        groups: &[GroupName],
+        role: Role,
+        within: Duration,
+    ) -> Result<(), StoreError> {
+        self.run(Call::Prepare, within, || self.inner.prepare(groups, role, within)).await
+    }
+
+    fn bookkeeping_ddl(&self) -> String {
+        self.inner.bookkeeping_ddl()
+    }
+
+    async fn inspect(
+        &self,
+        entities: &[EntityName],
+        within: Duration,
+    ) -> Result<Inspection, StoreError> {
+        self.run(Call::Inspect, within, || self.inner.inspect(entities, within)).await
+    }
+}
