@@ -37,13 +37,11 @@ const PAUSE: Duration = Duration::from_millis(1_000);
 #[tokio::test(start_paused = true)]
 async fn what_is_observed_arrives_summed_up() {
     let control = Arc::new(MemoryControl::new());
-    let (aggregator, stop) = (Aggregator::new(clock), CancellationToken::new());
-    let task = tokio::spawn({
-        let (aggregator, control, stop) = (aggregator.clone(), control.clone(), stop.clone());
-        async move { aggregator.run(control, PAUSE, stop).await }
-    });
+    let (collector, flusher) = Flusher::new(control.clone(), PAUSE);
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(flusher.run(stop.clone()));
     for number in 0..500 {
-        aggregator.observe(&observation(&number.to_string()));
+        collector.observe(observation(&number.to_string()));
     }
     tokio::time::sleep(2 * PAUSE).await;
     let sums = read(&control).await;
@@ -53,7 +51,7 @@ async fn what_is_observed_arrives_summed_up() {
     assert!((490..=510).contains(&evidence.coverage[0].keys_compared));
     assert_eq!(evidence.tallies[0].count, 500);
     // What comes just before the stop arrives as well.
-    aggregator.observe(&observation("last"));
+    collector.observe(observation("last"));
     stop.cancel();
     task.await.unwrap();
     assert_eq!(read(&control).await.count(None, Verdict::Mismatch), 501);
@@ -62,14 +60,12 @@ async fn what_is_observed_arrives_summed_up() {
 #[tokio::test(start_paused = true)]
 async fn evidence_waits_while_the_control_store_is_down_and_arrives_once() {
     let control = Arc::new(MemoryControl::new());
-    let (aggregator, stop) = (Aggregator::new(clock), CancellationToken::new());
+    let (collector, flusher) = Flusher::new(control.clone(), PAUSE);
+    let stop = CancellationToken::new();
     control.set_down(true);
-    tokio::spawn({
-        let (aggregator, control) = (aggregator.clone(), control.clone());
-        async move { aggregator.run(control, PAUSE, stop).await }
-    });
+    tokio::spawn(flusher.run(stop.clone()));
     for number in 0..10 {
-        aggregator.observe(&observation(&number.to_string()));
+        collector.observe(observation(&number.to_string()));
         tokio::time::sleep(PAUSE).await;
     }
     control.set_down(false);
@@ -79,12 +75,12 @@ async fn evidence_waits_while_the_control_store_is_down_and_arrives_once() {
 
 #[test]
 fn memory_is_bounded_whatever_the_traffic() {
-    let aggregator = Aggregator::new(clock);
+    let collector = Collector::new(clock);
     for number in 0..20_000 {
-        aggregator.observe(&observation(&number.to_string()));
-        assert!(aggregator.0.gathered.lock().sums.samples.len() <= LOOSE_SAMPLES + 51);
+        collector.observe(observation(&number.to_string()));
+        assert!(collector.0.gathered.lock().sums.samples.len() <= LOOSE_SAMPLES + 51);
     }
-    let batch = aggregator.take().unwrap();
+    let batch = collector.take().unwrap();
     assert_eq!((batch.sums.samples.len(), batch.sums.comparisons.len()), (25, 1));
-    assert!(aggregator.take().is_none(), "keys that were sent are not sent again");
+    assert!(collector.take().is_none(), "keys that were sent are not sent again");
 }
