@@ -23,7 +23,7 @@ use crate::catchup::relay::Relay;
 use crate::catchup::watch::Watch;
 use crate::config::Config;
 use crate::contract::{self, ContractErrors, Loaded};
-use crate::evidence::{Collector, Flusher};
+use crate::evidence::Aggregator;
 use crate::fork::Fork;
 use crate::gateway::{self, Gateway};
 use crate::read::batch::Batch;
@@ -202,9 +202,11 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let breakers = PerSide { legacy: (), modern: () }.map(|_, ()| Arc::new(Breaker::new(config.reads.breaker)));
     let health = Arc::new(Health::new(breakers.clone()));
     let secret = config.evidence.secret.clone().map_or_else(|| state.hash_secret(), Ok)?;
-    let (collector, flusher) = Flusher::new(Arc::clone(&backends.control), config.evidence.flush);
+    let evidence = Aggregator::new(now);
     let (background, last) = (Stoppable::new(), Stoppable::new());
-    last.tasks.spawn(flusher.run(last.stop.clone()));
+    let (flushing, control, stop) = (evidence.clone(), Arc::clone(&backends.control), last.stop.clone());
+    let pause = config.evidence.flush;
+    last.tasks.spawn(async move { flushing.run(control, pause, stop).await });
     // Held to the very end: no second replica may use the folder before this one is through.
     let follow = follower.run(last.stop.clone());
     last.tasks.spawn(async move {
@@ -214,7 +216,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
 
     let unsettled = Arc::new(UnsettledKeys::default());
     let parts = Parts { config, backends: &backends, breakers: &breakers, unsettled: &unsettled, newest: &newest };
-    let shadow = parts.shadow(collector, &secret, &background);
+    let shadow = parts.shadow(evidence, &secret, &background);
     let (writes, doors) = parts.write_road();
     parts.catch_up(doors, &background);
     let tasks = writes.tasks.clone();
@@ -291,7 +293,7 @@ impl Parts<'_> {
         (Arc::new(road), doors)
     }
 
-    fn shadow(&self, collector: Collector, secret: &[u8], background: &Stoppable) -> Shadow {
+    fn shadow(&self, evidence: Aggregator, secret: &[u8], background: &Stoppable) -> Shadow {
         let (shadow, jobs) = Shadow::queue(&self.config.shadow);
         let stores = self.backends.lane(Lane::Shadow);
         let worker = Arc::new(ShadowWorker {
@@ -299,7 +301,7 @@ impl Parts<'_> {
             stores,
             unsettled: Arc::clone(self.unsettled),
             redactor: Redactor::new(secret),
-            observe: Arc::new(move |observation| collector.observe(observation)),
+            observe: Arc::new(move |observation| evidence.observe(&observation)),
             today: || chrono::Utc::now().date_naive(),
             limits: self.config.shadow.per_side.map(|_, limit| Semaphore::new(limit)),
             settings: self.config.shadow,

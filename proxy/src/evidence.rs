@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::control::{BatchId, ControlStore, Sums};
+use model::control::{BatchId, ControlError, ControlStore, Sums};
 use model::evidence::{Observation, Sample};
 use model::{Instant, RouteName};
 use parking_lot::Mutex;
@@ -34,23 +34,13 @@ const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 /// How long evidence is kept.
 pub const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 
-/// Takes what comparisons found. Cheap to clone; all clones are one.
+/// Takes observations, and hands them on in batches. Cheap to clone; all clones are one.
 #[derive(Clone)]
-pub struct Collector(Arc<Inner>);
+pub struct Aggregator(Arc<Inner>);
 
 struct Inner {
     gathered: Mutex<Gathered>,
     clock: fn() -> Instant,
-}
-
-/// Sends what a [`Collector`] has gathered to the control store.
-pub struct Flusher {
-    collector: Collector,
-    control: Arc<dyn ControlStore>,
-    pause: Duration,
-    /// What was sent and not acknowledged yet.
-    batch: Option<Batch>,
-    failing: bool,
 }
 
 #[derive(Default)]
@@ -69,14 +59,14 @@ struct Batch {
     sums: Sums,
 }
 
-impl Collector {
-    fn new(clock: fn() -> Instant) -> Self {
+impl Aggregator {
+    /// An empty one; `clock` tells the time of an observation.
+    pub fn new(clock: fn() -> Instant) -> Self {
         Self(Arc::new(Inner { gathered: Mutex::default(), clock }))
     }
 
     /// Takes what a comparison found. Quick, and never waits for IO.
-    pub fn observe(&self, observation: Observation) {
-        let observation = &observation;
+    pub fn observe(&self, observation: &Observation) {
         telemetry::compared(observation);
         let at = (self.0.clock)();
         let mut gathered = self.0.gathered.lock();
@@ -96,12 +86,53 @@ impl Collector {
         }
     }
 
-    /// Counts what the control store refuses. The keys in it are sent again.
-    fn lost(&self, batch: &Batch) {
-        let lost = batch.sums.comparisons.values().map(|seen| seen.count).sum();
-        telemetry::evidence_dropped("refused", lost);
-        let mut gathered = self.0.gathered.lock();
-        batch.sums.keys.keys().for_each(|route| drop(gathered.sent.remove(route)));
+    /// Sends what was gathered every `pause`, until `stop`; then once more. Run it as a task.
+    pub async fn run(&self, control: Arc<dyn ControlStore>, pause: Duration, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(pause);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut forgot = tokio::time::Instant::now();
+        let mut batch = None;
+        let mut failing = false;
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = ticks.tick() => {}
+            }
+            let failed = self.flush(control.as_ref(), &mut batch).await;
+            match &failed {
+                Some(error) if !failing => tracing::warn!(%error, "evidence waits: {error}"),
+                None if failing => tracing::info!("evidence is recorded again"),
+                Some(_) | None => {}
+            }
+            failing = failed.is_some();
+            if forgot.elapsed() >= FORGET_EVERY && !failing {
+                forgot = tokio::time::Instant::now();
+                if let Err(error) = control.forget(RETENTION).await {
+                    tracing::warn!(%error, "old evidence could not be deleted, will be tried again: {error}");
+                }
+            }
+        }
+        // The last round may have repeated an older batch; what was gathered since goes now. Nobody is left to retry.
+        let _ = self.flush(control.as_ref(), &mut batch).await;
+    }
+
+    /// Sends `batch` (again), or what was gathered since; the error when that failed.
+    async fn flush(&self, control: &dyn ControlStore, batch: &mut Option<Batch>) -> Option<ControlError> {
+        let next = match batch.take().or_else(|| self.take()) {
+            Some(next) => next,
+            None => return None,
+        };
+        let error = control.add_evidence(next.id, &next.sums).await.err()?;
+        if error.is_outage() {
+            *batch = Some(next);
+        } else {
+            // It would be refused for ever, and nothing behind it would arrive.
+            let lost = next.sums.comparisons.values().map(|seen| seen.count).sum();
+            telemetry::evidence_dropped("refused", lost);
+            let mut gathered = self.0.gathered.lock();
+            next.sums.keys.keys().for_each(|route| drop(gathered.sent.remove(route)));
+        }
+        Some(error)
     }
 
     /// What was gathered, as a batch; `None` when there is nothing new.
@@ -119,54 +150,6 @@ impl Collector {
         drop(gathered);
         sums.bound_samples();
         (!sums.is_empty()).then(|| Batch { id: BatchId(Uuid::new_v4()), sums })
-    }
-}
-
-impl Flusher {
-    /// A collector, and what sends its evidence to `control` every `pause`.
-    pub fn new(control: Arc<dyn ControlStore>, pause: Duration) -> (Collector, Self) {
-        let collector = Collector::new(|| Instant::new(chrono::Utc::now()));
-        (collector.clone(), Self { collector, control, pause, batch: None, failing: false })
-    }
-
-    /// Sends until `stop`; then once more. Run it as a task.
-    pub async fn run(mut self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(self.pause);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut forgot = tokio::time::Instant::now();
-        while !stop.is_cancelled() {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                _ = ticks.tick() => {}
-            }
-            self.flush().await;
-            if forgot.elapsed() >= FORGET_EVERY && !self.failing {
-                forgot = tokio::time::Instant::now();
-                if let Err(error) = self.control.forget(RETENTION).await {
-                    tracing::warn!(%error, "old evidence could not be deleted, will be tried again: {error}");
-                }
-            }
-        }
-        // The last tick may have repeated an older batch.
-        self.flush().await;
-    }
-
-    /// Sends what is not acknowledged yet, or else what was gathered since.
-    async fn flush(&mut self) {
-        let Some(batch) = self.batch.take().or_else(|| self.collector.take()) else { return };
-        let outcome = self.control.add_evidence(batch.id, &batch.sums).await;
-        match &outcome {
-            Ok(()) if self.failing => tracing::info!("evidence is recorded again"),
-            Err(error) if !self.failing => tracing::warn!(%error, "evidence waits: {error}"),
-            Ok(()) | Err(_) => {}
-        }
-        self.failing = outcome.is_err();
-        match outcome {
-            Ok(()) => {}
-            Err(error) if error.is_outage() => self.batch = Some(batch),
-            // It would be refused for ever, and nothing behind it would arrive.
-            Err(_) => self.collector.lost(&batch),
-        }
     }
 }
 

@@ -37,11 +37,13 @@ const PAUSE: Duration = Duration::from_millis(1_000);
 #[tokio::test(start_paused = true)]
 async fn what_is_observed_arrives_summed_up() {
     let control = Arc::new(MemoryControl::new());
-    let (collector, flusher) = Flusher::new(control.clone(), PAUSE);
-    let stop = CancellationToken::new();
-    let task = tokio::spawn(flusher.run(stop.clone()));
+    let (aggregator, stop) = (Aggregator::new(clock), CancellationToken::new());
+    let task = tokio::spawn({
+        let (aggregator, control, stop) = (aggregator.clone(), control.clone(), stop.clone());
+        async move { aggregator.run(control, PAUSE, stop).await }
+    });
     for number in 0..500 {
-        collector.observe(observation(&number.to_string()));
+        aggregator.observe(&observation(&number.to_string()));
     }
     tokio::time::sleep(2 * PAUSE).await;
     let sums = read(&control).await;
@@ -51,7 +53,7 @@ async fn what_is_observed_arrives_summed_up() {
     assert!((490..=510).contains(&evidence.coverage[0].keys_compared));
     assert_eq!(evidence.tallies[0].count, 500);
     // What comes just before the stop arrives as well.
-    collector.observe(observation("last"));
+    aggregator.observe(&observation("last"));
     stop.cancel();
     task.await.unwrap();
     assert_eq!(read(&control).await.count(None, Verdict::Mismatch), 501);
@@ -60,12 +62,14 @@ async fn what_is_observed_arrives_summed_up() {
 #[tokio::test(start_paused = true)]
 async fn evidence_waits_while_the_control_store_is_down_and_arrives_once() {
     let control = Arc::new(MemoryControl::new());
-    let (collector, flusher) = Flusher::new(control.clone(), PAUSE);
-    let stop = CancellationToken::new();
+    let (aggregator, stop) = (Aggregator::new(clock), CancellationToken::new());
     control.set_down(true);
-    tokio::spawn(flusher.run(stop.clone()));
+    tokio::spawn({
+        let (aggregator, control) = (aggregator.clone(), control.clone());
+        async move { aggregator.run(control, PAUSE, stop).await }
+    });
     for number in 0..10 {
-        collector.observe(observation(&number.to_string()));
+        aggregator.observe(&observation(&number.to_string()));
         tokio::time::sleep(PAUSE).await;
     }
     control.set_down(false);
@@ -75,12 +79,12 @@ async fn evidence_waits_while_the_control_store_is_down_and_arrives_once() {
 
 #[test]
 fn memory_is_bounded_whatever_the_traffic() {
-    let collector = Collector::new(clock);
+    let aggregator = Aggregator::new(clock);
     for number in 0..20_000 {
-        collector.observe(observation(&number.to_string()));
-        assert!(collector.0.gathered.lock().sums.samples.len() <= LOOSE_SAMPLES + 51);
+        aggregator.observe(&observation(&number.to_string()));
+        assert!(aggregator.0.gathered.lock().sums.samples.len() <= LOOSE_SAMPLES + 51);
     }
-    let batch = collector.take().unwrap();
+    let batch = aggregator.take().unwrap();
     assert_eq!((batch.sums.samples.len(), batch.sums.comparisons.len()), (25, 1));
-    assert!(collector.take().is_none(), "keys that were sent are not sent again");
+    assert!(aggregator.take().is_none(), "keys that were sent are not sent again");
 }
