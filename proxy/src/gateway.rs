@@ -98,7 +98,9 @@ pub struct Gateway {
 
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gateway").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Gateway")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,7 +143,12 @@ impl Gateway {
     /// Everything before execution: the plan, the variables, the limits.
     fn prepare(&self, request: &GraphqlRequest) -> Result<Prepared, Vec<GraphqlError>> {
         let plan = self.plan(request)?;
-        Prepared::new(plan, &request.variables, self.coercer(), &self.config.limits)
+        Prepared::new(
+            plan,
+            &request.variables,
+            self.coercer(),
+            &self.config.limits,
+        )
     }
 
     async fn run(self: &Arc<Self>, prepared: Prepared, visit: Visit) -> Answer {
@@ -152,7 +159,10 @@ impl Gateway {
     }
 
     fn coercer(&self) -> Coercer<'_> {
-        Coercer { schema: &self.schema, list: self.config.limits.list }
+        Coercer {
+            schema: &self.schema,
+            list: self.config.limits.list,
+        }
     }
 
     fn plan(&self, request: &GraphqlRequest) -> Result<Arc<Plan>, Vec<GraphqlError>> {
@@ -181,16 +191,24 @@ impl Gateway {
 
     fn parse(&self, text: &str) -> Result<Valid<ExecutableDocument>, Vec<GraphqlError>> {
         let limits = &self.config.limits;
-        let mut parser = Parser::new().token_limit(limits.tokens).recursion_limit(limits.recursion);
-        let ast = parser.parse_ast(text, "request.graphql").map_err(|invalid| {
-            if parser.tokens_reached() >= limits.tokens {
-                return vec![compile::limit("TOKEN_LIMIT", "tokens", limits.tokens)];
-            }
-            if parser.recursion_reached() >= limits.recursion {
-                return vec![compile::limit("TOKEN_LIMIT", "nested levels", limits.recursion)];
-            }
-            document_errors(&invalid.errors, "GRAPHQL_PARSE_FAILED")
-        })?;
+        let mut parser = Parser::new()
+            .token_limit(limits.tokens)
+            .recursion_limit(limits.recursion);
+        let ast = parser
+            .parse_ast(text, "request.graphql")
+            .map_err(|invalid| {
+                if parser.tokens_reached() >= limits.tokens {
+                    return vec![compile::limit("TOKEN_LIMIT", "tokens", limits.tokens)];
+                }
+                if parser.recursion_reached() >= limits.recursion {
+                    return vec![compile::limit(
+                        "TOKEN_LIMIT",
+                        "nested levels",
+                        limits.recursion,
+                    )];
+                }
+                document_errors(&invalid.errors, "GRAPHQL_PARSE_FAILED")
+            })?;
         ast.to_executable_validate(&self.schema)
             .map_err(|invalid| document_errors(&invalid.errors, "GRAPHQL_VALIDATION_FAILED"))
     }
@@ -206,12 +224,21 @@ impl Gateway {
                 "the schema cannot be read here; `__typename` can",
             )]);
         }
-        apollo_compiler::introspection::check_max_depth(document, operation)
-            .map_err(|error| vec![GraphqlError::new("DEPTH_LIMIT", error.message().to_string())])
+        apollo_compiler::introspection::check_max_depth(document, operation).map_err(|error| {
+            vec![GraphqlError::new(
+                "DEPTH_LIMIT",
+                error.message().to_string(),
+            )]
+        })
     }
 
     fn fetcher<'a>(&'a self, prepared: &'a Prepared, visit: &'a Visit) -> Fetcher<'a> {
-        Fetcher { roads: &*self.roads, visit, prepared, fan_out: self.config.fan_out.get() }
+        Fetcher {
+            roads: &*self.roads,
+            visit,
+            prepared,
+            fan_out: self.config.fan_out.get(),
+        }
     }
 
     async fn run_query(&self, prepared: &Prepared, visit: &Visit) -> Answer {
@@ -225,7 +252,8 @@ impl Gateway {
             }
         };
         let Ok(fetched) = timeout_at(visit.context.deadline + GRACE, fetched).await else {
-            let error = InternalError::DeadlineExceeded("the roads did not keep the deadline".to_owned());
+            let error =
+                InternalError::DeadlineExceeded("the roads did not keep the deadline".to_owned());
             return late(&error, visit);
         };
         let mut completion = Completion::new(prepared, &visit.request_id);
@@ -240,7 +268,9 @@ impl Gateway {
         fields: &[&'p Field],
         fetched: &[Option<Answers>],
     ) -> Result<(), Bubble> {
-        let asks_schema = fields.iter().any(|field| matches!(field.source, Source::Introspection));
+        let asks_schema = fields
+            .iter()
+            .any(|field| matches!(field.source, Source::Introspection));
         let mut schema = asks_schema.then(|| self.introspector.run(&self.schema, prepared));
         if let Some(schema) = &mut schema {
             completion.add_errors(schema.errors.drain(..));
@@ -263,7 +293,9 @@ impl Gateway {
     async fn run_mutation(self: &Arc<Self>, prepared: Prepared, visit: Visit) -> Answer {
         let gateway = Arc::clone(self);
         let client = visit.clone();
-        let task = self.mutations.spawn(async move { gateway.write(&prepared, &visit).await });
+        let task = self
+            .mutations
+            .spawn(async move { gateway.write(&prepared, &visit).await });
         match timeout_at(client.context.deadline + GRACE, task).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(panic)) => {
@@ -302,7 +334,11 @@ async fn fetch_root(fetcher: &Fetcher<'_>, field: &Field) -> Option<Answers> {
 
 fn finish(completion: Completion<'_>, written: Result<(), Bubble>) -> Answer {
     let (json, errors) = completion.finish();
-    Answer { data: written.map_or_else(|Bubble| Data::Null, |()| Data::Json(json)), errors, status: None }
+    Answer {
+        data: written.map_or_else(|Bubble| Data::Null, |()| Data::Json(json)),
+        errors,
+        status: None,
+    }
 }
 
 /// The answer when time is over and nothing is known.
@@ -318,7 +354,10 @@ fn document_errors(errors: &DiagnosticList, code: &'static str) -> Vec<GraphqlEr
     errors
         .map(|diagnostic| {
             let json = diagnostic.to_json();
-            let place = json.locations.first().map(|start| Location { line: start.line, column: start.column });
+            let place = json.locations.first().map(|start| Location {
+                line: start.line,
+                column: start.column,
+            });
             GraphqlError::new(code, json.message).at(place)
         })
         .collect()

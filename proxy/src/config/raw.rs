@@ -106,7 +106,10 @@ section!(RawLimits {
     first: u64 = 500,
 });
 
-section!(RawAdmin { listen: String = "127.0.0.1:9090".into(), allow_remote: bool = false });
+section!(RawAdmin {
+    listen: String = "127.0.0.1:9090".into(),
+    allow_remote: bool = false,
+});
 
 section!(RawWrites {
     answer_budget_ms: u64 = 50,
@@ -117,7 +120,11 @@ section!(RawWrites {
     relay_lease_ms: u64 = 3_000,
 });
 
-section!(RawReads { modern_share: f64 = 0.5, breaker_failures: u32 = 5, breaker_pause_ms: u64 = 1_000 });
+section!(RawReads {
+    modern_share: f64 = 0.5,
+    breaker_failures: u32 = 5,
+    breaker_pause_ms: u64 = 1_000,
+});
 
 section!(RawShadow {
     queue: usize = 1_000,
@@ -142,4 +149,7 @@ section!(RawFleet {
     replicas: Vec<String> = Vec::new(),
 });
 
-section!(RawLog { format: String = "text".into(), filter: String = "info".into() });
+section!(RawLog {
+    format: String = "text".into(),
+    filter: String = "info".into(),
+});

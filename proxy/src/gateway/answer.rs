@@ -80,7 +80,10 @@ impl Location {
     /// Where `span` begins.
     pub(crate) fn of(span: Option<SourceSpan>, sources: &SourceMap) -> Option<Self> {
         let start = span?.line_column(sources)?;
-        Some(Self { line: start.line, column: start.column })
+        Some(Self {
+            line: start.line,
+            column: start.column,
+        })
     }
 }
 
@@ -100,7 +103,10 @@ impl GraphqlError {
             message: message.into(),
             locations: Vec::new(),
             path: Vec::new(),
-            extensions: Extensions { code: code.into(), request_id: None },
+            extensions: Extensions {
+                code: code.into(),
+                request_id: None,
+            },
         }
     }
 
@@ -143,12 +149,20 @@ impl From<ClientError> for GraphqlError {
 impl Answer {
     /// The answer to a request that was refused before anything ran.
     pub fn refused(errors: Vec<GraphqlError>) -> Self {
-        Self { data: Data::Absent, errors, status: None }
+        Self {
+            data: Data::Absent,
+            errors,
+            status: None,
+        }
     }
 
     /// As [`Answer::refused`], with the status that HTTP asks for.
     pub fn refused_with(status: StatusCode, error: GraphqlError) -> Self {
-        Self { data: Data::Absent, errors: vec![error], status: Some(status) }
+        Self {
+            data: Data::Absent,
+            errors: vec![error],
+            status: Some(status),
+        }
     }
 
     /// The closed label for metrics: `ok`, `partial`, `refused` or `failed`.

@@ -51,7 +51,10 @@ impl Name {
 impl PlanCache {
     /// A cache of at most `capacity` plans, and at least two.
     pub(crate) fn new(capacity: NonZeroUsize) -> Self {
-        Self { half: (capacity.get() / 2).max(1), generations: Mutex::default() }
+        Self {
+            half: (capacity.get() / 2).max(1),
+            generations: Mutex::default(),
+        }
     }
 
     /// The plan kept under `name`.

@@ -73,7 +73,9 @@ impl Coercer<'_> {
                 Json::Array(items) => {
                     self.length(items.len(), place)?;
                     let items = items.iter().enumerate();
-                    items.map(|(n, json)| self.json(item, json, Place::Item(&place, n))).collect()
+                    items
+                        .map(|(n, json)| self.json(item, json, Place::Item(&place, n)))
+                        .collect()
                 }
                 single => Ok(Json::Array(vec![self.json(item, single, place)?])),
             },
@@ -118,20 +120,27 @@ impl Coercer<'_> {
                     Literal::List(items) => {
                         self.length(items.len(), place)?;
                         let items = items.iter().enumerate();
-                        items.map(|(n, item)| item_at(n, item)).collect::<Coerced>()?
+                        items
+                            .map(|(n, item)| item_at(n, item))
+                            .collect::<Coerced>()?
                     }
                     single => Json::Array(vec![item_at(0, single)?]),
                 }
             }
             Type::Named(name) | Type::NonNullNamed(name) => match self.schema.types.get(name) {
-                Some(ExtendedType::InputObject(object)) => self.literal_object(object, literal, variables, place)?,
+                Some(ExtendedType::InputObject(object)) => {
+                    self.literal_object(object, literal, variables, place)?
+                }
                 Some(ExtendedType::Enum(definition)) => match literal {
-                    Literal::Enum(value) if definition.values.contains_key(value) => Json::from(value.as_str()),
+                    Literal::Enum(value) if definition.values.contains_key(value) => {
+                        Json::from(value.as_str())
+                    }
                     _ => return Err(not_a(place, name)),
                 },
                 _ => {
                     let json = plain(literal, name == "Decimal", variables);
-                    json.and_then(|json| scalar(name, &json)).ok_or_else(|| not_a(place, name))?
+                    json.and_then(|json| scalar(name, &json))
+                        .ok_or_else(|| not_a(place, name))?
                 }
             },
         };
@@ -143,19 +152,28 @@ impl Coercer<'_> {
         let Some(default) = &input.default_value else {
             return Ok(None);
         };
-        self.literal(&input.ty, default, &Map::new(), Place::Argument(&input.name))
+        self.literal(
+            &input.ty,
+            default,
+            &Map::new(),
+            Place::Argument(&input.name),
+        )
     }
 
     fn json_object(self, object: &InputObjectType, json: &Json, place: Place<'_>) -> Coerced {
         let Json::Object(given) = json else {
             return Err(not_a(place, &object.name));
         };
-        if let Some(stranger) = given.keys().find(|k| !object.fields.contains_key(k.as_str())) {
+        if let Some(stranger) = given
+            .keys()
+            .find(|k| !object.fields.contains_key(k.as_str()))
+        {
             return Err(unknown(place, stranger, object));
         }
         self.object(object, place, |input, place| {
             let json = given.get(input.name.as_str());
-            json.map(|json| self.json(&input.ty, json, place)).transpose()
+            json.map(|json| self.json(&input.ty, json, place))
+                .transpose()
         })
     }
 
@@ -205,7 +223,9 @@ impl Coercer<'_> {
         }
         let one_of = object.directives.has("oneOf");
         if one_of && (coerced.len() != 1 || coerced.values().any(Json::is_null)) {
-            return Err(ClientError::bad_input(format!("{place} takes exactly one field, and not null")));
+            return Err(ClientError::bad_input(format!(
+                "{place} takes exactly one field, and not null"
+            )));
         }
         Ok(Json::Object(coerced))
     }
@@ -252,14 +272,17 @@ fn unknown(place: Place<'_>, field: &str, object: &InputObjectType) -> ClientErr
 fn scalar(type_name: &str, json: &Json) -> Option<Json> {
     match (type_name, json) {
         ("Int", Json::Number(number)) => int(number).map(Json::from),
-        ("Float", Json::Number(_)) | ("String", Json::String(_)) | ("Boolean", Json::Bool(_)) => Some(json.clone()),
+        ("Float", Json::Number(_)) | ("String", Json::String(_)) | ("Boolean", Json::Bool(_)) => {
+            Some(json.clone())
+        }
         ("ID", Json::String(_)) => Some(json.clone()),
         ("ID", Json::Number(number)) if !number.is_f64() => Some(number.to_string().into()),
         ("Decimal", Json::String(text)) => decimal(text),
         ("Decimal", Json::Number(number)) => {
             let text = number.to_string();
             let digits = text.chars().take_while(|c| !matches!(c, 'e' | 'E'));
-            let exact = !number.is_f64() || digits.filter(char::is_ascii_digit).count() <= EXACT_DIGITS;
+            let exact =
+                !number.is_f64() || digits.filter(char::is_ascii_digit).count() <= EXACT_DIGITS;
             exact.then(|| decimal(&text)).flatten()
         }
         ("DateTime", Json::String(text)) => Some(Instant::parse(text)?.to_string().into()),
@@ -301,8 +324,9 @@ fn plain(literal: &Literal, exact: bool, variables: &Map<String, Json>) -> Optio
             Json::Array(items.collect::<Option<_>>()?)
         }
         Literal::Object(fields) => {
-            let fields =
-                fields.iter().map(|(name, literal)| Some((name.to_string(), plain(literal, exact, variables)?)));
+            let fields = fields
+                .iter()
+                .map(|(name, literal)| Some((name.to_string(), plain(literal, exact, variables)?)));
             Json::Object(fields.collect::<Option<_>>()?)
         }
         Literal::Variable(name) => variables.get(name.as_str()).cloned().unwrap_or_default(),

@@ -22,8 +22,8 @@ use super::answer::{GraphqlError, Location};
 use super::coerce::{Coercer, Place, missing};
 use super::leaf::{Leaf, quote};
 use super::plan::{
-    Argument, ArgumentValue, Call, Condition, Field, Introspection, OperationKind, Plan, Selection, Source, Term,
-    Variable,
+    Argument, ArgumentValue, Call, Condition, Field, Introspection, OperationKind, Plan, Selection,
+    Source, Term, Variable,
 };
 use super::settings::Limits;
 
@@ -70,34 +70,60 @@ pub(crate) fn compile(
         OperationType::Query => OperationKind::Query,
         OperationType::Mutation => OperationKind::Mutation,
         OperationType::Subscription => {
-            return Err(GraphqlError::new("SUBSCRIPTIONS_UNSUPPORTED", "there are no subscriptions here"));
+            return Err(GraphqlError::new(
+                "SUBSCRIPTIONS_UNSUPPORTED",
+                "there are no subscriptions here",
+            ));
         }
     };
-    let mut compiler = Compiler { schema, contract, limits, document, budget: MAX_SELECTIONS, aliases: 0, calls: 0 };
+    let mut compiler = Compiler {
+        schema,
+        contract,
+        limits,
+        document,
+        budget: MAX_SELECTIONS,
+        aliases: 0,
+        calls: 0,
+    };
     let variables = compiler.variables(operation)?;
     let selection = compiler.root(operation)?;
     let asks_schema = |field: &Field| matches!(field.source, Source::Introspection);
-    let introspection = selection.fields.iter().any(asks_schema).then(|| Introspection {
-        document: document.clone(),
-        operation_name: operation.name.as_ref().map(ToString::to_string),
-    });
-    Ok(Plan { operation: kind, variables, selection, calls: compiler.calls, introspection })
+    let introspection = selection
+        .fields
+        .iter()
+        .any(asks_schema)
+        .then(|| Introspection {
+            document: document.clone(),
+            operation_name: operation.name.as_ref().map(ToString::to_string),
+        });
+    Ok(Plan {
+        operation: kind,
+        variables,
+        selection,
+        calls: compiler.calls,
+        introspection,
+    })
 }
 
 impl<'a> Compiler<'a> {
     fn coercer(&self) -> Coercer<'a> {
-        Coercer { schema: self.schema, list: self.limits.list }
+        Coercer {
+            schema: self.schema,
+            list: self.limits.list,
+        }
     }
 
     fn variables(&self, operation: &Operation) -> Compiled<Vec<Variable>> {
         let variable = |definition: &Node<apollo_compiler::ast::VariableDefinition>| {
             let location = Location::of(definition.location(), &self.document.sources);
             let place = Place::Variable(&definition.name);
-            let default = definition
-                .default_value
-                .as_ref()
-                .map(|default| self.coercer().literal(&definition.ty, default, &Map::new(), place));
-            let default = default.transpose().map_err(|error| GraphqlError::from(error).at(location))?;
+            let default = definition.default_value.as_ref().map(|default| {
+                self.coercer()
+                    .literal(&definition.ty, default, &Map::new(), place)
+            });
+            let default = default
+                .transpose()
+                .map_err(|error| GraphqlError::from(error).at(location))?;
             Ok(Variable {
                 name: definition.name.to_string(),
                 ty: (*definition.ty).clone(),
@@ -109,10 +135,17 @@ impl<'a> Compiler<'a> {
     }
 
     fn root(&mut self, operation: &'a Operation) -> Compiled<Selection> {
-        let part = Part { set: &operation.selection_set, terms: Vec::new() };
+        let part = Part {
+            set: &operation.selection_set,
+            terms: Vec::new(),
+        };
         let groups = self.collect(operation.object_type(), vec![part])?;
         if groups.len() > self.limits.root_fields {
-            return Err(limit("ROOT_FIELD_LIMIT", "fields at the root", self.limits.root_fields));
+            return Err(limit(
+                "ROOT_FIELD_LIMIT",
+                "fields at the root",
+                self.limits.root_fields,
+            ));
         }
         self.selection(operation.object_type(), None, groups, 1)
     }
@@ -135,10 +168,13 @@ impl<'a> Compiler<'a> {
         groups: &mut Groups<'a>,
     ) -> Compiled<()> {
         for item in &part.set.selections {
-            self.budget = self
-                .budget
-                .checked_sub(1)
-                .ok_or_else(|| limit("COMPLEXITY_LIMIT", "selections with fragments inlined", MAX_SELECTIONS))?;
+            self.budget = self.budget.checked_sub(1).ok_or_else(|| {
+                limit(
+                    "COMPLEXITY_LIMIT",
+                    "selections with fragments inlined",
+                    MAX_SELECTIONS,
+                )
+            })?;
             let Some(terms) = conjoin(&part.terms, item.directives()) else {
                 continue;
             };
@@ -168,8 +204,16 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    fn collect_field(&mut self, field: &'a Node<Selected>, terms: Vec<Term>, groups: &mut Groups<'a>) {
-        let part = Part { set: &field.selection_set, terms: terms.clone() };
+    fn collect_field(
+        &mut self,
+        field: &'a Node<Selected>,
+        terms: Vec<Term>,
+        groups: &mut Groups<'a>,
+    ) {
+        let part = Part {
+            set: &field.selection_set,
+            terms: terms.clone(),
+        };
         match groups.entry(field.response_key().as_str()) {
             indexmap::map::Entry::Occupied(mut group) => {
                 group.get_mut().condition.or(terms);
@@ -177,7 +221,11 @@ impl<'a> Compiler<'a> {
             }
             indexmap::map::Entry::Vacant(place) => {
                 self.aliases += usize::from(field.alias.is_some());
-                place.insert(Group { first: field, condition: terms.into(), parts: vec![part] });
+                place.insert(Group {
+                    first: field,
+                    condition: terms.into(),
+                    parts: vec![part],
+                });
             }
         }
     }
@@ -230,7 +278,13 @@ impl<'a> Compiler<'a> {
         let condition = group.condition.clone();
         let source = self
             .source(object, entity, &coordinate, group, depth)
-            .map_err(|error| if error.locations.is_empty() { error.at(location) } else { error })?;
+            .map_err(|error| {
+                if error.locations.is_empty() {
+                    error.at(location)
+                } else {
+                    error
+                }
+            })?;
         Ok(Field {
             name: Arc::from(name),
             label: label.into(),
@@ -266,11 +320,17 @@ impl<'a> Compiler<'a> {
         }
         let entity = entity.and_then(|entity| Some((entity, entity.index(&selected.name)?)));
         let Some((entity, index)) = entity else {
-            tracing::error!(field = coordinate, "the schema has {coordinate}, the contract has no home for it");
+            tracing::error!(
+                field = coordinate,
+                "the schema has {coordinate}, the contract has no home for it"
+            );
             return Err(GraphqlError::new("INTERNAL", "internal error"));
         };
         let type_name = selected.definition.ty.inner_named_type();
-        Ok(Source::Stored(index, Leaf::of(self.schema, type_name, entity.field(index))))
+        Ok(Source::Stored(
+            index,
+            Leaf::of(self.schema, type_name, entity.field(index)),
+        ))
     }
 
     fn call(&mut self, root: Arc<Root>, group: Group<'a>, depth: usize) -> Compiled<Source> {
@@ -295,19 +355,30 @@ impl<'a> Compiler<'a> {
         })))
     }
 
-    fn arguments(&self, definition: &FieldDefinition, selected: &Selected) -> Compiled<Vec<Argument>> {
+    fn arguments(
+        &self,
+        definition: &FieldDefinition,
+        selected: &Selected,
+    ) -> Compiled<Vec<Argument>> {
         let mut arguments = Vec::with_capacity(definition.arguments.len());
         for input in &definition.arguments {
             let place = Place::Argument(&input.name);
-            let given = selected.arguments.iter().find(|given| given.name == input.name);
+            let given = selected
+                .arguments
+                .iter()
+                .find(|given| given.name == input.name);
             let default = self.coercer().default_of(input)?;
             let value = match given {
-                Some(given) if holds_variables(&given.value) => {
-                    ArgumentValue::Expression { literal: given.value.clone(), ty: (*input.ty).clone(), default }
-                }
+                Some(given) if holds_variables(&given.value) => ArgumentValue::Expression {
+                    literal: given.value.clone(),
+                    ty: (*input.ty).clone(),
+                    default,
+                },
                 Some(given) => {
                     let location = Location::of(given.location(), &self.document.sources);
-                    let json = self.coercer().literal(&input.ty, &given.value, &Map::new(), place);
+                    let json = self
+                        .coercer()
+                        .literal(&input.ty, &given.value, &Map::new(), place);
                     let json = json.map_err(|error| GraphqlError::from(error).at(location))?;
                     ArgumentValue::Constant(json.unwrap_or_default())
                 }
@@ -317,7 +388,10 @@ impl<'a> Compiler<'a> {
                     None => continue,
                 },
             };
-            arguments.push(Argument { name: input.name.to_string(), value });
+            arguments.push(Argument {
+                name: input.name.to_string(),
+                value,
+            });
         }
         Ok(arguments)
     }
@@ -339,9 +413,10 @@ fn conjoin(terms: &[Term], directives: &DirectiveList) -> Option<Vec<Term>> {
         };
         match condition_of(directive) {
             Some(Literal::Boolean(value)) if *value == holds_when => {}
-            Some(Literal::Variable(variable)) => {
-                terms.push(Term { variable: Arc::from(variable.as_str()), holds_when })
-            }
+            Some(Literal::Variable(variable)) => terms.push(Term {
+                variable: Arc::from(variable.as_str()),
+                holds_when,
+            }),
             _ => return None,
         }
     }
@@ -352,7 +427,9 @@ fn conjoin(terms: &[Term], directives: &DirectiveList) -> Option<Vec<Term>> {
 }
 
 fn condition_of(directive: &Node<Directive>) -> Option<&Literal> {
-    directive.specified_argument_by_name("if").map(|value| &**value)
+    directive
+        .specified_argument_by_name("if")
+        .map(|value| &**value)
 }
 
 fn holds_variables(literal: &Literal) -> bool {
@@ -371,5 +448,8 @@ fn holds_variables(literal: &Literal) -> bool {
 
 /// The error for a request that goes beyond a limit.
 pub(crate) fn limit(code: &'static str, what: &str, most: impl std::fmt::Display) -> GraphqlError {
-    GraphqlError::new(code, format!("more than {most} {what}; ask for less at once"))
+    GraphqlError::new(
+        code,
+        format!("more than {most} {what}; ask for less at once"),
+    )
 }

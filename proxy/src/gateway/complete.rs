@@ -29,7 +29,13 @@ pub(crate) struct Completion<'a> {
 impl<'a> Completion<'a> {
     /// Nothing written yet.
     pub(crate) fn new(prepared: &'a Prepared, request_id: &'a Arc<str>) -> Self {
-        Self { prepared, request_id, path: Vec::new(), out: Vec::with_capacity(512), errors: Vec::new() }
+        Self {
+            prepared,
+            request_id,
+            path: Vec::new(),
+            out: Vec::with_capacity(512),
+            errors: Vec::new(),
+        }
     }
 
     /// What was written, and what went wrong.
@@ -48,14 +54,20 @@ impl<'a> Completion<'a> {
     }
 
     /// Writes one field at the root. `answers` is there when the field is a call.
-    pub(crate) fn root(&mut self, field: &'a Field, answers: Option<&Answers>) -> Result<(), Bubble> {
+    pub(crate) fn root(
+        &mut self,
+        field: &'a Field,
+        answers: Option<&Answers>,
+    ) -> Result<(), Bubble> {
         self.field(field, |this| match (&field.source, answers) {
             (Source::Call(call), Some(answers)) => this.slot(field, call, answers, 0),
             (Source::TypeName(name), _) => {
                 this.out.extend_from_slice(name);
                 Ok(())
             }
-            (Source::Call(_) | Source::Stored(..) | Source::Introspection, _) => this.unplanned(field),
+            (Source::Call(_) | Source::Stored(..) | Source::Introspection, _) => {
+                this.unplanned(field)
+            }
         })
     }
 
@@ -72,7 +84,11 @@ impl<'a> Completion<'a> {
     }
 
     /// Writes label, value and comma; a null that the field allows stops here.
-    fn field(&mut self, field: &'a Field, value: impl FnOnce(&mut Self) -> Result<(), Bubble>) -> Result<(), Bubble> {
+    fn field(
+        &mut self,
+        field: &'a Field,
+        value: impl FnOnce(&mut Self) -> Result<(), Bubble>,
+    ) -> Result<(), Bubble> {
         self.out.extend_from_slice(&field.label);
         self.path.push(Step::Key(Arc::clone(&field.name)));
         let written = self.nullable(field.nullable, value);
@@ -81,7 +97,11 @@ impl<'a> Completion<'a> {
         written
     }
 
-    fn nullable(&mut self, nullable: bool, value: impl FnOnce(&mut Self) -> Result<(), Bubble>) -> Result<(), Bubble> {
+    fn nullable(
+        &mut self,
+        nullable: bool,
+        value: impl FnOnce(&mut Self) -> Result<(), Bubble>,
+    ) -> Result<(), Bubble> {
         let start = self.out.len();
         match value(self) {
             Err(Bubble) if nullable => {
@@ -93,7 +113,12 @@ impl<'a> Completion<'a> {
         }
     }
 
-    fn object(&mut self, selection: &'a Selection, level: &Level, place: usize) -> Result<(), Bubble> {
+    fn object(
+        &mut self,
+        selection: &'a Selection,
+        level: &Level,
+        place: usize,
+    ) -> Result<(), Bubble> {
         let Some(record) = level.records.get(place) else {
             return Err(Bubble);
         };
@@ -134,7 +159,13 @@ impl<'a> Completion<'a> {
         }
     }
 
-    fn slot(&mut self, field: &'a Field, call: &'a Call, answers: &Answers, parent: usize) -> Result<(), Bubble> {
+    fn slot(
+        &mut self,
+        field: &'a Field,
+        call: &'a Call,
+        answers: &Answers,
+        parent: usize,
+    ) -> Result<(), Bubble> {
         match answers.slots.get(parent) {
             None => self.unplanned(field),
             Some(Slot::Null) => self.null_or_error(field),
@@ -144,7 +175,9 @@ impl<'a> Completion<'a> {
             }
             Some(Slot::One(place)) => self.object(&call.selection, &answers.level, *place),
             Some(Slot::Many(places)) => self.list(field, call, &answers.level, places),
-            Some(Slot::Failed(fault)) => Err(self.fail(field, GraphqlError::of_fault(fault, self.request_id))),
+            Some(Slot::Failed(fault)) => {
+                Err(self.fail(field, GraphqlError::of_fault(fault, self.request_id)))
+            }
         }
     }
 
@@ -194,7 +227,8 @@ impl<'a> Completion<'a> {
     }
 
     fn fail(&mut self, field: &'a Field, error: GraphqlError) -> Bubble {
-        self.errors.push(error.at(field.location).on(self.path.clone()));
+        self.errors
+            .push(error.at(field.location).on(self.path.clone()));
         Bubble
     }
 

@@ -74,7 +74,11 @@ impl Executor for Session {
             Ok(Json::Object(variables)) => variables,
             _ => serde_json::Map::new(),
         };
-        let graphql = GraphqlRequest { query: request.query, operation_name: request.operation_name, variables };
+        let graphql = GraphqlRequest {
+            query: request.query,
+            operation_name: request.operation_name,
+            variables,
+        };
         let context = Arc::clone(&visit.context);
         let answer = self.0.gateway.answer(&graphql, visit).await;
         let mut response = response(&answer);
@@ -124,7 +128,10 @@ fn response(answer: &Answer) -> Response {
 
 fn server_error(error: &GraphqlError) -> ServerError {
     let mut shown = ServerError::new(error.message.clone(), None);
-    let position = |place: &super::answer::Location| Pos { line: place.line, column: place.column };
+    let position = |place: &super::answer::Location| Pos {
+        line: place.line,
+        column: place.column,
+    };
     shown.locations = error.locations.iter().map(position).collect();
     let segment = |step: &Step| match step {
         Step::Key(name) => PathSegment::Field(name.to_string()),

@@ -85,13 +85,23 @@ impl Fetcher<'_> {
         let level = if call.selection.has_calls && !found.records.is_empty() {
             self.descend(&call.selection, found.records).await
         } else {
-            Level { records: found.records, links: Vec::new() }
+            Level {
+                records: found.records,
+                links: Vec::new(),
+            }
         };
-        Answers { slots: found.slots, level }
+        Answers {
+            slots: found.slots,
+            level,
+        }
     }
 
     /// Asks every link of a level. Boxed: selections nest.
-    fn descend<'s>(&'s self, selection: &'s Selection, records: Vec<Record>) -> BoxFuture<'s, Level> {
+    fn descend<'s>(
+        &'s self,
+        selection: &'s Selection,
+        records: Vec<Record>,
+    ) -> BoxFuture<'s, Level> {
         async move {
             let parents: Vec<_> = records.iter().map(Some).collect();
             let included = selection.included(&self.prepared.variables);
@@ -113,7 +123,12 @@ impl Fetcher<'_> {
         .boxed()
     }
 
-    async fn ask(&self, field: &Field, call: &Call, parents: &[Option<&Record>]) -> Result<Found, Fault> {
+    async fn ask(
+        &self,
+        field: &Field,
+        call: &Call,
+        parents: &[Option<&Record>],
+    ) -> Result<Found, Fault> {
         let arguments = self.prepared.arguments(call)?;
         match &call.root.kind {
             RootKind::ByKey { key } => self.by_key(call, arguments, key, parents).await,
@@ -136,17 +151,33 @@ impl Fetcher<'_> {
     ) -> Result<Found, Fault> {
         let mut keys = Vec::with_capacity(parents.len());
         for parent in parents {
-            let origin = Origin { parent: *parent, write: None };
+            let origin = Origin {
+                parent: *parent,
+                write: None,
+            };
             keys.push(arguments.key(&call.root.entity, sources, origin)?);
         }
         let (places, records) = self.look_up(call, keys).await?;
         let slot = |place: Option<usize>| place.map_or(Slot::Null, Slot::One);
-        Ok(Found { slots: places.into_iter().map(slot).collect(), records })
+        Ok(Found {
+            slots: places.into_iter().map(slot).collect(),
+            records,
+        })
     }
 
-    async fn by_keys(&self, call: &Call, keys: Vec<EntityKey>, parents: usize) -> Result<Found, Fault> {
-        let (places, records) = self.look_up(call, keys.into_iter().map(Some).collect()).await?;
-        Ok(Found { slots: vec![Slot::Many(places); parents], records })
+    async fn by_keys(
+        &self,
+        call: &Call,
+        keys: Vec<EntityKey>,
+        parents: usize,
+    ) -> Result<Found, Fault> {
+        let (places, records) = self
+            .look_up(call, keys.into_iter().map(Some).collect())
+            .await?;
+        Ok(Found {
+            slots: vec![Slot::Many(places); parents],
+            records,
+        })
     }
 
     /// Reads the distinct keys in one call. One place in the records per key given.
@@ -173,9 +204,14 @@ impl Fetcher<'_> {
         let asked = distinct.len();
         let fields = call.selection.needs(&self.prepared.variables);
         let context = &self.visit.context;
-        let answer = self.roads.by_keys(context, &call.root, distinct, fields).await?;
+        let answer = self
+            .roads
+            .by_keys(context, &call.root, distinct, fields)
+            .await?;
         if answer.len() != asked {
-            return Err(misfit("a road answered with another number of records than keys"));
+            return Err(misfit(
+                "a road answered with another number of records than keys",
+            ));
         }
         let mut records = Vec::with_capacity(answer.len());
         let mut place_of = |record: Option<Record>| {
@@ -199,7 +235,10 @@ impl Fetcher<'_> {
         let mut seen: HashMap<Params, usize> = HashMap::new();
         let mut numbers = Vec::with_capacity(parents.len());
         for parent in parents {
-            let origin = Origin { parent: *parent, write: None };
+            let origin = Origin {
+                parent: *parent,
+                write: None,
+            };
             let params = arguments.params(params, origin)?;
             numbers.push(*seen.entry(params).or_insert_with_key(|params| {
                 distinct.push(params.clone());
@@ -208,7 +247,10 @@ impl Fetcher<'_> {
         }
         let fields = call.selection.needs(&self.prepared.variables);
         let lists: Vec<_> = stream::iter(distinct)
-            .map(|params| self.roads.list(&self.visit.context, &call.root, params, fields))
+            .map(|params| {
+                self.roads
+                    .list(&self.visit.context, &call.root, params, fields)
+            })
             .buffered(self.fan_out)
             .collect()
             .await;
@@ -227,7 +269,13 @@ impl Fetcher<'_> {
                 }
             });
         }
-        Ok(Found { slots: numbers.into_iter().map(|number| slots[number].clone()).collect(), records })
+        Ok(Found {
+            slots: numbers
+                .into_iter()
+                .map(|number| slots[number].clone())
+                .collect(),
+            records,
+        })
     }
 
     async fn write(
@@ -239,11 +287,16 @@ impl Fetcher<'_> {
     ) -> Result<Found, Fault> {
         let name = self.visit.scoped(&field.name);
         let context = &self.visit.context;
-        let answer = self.roads.write(context, &call.root, arguments, &name).await?;
+        let answer = self
+            .roads
+            .write(context, &call.root, arguments, &name)
+            .await?;
         let mut answer = answer;
         let mut records = Vec::new();
         let mut take = |touch: usize| match answer.get_mut(touch) {
-            None => Err(misfit("a write answered with fewer records than it touches")),
+            None => Err(misfit(
+                "a write answered with fewer records than it touches",
+            )),
             Some(record) => Ok(record.take().map(|record| {
                 records.push(record);
                 records.len() - 1
@@ -252,11 +305,17 @@ impl Fetcher<'_> {
         let slot = match &action.answer {
             WriteAnswer::Done => Slot::Done,
             WriteAnswer::One(touch) => take(*touch)?.map_or(Slot::Null, Slot::One),
-            WriteAnswer::Many(touches) => {
-                Slot::Many(touches.iter().map(|touch| take(*touch)).collect::<Result<_, _>>()?)
-            }
+            WriteAnswer::Many(touches) => Slot::Many(
+                touches
+                    .iter()
+                    .map(|touch| take(*touch))
+                    .collect::<Result<_, _>>()?,
+            ),
         };
-        Ok(Found { slots: vec![slot], records })
+        Ok(Found {
+            slots: vec![slot],
+            records,
+        })
     }
 
     /// The only place where an error of the roads is logged; clients are not told the details.
@@ -271,7 +330,10 @@ impl Fetcher<'_> {
 
 impl Found {
     fn failed(fault: Fault, parents: usize) -> Self {
-        Self { slots: vec![Slot::Failed(Arc::new(fault)); parents], records: Vec::new() }
+        Self {
+            slots: vec![Slot::Failed(Arc::new(fault)); parents],
+            records: Vec::new(),
+        }
     }
 }
 

@@ -37,7 +37,9 @@ const EXPLORER: &str = include_str!("explorer.html");
 
 /// The endpoint `/graphql`: POST, GET and WebSocket.
 pub fn router(gateway: Arc<Gateway>) -> Router {
-    Router::new().route("/graphql", any(handle)).with_state(gateway)
+    Router::new()
+        .route("/graphql", any(handle))
+        .with_state(gateway)
 }
 
 /// A request as it comes, in a body or a query string.
@@ -92,7 +94,12 @@ async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         }
     };
     record(&answered, began);
-    respond(&answered, media.unwrap_or(Media::Json), &request_id, written)
+    respond(
+        &answered,
+        media.unwrap_or(Media::Json),
+        &request_id,
+        written,
+    )
 }
 
 async fn answer(gateway: &Arc<Gateway>, request: Request, visit: &Visit) -> Answered {
@@ -106,8 +113,12 @@ async fn answer(gateway: &Arc<Gateway>, request: Request, visit: &Visit) -> Answ
     };
     match asked {
         Err(refused) => Answered::One(refused),
-        Ok((Asked::One(request), Method::GET)) => Answered::One(get(gateway, &request, visit).await),
-        Ok((Asked::One(request), _)) => Answered::One(gateway.answer(&request, visit.clone()).await),
+        Ok((Asked::One(request), Method::GET)) => {
+            Answered::One(get(gateway, &request, visit).await)
+        }
+        Ok((Asked::One(request), _)) => {
+            Answered::One(gateway.answer(&request, visit.clone()).await)
+        }
         Ok((Asked::Batch(requests), _)) => Answered::Batch(batch(gateway, &requests, visit).await),
     }
 }
@@ -126,15 +137,24 @@ async fn get(gateway: &Arc<Gateway>, request: &GraphqlRequest, visit: &Visit) ->
 
 /// Answers a batch in its order: concurrently, unless one of it writes.
 async fn batch(gateway: &Arc<Gateway>, requests: &[GraphqlRequest], visit: &Visit) -> Vec<Answer> {
-    let prepared: Vec<_> = requests.iter().map(|request| gateway.prepare(request)).collect();
+    let prepared: Vec<_> = requests
+        .iter()
+        .map(|request| gateway.prepare(request))
+        .collect();
     let writes = |operation| operation == OperationKind::Mutation;
-    let writes = prepared.iter().flatten().any(|prepared| writes(prepared.plan.operation));
-    let answers = prepared.into_iter().enumerate().map(|(index, prepared)| async move {
-        match prepared {
-            Ok(prepared) => gateway.run(prepared, visit.in_batch(index)).await,
-            Err(errors) => Answer::refused(errors),
-        }
-    });
+    let writes = prepared
+        .iter()
+        .flatten()
+        .any(|prepared| writes(prepared.plan.operation));
+    let answers = prepared
+        .into_iter()
+        .enumerate()
+        .map(|(index, prepared)| async move {
+            match prepared {
+                Ok(prepared) => gateway.run(prepared, visit.in_batch(index)).await,
+                Err(errors) => Answer::refused(errors),
+            }
+        });
     if !writes {
         return join_all(answers).await;
     }
@@ -194,12 +214,17 @@ async fn from_body(gateway: &Gateway, request: Request) -> Result<(Asked, Method
 
 async fn read_body(gateway: &Gateway, body: Body) -> Result<bytes::Bytes, Answer> {
     let most = gateway.config.body_bytes;
-    let collected = timeout(gateway.config.body_timeout, Limited::new(body, most).collect()).await;
+    let collected = timeout(
+        gateway.config.body_timeout,
+        Limited::new(body, most).collect(),
+    )
+    .await;
     match collected {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Answer::refused_with(StatusCode::PAYLOAD_TOO_LARGE, limit("BODY_LIMIT", "bytes", most)))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Answer::refused_with(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            limit("BODY_LIMIT", "bytes", most),
+        )),
         Ok(Err(_)) => Err(bad_request("the body broke off")),
         Err(_) => Err(Answer::refused_with(
             StatusCode::REQUEST_TIMEOUT,
@@ -227,7 +252,11 @@ impl RawRequest {
             }
             return Err(bad_request("`query` is missing"));
         };
-        Ok(GraphqlRequest { query, operation_name: self.operation_name, variables: self.variables.unwrap_or_default() })
+        Ok(GraphqlRequest {
+            query,
+            operation_name: self.operation_name,
+            variables: self.variables.unwrap_or_default(),
+        })
     }
 }
 
@@ -237,13 +266,19 @@ fn bad_request(message: impl Into<String>) -> Answer {
 }
 
 fn not_acceptable() -> Answer {
-    let error = GraphqlError::new("NOT_ACCEPTABLE", "accept application/graphql-response+json or application/json");
+    let error = GraphqlError::new(
+        "NOT_ACCEPTABLE",
+        "accept application/graphql-response+json or application/json",
+    );
     Answer::refused_with(StatusCode::NOT_ACCEPTABLE, error)
 }
 
 /// What the request carries along, from its headers.
 fn visit(gateway: &Gateway, headers: &HeaderMap, id: &Arc<str>) -> Result<Visit, Answer> {
-    let mut context = RequestContext::new((gateway.rollout)(), Instant::now() + gateway.config.deadline);
+    let mut context = RequestContext::new(
+        (gateway.rollout)(),
+        Instant::now() + gateway.config.deadline,
+    );
     context.stick = stick(gateway, headers);
     context.seen = seen(headers)?;
     if let Some(key) = headers.get(IDEMPOTENCY_KEY) {
@@ -304,7 +339,9 @@ fn record(answered: &Answered, began: Instant) {
                 order.iter().position(|known| *known == outcome)
             };
             let outcomes = answers.iter().map(Answer::outcome);
-            outcomes.max_by_key(|outcome| worse(outcome)).unwrap_or("ok")
+            outcomes
+                .max_by_key(|outcome| worse(outcome))
+                .unwrap_or("ok")
         }
     };
     metrics::counter!(telemetry::HTTP_REQUESTS_TOTAL, "outcome" => outcome).increment(1);

@@ -26,7 +26,9 @@ pub(crate) struct Introspected {
 impl Introspector {
     /// Looks through `schema` once.
     pub(crate) fn new(schema: &Schema) -> Self {
-        Self { implementers: schema.implementers_map() }
+        Self {
+            implementers: schema.implementers_map(),
+        }
     }
 
     /// Executes the fields of the schema in a prepared operation.
@@ -42,16 +44,23 @@ impl Introspector {
         let variables = Valid::assume_valid(variables);
         let name = introspection.operation_name.as_deref();
         let executed = document.operations.get(name).and_then(|operation| {
-            apollo_compiler::introspection::partial_execute(schema, &self.implementers, document, operation, &variables)
+            apollo_compiler::introspection::partial_execute(
+                schema,
+                &self.implementers,
+                document,
+                operation,
+                &variables,
+            )
         });
         match executed {
             Ok(response) => Introspected {
                 data: response.data.unwrap_or_default(),
                 errors: response.errors.into_iter().map(error).collect(),
             },
-            Err(refused) => {
-                Introspected { data: JsonMap::new(), errors: vec![error(refused.to_graphql_error(&document.sources))] }
-            }
+            Err(refused) => Introspected {
+                data: JsonMap::new(),
+                errors: vec![error(refused.to_graphql_error(&document.sources))],
+            },
         }
     }
 }
@@ -65,6 +74,9 @@ impl Introspected {
 }
 
 fn error(error: GraphQLError) -> GraphqlError {
-    let place = error.locations.first().map(|start| Location { line: start.line, column: start.column });
+    let place = error.locations.first().map(|start| Location {
+        line: start.line,
+        column: start.column,
+    });
     GraphqlError::new("BAD_USER_INPUT", error.message).at(place)
 }

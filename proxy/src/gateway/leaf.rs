@@ -39,7 +39,11 @@ impl Leaf {
     /// How `field`, of the GraphQL type `type_name`, is written.
     pub(crate) fn of(schema: &Schema, type_name: &str, field: &Field) -> Self {
         if let Some(ExtendedType::Enum(definition)) = schema.types.get(type_name) {
-            let mut names: Vec<Box<str>> = definition.values.keys().map(|n| n.as_str().into()).collect();
+            let mut names: Vec<Box<str>> = definition
+                .values
+                .keys()
+                .map(|n| n.as_str().into())
+                .collect();
             names.sort();
             return Self::Enum(names.into());
         }
@@ -49,7 +53,9 @@ impl Leaf {
             "String" => Self::Text,
             "ID" => Self::Id,
             "Boolean" => Self::Boolean,
-            _ => Self::Custom { scale: field.compare.scale },
+            _ => Self::Custom {
+                scale: field.compare.scale,
+            },
         }
     }
 

@@ -49,7 +49,9 @@ impl Media {
         match (answer.status, self, &answer.data) {
             (Some(status), _, _) => status,
             (None, Self::GraphqlResponse, Data::Absent) => StatusCode::BAD_REQUEST,
-            (None, Self::GraphqlResponse, Data::Null | Data::Json(_)) | (None, Self::Json, _) => StatusCode::OK,
+            (None, Self::GraphqlResponse, Data::Null | Data::Json(_)) | (None, Self::Json, _) => {
+                StatusCode::OK
+            }
         }
     }
 }
@@ -67,7 +69,9 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
         return false;
     };
     let mut parts = entry.split(';').map(str::trim);
-    let is_json = parts.next().is_some_and(|media| media.eq_ignore_ascii_case(Media::JSON));
+    let is_json = parts
+        .next()
+        .is_some_and(|media| media.eq_ignore_ascii_case(Media::JSON));
     let utf8 = |part: &str| match part.split_once('=') {
         Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
             let value = value.trim_matches('"');
@@ -120,13 +124,28 @@ mod tests {
             ("application/json", Some(Media::Json)),
             ("*/*", Some(Media::Json)),
             ("application/*", Some(Media::Json)),
-            ("application/graphql-response+json", Some(Media::GraphqlResponse)),
-            ("application/json, application/graphql-response+json", Some(Media::GraphqlResponse)),
-            ("application/graphql-response+json;q=0.5, application/json", Some(Media::Json)),
-            ("application/graphql-response+json; charset=utf-8, */*;q=0.1", Some(Media::GraphqlResponse)),
+            (
+                "application/graphql-response+json",
+                Some(Media::GraphqlResponse),
+            ),
+            (
+                "application/json, application/graphql-response+json",
+                Some(Media::GraphqlResponse),
+            ),
+            (
+                "application/graphql-response+json;q=0.5, application/json",
+                Some(Media::Json),
+            ),
+            (
+                "application/graphql-response+json; charset=utf-8, */*;q=0.1",
+                Some(Media::GraphqlResponse),
+            ),
             ("text/html", None),
             ("application/json;q=0", None),
-            ("text/html,application/xhtml+xml,*/*;q=0.8", Some(Media::Json)),
+            (
+                "text/html,application/xhtml+xml,*/*;q=0.8",
+                Some(Media::Json),
+            ),
         ];
         for (value, expected) in cases {
             assert_eq!(accept(value), expected, "{value}");

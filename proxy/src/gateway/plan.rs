@@ -130,7 +130,11 @@ pub(crate) enum ArgumentValue {
     /// The same in every execution; coerced.
     Constant(Json),
     /// Depends on variables.
-    Expression { literal: Node<Literal>, ty: Type, default: Option<Json> },
+    Expression {
+        literal: Node<Literal>,
+        ty: Type,
+        default: Option<Json>,
+    },
 }
 
 /// When a field is part of the answer: one of the alternatives holds.
@@ -188,13 +192,20 @@ impl Condition {
 
 impl From<Vec<Term>> for Condition {
     fn from(terms: Vec<Term>) -> Self {
-        if terms.is_empty() { Self::Always } else { Self::Any(vec![terms]) }
+        if terms.is_empty() {
+            Self::Always
+        } else {
+            Self::Any(vec![terms])
+        }
     }
 }
 
 impl Selection {
     /// The fields that are part of the answer, with their place among all.
-    pub(crate) fn included<'a>(&'a self, variables: &'a Map<String, Json>) -> impl Iterator<Item = (usize, &'a Field)> {
+    pub(crate) fn included<'a>(
+        &'a self,
+        variables: &'a Map<String, Json>,
+    ) -> impl Iterator<Item = (usize, &'a Field)> {
         let all = !self.conditional;
         let fields = self.fields.iter().enumerate();
         fields.filter(move |(_, field)| all || field.condition.holds(variables))
@@ -205,7 +216,9 @@ impl Selection {
         if !self.conditional {
             return self.needs;
         }
-        self.included(variables).map(|(_, field)| field.needs()).fold(FieldSet::default(), FieldSet::union)
+        self.included(variables)
+            .map(|(_, field)| field.needs())
+            .fold(FieldSet::default(), FieldSet::union)
     }
 }
 

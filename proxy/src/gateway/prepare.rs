@@ -43,11 +43,21 @@ impl Prepared {
         let mut arguments = Vec::with_capacity(plan.calls);
         arguments.resize_with(plan.calls, || Ok(Arguments::default()));
         coerce_arguments(&plan.selection, &variables, coercer, &mut arguments);
-        let prepared = Self { plan, variables, arguments };
-        let cost = prepared.cost(&prepared.plan.selection, limits).map_err(|error| vec![error])?;
+        let prepared = Self {
+            plan,
+            variables,
+            arguments,
+        };
+        let cost = prepared
+            .cost(&prepared.plan.selection, limits)
+            .map_err(|error| vec![error])?;
         if cost > limits.complexity {
             let most = limits.complexity;
-            return Err(vec![limit("COMPLEXITY_LIMIT", "fields, lists multiplied", most)]);
+            return Err(vec![limit(
+                "COMPLEXITY_LIMIT",
+                "fields, lists multiplied",
+                most,
+            )]);
         }
         Ok(prepared)
     }
@@ -64,7 +74,9 @@ impl Prepared {
                 Source::TypeName(_) | Source::Stored(..) => 1,
                 Source::Introspection => INTROSPECTION_COST,
                 Source::Call(call) => {
-                    let times = self.times(call, limits).map_err(|error| error.at(field.location))?;
+                    let times = self
+                        .times(call, limits)
+                        .map_err(|error| error.at(field.location))?;
                     let inner = self.cost(&call.selection, limits)?;
                     times.saturating_mul(inner).saturating_add(1)
                 }
@@ -89,8 +101,9 @@ impl Prepared {
             RootKind::List { .. } => match argument("first").and_then(Json::as_i64) {
                 None => limits.assumed_list,
                 Some(first) => {
-                    let first = u64::try_from(first)
-                        .map_err(|_| GraphqlError::from(ClientError::bad_input("`first` cannot be negative")))?;
+                    let first = u64::try_from(first).map_err(|_| {
+                        GraphqlError::from(ClientError::bad_input("`first` cannot be negative"))
+                    })?;
                     if first > limits.first {
                         return Err(limit("FIRST_LIMIT", "items by `first`", limits.first));
                     }
@@ -128,7 +141,11 @@ fn coerce_variables(
             Err(error) => errors.push(GraphqlError::from(error).at(variable.location)),
         }
     }
-    if errors.is_empty() { Ok(coerced) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(coerced)
+    } else {
+        Err(errors)
+    }
 }
 
 fn coerce_arguments(
@@ -155,7 +172,11 @@ fn arguments_of(
         let place = Place::Argument(&argument.name);
         let value = match &argument.value {
             ArgumentValue::Constant(json) => Some(json.clone()),
-            ArgumentValue::Expression { literal, ty, default } => {
+            ArgumentValue::Expression {
+                literal,
+                ty,
+                default,
+            } => {
                 match coercer.literal(ty, literal, variables, place)? {
                     // A variable that was left out is an argument that was left out.
                     None if default.is_none() && ty.is_non_null() => return Err(missing(place)),

@@ -24,7 +24,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` on `listener` until `shutdown` completes, then drains. Returns when everything is
 /// answered, or when the drain limit has passed.
-pub async fn serve(listener: TcpListener, router: Router, gateway: Arc<Gateway>, shutdown: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    gateway: Arc<Gateway>,
+    shutdown: impl Future<Output = ()>,
+) {
     let connections = TaskTracker::new();
     let limit = Arc::new(Semaphore::new(gateway.config.connections.get()));
     tokio::pin!(shutdown);
@@ -73,7 +78,11 @@ async fn drain(gateway: &Gateway, connections: &TaskTracker) {
     let limit = gateway.config.drain;
     if timeout(limit, all).await.is_err() {
         let left: usize = trackers.iter().map(|tracker| tracker.len()).sum();
-        tracing::warn!(left, ?limit, "the drain limit passed, {left} connections or mutations are dropped");
+        tracing::warn!(
+            left,
+            ?limit,
+            "the drain limit passed, {left} connections or mutations are dropped"
+        );
     }
 }
 
@@ -85,7 +94,10 @@ async fn connection(stream: TcpStream, router: Router, gateway: Arc<Gateway>) {
         return;
     }
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(gateway.config.header_timeout);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(gateway.config.header_timeout);
     let service = TowerToHyperService::new(router);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);

@@ -50,8 +50,11 @@ pub(crate) async fn upgrade(gateway: Arc<Gateway>, request: Request) -> Response
     let session = Session::new(Arc::clone(&gateway), stick, seen);
     // Counted from here on: the server's drain waits for it.
     let token = gateway.sockets.token();
-    upgrade.max_message_size(most).max_frame_size(most).protocols(ALL_WEBSOCKET_PROTOCOLS).on_upgrade(
-        move |stream| async move {
+    upgrade
+        .max_message_size(most)
+        .max_frame_size(most)
+        .protocols(ALL_WEBSOCKET_PROTOCOLS)
+        .on_upgrade(move |stream| async move {
             let _counted = token;
             let socket = GraphQLWebSocket::new(stream, session.clone(), protocol);
             let drained = async {
@@ -63,6 +66,5 @@ pub(crate) async fn upgrade(gateway: Arc<Gateway>, request: Request) -> Response
                 () = socket.serve() => {}
                 () = drained => {}
             }
-        },
-    )
+        })
 }

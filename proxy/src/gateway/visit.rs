@@ -25,13 +25,20 @@ pub struct Visit {
 impl Visit {
     /// A single request.
     pub fn new(context: Arc<RequestContext>, request_id: Arc<str>) -> Self {
-        Self { context, request_id, batch_index: None }
+        Self {
+            context,
+            request_id,
+            batch_index: None,
+        }
     }
 
     /// The same visit for one request of a batch.
     #[must_use]
     pub(crate) fn in_batch(&self, index: usize) -> Self {
-        Self { batch_index: Some(index), ..self.clone() }
+        Self {
+            batch_index: Some(index),
+            ..self.clone()
+        }
     }
 
     /// A response name, unique within all that came with one idempotency key.
@@ -52,7 +59,8 @@ pub(crate) fn fresh_request_id() -> Arc<str> {
 /// Reads a version token: write ids with commas between them. `None`: it is none of ours.
 pub(crate) fn parse_token(token: &str) -> Option<Vec<WriteId>> {
     let ids = token.split(',').map(str::trim).filter(|id| !id.is_empty());
-    ids.map(|id| Uuid::try_parse(id).ok().map(WriteId)).collect()
+    ids.map(|id| Uuid::try_parse(id).ok().map(WriteId))
+        .collect()
 }
 
 /// The newest of these writes. Write ids are time-ordered.
