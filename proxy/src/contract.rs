@@ -19,7 +19,7 @@ mod root;
 mod source;
 mod sql;
 mod storage;
-mod suggest;
+pub(crate) mod suggest;
 mod write;
 
 use std::sync::Arc;

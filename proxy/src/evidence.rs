@@ -112,6 +112,8 @@ impl Aggregator {
                 }
             }
         }
+        // The last round may have repeated an older batch; what was gathered since goes now. Nobody is left to retry.
+        let _ = self.flush(control.as_ref(), &mut batch).await;
     }
 
     /// Sends `batch` (again), or what was gathered since; the error when that failed.

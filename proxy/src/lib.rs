@@ -10,6 +10,7 @@ pub mod admin;
 pub mod app;
 pub mod arguments;
 pub mod catchup;
+pub mod cli;
 pub mod config;
 pub mod contract;
 pub mod demo;

@@ -1,3 +1,8 @@
 //! The binary `strangler`.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    proxy::cli::run().await
+}

@@ -45,7 +45,7 @@ pub const ROLLOUT_VERSION: &str = "strangler_rollout_version";
 /// 1 while the control store answers, else 0. Answers: can changes and evidence be recorded? Labels: none.
 pub const CONTROL_STORE_UP: &str = "strangler_control_store_up";
 /// Comparisons whose evidence was lost. Answers: how much do reports not know? Labels: `reason`
-/// (`queue_full`, `buffer_full`, `refused`).
+/// (`refused`: by the control store).
 pub const EVIDENCE_DROPPED_TOTAL: &str = "strangler_evidence_dropped_total";
 
 /// HTTP requests answered. Answers: how much comes in and how much of it goes wrong?

@@ -1,7 +1,7 @@
 //! "Did you mean": the known name that is nearest to a mistyped one.
 
 /// The name of `known` nearest to `typed`, when it is near enough to be a slip of the hand.
-pub(super) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = 1 + typed.chars().count() / 4;
     known
         .map(|name| (distance(&typed.to_lowercase(), &name.to_lowercase()), name))
@@ -11,7 +11,7 @@ pub(super) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> 
 }
 
 /// `did you mean …?`, or else all known names.
-pub(super) fn or_all<'a>(typed: &str, sigil: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+pub(crate) fn or_all<'a>(typed: &str, sigil: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     if let Some(name) = nearest(typed, known.clone()) {
         return format!("did you mean `{sigil}{name}`?");
     }

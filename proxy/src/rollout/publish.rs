@@ -65,7 +65,7 @@ pub enum Change {
 ///
 /// # Errors
 /// As [`ControlStore::publish`], without `Conflict`.
-pub(super) async fn publish_initial(
+pub async fn publish_initial(
     control: &dyn ControlStore,
     groups: impl IntoIterator<Item = GroupName>,
     origin: &str,
