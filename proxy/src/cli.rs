@@ -13,6 +13,7 @@ mod init;
 mod print;
 mod rollback;
 mod routes;
+mod serve;
 mod set;
 mod tell;
 
@@ -29,6 +30,7 @@ use print::Printer;
 
 use crate::config::Config;
 use crate::contract;
+use crate::demo;
 use crate::rollout::publish::ChangeError;
 
 /// Why a command did not end well.
@@ -105,6 +107,15 @@ pub async fn run() -> ExitCode {
 async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
     let desk = || Desk::open(&cli.config, out);
     match &cli.command {
+        Command::Demo(args) => {
+            serve::quiet_log()?;
+            match Box::pin(demo::run(args)).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Stop::Told),
+                Err(error) => Err(Stop::No(format!("the demo cannot go on: {error}"))),
+            }
+        }
+        Command::Serve => serve::run(&cli.config).await,
         Command::Groups(GroupsCommand::List) => groups::list(&desk()?).await,
         Command::Groups(GroupsCommand::Show { group }) => groups::show(&desk()?, group).await,
         Command::Groups(GroupsCommand::Set(set)) => set::run(&desk()?, set).await,

@@ -1,5 +1,7 @@
 //! What tests share: throw-away PostgreSQL, contract suites, faults, a fleet. Never shipped.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "what fails or is printed here belongs to a test")]
+
 pub mod contract;
 pub mod control_contract;
 pub mod faults;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Percentage, Stage};
 
+use crate::demo::DemoArgs;
+
 /// Leave a legacy ERP behind one GraphQL endpoint: write to both sides, compare them, shift reads by percentage,
 /// and roll back at once.
 #[derive(Debug, Parser)]
@@ -25,6 +27,10 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Play a whole migration on this machine, with real databases and traffic. Needs no configuration.
+    Demo(DemoArgs),
+    /// Run one replica: the GraphQL endpoint and the admin port.
+    Serve,
     /// Groups: who answers their reads, and how much of them.
     #[command(subcommand)]
     Groups(GroupsCommand),
@@ -181,27 +187,6 @@ pub enum Database {
 pub struct SchemaArgs {
     /// The contract. Default: as the configuration says.
     pub contract: Option<PathBuf>,
-}
-
-/// `serve`.
-#[derive(Debug, Args)]
-pub struct ServeArgs {}
-
-/// `demo`.
-#[derive(Debug, Args)]
-pub struct DemoArgs {
-    /// Tell the story without a terminal, end by itself, and print its figures as JSON.
-    #[arg(long)]
-    pub headless: bool,
-    /// The port of the GraphQL endpoint.
-    #[arg(long, default_value_t = 8080, value_name = "PORT")]
-    pub graphql_port: u16,
-    /// The port of the admin endpoint.
-    #[arg(long, default_value_t = 9090, value_name = "PORT")]
-    pub admin_port: u16,
-    /// Seed of the data and the traffic.
-    #[arg(long, default_value_t = 7, value_name = "N")]
-    pub seed: u64,
 }
 
 /// Reads `250ms`, `5s`, `10m`, `6h`, `7d`.

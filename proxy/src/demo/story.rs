@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use model::control::Sums;
 use model::evidence::{Cause, Verdict};
 use model::{Percentage, Stage};
 use tokio::time::{Instant, sleep};
@@ -38,8 +39,11 @@ pub async fn tell(world: &World, narrator: &Arc<Narrator>, seed: u64) -> Result<
     let counting = show_figures(narrator, traffic.tally());
     baseline_and_dual_write(world, narrator).await?;
     shadow(world, narrator, &window).await?;
+    // Comparisons that were under way while the defects were mended may still end.
+    sleep(Duration::from_secs(2)).await;
+    let mended = world.evidence().await?;
     shift(world, narrator).await?;
-    outage(world, narrator, traffic.tally()).await?;
+    outage(world, narrator, traffic.tally(), &mended).await?;
     let rollback = all_and_back(world, narrator, &window).await?;
     counting.abort();
     let tally = traffic.stop().await;
@@ -67,20 +71,20 @@ async fn open_shops(
     world: &World,
     narrator: &Narrator,
     seed: u64,
-) -> Result<(Traffic, Vec<String>), DemoError> {
+) -> Result<(Traffic, Vec<Shelf>), DemoError> {
     narrator.chapter("The storefronts open. Everything is answered by the ERP (stage legacy)");
     let mut articles = world.shelves(BUSY + WINDOW).await?;
     let busy = articles.split_off(WINDOW.min(articles.len()));
-    let window: Arc<[Shelf]> = articles.iter().flatten().cloned().collect();
-    let mut patches = vec![Patch { own: Vec::new(), window: Arc::clone(&window) }; WORKERS];
+    let shown: Arc<[Shelf]> = articles.iter().flatten().cloned().collect();
+    let mut patches = vec![Patch { own: Vec::new(), window: Arc::clone(&shown) }; WORKERS];
     for (number, shelves) in busy.into_iter().enumerate() {
         patches[number % WORKERS].own.extend(shelves);
     }
-    let skus = articles.iter().filter_map(|shelves| Some(shelves.first()?.sku.clone())).collect();
+    let window = articles.iter().filter_map(|shelves| shelves.first().cloned()).collect();
     let traffic = Traffic::start(&world.storefront, patches, seed, PAUSE);
     sleep(Duration::from_secs(1)).await;
     narrator.say(&format!("{WORKERS} storefronts read and write through {}", world.running.graphql));
-    Ok((traffic, skus))
+    Ok((traffic, window))
 }
 
 async fn baseline_and_dual_write(world: &World, narrator: &Narrator) -> Result<(), DemoError> {
@@ -102,7 +106,7 @@ async fn baseline_and_dual_write(world: &World, narrator: &Narrator) -> Result<(
     Ok(())
 }
 
-async fn shadow(world: &World, narrator: &Narrator, window: &[String]) -> Result<(), DemoError> {
+async fn shadow(world: &World, narrator: &Narrator, window: &[Shelf]) -> Result<(), DemoError> {
     narrator.chapter("Shadow: reads are also asked of modern, and the answers compared");
     set(world, Some(Stage::Shadow), None, Some(100.0), "compare before trusting").await?;
     sleep(Duration::from_secs(3)).await;
@@ -110,7 +114,7 @@ async fn shadow(world: &World, narrator: &Narrator, window: &[String]) -> Result
     let compared = world.evidence().await?.count(None, Verdict::Match);
     narrator.say(&format!("{compared} comparisons agree, {} differ", before.values().sum::<u64>()));
 
-    let planted = defects::three(window);
+    let planted = defects::three(&skus(window));
     for defect in &planted {
         world.modern.run("shop", &defect.sql).await?;
         narrator.say(&format!("planted behind our back: {}", defect.story));
@@ -135,7 +139,7 @@ async fn shift(world: &World, narrator: &Narrator) -> Result<(), DemoError> {
     Ok(())
 }
 
-async fn outage(world: &World, narrator: &Narrator, tally: &Tally) -> Result<(), DemoError> {
+async fn outage(world: &World, narrator: &Narrator, tally: &Tally, mended: &Sums) -> Result<(), DemoError> {
     narrator.chapter("Outage: the modern side is killed, and the control database with it");
     let errors = || tally.client_errors.load(Ordering::Relaxed);
     let writes = || tally.acknowledged.load(Ordering::Relaxed);
@@ -152,26 +156,33 @@ async fn outage(world: &World, narrator: &Narrator, tally: &Tally) -> Result<(),
     let began = Instant::now();
     settled(world).await?;
     narrator.say(&format!("it is back; all of them settled {:.1} s later", began.elapsed().as_secs_f64()));
+    let after = world.evidence().await?;
+    narrator.say(&format!(
+        "{} comparisons since the mending agree, {} differ",
+        after.count(None, Verdict::Match) - mended.count(None, Verdict::Match),
+        after.count(None, Verdict::Mismatch) - mended.count(None, Verdict::Mismatch)
+    ));
     Ok(())
 }
 
-async fn all_and_back(world: &World, narrator: &Narrator, window: &[String]) -> Result<Duration, DemoError> {
+async fn all_and_back(world: &World, narrator: &Narrator, window: &[Shelf]) -> Result<Duration, DemoError> {
     narrator.chapter("Shift: modern answers everything");
     set(world, Some(Stage::Shift), Some(100.0), None, "the last step").await?;
     sleep(Duration::from_secs(3)).await;
     let before = mismatches(world).await?;
-    let defect = defects::last(window);
-    let probe = probe(world, window).await?;
+    let defect = defects::last(&skus(window));
+    let shelf = window.first().ok_or_else(|| DemoError::Other("there are no articles".into()))?;
+    let right = on_hand(world, shelf).await?;
     world.modern.run("shop", &defect.sql).await?;
     narrator.say(&format!("planted behind our back: {}", defect.story));
     found(world, std::slice::from_ref(&defect), &before).await?;
-    narrator.say("found, and customers are being told wrong quantities");
-    let wrong = on_hand(world, &probe.0).await?;
+    let wrong = on_hand(world, shelf).await?;
+    narrator.say(&format!("found; customers are being told {wrong} where {right} is right"));
 
     narrator.chapter("Rollback");
     let began = Instant::now();
     let (ordered, answered) = tokio::join!(world.roll_back(), async {
-        while on_hand(world, &probe.0).await? != probe.1 {
+        while on_hand(world, shelf).await? != right {
             tokio::task::yield_now().await;
         }
         Ok::<_, DemoError>(began.elapsed())
@@ -179,9 +190,8 @@ async fn all_and_back(world: &World, narrator: &Narrator, window: &[String]) -> 
     ordered?;
     let took = answered?;
     narrator.say(&format!(
-        "{:.1} ms from the order to the first right answer ({wrong} became {} again)",
-        took.as_secs_f64() * 1_000.0,
-        probe.1
+        "{:.1} ms from the order to the first right answer ({wrong} is {right} again)",
+        took.as_secs_f64() * 1_000.0
     ));
     mend(world, narrator, 3).await?;
     Ok(took)
@@ -231,6 +241,10 @@ async fn set(
     world.set(SetPolicy { stage, reads: share(reads), shadow: share(shadow) }, why).await
 }
 
+fn skus(window: &[Shelf]) -> Vec<String> {
+    window.iter().map(|shelf| shelf.sku.clone()).collect()
+}
+
 /// Waits until nothing is unsettled for a moment, while traffic goes on.
 async fn settled(world: &World) -> Result<(), DemoError> {
     // Under traffic a write is always on its way; what matters is that nothing old is left.
@@ -264,18 +278,11 @@ async fn mend(world: &World, narrator: &Narrator, run: u32) -> Result<(), DemoEr
     Ok(())
 }
 
-/// An article of the window and what is really on hand of it.
-async fn probe(world: &World, window: &[String]) -> Result<(String, i64), DemoError> {
-    let sku = window.first().cloned().ok_or_else(|| DemoError::Other("there are no articles".into()))?;
-    let amount = on_hand(world, &sku).await?;
-    Ok((sku, amount))
-}
-
-/// The sum of an article's stock levels, asked by key as a customer does.
-async fn on_hand(world: &World, sku: &str) -> Result<i64, DemoError> {
-    let other = |error: super::storefront::StorefrontError| DemoError::Other(error.to_string());
-    let locations = "query($s: ID!) { product(sku: $s) { stockLevels { location onHand } } }";
-    let reply = world.storefront.ask(locations, &serde_json::json!({ "s": sku })).await.map_err(other)?;
-    let levels = reply.data["product"]["stockLevels"].as_array().cloned().unwrap_or_default();
-    Ok(levels.iter().filter_map(|level| level["onHand"].as_i64()).sum())
+/// What is on hand on a shelf, asked by key as a customer does.
+async fn on_hand(world: &World, shelf: &Shelf) -> Result<i64, DemoError> {
+    let query = "query($s: ID!, $l: ID!) { stockLevel(sku: $s, location: $l) { onHand } }";
+    let variables = serde_json::json!({ "s": shelf.sku, "l": shelf.location });
+    let reply = world.storefront.ask(query, &variables).await.map_err(|error| DemoError::Other(error.to_string()))?;
+    let amount = reply.data["stockLevel"]["onHand"].as_i64();
+    amount.ok_or_else(|| DemoError::Other("a shelf of the catalogue is not there".into()))
 }

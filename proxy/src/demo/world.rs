@@ -208,7 +208,7 @@ impl World {
             let page = reply.data["productList"].as_array().cloned().unwrap_or_default();
             let Some(last) = page.last() else { break };
             after = last["sku"].clone();
-            found.extend(page.iter().map(|product| shelves_of(product)).filter(|shelves| !shelves.is_empty()));
+            found.extend(page.iter().map(shelves_of).filter(|shelves| !shelves.is_empty()));
         }
         Ok(found)
     }

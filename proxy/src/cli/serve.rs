@@ -1,0 +1,59 @@
+//! `strangler serve`: one replica, until it is asked to end (SIGTERM or Ctrl-C); then it drains.
+
+use std::path::Path;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::Stop;
+use crate::app;
+use crate::config::{Config, Log};
+use crate::telemetry;
+
+pub(super) async fn run(config: &Path) -> Result<(), Stop> {
+    let config = Config::load(config).map_err(|error| Stop::BadConfig(error.to_string()))?;
+    log(&config.log)?;
+    let no = |error: &dyn std::fmt::Display| Stop::No(error.to_string());
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| no(&error))?;
+    let metrics = telemetry::install().map_err(|error| no(&error))?;
+    let running = app::start(&config, metrics).await.map_err(|error| match error {
+        app::StartError::NoContract { .. } | app::StartError::Contract(_) => Stop::BadConfig(error.to_string()),
+        app::StartError::Store(_)
+        | app::StartError::Control(_)
+        | app::StartError::Rollout(_)
+        | app::StartError::State(_)
+        | app::StartError::Listen { .. } => Stop::No(error.to_string()),
+    })?;
+    tracing::info!(
+        graphql = %running.graphql,
+        admin = %running.admin,
+        "serving GraphQL on {} and the admin port on {}, rollout {}",
+        running.graphql,
+        running.admin,
+        running.rollout.version()
+    );
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("asked to end: no new requests, those under way are finished");
+    running.stop().await;
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Sends the log to standard error, one line or one JSON object per event.
+fn log(log: &Log) -> Result<(), Stop> {
+    let bad = || Stop::BadConfig(format!("`log.filter`: `{}` is no filter; try `info` or `info,proxy=debug`", log.filter));
+    let filter = EnvFilter::try_new(&log.filter).map_err(|_| bad())?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let installed =
+        if log.json { subscriber.json().flatten_event(true).finish().try_init() } else { subscriber.finish().try_init() };
+    installed.map_err(|error| Stop::No(error.to_string()))
+}
+
+/// The log of `strangler demo`: only what should not happen, so that the story can be read.
+pub(super) fn quiet_log() -> Result<(), Stop> {
+    log(&Log { json: false, filter: "error".into() })
+}
