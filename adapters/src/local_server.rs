@@ -12,6 +12,7 @@ mod account;
 mod binaries;
 mod cluster;
 mod fetch;
+mod sql;
 mod watchdog;
 
 use std::fmt;
@@ -22,9 +23,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use thiserror::Error;
-use tokio_postgres::NoTls;
 
 use cluster::{Cluster, doing};
+pub use sql::{TextRow, create_database, drop_database};
 pub use watchdog::Lifeline;
 use watchdog::Watchdog;
 
@@ -214,6 +215,14 @@ impl LocalServer {
         create_database(self.port, name).await
     }
 
+    /// Runs a script in `database`, statement by statement; the rows of all of them, as text.
+    ///
+    /// # Errors
+    /// [`LocalServerError::Sql`] at the first statement that fails.
+    pub async fn run(&self, database: &str, script: &str) -> Result<Vec<TextRow>, LocalServerError> {
+        sql::run(&self.url(database), "running a script", script).await
+    }
+
     /// Crashes the server as in an outage: connections break, commits stand. Nothing when it is down.
     ///
     /// # Errors
@@ -280,36 +289,6 @@ impl fmt::Debug for LocalServer {
 /// How to reach `database` of the local server on `port`.
 pub fn url(port: u16, database: &str) -> String {
     format!("postgres://{SUPERUSER}@127.0.0.1:{port}/{database}")
-}
-
-/// Makes an empty database in the local server on `port`.
-///
-/// # Errors
-/// [`LocalServerError::Sql`] when there is one of that name or the server is down.
-pub async fn create_database(port: u16, name: &str) -> Result<(), LocalServerError> {
-    // From template0: template1 cannot be copied while anybody is connected to it.
-    let name = name.replace('"', "\"\"");
-    administer(port, "creating a database", &format!("CREATE DATABASE \"{name}\" TEMPLATE template0")).await
-}
-
-/// Removes a database from the local server on `port`, with whoever is connected to it.
-///
-/// # Errors
-/// [`LocalServerError::Sql`] when the server is down.
-pub async fn drop_database(port: u16, name: &str) -> Result<(), LocalServerError> {
-    let name = name.replace('"', "\"\"");
-    administer(port, "dropping a database", &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)")).await
-}
-
-async fn administer(port: u16, doing: &'static str, statement: &str) -> Result<(), LocalServerError> {
-    let sql = |source| LocalServerError::Sql { doing, source };
-    let (client, connection) = tokio_postgres::connect(&url(port, "postgres"), NoTls).await.map_err(sql)?;
-    let connection = tokio::spawn(connection);
-    let outcome = client.batch_execute(statement).await.map_err(sql);
-    drop(client);
-    // Waited for, so that the connection is gone when we say that we are done; how it ended does not matter any more.
-    let _ = connection.await;
-    outcome
 }
 
 /// Starting and killing processes blocks; it does so on a thread that may.

@@ -37,22 +37,19 @@ pub struct Version {
 impl Version {
     /// The version of the `run`th baseline copy: older than any real write, newer than earlier runs.
     pub fn baseline(run: u32) -> Self {
-        Self {
-            epoch: Epoch(0),
-            incarnation: Incarnation(0),
-            position: Position(u64::from(run)),
-        }
+        Self { epoch: Epoch(0), incarnation: Incarnation(0), position: Position(u64::from(run)) }
+    }
+
+    /// Whether this is a copy of what stood at rest, not a write: it has no ledger row.
+    pub fn is_baseline(&self) -> bool {
+        self.epoch == Epoch(0)
     }
 }
 
 impl fmt::Display for Version {
     /// `epoch.incarnation.position`, such as `1.1.23456`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}.{}.{}",
-            self.epoch.0, self.incarnation.0, self.position.0
-        )
+        write!(f, "{}.{}.{}", self.epoch.0, self.incarnation.0, self.position.0)
     }
 }
 
@@ -101,11 +98,7 @@ mod tests {
 
     #[test]
     fn versions_are_ordered_by_epoch_then_incarnation_then_position() {
-        let version = |e, i, p| Version {
-            epoch: Epoch(e),
-            incarnation: Incarnation(i),
-            position: Position(p),
-        };
+        let version = |e, i, p| Version { epoch: Epoch(e), incarnation: Incarnation(i), position: Position(p) };
         assert!(version(2, 1, 5) > version(1, 9, 900));
         assert!(version(1, 2, 5) > version(1, 1, 900));
         assert!(version(1, 1, 6) > version(1, 1, 5));

@@ -38,11 +38,7 @@ impl Contract {
     /// All groups, in the order in which the file first names them.
     pub fn groups(&self) -> Vec<GroupName> {
         let mut groups: Vec<GroupName> = Vec::new();
-        let named = self
-            .entities
-            .values()
-            .map(|e| &e.group)
-            .chain(self.roots.values().map(|r| &r.group));
+        let named = self.entities.values().map(|e| &e.group).chain(self.roots.values().map(|r| &r.group));
         for group in named {
             if !groups.contains(group) {
                 groups.push(group.clone());
@@ -78,24 +74,11 @@ impl EntityType {
         fields: Vec<Field>,
         key: &[&str],
     ) -> Option<Self> {
-        let by_name: BTreeMap<_, _> = fields
-            .iter()
-            .enumerate()
-            .map(|(index, field)| (field.name.clone(), FieldIndex::new(index)))
-            .collect();
-        let key: Option<Vec<_>> = key
-            .iter()
-            .map(|name| by_name.get(&FieldName::from(*name)).copied())
-            .collect();
+        let by_name: BTreeMap<_, _> =
+            fields.iter().enumerate().map(|(index, field)| (field.name.clone(), FieldIndex::new(index))).collect();
+        let key: Option<Vec<_>> = key.iter().map(|name| by_name.get(&FieldName::from(*name)).copied()).collect();
         let key = key.filter(|key| !key.is_empty())?;
-        Some(Self {
-            name,
-            group,
-            table,
-            fields,
-            key,
-            by_name,
-        })
+        Some(Self { name, group, table, fields, key, by_name })
     }
 
     /// The key fields in order. Never empty.
@@ -180,9 +163,7 @@ impl FieldSet {
 
     /// The fields in order.
     pub fn iter(self) -> impl Iterator<Item = FieldIndex> {
-        (0..Self::MAX_FIELDS)
-            .map(FieldIndex::new)
-            .filter(move |index| self.contains(*index))
+        (0..Self::MAX_FIELDS).map(FieldIndex::new).filter(move |index| self.contains(*index))
     }
 }
 

@@ -31,10 +31,7 @@ impl Decimal {
 
     /// The number rounded half up (away from zero) to `scale` digits after the point.
     pub fn round(&self, scale: u32) -> Self {
-        Self::new(
-            self.0
-                .with_scale_round(i64::from(scale), RoundingMode::HalfUp),
-        )
+        Self::new(self.0.with_scale_round(i64::from(scale), RoundingMode::HalfUp))
     }
 
     /// Digits after the point that are not trailing zeros.
@@ -54,9 +51,7 @@ impl Decimal {
 
     /// Text with exactly `scale` digits after the point, rounded half up: `1.5` at 2 is `1.50`.
     pub fn to_scaled_string(&self, scale: u32) -> String {
-        self.0
-            .with_scale_round(i64::from(scale), RoundingMode::HalfUp)
-            .to_plain_string()
+        self.0.with_scale_round(i64::from(scale), RoundingMode::HalfUp).to_plain_string()
     }
 
     /// The wrapped number.
@@ -137,15 +132,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_or_would_not_fit_memory_is_refused() {
-        for text in [
-            "",
-            "abc",
-            "1.2.3",
-            "NaN",
-            "Infinity",
-            "1e999999999",
-            "1 000",
-        ] {
+        for text in ["", "abc", "1.2.3", "NaN", "Infinity", "1e999999999", "1 000"] {
             assert_eq!(text.parse::<Decimal>(), Err(InvalidDecimal), "{text}");
         }
     }

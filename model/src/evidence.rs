@@ -1,11 +1,13 @@
 //! Evidence: verdicts and samples, the input of reports, gates and the guard.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::name::{FieldName, RouteName};
 use crate::side::PerSide;
+use crate::value::Instant;
 
 /// What a comparison found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,12 +25,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict.
-    pub const ALL: [Self; 4] = [
-        Self::Match,
-        Self::Excused,
-        Self::Mismatch,
-        Self::Inconclusive,
-    ];
+    pub const ALL: [Self; 4] = [Self::Match, Self::Excused, Self::Mismatch, Self::Inconclusive];
 
     /// The label used in metrics and reports.
     pub fn as_str(self) -> &'static str {
@@ -57,11 +54,11 @@ pub enum Cause {
     ExtraRow,
     /// One side holds a state that the key had before.
     Stale,
-    /// Equal when rounded to fewer digits.
+    /// The shorter number is the longer one with digits dropped, or their last digits differ by one.
     Rounding,
     /// Apart by a whole number of quarter hours, at most 26 hours.
     TimeZone,
-    /// Null on one side, empty text on the other.
+    /// Null on one side, empty text (or nothing but blanks) on the other.
     NullEmpty,
     /// Equal but for blanks at an end.
     Padding,
@@ -131,6 +128,10 @@ pub struct Difference {
     pub key: String,
     /// What each side answered, canonical, as JSON; `null` for a missing record.
     pub values: PerSide<serde_json::Value>,
+    /// The whole records as far as they were asked for, as JSON objects; `null` for a missing record
+    /// and for the order of a list.
+    #[serde(default)]
+    pub records: PerSide<serde_json::Value>,
     /// Whether the contract excuses it today.
     pub excused: bool,
 }
@@ -150,4 +151,78 @@ pub struct Observation {
     pub fields: Vec<FieldName>,
     /// The keys that were compared, as JSON text.
     pub keys: Vec<String>,
+}
+
+/// Everything stored, or the part of it that was asked for: the input of reports, gates and the guard.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// One per route that was shadowed at least once, and per route that should have been.
+    pub coverage: Vec<Coverage>,
+    /// Differences counted by route, field, cause and verdict.
+    pub tallies: Vec<Tally>,
+    /// Single differences kept to be looked at.
+    pub samples: Vec<Sample>,
+}
+
+/// How often one kind of difference was found. One comparison may add to several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// The route that was shadowed.
+    pub route: RouteName,
+    /// The field; `None` when the whole record (or the order of a list) differs.
+    pub field: Option<FieldName>,
+    /// Why.
+    pub cause: Cause,
+    /// [`Verdict::Mismatch`], or [`Verdict::Excused`] when the contract excused it at the time.
+    pub verdict: Verdict,
+    /// How many differences.
+    pub count: u64,
+    /// When the first was confirmed.
+    pub first_seen: Instant,
+    /// When the last was confirmed.
+    pub last_seen: Instant,
+}
+
+/// One stored difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Names it on the command line.
+    pub id: String,
+    /// The route that was shadowed.
+    pub route: RouteName,
+    /// When it was confirmed.
+    pub seen_at: Instant,
+    /// What differed.
+    pub difference: Difference,
+}
+
+/// What has been compared on one route, and what never was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// The route.
+    pub route: RouteName,
+    /// Comparisons by verdict; a verdict that is missing counts 0.
+    pub verdicts: BTreeMap<Verdict, u64>,
+    /// Why comparisons were inconclusive, by the closed reason words.
+    pub reasons: BTreeMap<String, u64>,
+    /// Different keys that were ever compared, estimated.
+    pub keys_compared: u64,
+    /// Keys that exist; `None` when nobody has counted them.
+    pub keys_total: Option<u64>,
+    /// Fields that were compared at least once.
+    pub fields_compared: Vec<FieldName>,
+    /// Fields of the contract that never were.
+    pub fields_never: Vec<FieldName>,
+}
+
+impl Coverage {
+    /// Comparisons of this route that ended in `verdict`.
+    pub fn count(&self, verdict: Verdict) -> u64 {
+        self.verdicts.get(&verdict).copied().unwrap_or(0)
+    }
+
+    /// Comparisons that say something: all but the inconclusive ones.
+    pub fn conclusive(&self) -> u64 {
+        self.count(Verdict::Match) + self.count(Verdict::Excused) + self.count(Verdict::Mismatch)
+    }
 }

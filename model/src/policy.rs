@@ -20,6 +20,8 @@ pub struct Bucket(u16);
 impl Bucket {
     /// How many buckets there are: one per basis point.
     pub const COUNT: u16 = 10_000;
+    /// The bucket that every percentage above 0 covers.
+    pub const FIRST: Self = Self(0);
 
     /// The bucket of `stick` (an entity's key, or a header's value) within `group`.
     ///
@@ -46,17 +48,13 @@ impl Bucket {
 }
 
 /// A share from 0 % to 100 % in steps of 0.01 %, held in basis points: 25 % is 2 500.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Percentage(u16);
 
 /// The share is outside 0..100 or finer than 0.01.
 #[derive(Debug, Clone, PartialEq, Error)]
-#[error(
-    "{0} is not a percentage: give a number from 0 to 100 with at most two digits after the point"
-)]
+#[error("{0} is not a percentage: give a number from 0 to 100 with at most two digits after the point")]
 pub struct InvalidPercentage(String);
 
 impl Percentage {
@@ -82,16 +80,10 @@ impl TryFrom<f64> for Percentage {
     fn try_from(percent: f64) -> Result<Self, InvalidPercentage> {
         let points = (percent * 100.0).round();
         // NaN fails the first test, 12.345 the second: no share is rounded behind the operator's back.
-        if !(0.0..=f64::from(Bucket::COUNT)).contains(&points)
-            || (points / 100.0 - percent).abs() > 1e-9
-        {
+        if !(0.0..=f64::from(Bucket::COUNT)).contains(&points) || (points / 100.0 - percent).abs() > 1e-9 {
             return Err(InvalidPercentage(percent.to_string()));
         }
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "checked: 0 to 10 000"
-        )]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked: 0 to 10 000")]
         Ok(Self(points as u16))
     }
 }
@@ -107,12 +99,8 @@ impl FromStr for Percentage {
 
     fn from_str(text: &str) -> Result<Self, InvalidPercentage> {
         let number = text.strip_suffix('%').unwrap_or(text).trim();
-        let percent: f64 = number
-            .parse()
-            .map_err(|_| InvalidPercentage(text.to_owned()))?;
-        percent
-            .try_into()
-            .map_err(|_| InvalidPercentage(text.to_owned()))
+        let percent: f64 = number.parse().map_err(|_| InvalidPercentage(text.to_owned()))?;
+        percent.try_into().map_err(|_| InvalidPercentage(text.to_owned()))
     }
 }
 
@@ -143,14 +131,7 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in the order of a migration.
-    pub const ALL: [Self; 6] = [
-        Self::Legacy,
-        Self::DualWrite,
-        Self::Shadow,
-        Self::Shift,
-        Self::Reverse,
-        Self::Modern,
-    ];
+    pub const ALL: [Self; 6] = [Self::Legacy, Self::DualWrite, Self::Shadow, Self::Shift, Self::Reverse, Self::Modern];
 
     /// The name used on the command line and in tables: `dual-write`.
     pub fn as_str(self) -> &'static str {
@@ -204,10 +185,7 @@ impl FromStr for Stage {
     type Err = UnknownStage;
 
     fn from_str(name: &str) -> Result<Self, UnknownStage> {
-        Self::ALL
-            .into_iter()
-            .find(|stage| stage.as_str() == name)
-            .ok_or_else(|| UnknownStage(name.to_owned()))
+        Self::ALL.into_iter().find(|stage| stage.as_str() == name).ok_or_else(|| UnknownStage(name.to_owned()))
     }
 }
 
@@ -234,9 +212,7 @@ struct RawPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidPolicy {
     /// Reads from modern in a stage that has none.
-    #[error(
-        "stage `{stage}` answers {fixed} of reads from modern; use stage `shift` for any other percentage"
-    )]
+    #[error("stage `{stage}` answers {fixed} of reads from modern; use stage `shift` for any other percentage")]
     Reads {
         /// The stage.
         stage: Stage,
@@ -244,9 +220,7 @@ pub enum InvalidPolicy {
         fixed: Percentage,
     },
     /// A shadow share in a stage without shadow reads.
-    #[error(
-        "stage `{stage}` has no shadow reads; leave `shadow` at 0 or use stage `shadow` or `shift`"
-    )]
+    #[error("stage `{stage}` has no shadow reads; leave `shadow` at 0 or use stage `shadow` or `shift`")]
     Shadow {
         /// The stage.
         stage: Stage,
@@ -258,12 +232,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`InvalidPolicy`] when the stage does not allow the percentages.
-    pub fn new(
-        stage: Stage,
-        reads: Percentage,
-        shadow: Percentage,
-        epoch: Epoch,
-    ) -> Result<Self, InvalidPolicy> {
+    pub fn new(stage: Stage, reads: Percentage, shadow: Percentage, epoch: Epoch) -> Result<Self, InvalidPolicy> {
         let fixed = match stage {
             Stage::Legacy | Stage::DualWrite | Stage::Shadow => Some(Percentage::ZERO),
             Stage::Shift => None,
@@ -275,22 +244,12 @@ impl Policy {
         if !stage.shadows() && shadow != Percentage::ZERO {
             return Err(InvalidPolicy::Shadow { stage });
         }
-        Ok(Self {
-            stage,
-            reads,
-            shadow,
-            epoch,
-        })
+        Ok(Self { stage, reads, shadow, epoch })
     }
 
     /// How every group begins: legacy alone, epoch 1.
     pub fn initial() -> Self {
-        Self {
-            stage: Stage::Legacy,
-            reads: Percentage::ZERO,
-            shadow: Percentage::ZERO,
-            epoch: Epoch(1),
-        }
+        Self { stage: Stage::Legacy, reads: Percentage::ZERO, shadow: Percentage::ZERO, epoch: Epoch(1) }
     }
 
     /// The same policy with its reads rolled back to legacy: stage and writes stay, so that the
@@ -298,13 +257,8 @@ impl Policy {
     #[must_use]
     pub fn rolled_back(self) -> Self {
         match self.stage {
-            Stage::Shift => Self {
-                reads: Percentage::ZERO,
-                ..self
-            },
-            Stage::Legacy | Stage::DualWrite | Stage::Shadow | Stage::Reverse | Stage::Modern => {
-                self
-            }
+            Stage::Shift => Self { reads: Percentage::ZERO, ..self },
+            Stage::Legacy | Stage::DualWrite | Stage::Shadow | Stage::Reverse | Stage::Modern => self,
         }
     }
 
@@ -344,19 +298,12 @@ impl TryFrom<RawPolicy> for Policy {
 
 impl From<Policy> for RawPolicy {
     fn from(policy: Policy) -> Self {
-        Self {
-            stage: policy.stage,
-            reads: policy.reads,
-            shadow: policy.shadow,
-            epoch: policy.epoch,
-        }
+        Self { stage: policy.stage, reads: policy.reads, shadow: policy.shadow, epoch: policy.epoch }
     }
 }
 
 /// Counts rollouts, from 1.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RolloutVersion(pub u64);
 
@@ -379,22 +326,13 @@ pub struct Rollout {
 impl Rollout {
     /// The first rollout: each of `groups` at stage `legacy`.
     pub fn initial(groups: impl IntoIterator<Item = GroupName>) -> Self {
-        let policies = groups
-            .into_iter()
-            .map(|group| (group, Policy::initial()))
-            .collect();
-        Self {
-            version: RolloutVersion(1),
-            policies,
-        }
+        let policies = groups.into_iter().map(|group| (group, Policy::initial())).collect();
+        Self { version: RolloutVersion(1), policies }
     }
 
     /// The policy of `group`; a group that no rollout has named yet is at its beginning.
     pub fn policy(&self, group: &GroupName) -> Policy {
-        self.policies
-            .get(group)
-            .copied()
-            .unwrap_or_else(Policy::initial)
+        self.policies.get(group).copied().unwrap_or_else(Policy::initial)
     }
 }
 
@@ -428,13 +366,10 @@ mod tests {
     #[test]
     fn a_key_keeps_its_bucket_across_releases() {
         // Golden values: if this fails, every customer would change sides on the next deploy.
-        let places = ["SKU-1", "SKU-2", "[\"SKU-1\",\"BER\"]", ""]
-            .map(|key| Bucket::of(&"inventory".into(), key).get());
+        let places =
+            ["SKU-1", "SKU-2", "[\"SKU-1\",\"BER\"]", ""].map(|key| Bucket::of(&"inventory".into(), key).get());
         assert_eq!(places, GOLDEN);
-        assert_ne!(
-            Bucket::of(&"catalog".into(), "SKU-1"),
-            Bucket::of(&"inventory".into(), "SKU-1")
-        );
+        assert_ne!(Bucket::of(&"catalog".into(), "SKU-1"), Bucket::of(&"inventory".into(), "SKU-1"));
     }
 
     const GOLDEN: [u16; 4] = [9_479, 8_479, 8_233, 9_291];
@@ -443,14 +378,9 @@ mod tests {
     fn buckets_are_even() {
         let mut counts = [0u32; 10];
         for n in 0..10_000 {
-            counts[usize::from(
-                Bucket::of(&"inventory".into(), &format!("SKU-{n}")).get() / 1_000,
-            )] += 1;
+            counts[usize::from(Bucket::of(&"inventory".into(), &format!("SKU-{n}")).get() / 1_000)] += 1;
         }
-        assert!(
-            counts.iter().all(|count| (850..1_150).contains(count)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|count| (850..1_150).contains(count)), "{counts:?}");
     }
 
     #[test]
@@ -464,8 +394,7 @@ mod tests {
 
     #[test]
     fn stages_fix_what_the_design_fixes() {
-        let policy =
-            |stage, reads, shadow| Policy::new(stage, share(reads), share(shadow), Epoch(1));
+        let policy = |stage, reads, shadow| Policy::new(stage, share(reads), share(shadow), Epoch(1));
         assert!(policy(Stage::Shift, 1_234, 500).is_ok());
         assert!(policy(Stage::Shadow, 1, 500).is_err());
         assert!(policy(Stage::DualWrite, 0, 500).is_err());

@@ -23,11 +23,7 @@ impl EntityKey {
     /// Makes a key of `entity` from its parts, in the order of [`EntityType::key`].
     pub fn new(entity: EntityName, parts: Vec<Value>) -> Self {
         let text = serde_json::Value::from_iter(parts.iter().map(Value::to_json)).to_string();
-        Self {
-            entity,
-            parts: parts.into(),
-            text: text.into(),
-        }
+        Self { entity, parts: parts.into(), text: text.into() }
     }
 
     /// Reads [`EntityKey::as_text`] back; `None` when the text is no key of `entity`.
@@ -38,10 +34,7 @@ impl EntityKey {
         }
         let parts = entity.key().iter().zip(&json);
         let parts = parts.map(|(index, json)| Value::from_json(json, entity.field(*index).kind));
-        Some(Self::new(
-            entity.name.clone(),
-            parts.collect::<Option<Vec<_>>>()?,
-        ))
+        Some(Self::new(entity.name.clone(), parts.collect::<Option<Vec<_>>>()?))
     }
 
     /// The entity's type.
@@ -146,9 +139,7 @@ impl Record {
 
     /// The known fields as a JSON object, the form kept in ledgers.
     pub fn to_json(&self, entity: &EntityType) -> serde_json::Value {
-        let pairs = self
-            .iter()
-            .map(|(index, value)| (entity.field(index).name.to_string(), value.to_json()));
+        let pairs = self.iter().map(|(index, value)| (entity.field(index).name.to_string(), value.to_json()));
         serde_json::Value::Object(pairs.collect())
     }
 

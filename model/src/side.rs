@@ -79,9 +79,6 @@ impl<T> PerSide<T> {
 
     /// The same shape with `f` applied to each side.
     pub fn map<U>(self, mut f: impl FnMut(Side, T) -> U) -> PerSide<U> {
-        PerSide {
-            legacy: f(Side::Legacy, self.legacy),
-            modern: f(Side::Modern, self.modern),
-        }
+        PerSide { legacy: f(Side::Legacy, self.legacy), modern: f(Side::Modern, self.modern) }
     }
 }

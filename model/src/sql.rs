@@ -128,10 +128,7 @@ fn opaque(text: &str) -> Result<Option<usize>, InvalidSql> {
     if text.starts_with("--") {
         return Ok(Some(text.find('\n').unwrap_or(text.len())));
     }
-    Ok(["::", ":="]
-        .iter()
-        .find(|mark| text.starts_with(**mark))
-        .map(|mark| mark.len()))
+    Ok(["::", ":="].iter().find(|mark| text.starts_with(**mark)).map(|mark| mark.len()))
 }
 
 /// Length of a `:name` or `:input.name` at the start of `text`.
@@ -158,25 +155,13 @@ mod tests {
         .unwrap();
         assert_eq!(sql.params(), ["sku", "input.x"]);
         assert!(sql.names_columns());
-        assert_eq!(
-            sql.pieces()
-                .iter()
-                .filter(|p| matches!(p, Piece::Param(_)))
-                .count(),
-            3
-        );
+        assert_eq!(sql.pieces().iter().filter(|p| matches!(p, Piece::Param(_))).count(), 3);
     }
 
     #[test]
     fn open_quotes_and_second_statements_are_refused() {
-        assert_eq!(
-            NamedSql::parse("SELECT 'a"),
-            Err(InvalidSql::Unclosed("quote"))
-        );
-        assert_eq!(
-            NamedSql::parse("SELECT 1; DROP TABLE t"),
-            Err(InvalidSql::Semicolon)
-        );
+        assert_eq!(NamedSql::parse("SELECT 'a"), Err(InvalidSql::Unclosed("quote")));
+        assert_eq!(NamedSql::parse("SELECT 1; DROP TABLE t"), Err(InvalidSql::Semicolon));
         assert_eq!(NamedSql::parse(" ; "), Err(InvalidSql::Empty));
         assert!(NamedSql::parse("SELECT 1;").is_ok());
     }

@@ -210,8 +210,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Unreachable`, `Conflict`, `Refused`, `Misfit`: nothing was written. After `NoAnswer` the
     /// changes may stand or not: apply them again, it is harmless.
-    async fn apply(&self, changes: &[Change], within: Duration)
-    -> Result<Vec<Applied>, StoreError>;
+    async fn apply(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError>;
 
     /// As primary: marks writes as settled. Unknown or settled ones are left. Harmless to repeat.
     ///
@@ -255,11 +254,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// `Unreachable`, `NoAnswer`.
-    async fn standing(
-        &self,
-        writes: &[WriteId],
-        within: Duration,
-    ) -> Result<Vec<WriteId>, StoreError>;
+    async fn standing(&self, writes: &[WriteId], within: Duration) -> Result<Vec<WriteId>, StoreError>;
 
     /// Older states of `key` in this side's ledger, newest first, at most `limit`; `None` is a deletion.
     ///
@@ -290,12 +285,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// `Unreachable`, `NoAnswer`, `Conflict`.
-    async fn forget(
-        &self,
-        retention: Duration,
-        limit: usize,
-        within: Duration,
-    ) -> Result<u64, StoreError>;
+    async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError>;
 
     /// The life of the log that this side writes now.
     ///
@@ -309,12 +299,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// `Unreachable`, `NoAnswer`, `Misfit` when a right is missing.
-    async fn prepare(
-        &self,
-        groups: &[GroupName],
-        role: Role,
-        within: Duration,
-    ) -> Result<(), StoreError>;
+    async fn prepare(&self, groups: &[GroupName], role: Role, within: Duration) -> Result<(), StoreError>;
 
     /// The statements that [`Store::prepare`] would run, for a DBA to read.
     fn bookkeeping_ddl(&self) -> String;
@@ -323,9 +308,5 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// `Unreachable`, `NoAnswer`.
-    async fn inspect(
-        &self,
-        entities: &[EntityName],
-        within: Duration,
-    ) -> Result<Inspection, StoreError>;
+    async fn inspect(&self, entities: &[EntityName], within: Duration) -> Result<Inspection, StoreError>;
 }

@@ -21,9 +21,7 @@ impl Instant {
 
     /// Parses RFC 3339, any offset.
     pub fn parse(text: &str) -> Option<Self> {
-        DateTime::parse_from_rfc3339(text)
-            .ok()
-            .map(|time| Self::new(time.to_utc()))
+        DateTime::parse_from_rfc3339(text).ok().map(|time| Self::new(time.to_utc()))
     }
 
     /// The time in UTC.

@@ -60,10 +60,7 @@ pub struct IdempotencyKey(String);
 
 /// The key is empty, too long or not printable ASCII.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "an Idempotency-Key has 1 to {} printable ASCII characters",
-    IdempotencyKey::MAX_LENGTH
-)]
+#[error("an Idempotency-Key has 1 to {} printable ASCII characters", IdempotencyKey::MAX_LENGTH)]
 pub struct InvalidIdempotencyKey;
 
 impl IdempotencyKey {

@@ -53,12 +53,8 @@ impl Arguments {
                 };
                 convert(json, kind, list, &path.join(".")).map(Some)
             }
-            ParamSource::Parent(index) => {
-                Ok(origin.parent.and_then(|record| record.get(*index)).cloned())
-            }
-            ParamSource::WriteId { suffix } => {
-                Ok(origin.write.map(|id| Value::Text(format!("{id}{suffix}"))))
-            }
+            ParamSource::Parent(index) => Ok(origin.parent.and_then(|record| record.get(*index)).cloned()),
+            ParamSource::WriteId { suffix } => Ok(origin.write.map(|id| Value::Text(format!("{id}{suffix}")))),
         }
     }
 
@@ -100,16 +96,8 @@ impl Arguments {
     /// # Errors
     /// `BAD_USER_INPUT` when an item is no key of `entity`.
     pub fn keys(&self, entity: &EntityType, argument: &str) -> Result<Vec<EntityKey>, ClientError> {
-        let items = self
-            .0
-            .get(argument)
-            .and_then(Json::as_array)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        items
-            .iter()
-            .map(|item| key_of(entity, item, argument))
-            .collect()
+        let items = self.0.get(argument).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+        items.iter().map(|item| key_of(entity, item, argument)).collect()
     }
 
     /// The record that a whole-entity set writes: the fields whose argument was given.
@@ -129,10 +117,7 @@ impl Arguments {
                 continue;
             };
             if value.is_null() && !field.nullable {
-                return Err(ClientError::bad_input(format!(
-                    "`{}` cannot be null",
-                    field.name
-                )));
+                return Err(ClientError::bad_input(format!("`{}` cannot be null", field.name)));
             }
             record.set(*index, value);
         }
@@ -141,8 +126,7 @@ impl Arguments {
 
     fn at(&self, path: &[String]) -> Option<&Json> {
         let (first, rest) = path.split_first()?;
-        rest.iter()
-            .try_fold(self.0.get(first)?, |json, name| json.get(name))
+        rest.iter().try_fold(self.0.get(first)?, |json, name| json.get(name))
     }
 }
 
@@ -150,14 +134,10 @@ fn key_of(entity: &EntityType, item: &Json, argument: &str) -> Result<EntityKey,
     let single = entity.key().len() == 1;
     let part = |index: &FieldIndex| {
         let field = entity.field(*index);
-        let json = if single {
-            Some(item)
-        } else {
-            item.get(field.name.as_str())
-        };
-        let json = json.filter(|json| !json.is_null()).ok_or_else(|| {
-            ClientError::bad_input(format!("an item of `{argument}` has no `{}`", field.name))
-        })?;
+        let json = if single { Some(item) } else { item.get(field.name.as_str()) };
+        let json = json
+            .filter(|json| !json.is_null())
+            .ok_or_else(|| ClientError::bad_input(format!("an item of `{argument}` has no `{}`", field.name)))?;
         convert(json, field.kind, false, argument)
     };
     let parts = entity.key().iter().map(part).collect::<Result<_, _>>()?;
@@ -176,9 +156,7 @@ fn convert(json: &Json, kind: Kind, list: bool, name: &str) -> Result<Value, Cli
         (Kind::Int, Json::Number(number)) => number.as_i64().map(Value::Int),
         (Kind::Bool, Json::Bool(flag)) => Some(Value::Bool(*flag)),
         // serde_json keeps a float's shortest text, which is what the client wrote or equal to it.
-        (Kind::Decimal, Json::Number(number)) => {
-            number.to_string().parse().ok().map(Value::Decimal)
-        }
+        (Kind::Decimal, Json::Number(number)) => number.to_string().parse().ok().map(Value::Decimal),
         (Kind::Decimal, Json::String(text)) => text.parse().ok().map(Value::Decimal),
         (Kind::Instant, Json::String(text)) => Instant::parse(text).map(Value::Instant),
         (Kind::Text | Kind::Int | Kind::Bool | Kind::Decimal | Kind::Instant, _) => None,

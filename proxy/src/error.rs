@@ -48,10 +48,7 @@ pub enum InternalError {
 impl ClientError {
     /// An error with a code of ours.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code: Cow::Borrowed(code),
-            message: message.into(),
-        }
+        Self { code: Cow::Borrowed(code), message: message.into() }
     }
 
     /// The arguments cannot be used: `BAD_USER_INPUT`.
@@ -74,9 +71,7 @@ impl InternalError {
     /// The sentence shown to clients.
     pub fn shown(&self) -> &'static str {
         match self {
-            Self::Unavailable(_) => {
-                "the service is not available at the moment, nothing was written; try again"
-            }
+            Self::Unavailable(_) => "the service is not available at the moment, nothing was written; try again",
             Self::DeadlineExceeded(_) => "no answer in time, nothing was written; try again",
             Self::OutcomeUnknown(_) => {
                 "the write was sent but its outcome is not known yet; repeat it with the same Idempotency-Key"
@@ -98,10 +93,7 @@ impl Fault {
 
 impl From<Refusal> for ClientError {
     fn from(refusal: Refusal) -> Self {
-        Self {
-            code: Cow::Owned(refusal.code),
-            message: refusal.message,
-        }
+        Self { code: Cow::Owned(refusal.code), message: refusal.message }
     }
 }
 
@@ -112,9 +104,9 @@ impl From<StoreError> for Fault {
         match error {
             StoreError::Refused { refusal, .. } => Self::Client(refusal.into()),
             StoreError::KeyReused => Self::Client(ClientError::new("IDEMPOTENCY_KEY_REUSED", text)),
-            StoreError::Unreachable { .. }
-            | StoreError::Conflict { .. }
-            | StoreError::Fenced { .. } => Self::Internal(InternalError::Unavailable(text)),
+            StoreError::Unreachable { .. } | StoreError::Conflict { .. } | StoreError::Fenced { .. } => {
+                Self::Internal(InternalError::Unavailable(text))
+            }
             StoreError::NoAnswer { .. } => Self::Internal(InternalError::DeadlineExceeded(text)),
             StoreError::Misfit { .. } => Self::Internal(InternalError::Misfit(text)),
         }

@@ -6,6 +6,22 @@
 //!
 //! Not here: how a store speaks (`adapters`), what makes answers equal (`shadow-compare`).
 
+pub mod admin;
+pub mod app;
 pub mod arguments;
+pub mod catchup;
+pub mod cli;
+pub mod config;
+pub mod contract;
+pub mod demo;
 pub mod error;
+pub mod evidence;
+pub mod fork;
+pub mod gateway;
+pub mod read;
 pub mod roads;
+pub mod rollout;
+pub mod route;
+pub mod state_dir;
+pub mod telemetry;
+pub mod write;

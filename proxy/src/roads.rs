@@ -34,14 +34,7 @@ pub struct RequestContext {
 impl RequestContext {
     /// A context without headers.
     pub fn new(rollout: Arc<Rollout>, deadline: Instant) -> Self {
-        Self {
-            rollout,
-            deadline,
-            stick: None,
-            idempotency: None,
-            seen: Vec::new(),
-            written: Mutex::default(),
-        }
+        Self { rollout, deadline, stick: None, idempotency: None, seen: Vec::new(), written: Mutex::default() }
     }
 
     /// Notes an acknowledged write, for the version token of the answer.

@@ -5,6 +5,7 @@
 //!
 //! Not here: faults. Wrap any store in `testkit::faults::FaultyStore`.
 
+pub mod control;
 mod execute;
 mod ledger;
 mod store;

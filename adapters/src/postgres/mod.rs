@@ -9,6 +9,7 @@
 mod apply;
 mod bind;
 mod bookkeeping;
+pub mod control;
 mod error;
 mod execute;
 mod inspect;

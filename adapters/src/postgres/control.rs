@@ -1,0 +1,165 @@
+//! The control store on PostgreSQL: rollouts, replicas and evidence in tables named `strangler_*`.
+//!
+//! Has a small pool of its own, so that its calls never wait for those of a side in the same database,
+//! nor the other way round. Every call keeps the limit that the store was made with.
+//!
+//! Not here: what is published and why (`proxy::rollout`), what is summed up (`proxy::evidence`).
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::control::{
+    BatchId, ControlError, ControlStore, EvidenceFilter, OverrideId, Publication, Replica, RolloutRecord, Sums,
+};
+use model::{GroupName, ReplicaId, RolloutVersion};
+use tokio::time::Instant;
+
+mod connection;
+mod evidence;
+mod listener;
+mod rollouts;
+
+use connection::Door;
+use listener::Listener;
+
+const TABLES: &str = include_str!("control/tables.sql");
+
+/// How to reach the control database.
+#[derive(Clone)]
+pub struct ControlSettings {
+    /// `postgres://user:password@host:port/database`, or libpq's `key=value` form.
+    pub url: String,
+    /// Connections; one more listens for changes.
+    pub connections: NonZeroUsize,
+    /// Longest time to make one connection.
+    pub connect_timeout: Duration,
+    /// Longest time of one call, the connection included.
+    pub limit: Duration,
+}
+
+impl fmt::Debug for ControlSettings {
+    /// Without the address: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlSettings")
+            .field("connections", &self.connections)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The control store on PostgreSQL.
+pub struct PostgresControl {
+    door: Door,
+    listener: Listener,
+}
+
+impl PostgresControl {
+    /// Takes the settings; no connection is made before it is needed.
+    ///
+    /// # Errors
+    /// `Misfit` when the address is not one.
+    pub fn new(settings: &ControlSettings) -> Result<Self, ControlError> {
+        let door = Door::new(settings)?;
+        let listener = Listener::new(door.config().clone(), door.limit());
+        Ok(Self { door, listener })
+    }
+}
+
+/// Runs a function on a connection of the pool, within the limit.
+macro_rules! call {
+    ($self:ident, $function:path $(, $argument:expr)*) => {{
+        let mut guard = $self.door.open().await?;
+        let work = $function(guard.client() $(, $argument)*);
+        let result = tokio::time::timeout($self.door.limit(), work).await;
+        guard.finish(result)
+    }};
+}
+
+#[async_trait]
+impl ControlStore for PostgresControl {
+    async fn prepare(&self) -> Result<(), ControlError> {
+        call!(self, prepare)
+    }
+
+    fn ddl(&self) -> String {
+        TABLES.to_owned()
+    }
+
+    async fn newest(&self) -> Result<Option<RolloutRecord>, ControlError> {
+        call!(self, rollouts::newest)
+    }
+
+    async fn publish(&self, publication: &Publication) -> Result<RolloutRecord, ControlError> {
+        call!(self, rollouts::publish, publication)
+    }
+
+    async fn history(&self, group: Option<&GroupName>, limit: usize) -> Result<Vec<RolloutRecord>, ControlError> {
+        call!(self, rollouts::history, group, limit)
+    }
+
+    async fn published(&self, overrides: &[OverrideId]) -> Result<Vec<OverrideId>, ControlError> {
+        call!(self, rollouts::published, overrides)
+    }
+
+    async fn wait_for_change(&self, known: Option<RolloutVersion>, within: Duration) -> Result<bool, ControlError> {
+        let deadline = Instant::now() + within;
+        loop {
+            // The ear is there before we look, so nothing falls between looking and listening.
+            let mut ear = self.listener.ear().await;
+            let newest = call!(self, rollouts::newest_version)?;
+            if newest != known {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            ear.listen(left).await;
+        }
+    }
+
+    async fn heartbeat(&self, replica: &Replica) -> Result<(), ControlError> {
+        call!(self, rollouts::heartbeat, replica)
+    }
+
+    async fn retire(&self, replica: &ReplicaId) -> Result<(), ControlError> {
+        call!(self, rollouts::retire, replica)
+    }
+
+    async fn replicas(&self, within: Duration) -> Result<Vec<Replica>, ControlError> {
+        call!(self, rollouts::replicas, within)
+    }
+
+    async fn add_evidence(&self, batch: BatchId, evidence: &Sums) -> Result<(), ControlError> {
+        call!(self, evidence::add, batch, evidence)
+    }
+
+    async fn evidence(&self, filter: &EvidenceFilter) -> Result<Sums, ControlError> {
+        call!(self, evidence::read, filter)
+    }
+
+    async fn forget(&self, retention: Duration) -> Result<(), ControlError> {
+        call!(self, evidence::forget, retention)
+    }
+}
+
+async fn prepare(client: &mut deadpool_postgres::ClientWrapper) -> Result<(), connection::Broken> {
+    let transaction = client.transaction().await?;
+    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&rollouts::LOCK]).await?;
+    // A login without the right to create tables is fine once they are there.
+    let names: Vec<&str> = TABLES
+        .lines()
+        .filter_map(|line| line.strip_prefix("CREATE TABLE IF NOT EXISTS "))
+        .filter_map(|rest| rest.split_whitespace().next())
+        .collect();
+    let missing = "SELECT count(*) FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL";
+    let missing: i64 = transaction.query_one(missing, &[&names]).await?.get(0);
+    if missing > 0 {
+        transaction.batch_execute(TABLES).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,83 @@
+-- Every rollout there ever was. Rows are added and never changed.
+CREATE TABLE IF NOT EXISTS strangler_rollout (
+    version bigint PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    who text NOT NULL,
+    origin text NOT NULL,
+    reason text,
+    summary text NOT NULL,
+    groups text[] NOT NULL,
+    policies jsonb NOT NULL,
+    evidence jsonb NOT NULL,
+    overrides uuid[] NOT NULL
+);
+CREATE INDEX IF NOT EXISTS strangler_rollout_overrides ON strangler_rollout USING gin (overrides);
+CREATE OR REPLACE FUNCTION strangler_rollout_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'strangler_rollout is append-only: publish another rollout';
+END $$;
+CREATE OR REPLACE TRIGGER strangler_rollout_is_append_only
+    BEFORE UPDATE OR DELETE ON strangler_rollout
+    FOR EACH ROW EXECUTE FUNCTION strangler_rollout_is_append_only();
+
+-- One row per running replica.
+CREATE TABLE IF NOT EXISTS strangler_replica (
+    id text PRIMARY KEY,
+    admin_address text NOT NULL,
+    rollout_version bigint NOT NULL,
+    seen_at timestamptz NOT NULL
+);
+
+-- Evidence: counts by the minute, bounded samples, one bitmap of compared keys per route.
+-- Empty text stands for "none" in key columns.
+CREATE TABLE IF NOT EXISTS strangler_evidence_comparison (
+    route text NOT NULL,
+    verdict text NOT NULL,
+    reason text NOT NULL,
+    minute timestamptz NOT NULL,
+    count bigint NOT NULL,
+    first_seen timestamptz NOT NULL,
+    last_seen timestamptz NOT NULL,
+    PRIMARY KEY (route, verdict, reason, minute)
+);
+CREATE TABLE IF NOT EXISTS strangler_evidence_difference (
+    route text NOT NULL,
+    field text NOT NULL,
+    cause text NOT NULL,
+    verdict text NOT NULL,
+    minute timestamptz NOT NULL,
+    count bigint NOT NULL,
+    first_seen timestamptz NOT NULL,
+    last_seen timestamptz NOT NULL,
+    PRIMARY KEY (route, field, cause, verdict, minute)
+);
+CREATE TABLE IF NOT EXISTS strangler_evidence_field (
+    route text NOT NULL,
+    field text NOT NULL,
+    minute timestamptz NOT NULL,
+    count bigint NOT NULL,
+    first_seen timestamptz NOT NULL,
+    last_seen timestamptz NOT NULL,
+    PRIMARY KEY (route, field, minute)
+);
+-- A sample's difference is JSON kept as text: jsonb cannot hold every text that a key may have.
+CREATE TABLE IF NOT EXISTS strangler_evidence_sample (
+    id text PRIMARY KEY,
+    route text NOT NULL,
+    field text NOT NULL,
+    cause text NOT NULL,
+    verdict text NOT NULL,
+    seen_at timestamptz NOT NULL,
+    difference text NOT NULL
+);
+CREATE INDEX IF NOT EXISTS strangler_evidence_sample_kind
+    ON strangler_evidence_sample (route, field, cause, verdict, seen_at);
+CREATE TABLE IF NOT EXISTS strangler_evidence_keys (
+    route text PRIMARY KEY,
+    bitmap bytea NOT NULL
+);
+-- Flushes that were added, so that one sent twice counts once.
+CREATE TABLE IF NOT EXISTS strangler_evidence_batch (
+    id uuid PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+);

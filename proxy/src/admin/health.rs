@@ -1,0 +1,91 @@
+//! Can this replica serve? Each check says what it looked at, and why not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::{PerSide, Side};
+use serde::Serialize;
+
+use crate::read::breaker::Breaker;
+use crate::rollout::RolloutHandle;
+
+/// What readiness rests on.
+#[derive(Debug)]
+pub struct Health {
+    breakers: PerSide<Arc<Breaker>>,
+    draining: AtomicBool,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// Whether it is well.
+    pub ok: bool,
+    /// Whether the replica cannot serve without it.
+    pub needed: bool,
+    /// What was found.
+    pub detail: String,
+}
+
+impl Health {
+    /// Health of a replica whose sides are behind `breakers`.
+    pub fn new(breakers: PerSide<Arc<Breaker>>) -> Self {
+        Self { breakers, draining: AtomicBool::new(false) }
+    }
+
+    /// From now on the replica is not ready: it finishes what it has begun.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Every check.
+    ///
+    /// A side that is down does not make a replica unready: taking every replica out would turn
+    /// half an outage into a whole one.
+    pub fn checks(&self, rollout: &RolloutHandle) -> Vec<Check> {
+        let draining = self.draining.load(Ordering::Relaxed);
+        let open = |side| self.breakers.get(side).is_open();
+        let side = |side: Side, name| Check {
+            name,
+            ok: !open(side),
+            needed: false,
+            detail: if open(side) { format!("{side} does not answer") } else { format!("{side} answers") },
+        };
+        let control = rollout.is_control_up();
+        vec![
+            Check {
+                name: "accepting",
+                ok: !draining,
+                needed: true,
+                detail: if draining { "shutting down".into() } else { "takes requests".into() },
+            },
+            Check {
+                name: "rollout",
+                ok: true,
+                needed: true,
+                detail: format!("version {}", rollout.version()),
+            },
+            Check {
+                name: "some_side",
+                ok: !(open(Side::Legacy) && open(Side::Modern)),
+                needed: true,
+                detail: "at least one side must answer".into(),
+            },
+            side(Side::Legacy, "legacy"),
+            side(Side::Modern, "modern"),
+            Check {
+                name: "control_store",
+                ok: control,
+                needed: false,
+                detail: if control { "answers".into() } else { "does not answer; going on without it".into() },
+            },
+        ]
+    }
+
+    /// Whether every needed check is well.
+    pub fn is_ready(checks: &[Check]) -> bool {
+        checks.iter().all(|check| check.ok || !check.needed)
+    }
+}

@@ -1,0 +1,5 @@
+//! Catch-up: what did not reach the other side on the write road.
+
+pub mod baseline;
+pub mod relay;
+pub mod watch;

@@ -1,0 +1,113 @@
+//! The baseline: copies what the primary holds at rest to the secondary, page by page.
+//!
+//! Every row carries the version of the run, which is older than any real write: the copy fills
+//! what nobody has written and never overwrites what the write road has brought. So it may run
+//! while writes go on, be stopped, and be run again, as long as dual-write was on before it began.
+//!
+//! Deletions that happened while dual-write was off are not found here; that is reconcile's work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::store::MAX_BATCH;
+use model::{Change, EntityKey, EntityType, Record, Store, StoreError, Version, WriteId};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::write::apply::Door;
+
+/// Rows of one page.
+const PAGE: usize = MAX_BATCH;
+
+/// What a run copied of one entity type.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Rows read on the primary.
+    pub read: u64,
+    /// Rows that were new to the secondary.
+    pub filled: u64,
+    /// Rows that the secondary refused; named in the log.
+    pub refused: u64,
+}
+
+/// The copy stopped; run it again, what was copied stays.
+#[derive(Debug, Error)]
+#[error("the baseline of {entity} stopped after {rows} rows")]
+pub struct BaselineError {
+    /// The entity type.
+    pub entity: String,
+    /// How many rows were copied before.
+    pub rows: u64,
+    /// What the side said.
+    #[source]
+    pub source: Arc<StoreError>,
+}
+
+/// Copies every `entity` from `primary` through `door` as the `run`th baseline; `progress` is told
+/// of every page.
+///
+/// # Errors
+/// [`BaselineError`] when a side does not answer.
+pub async fn copy(
+    primary: &Arc<dyn Store>,
+    door: &Arc<Door>,
+    entity: &EntityType,
+    run: u32,
+    within: Duration,
+    mut progress: impl FnMut(Copied) + Send,
+) -> Result<Copied, BaselineError> {
+    let mut copied = Copied::default();
+    let mut after: Option<EntityKey> = None;
+    let stopped = |copied: Copied, source| BaselineError { entity: entity.name.to_string(), rows: copied.read, source };
+    loop {
+        let page = primary.scan(entity, after.as_ref(), PAGE, within).await;
+        let page = page.map_err(|error| stopped(copied, Arc::new(error)))?;
+        let Some(last) = page.last().and_then(|record| record.key(entity)) else {
+            return Ok(copied);
+        };
+        copied.read += page.len() as u64;
+        let changes = changes(entity, page, run);
+        fill(door, changes, &mut copied).await.map_err(|error| stopped(copied, error))?;
+        progress(copied);
+        after = Some(last);
+    }
+}
+
+fn changes(entity: &EntityType, page: Vec<Record>, run: u32) -> Vec<Change> {
+    let change = |record: Record| {
+        let key = record.key(entity)?;
+        Some(Change {
+            // A write of its own for each row: nobody asks for it, but the ledger's key wants one.
+            write: WriteId(Uuid::now_v7()),
+            ordinal: 0,
+            key,
+            version: Version::baseline(run),
+            state: Some(record),
+            idempotency: None,
+        })
+    };
+    page.into_iter().filter_map(change).collect()
+}
+
+/// One page; when the side refuses it as a whole, row by row.
+async fn fill(door: &Arc<Door>, changes: Vec<Change>, copied: &mut Copied) -> Result<(), Arc<StoreError>> {
+    let newer = |applied: &[model::Applied]| applied.iter().filter(|a| **a == model::Applied::Newer).count() as u64;
+    match door.apply(changes.clone()).await {
+        Ok(applied) => copied.filled += newer(&applied),
+        Err(error) if matches!(*error, StoreError::Refused { .. }) => {
+            for change in changes {
+                let entity = change.key.entity().clone();
+                match door.apply(vec![change]).await {
+                    Ok(applied) => copied.filled += newer(&applied),
+                    Err(error) if matches!(*error, StoreError::Refused { .. }) => {
+                        tracing::warn!(%entity, error = %error, "a row of {entity} does not fit the other side and was not copied");
+                        copied.refused += 1;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! The relay finishes unsettled writes: it takes them from the primary's ledger and applies them to
+//! the secondary. Any replica may do it, at any time, more than once: newer wins.
+//!
+//! A write that the secondary refuses is tried again whenever its lease is over, is counted, and
+//! never holds up the others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::store::Unsettled;
+use model::{GroupName, PerSide, Rollout, Side, Store, StoreError, WriteId};
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry;
+use crate::write::apply::Door;
+
+/// Pace of the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelaySettings {
+    /// Pause between two looks when nothing is due.
+    pub interval: Duration,
+    /// Younger writes are left to the replica that wrote them.
+    pub older_than: Duration,
+    /// For how long a taken write is nobody else's.
+    pub lease: Duration,
+    /// Most writes taken at once.
+    pub limit: usize,
+    /// Limit of one call to the primary.
+    pub within: Duration,
+}
+
+impl Default for RelaySettings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(250),
+            older_than: Duration::from_millis(500),
+            lease: Duration::from_secs(3),
+            limit: 200,
+            within: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Longest pause after outages in a row.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Finishes unsettled writes.
+pub struct Relay {
+    /// The stores, in their background lane.
+    pub stores: PerSide<Arc<dyn Store>>,
+    /// The doors to them.
+    pub doors: PerSide<Arc<Door>>,
+    /// The newest rollout.
+    pub rollout: Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
+    /// Pace.
+    pub settings: RelaySettings,
+}
+
+/// What one look found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// Nothing is due.
+    Idle,
+    /// As much as was allowed: there may be more.
+    Full,
+    /// A side did not answer.
+    Outage,
+}
+
+impl Relay {
+    /// Relays until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut outages = 0u32;
+        loop {
+            let mut rounds = Vec::new();
+            for primary in Side::BOTH {
+                rounds.push(self.round(primary).await);
+            }
+            outages = if rounds.contains(&Round::Outage) { outages + 1 } else { 0 };
+            let pause = match outages {
+                0 if rounds.contains(&Round::Full) => Duration::ZERO,
+                _ => (self.settings.interval * 2u32.pow(outages.min(4))).min(LONGEST_PAUSE),
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Takes what is due where `primary` is the authority, and brings it to the other side.
+    async fn round(&self, primary: Side) -> Round {
+        let groups = self.groups(primary);
+        if groups.is_empty() {
+            return Round::Idle;
+        }
+        let RelaySettings { older_than, lease, limit, within, .. } = self.settings;
+        let store = self.stores.get(primary);
+        let taken = match store.lease_unsettled(&groups, older_than, lease, limit, within).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                telemetry::side_error(primary, &error);
+                return Round::Outage;
+            }
+        };
+        if taken.is_empty() {
+            return Round::Idle;
+        }
+        let full = taken.len() >= limit;
+        let (settled, outage) = self.bring(primary.other(), taken).await;
+        if !settled.is_empty()
+            && let Err(error) = store.settle(&settled, within).await
+        {
+            // They will be taken again and found to be stale, which is harmless.
+            telemetry::side_error(primary, &error);
+            return Round::Outage;
+        }
+        match (outage, full) {
+            (true, _) => Round::Outage,
+            (false, true) => Round::Full,
+            (false, false) => Round::Idle,
+        }
+    }
+
+    fn groups(&self, primary: Side) -> Vec<GroupName> {
+        let rollout = (self.rollout)();
+        let relayed =
+            rollout.policies.iter().filter(|(_, policy)| policy.stage().dual_writes() && policy.primary() == primary);
+        relayed.map(|(group, _)| group.clone()).collect()
+    }
+
+    /// Applies the writes; which of them the side has now, and whether it was out of reach.
+    async fn bring(&self, secondary: Side, taken: Vec<Unsettled>) -> (Vec<WriteId>, bool) {
+        let door = self.doors.get(secondary);
+        let applying = taken.into_iter().filter_map(|unsettled| {
+            let first = unsettled.changes.first()?.clone();
+            Some(async move { (first.write, unsettled.attempts, door.apply(unsettled.changes).await) })
+        });
+        let mut settled = Vec::new();
+        let mut outage = false;
+        for (write, attempts, outcome) in futures::future::join_all(applying).await {
+            match outcome {
+                Ok(_) => {
+                    telemetry::relayed();
+                    settled.push(write);
+                }
+                Err(error) if error.is_outage() => outage = true,
+                Err(error) => {
+                    telemetry::relay_refused();
+                    if attempts <= 1 {
+                        log_refusal(write, secondary, &error);
+                    }
+                }
+            }
+        }
+        (settled, outage)
+    }
+}
+
+fn log_refusal(write: WriteId, side: Side, error: &StoreError) {
+    tracing::error!(write.id = %write, %side, error = %error, "{side} does not take write {write}, it stays unsettled until somebody mends the cause");
+}

@@ -1,0 +1,96 @@
+//! `check`: looks at everything a replica needs, and names what is wrong, all of it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use model::{EntityName, Side, Store};
+use serde::Serialize;
+
+use super::Stop;
+use super::desk::Desk;
+use super::print::Printer;
+use crate::config::Config;
+use crate::state_dir::StateDir;
+
+/// How long one look at a side may take.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// One thing looked at.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Finding {
+    what: &'static str,
+    ok: bool,
+    found: String,
+    problems: Vec<String>,
+}
+
+impl Finding {
+    fn good(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, ok: true, found: found.into(), problems: Vec::new() }
+    }
+
+    fn bad(what: &'static str, problem: impl Into<String>) -> Self {
+        Self { what, ok: false, found: String::new(), problems: vec![problem.into()] }
+    }
+}
+
+pub(super) async fn run(config: &Path, out: Printer) -> Result<(), Stop> {
+    // Without configuration and contract there is nothing else to look at.
+    Config::load(config).map_err(|error| Stop::BadConfig(error.to_string()))?;
+    let desk = Desk::open(config, out)?;
+    let contract = desk.contract();
+    let (types, routes, groups) = (contract.entities.len(), contract.roots.len(), contract.groups().len());
+    let findings = vec![
+        Finding::good("configuration", config.display().to_string()),
+        Finding::good("contract", format!("{types} types, {routes} routes, {groups} groups")),
+        state_dir(&desk),
+        side(&desk, Side::Legacy).await,
+        side(&desk, Side::Modern).await,
+        control(&desk).await,
+    ];
+    for Finding { what, ok, found, problems } in &findings {
+        out.line(format!("{}  {what}: {found}", if *ok { "ok " } else { "BAD" }).trim_end_matches([' ', ':']));
+        problems.iter().for_each(|problem| out.line(format!("       {problem}")));
+    }
+    let well = findings.iter().all(|finding| finding.ok);
+    out.json(&serde_json::json!({ "ok": well, "findings": findings }));
+    if well { Ok(()) } else { Err(Stop::Told) }
+}
+
+fn state_dir(desk: &Desk) -> Finding {
+    let written = StateDir::open(&desk.config.state_dir).and_then(|state| state.write("check", b""));
+    match written {
+        Ok(()) => Finding::good("state folder", desk.config.state_dir.display().to_string()),
+        Err(error) => Finding::bad("state folder", error.to_string()),
+    }
+}
+
+async fn side(desk: &Desk, side: Side) -> Finding {
+    let what = side.as_str();
+    let entities: Vec<EntityName> = desk.contract().entities.keys().cloned().collect();
+    match desk.backends.sides.get(side).inspect(&entities, WITHIN).await {
+        Ok(inspection) if inspection.problems.is_empty() => Finding::good(what, inspection.server),
+        Ok(inspection) => Finding { what, ok: false, found: inspection.server, problems: inspection.problems },
+        Err(error) => Finding::bad(what, error.to_string()),
+    }
+}
+
+async fn control(desk: &Desk) -> Finding {
+    match desk.control().newest().await {
+        Ok(Some(record)) => {
+            let rollout = record.rollout;
+            let known = desk.contract().groups();
+            let unknown: Vec<_> =
+                rollout.policies.keys().filter(|group| !known.contains(group)).map(ToString::to_string).collect();
+            let note = if unknown.is_empty() {
+                String::new()
+            } else {
+                format!("; names groups that the contract does not have: {}", unknown.join(", "))
+            };
+            Finding::good("control", format!("rollout {}{note}", rollout.version))
+        }
+        Ok(None) => Finding::bad("control", "there is no rollout yet: run `strangler init`"),
+        Err(error) => Finding::bad("control", error.to_string()),
+    }
+}

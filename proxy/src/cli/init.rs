@@ -1,0 +1,48 @@
+//! `init`: the bookkeeping tables on both sides and in the control database.
+
+use std::time::Duration;
+
+use model::{Role, Side, Store};
+use serde_json::json;
+
+use super::Stop;
+use super::args::{Database, InitArgs};
+use super::desk::Desk;
+use crate::rollout::publish::publish_initial;
+
+/// A DBA's locks may take a while.
+const WITHIN: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(desk: &Desk, args: &InitArgs) -> Result<(), Stop> {
+    if let Some(database) = args.print_ddl {
+        let ddl = match database {
+            Database::Legacy => desk.backends.sides.legacy.bookkeeping_ddl(),
+            Database::Modern => desk.backends.sides.modern.bookkeeping_ddl(),
+            Database::Control => desk.control().ddl(),
+        };
+        desk.out.json(&json!({ "ddl": ddl }));
+        if !desk.out.is_json() {
+            desk.out.text(&ddl);
+        }
+        return Ok(());
+    }
+    let groups = desk.contract().groups();
+    for side in Side::BOTH {
+        // Legacy is primary at the beginning; a fence that exists is left as it is.
+        let role = match side {
+            Side::Legacy => Role::Primary,
+            Side::Modern => Role::Secondary,
+        };
+        desk.backends.sides.get(side).prepare(&groups, role, WITHIN).await?;
+        desk.out.line(format!("{side}: bookkeeping is there."));
+    }
+    desk.control().prepare().await?;
+    desk.out.line("control: tables are there.");
+    let rollout = match desk.control().newest().await? {
+        Some(record) => record.rollout,
+        None => publish_initial(desk.control(), groups, &crate::state_dir::machine_name()).await?,
+    };
+    desk.out.line(format!("Rollout {}. Next: `strangler check`, then `strangler serve`.", rollout.version));
+    desk.out.json(&json!({ "rollout": rollout.version }));
+    Ok(())
+}

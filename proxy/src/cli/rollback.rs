@@ -1,0 +1,201 @@
+//! `groups rollback`: all reads back to legacy, whatever is down.
+//!
+//! Two roads at once: the control store is told (who, when, why, evidence), and every known replica is
+//! told directly. A replica that was told directly holds the rollback until the control store has it.
+//! Done means: every replica that may be running has confirmed on one of the roads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::future::join_all;
+use model::control::{Author, LIVE_WITHIN, OverrideId};
+use model::{GroupName, RolloutVersion};
+use serde_json::json;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::Stop;
+use super::args::RollbackArgs;
+use super::desk::{Desk, now};
+use super::set::acknowledged;
+use super::tell::{self, Told};
+use crate::admin::RollbackOrder;
+use crate::rollout::Override;
+use crate::rollout::fleet::REMEMBERED;
+use crate::rollout::publish::{Change, publish_rollback};
+
+/// How long the control store may take to record it. It is told again by the replicas.
+const RECORD_WITHIN: Duration = Duration::from_secs(2);
+
+/// What came of the road through the control store.
+struct Recorded {
+    /// The rollout that has it; else why there is none.
+    version: Result<RolloutVersion, String>,
+    /// Admin addresses of replicas that live, by the control store's clock; `None`: it did not tell.
+    live: Option<BTreeSet<String>>,
+    /// Those of them that work under that rollout.
+    acknowledged: BTreeSet<String>,
+    /// What was told directly to replicas that only the control store knew.
+    told: BTreeMap<String, Result<Told, String>>,
+}
+
+pub(super) async fn run(desk: &Desk, args: &RollbackArgs) -> Result<(), Stop> {
+    let group = desk.group(&args.group)?;
+    let nobody =
+        || Author { who: "unknown".to_owned(), origin: crate::state_dir::machine_name(), reason: args.reason.clone() };
+    let author = desk.author(&args.who, args.reason.clone()).unwrap_or_else(nobody);
+    let order = RollbackOrder { id: OverrideId(Uuid::new_v4()), author };
+
+    let begun = Instant::now();
+    let known: BTreeSet<String> = desk.config.fleet.replicas.iter().cloned().chain(cached(desk)).collect();
+    let (mut told, recorded) =
+        tokio::join!(tell_all(&known, &group, &order), record(desk, &group, &order, &known, begun + args.who.timeout));
+    told.extend(recorded.told.clone());
+    let took = begun.elapsed().as_millis();
+    report(desk, &group, &Outcome::of(told, recorded), took)
+}
+
+fn cached(desk: &Desk) -> Vec<String> {
+    desk.known_replicas().map(|cache| cache.addresses()).unwrap_or_default()
+}
+
+async fn tell_all(
+    addresses: &BTreeSet<String>,
+    group: &GroupName,
+    order: &RollbackOrder,
+) -> BTreeMap<String, Result<Told, String>> {
+    let tell = |address: &String| {
+        let address = address.clone();
+        async move { (address.clone(), tell::roll_back(&address, group, order).await) }
+    };
+    join_all(addresses.iter().map(tell)).await.into_iter().collect()
+}
+
+/// Tells the control store, and the replicas that only it knows; then waits for heartbeats.
+async fn record(
+    desk: &Desk,
+    group: &GroupName,
+    order: &RollbackOrder,
+    known: &BTreeSet<String>,
+    deadline: Instant,
+) -> Recorded {
+    let control = desk.control();
+    let told = Override { id: order.id, group: group.clone(), author: order.author.clone(), at: now() };
+    let witness = desk.backends.witness();
+    let published = tokio::time::timeout(RECORD_WITHIN, publish_rollback(&witness, &told));
+    let others = async {
+        let replicas = control.replicas(REMEMBERED).await.ok()?;
+        let addresses = replicas.iter().map(|replica| replica.admin_address.clone());
+        let others = addresses.filter(|address| !known.contains(address)).collect();
+        Some(tell_all(&others, group, order).await)
+    };
+    let (published, others) = tokio::join!(published, others);
+    let version = match published {
+        Ok(Ok(Change::Published { record, .. })) => Ok(record.rollout.version),
+        Ok(Ok(Change::AlreadySo { version, .. })) => Ok(version),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("the control store gave no answer within {} s", RECORD_WITHIN.as_secs())),
+    };
+    let mut recorded =
+        Recorded { version, live: None, acknowledged: BTreeSet::new(), told: others.unwrap_or_default() };
+    if let Ok(version) = recorded.version {
+        if let Ok(seen) = acknowledged(control, version, deadline).await {
+            recorded.acknowledged = seen.by.into_iter().map(|replica| replica.admin_address).collect();
+            let laggards = seen.laggards.into_iter().map(|replica| replica.admin_address);
+            recorded.live = Some(recorded.acknowledged.iter().cloned().chain(laggards).collect());
+        }
+        desk.remember_replicas().await;
+    } else if let Ok(live) = control.replicas(LIVE_WITHIN).await {
+        recorded.live = Some(live.into_iter().map(|replica| replica.admin_address).collect());
+    }
+    recorded
+}
+
+/// Which replicas are rolled back.
+struct Outcome {
+    version: Result<RolloutVersion, String>,
+    /// Confirmed, directly or by heartbeat.
+    confirmed: BTreeSet<String>,
+    /// Confirmed, but a restart would forget it before the control store has it.
+    unsaved: BTreeSet<String>,
+    /// May be running and has not confirmed, and why.
+    open: BTreeMap<String, String>,
+}
+
+impl Outcome {
+    fn of(told: BTreeMap<String, Result<Told, String>>, recorded: Recorded) -> Self {
+        let mut outcome = Self {
+            version: recorded.version,
+            confirmed: recorded.acknowledged,
+            unsaved: BTreeSet::new(),
+            open: BTreeMap::new(),
+        };
+        let live = recorded.live.as_ref();
+        for address in live.into_iter().flatten().filter(|address| !told.contains_key(*address)) {
+            outcome.open.insert(address.clone(), "has not taken it yet".to_owned());
+        }
+        for (address, answer) in told {
+            match answer {
+                Ok(answer) => {
+                    if !answer.saved {
+                        outcome.unsaved.insert(address.clone());
+                    }
+                    outcome.confirmed.insert(address);
+                }
+                // The control store tells who lives; without it, everybody known may.
+                Err(why) if live.is_none_or(|live| live.contains(&address)) => {
+                    outcome.open.insert(address, why);
+                }
+                Err(_) => {}
+            }
+        }
+        outcome.open.retain(|address, _| !outcome.confirmed.contains(address));
+        outcome
+    }
+
+    fn is_done(&self) -> bool {
+        self.open.is_empty() && (self.version.is_ok() || !self.confirmed.is_empty())
+    }
+}
+
+fn report(desk: &Desk, group: &GroupName, outcome: &Outcome, took: u128) -> Result<(), Stop> {
+    let out = desk.out;
+    let done = tell::replicas(outcome.confirmed.len());
+    match (&outcome.version, outcome.confirmed.is_empty()) {
+        (Ok(version), false) => {
+            out.line(format!("Group {group}: legacy answers all reads on {done} after {took} ms. Rollout {version}."))
+        }
+        (Ok(version), true) => {
+            out.line(format!("Group {group}: rolled back in rollout {version}. No replica is live."))
+        }
+        (Err(why), false) => {
+            out.line(format!("Group {group}: legacy answers all reads on {done} after {took} ms."));
+            out.line(format!(
+                "The control store does not have it yet ({why}); the replicas hold it and tell it when it is back."
+            ));
+        }
+        (Err(why), true) => {
+            out.line(format!("Group {group}: NOT rolled back. {why}, and no replica could be told."));
+            out.line("Name the replicas' admin addresses in `fleet.replicas`, or POST to /api/v1/groups/GROUP/rollback on each.");
+        }
+    }
+    for (address, why) in &outcome.open {
+        out.line(format!("  {address} {why}: if it runs, it may still answer from modern"));
+    }
+    if outcome.version.is_err() {
+        for address in &outcome.unsaved {
+            out.line(format!("  {address} could not save it: do not restart it before the control store is back"));
+        }
+    }
+    out.json(&json!({
+        "group": group,
+        "done": outcome.is_done(),
+        "millis": took,
+        "rollout": outcome.version.as_ref().ok(),
+        "controlStore": outcome.version.as_ref().err(),
+        "confirmed": outcome.confirmed,
+        "unsaved": outcome.unsaved,
+        "open": outcome.open,
+    }));
+    if outcome.is_done() { Ok(()) } else { Err(Stop::Told) }
+}

@@ -1,0 +1,242 @@
+//! From raw to checked: every rule, and the key it belongs to.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use adapters::postgres::Settings;
+use axum::http::HeaderName;
+use model::PerSide;
+use shadow_compare::confirm::Patience;
+
+use super::raw::{RawAdmin, RawConfig, RawEvidence, RawGateway, RawReads, RawShadow, RawSide, RawWrites};
+use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes};
+use crate::catchup::relay::RelaySettings;
+use crate::gateway::{GatewayConfig, Limits};
+use crate::read::breaker::BreakerSettings;
+use crate::read::shadow::ShadowSettings;
+
+type Checked<T> = Result<T, InvalidConfig>;
+
+/// Longest time limit that makes sense: a day.
+const LONGEST_MS: u64 = 86_400_000;
+
+pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
+    let sides = PerSide {
+        legacy: side(raw.sides.legacy, &LEGACY, origins)?,
+        modern: side(raw.sides.modern, &MODERN, origins)?,
+    };
+    let control_url = secret(raw.control.url, raw.control.url_file, "control.url", "control.url_file", origins)?;
+    Ok(Config {
+        contract: PathBuf::from(raw.contract),
+        state_dir: PathBuf::from(raw.state_dir),
+        control_url: control_url.unwrap_or_else(|| sides.modern.url.clone()),
+        sides,
+        listen: address(&raw.gateway.listen, "gateway.listen", origins)?,
+        gateway: gateway(raw.gateway, origins)?,
+        admin: admin(&raw.admin, origins)?,
+        writes: writes(&raw.writes, origins)?,
+        reads: reads(&raw.reads, origins)?,
+        shadow: shadow(&raw.shadow, origins)?,
+        evidence: evidence(raw.evidence, origins)?,
+        fleet: Fleet { id: raw.fleet.id, admin_address: raw.fleet.admin_address, replicas: raw.fleet.replicas },
+        log: Log { json: json(&raw.log.format, origins)?, filter: raw.log.filter },
+    })
+}
+
+/// The keys of a side, whole, so that a message can name them.
+struct SideKeys {
+    url: &'static str,
+    url_file: &'static str,
+    reads: &'static str,
+    writes: &'static str,
+    shadow: &'static str,
+    background: &'static str,
+    connect_timeout: &'static str,
+}
+
+const LEGACY: SideKeys = SideKeys {
+    url: "sides.legacy.url",
+    url_file: "sides.legacy.url_file",
+    reads: "sides.legacy.reads",
+    writes: "sides.legacy.writes",
+    shadow: "sides.legacy.shadow",
+    background: "sides.legacy.background",
+    connect_timeout: "sides.legacy.connect_timeout_ms",
+};
+
+const MODERN: SideKeys = SideKeys {
+    url: "sides.modern.url",
+    url_file: "sides.modern.url_file",
+    reads: "sides.modern.reads",
+    writes: "sides.modern.writes",
+    shadow: "sides.modern.shadow",
+    background: "sides.modern.background",
+    connect_timeout: "sides.modern.connect_timeout_ms",
+};
+
+fn side(raw: RawSide, keys: &SideKeys, origins: &Origins<'_>) -> Checked<Settings> {
+    let url = secret(raw.url, raw.url_file, keys.url, keys.url_file, origins)?;
+    let url = url.ok_or_else(|| {
+        origins.rule(keys.url, "is missing: give postgres://user:password@host:port/database, or url_file")
+    })?;
+    Ok(Settings {
+        reads: count(raw.reads, keys.reads, origins)?,
+        writes: count(raw.writes, keys.writes, origins)?,
+        shadow: count(raw.shadow, keys.shadow, origins)?,
+        background: count(raw.background, keys.background, origins)?,
+        connect_timeout: millis(raw.connect_timeout_ms, keys.connect_timeout, origins)?,
+        ..Settings::new(url)
+    })
+}
+
+fn gateway(raw: RawGateway, origins: &Origins<'_>) -> Checked<GatewayConfig> {
+    let stick_header = HeaderName::try_from(&raw.stick_header)
+        .map_err(|_| origins.rule("gateway.stick_header", "must be the name of an HTTP header"))?;
+    let limits = raw.limits;
+    Ok(GatewayConfig {
+        limits: Limits {
+            depth: limits.depth,
+            complexity: limits.complexity,
+            assumed_list: limits.assumed_list,
+            aliases: limits.aliases,
+            root_fields: limits.root_fields,
+            tokens: limits.tokens,
+            recursion: limits.recursion,
+            batch: limits.batch,
+            list: limits.list,
+            first: limits.first,
+        },
+        introspection: raw.introspection,
+        development: raw.development,
+        deadline: millis(raw.deadline_ms, "gateway.deadline_ms", origins)?,
+        body_bytes: count(raw.body_bytes, "gateway.body_bytes", origins)?.get(),
+        body_timeout: millis(raw.body_timeout_ms, "gateway.body_timeout_ms", origins)?,
+        header_timeout: millis(raw.header_timeout_ms, "gateway.header_timeout_ms", origins)?,
+        drain: millis(raw.drain_ms, "gateway.drain_ms", origins)?,
+        connections: count(raw.connections, "gateway.connections", origins)?,
+        socket_operations: count(raw.socket_operations, "gateway.socket_operations", origins)?,
+        stick_header,
+        plan_cache: count(raw.plan_cache, "gateway.plan_cache", origins)?,
+        fan_out: count(raw.fan_out, "gateway.fan_out", origins)?,
+    })
+}
+
+fn admin(raw: &RawAdmin, origins: &Origins<'_>) -> Checked<SocketAddr> {
+    let listen = address(&raw.listen, "admin.listen", origins)?;
+    if !listen.ip().is_loopback() && !raw.allow_remote {
+        return Err(origins.rule(
+            "admin.listen",
+            "would let everybody on the network roll back: there are no users yet. Listen on 127.0.0.1, or set \
+             admin.allow_remote = true when something in front asks who comes",
+        ));
+    }
+    Ok(listen)
+}
+
+fn writes(raw: &RawWrites, origins: &Origins<'_>) -> Checked<Writes> {
+    let hours = raw.retention_hours;
+    if !(1..=24 * 366).contains(&hours) {
+        return Err(origins.rule("writes.retention_hours", "must be from 1 to 8784 (a year)"));
+    }
+    let apply_timeout = millis(raw.apply_timeout_ms, "writes.apply_timeout_ms", origins)?;
+    Ok(Writes {
+        answer_budget: Duration::from_millis(raw.answer_budget_ms.min(LONGEST_MS)),
+        apply_timeout,
+        claim_timeout: millis(raw.claim_timeout_ms, "writes.claim_timeout_ms", origins)?,
+        retention: Duration::from_secs(hours * 3_600),
+        relay: RelaySettings {
+            interval: millis(raw.relay_interval_ms, "writes.relay_interval_ms", origins)?,
+            lease: millis(raw.relay_lease_ms, "writes.relay_lease_ms", origins)?,
+            within: apply_timeout,
+            ..RelaySettings::default()
+        },
+    })
+}
+
+fn reads(raw: &RawReads, origins: &Origins<'_>) -> Checked<Reads> {
+    if !(0.05..=0.95).contains(&raw.modern_share) {
+        return Err(origins.rule("reads.modern_share", "must be from 0.05 to 0.95: the primary needs the rest"));
+    }
+    if raw.breaker_failures == 0 {
+        return Err(origins.rule("reads.breaker_failures", "must be at least 1"));
+    }
+    let pause = millis(raw.breaker_pause_ms, "reads.breaker_pause_ms", origins)?;
+    Ok(Reads {
+        modern_share: raw.modern_share,
+        breaker: BreakerSettings { failures: raw.breaker_failures, pause },
+    })
+}
+
+fn shadow(raw: &RawShadow, origins: &Origins<'_>) -> Checked<ShadowSettings> {
+    let looks = NonZeroU32::new(raw.confirm_looks)
+        .ok_or_else(|| origins.rule("shadow.confirm_looks", "must be at least 1: one look alone sees races"))?;
+    Ok(ShadowSettings {
+        queue: count(raw.queue, "shadow.queue", origins)?.get(),
+        in_flight: count(raw.in_flight, "shadow.in_flight", origins)?.get(),
+        per_side: PerSide {
+            legacy: count(raw.legacy_at_once, "shadow.legacy_at_once", origins)?.get(),
+            modern: count(raw.modern_at_once, "shadow.modern_at_once", origins)?.get(),
+        },
+        within: millis(raw.timeout_ms, "shadow.timeout_ms", origins)?,
+        patience: Patience {
+            first_wait: millis(raw.confirm_first_wait_ms, "shadow.confirm_first_wait_ms", origins)?,
+            longest_wait: millis(raw.confirm_longest_wait_ms, "shadow.confirm_longest_wait_ms", origins)?,
+            looks,
+        },
+    })
+}
+
+fn evidence(raw: RawEvidence, origins: &Origins<'_>) -> Checked<EvidenceSettings> {
+    let secret = secret(raw.secret, raw.secret_file, "evidence.secret", "evidence.secret_file", origins)?;
+    if secret.as_ref().is_some_and(|secret| secret.len() < 16) {
+        return Err(origins.rule("evidence.secret", "must have at least 16 characters"));
+    }
+    Ok(EvidenceSettings {
+        secret: secret.map(String::into_bytes),
+        flush: millis(raw.flush_ms, "evidence.flush_ms", origins)?,
+    })
+}
+
+fn json(format: &str, origins: &Origins<'_>) -> Checked<bool> {
+    match format {
+        "json" => Ok(true),
+        "text" => Ok(false),
+        _ => Err(origins.rule("log.format", "must be `text` or `json`")),
+    }
+}
+
+/// A value that is given as it is, or as the file that holds it (without the last line break).
+fn secret(
+    value: Option<String>,
+    file: Option<String>,
+    key: &'static str,
+    file_key: &'static str,
+    origins: &Origins<'_>,
+) -> Checked<Option<String>> {
+    match (value, file) {
+        (Some(_), Some(_)) => Err(origins.rule(key, format!("and `{file_key}` cannot both be given"))),
+        (Some(value), None) => Ok(Some(value)),
+        (None, Some(file)) => match std::fs::read_to_string(&file) {
+            Ok(text) => Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned())),
+            Err(error) => Err(origins.rule(file_key, format!("{file} cannot be read: {}", error.kind()))),
+        },
+        (None, None) => Ok(None),
+    }
+}
+
+fn address(text: &str, key: &'static str, origins: &Origins<'_>) -> Checked<SocketAddr> {
+    text.parse().map_err(|_| origins.rule(key, "must be an address and port, such as 127.0.0.1:8080"))
+}
+
+fn count(number: usize, key: &'static str, origins: &Origins<'_>) -> Checked<NonZeroUsize> {
+    NonZeroUsize::new(number).ok_or_else(|| origins.rule(key, "must be at least 1"))
+}
+
+fn millis(number: u64, key: &'static str, origins: &Origins<'_>) -> Checked<Duration> {
+    if !(1..=LONGEST_MS).contains(&number) {
+        return Err(origins.rule(key, "must be from 1 to 86400000 milliseconds (a day)"));
+    }
+    Ok(Duration::from_millis(number))
+}

@@ -1,0 +1,155 @@
+//! The configuration as written: every key optional or with its default, nothing checked yet.
+
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    #[serde(default = "default_contract")]
+    pub(super) contract: String,
+    #[serde(default = "default_state_dir")]
+    pub(super) state_dir: String,
+    pub(super) sides: RawSides,
+    #[serde(default)]
+    pub(super) control: RawControl,
+    #[serde(default)]
+    pub(super) gateway: RawGateway,
+    #[serde(default)]
+    pub(super) admin: RawAdmin,
+    #[serde(default)]
+    pub(super) writes: RawWrites,
+    #[serde(default)]
+    pub(super) reads: RawReads,
+    #[serde(default)]
+    pub(super) shadow: RawShadow,
+    #[serde(default)]
+    pub(super) evidence: RawEvidence,
+    #[serde(default)]
+    pub(super) fleet: RawFleet,
+    #[serde(default)]
+    pub(super) log: RawLog,
+}
+
+fn default_contract() -> String {
+    "schema.graphql".into()
+}
+
+fn default_state_dir() -> String {
+    "strangler-state".into()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSides {
+    pub(super) legacy: RawSide,
+    pub(super) modern: RawSide,
+}
+
+macro_rules! section {
+    ($name:ident { $($key:ident: $type:ty = $default:expr),* $(,)? }) => {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(super) struct $name {
+            $(pub(super) $key: $type),*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $default),* }
+            }
+        }
+    };
+}
+
+section!(RawSide {
+    url: Option<String> = None,
+    url_file: Option<String> = None,
+    reads: usize = 8,
+    writes: usize = 8,
+    shadow: usize = 4,
+    background: usize = 4,
+    connect_timeout_ms: u64 = 2_000,
+});
+
+section!(RawControl {
+    url: Option<String> = None,
+    url_file: Option<String> = None,
+});
+
+section!(RawGateway {
+    listen: String = "0.0.0.0:8080".into(),
+    introspection: bool = false,
+    development: bool = false,
+    deadline_ms: u64 = 5_000,
+    body_bytes: usize = 1_048_576,
+    body_timeout_ms: u64 = 10_000,
+    header_timeout_ms: u64 = 75_000,
+    drain_ms: u64 = 25_000,
+    connections: usize = 10_000,
+    socket_operations: usize = 32,
+    stick_header: String = "x-customer-id".into(),
+    plan_cache: usize = 1_000,
+    fan_out: usize = 16,
+    limits: RawLimits = RawLimits::default(),
+});
+
+section!(RawLimits {
+    depth: usize = 15,
+    complexity: u64 = 20_000,
+    assumed_list: u64 = 50,
+    aliases: usize = 100,
+    root_fields: usize = 50,
+    tokens: usize = 5_000,
+    recursion: usize = 200,
+    batch: usize = 10,
+    list: usize = 500,
+    first: u64 = 500,
+});
+
+section!(RawAdmin {
+    listen: String = "127.0.0.1:9090".into(),
+    allow_remote: bool = false,
+});
+
+section!(RawWrites {
+    answer_budget_ms: u64 = 50,
+    apply_timeout_ms: u64 = 2_000,
+    claim_timeout_ms: u64 = 2_000,
+    retention_hours: u64 = 168,
+    relay_interval_ms: u64 = 250,
+    relay_lease_ms: u64 = 3_000,
+});
+
+section!(RawReads {
+    modern_share: f64 = 0.5,
+    breaker_failures: u32 = 5,
+    breaker_pause_ms: u64 = 1_000,
+});
+
+section!(RawShadow {
+    queue: usize = 1_000,
+    in_flight: usize = 64,
+    legacy_at_once: usize = 4,
+    modern_at_once: usize = 4,
+    timeout_ms: u64 = 2_000,
+    confirm_first_wait_ms: u64 = 250,
+    confirm_longest_wait_ms: u64 = 4_000,
+    confirm_looks: u32 = 5,
+});
+
+section!(RawEvidence {
+    secret: Option<String> = None,
+    secret_file: Option<String> = None,
+    flush_ms: u64 = 1_000,
+});
+
+section!(RawFleet {
+    id: Option<String> = None,
+    admin_address: Option<String> = None,
+    replicas: Vec<String> = Vec::new(),
+});
+
+section!(RawLog {
+    format: String = "text".into(),
+    filter: String = "info".into(),
+});

@@ -1,0 +1,69 @@
+use std::fmt::Write;
+
+use super::*;
+
+const LEAST: &str = "[sides.legacy]\nurl = \"postgres://a/b\"\n[sides.modern]\nurl = \"postgres://c/d\"\n";
+
+fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, InvalidConfig> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::parse(text, Path::new("strangler.toml"), variables.collect())
+}
+
+#[test]
+fn the_example_shows_every_key_at_its_default() {
+    let same = |text: &str| {
+        let config = parse(text, &[]).unwrap();
+        // The addresses of the sides are the only keys without default; they are not shown by Debug.
+        format!("{:#?}", Config { control_url: String::new(), ..config })
+    };
+    assert_eq!(same(EXAMPLE), same(LEAST));
+}
+
+#[test]
+fn a_variable_wins_over_the_file_and_may_hold_a_secret() {
+    let url = ("STRANGLER__SIDES__LEGACY__URL", "postgres://x:secret@y/z");
+    let listen = ("STRANGLER__GATEWAY__LISTEN", "127.0.0.1:1");
+    let budget = ("STRANGLER__WRITES__ANSWER_BUDGET_MS", "7");
+    let config = parse(LEAST, &[url, listen, budget, ("OTHER__KEY", "1")]).unwrap();
+    assert_eq!(config.sides.legacy.url, url.1);
+    assert_eq!(config.listen.port(), 1);
+    assert_eq!(config.writes.answer_budget, Duration::from_millis(7));
+    assert_eq!(config.control_url, "postgres://c/d", "the control database is modern's by default");
+    assert!(!format!("{:?}", config.sides).contains("secret"));
+}
+
+#[test]
+fn every_mistake_names_its_key_and_where_it_stands() {
+    let files = [
+        "colour = 1\n",
+        "[gateway]\nlisten = \"8080\"\n",
+        "[gateway]\nlissten = \"127.0.0.1:1\"\n",
+        "[gateway]\ndeadline_ms = \"soon\"\n",
+        "[gateway]\ndeadline_ms = 0\n",
+        "[gateway]\nstick_header = \"customer id\"\n",
+        "[gateway.limits]\ndeep = 3\n",
+        "[admin]\nlisten = \"0.0.0.0:9090\"\n",
+        "[reads]\nmodern_share = 1.5\n",
+        "[reads]\nbreaker_failures = 0\n",
+        "[shadow]\nconfirm_looks = 0\n",
+        "[shadow]\nin_flight = -1\n",
+        "[writes]\nretention_hours = 0\n",
+        "[evidence]\nsecret = \"short\"\n",
+        "[evidence]\nsecret_file = \"/does/not/exist\"\n",
+        "[log]\nformat = \"xml\"\n",
+        "[log\n",
+    ];
+    let mut report = String::new();
+    for file in files {
+        let error = parse(&format!("{file}{LEAST}"), &[]).unwrap_err();
+        writeln!(report, "{}\n  {error}", file.trim_end().replace('\n', " ")).unwrap();
+    }
+    let cases = [("STRANGLER__GATEWAY__LISSTEN", "1"), ("STRANGLER__SHADOW__QUEUE", "0"), ("STRANGLER__SHADOW__QUEUE", "many")];
+    for (name, value) in cases {
+        let error = parse(LEAST, &[(name, value)]).unwrap_err();
+        writeln!(report, "{name}={value}\n  {error}").unwrap();
+    }
+    let error = parse("[sides.legacy]\nurl = \"postgres://a/b\"\n[sides.modern]\n", &[]).unwrap_err();
+    writeln!(report, "no address for modern\n  {error}").unwrap();
+    insta::assert_snapshot!(report);
+}

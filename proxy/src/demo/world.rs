@@ -1,0 +1,283 @@
+//! The demo's world: two private databases, the inventory in the ERP, and one replica in front.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters::local_server::{LocalServer, LocalServerError, Options};
+use adapters::postgres::Lane;
+use model::control::{Author, ControlError, EvidenceFilter, OverrideId, Sums};
+use model::{GroupName, PerSide, Role, Side, Store, StoreError};
+use tempfile::TempDir;
+use thiserror::Error;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::DemoArgs;
+use super::narrator::Narrator;
+use super::seed::{self, SeedReport};
+use super::storefront::Storefront;
+use super::traffic::Shelf;
+use crate::app::{self, Backends, Running, StartError};
+use crate::catchup::baseline::{self, BaselineError, Copied};
+use crate::config::{Config, InvalidConfig};
+use crate::read::breaker::{Breaker, BreakerSettings};
+use crate::rollout::publish::{self, Change, ChangeError};
+use crate::rollout::{Override, SetPolicy, Witness};
+use crate::telemetry;
+use crate::write::apply::Door;
+
+/// The contract of the demo is the one of the repository.
+const CONTRACT: &str = include_str!("../../../schema.graphql");
+/// The group that the demo moves.
+pub const GROUP: &str = "inventory";
+/// Limit of a call that nobody waits for.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// Why the demo cannot go on.
+#[derive(Debug, Error)]
+pub enum DemoError {
+    /// No database.
+    #[error(transparent)]
+    Server(#[from] LocalServerError),
+    /// The replica does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The demo's own configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// A side does not do its part.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The control store does not do its part.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// A stage could not be set.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The copy stopped.
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
+    /// The audit could not look.
+    #[error(transparent)]
+    Audit(#[from] super::audit::AuditError),
+    /// Something that must happen did not happen in time.
+    #[error("{0} did not happen within {1:?}")]
+    Late(&'static str, Duration),
+    /// Anything else, in words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Everything that the story acts on.
+pub struct World {
+    /// The ERP's server.
+    pub legacy: LocalServer,
+    /// The new store's server.
+    pub modern: LocalServer,
+    /// Contract, stores and control store, apart from the replica's own.
+    pub backends: Backends,
+    /// The replica.
+    pub running: Running,
+    /// A customer's view.
+    pub storefront: Storefront,
+    /// What the ERP was seeded with.
+    pub seeded: SeedReport,
+    /// Where the configuration is, for the commands to try.
+    pub config_file: std::path::PathBuf,
+    _folder: TempDir,
+}
+
+impl World {
+    /// Brings everything up.
+    ///
+    /// # Errors
+    /// [`DemoError`]; nothing is left running.
+    pub async fn build(arguments: &DemoArgs, narrator: &Arc<Narrator>) -> Result<Self, DemoError> {
+        let server = || {
+            let told = Arc::clone(narrator);
+            LocalServer::start(Options { notice: Some(Arc::new(move |text: &str| told.say(text))), ..Options::default() })
+        };
+        let (legacy, modern) = futures::try_join!(server(), server())?;
+        legacy.create_database("erp").await?;
+        modern.create_database("shop").await?;
+        narrator.say(&format!(
+            "two PostgreSQL servers of our own: legacy on port {}, modern on port {}",
+            legacy.port(),
+            modern.port()
+        ));
+        let seeded = seed_both(&legacy, &modern, arguments.seed).await?;
+        narrator.say(&format!("the ERP holds {seeded}"));
+
+        let folder = TempDir::new().map_err(|error| DemoError::Other(format!("no temporary folder: {error}")))?;
+        let config_file = write_files(folder.path(), arguments, &legacy, &modern)?;
+        let config = Config::load(&config_file)?;
+        let backends = Backends::open(&config)?;
+        let groups = backends.loaded.contract.groups();
+        backends.sides.legacy.prepare(&groups, Role::Primary, WITHIN).await?;
+        backends.sides.modern.prepare(&groups, Role::Secondary, WITHIN).await?;
+        backends.control.prepare().await?;
+        let metrics = telemetry::install().map_err(|error| DemoError::Other(error.to_string()))?;
+        let running = app::start(&config, metrics).await?;
+        let storefront = Storefront::new(format!("http://{}/graphql", running.graphql));
+        Ok(Self { legacy, modern, backends, running, storefront, seeded, config_file, _folder: folder })
+    }
+
+    /// Both sides, for work that nobody waits for.
+    pub fn stores(&self) -> PerSide<Arc<dyn Store>> {
+        self.backends.lane(Lane::Background)
+    }
+
+    /// Changes the policy as `strangler groups set` does, and waits until the replica works under it.
+    ///
+    /// # Errors
+    /// [`DemoError::Change`], or [`DemoError::Late`] after five seconds.
+    pub async fn set(&self, set: SetPolicy, why: &str) -> Result<Duration, DemoError> {
+        let began = Instant::now();
+        let author = Author { who: "demo".into(), origin: "demo".into(), reason: Some(why.into()) };
+        let change = publish::publish_change(&self.witness(), &GROUP.into(), &set, &author).await?;
+        let version = match change {
+            Change::Published { record, .. } => record.rollout.version,
+            Change::AlreadySo { version, .. } => version,
+        };
+        until("the replica's swap", Duration::from_secs(5), || async { Ok(self.running.rollout.version() >= version) })
+            .await?;
+        Ok(began.elapsed())
+    }
+
+    /// Rolls back as `strangler groups rollback` does: tells the replica, and the control store too.
+    ///
+    /// # Errors
+    /// [`DemoError::Change`] when the control store refuses; the replica has rolled back all the same.
+    pub async fn roll_back(&self) -> Result<(), DemoError> {
+        let author = Author { who: "demo".into(), origin: "demo".into(), reason: None };
+        let at = model::Instant::new(chrono::Utc::now());
+        let told = Override { id: OverrideId(Uuid::new_v4()), group: GroupName::from(GROUP), author, at };
+        self.running.rollout.roll_back(told.clone()).await;
+        publish::publish_rollback(&self.witness(), &told).await?;
+        Ok(())
+    }
+
+    /// Copies the ERP to modern as the `run`th baseline.
+    ///
+    /// # Errors
+    /// [`DemoError::Baseline`].
+    pub async fn baseline(&self, run: u32, narrator: &Narrator) -> Result<Copied, DemoError> {
+        let stores = self.stores();
+        let breaker = Arc::new(Breaker::new(BreakerSettings::default()));
+        let door = Door::new(Arc::clone(stores.get(Side::Modern)), breaker, WITHIN);
+        let mut all = Copied::default();
+        for entity in self.backends.loaded.contract.entities.values() {
+            let shown = |copied: Copied| narrator.figures(format!("baseline: {} rows of {}", copied.read, entity.name));
+            let copied = baseline::copy(stores.get(Side::Legacy), &door, entity, run, WITHIN, shown).await?;
+            all.read += copied.read;
+            all.filled += copied.filled;
+            all.refused += copied.refused;
+        }
+        Ok(all)
+    }
+
+    /// What shadow reads have found until now.
+    ///
+    /// # Errors
+    /// [`DemoError::Control`].
+    pub async fn evidence(&self) -> Result<Sums, DemoError> {
+        Ok(self.backends.control.evidence(&EvidenceFilter::default()).await?)
+    }
+
+    /// How many writes are not on both sides yet.
+    ///
+    /// # Errors
+    /// [`DemoError::Store`].
+    pub async fn unsettled(&self) -> Result<u64, DemoError> {
+        Ok(self.backends.sides.legacy.lane(Lane::Background).backlog(&GROUP.into(), WITHIN).await?.writes)
+    }
+
+    /// Stock levels of articles all over the catalogue, asked for as a storefront does.
+    ///
+    /// # Errors
+    /// [`DemoError::Other`] when the gateway does not answer.
+    pub async fn shelves(&self, articles: usize) -> Result<Vec<Vec<Shelf>>, DemoError> {
+        let query = "query($a: ID) { productList(first: 100, after: $a) { sku stockLevels { location } } }";
+        let mut found = Vec::new();
+        let mut after = serde_json::Value::Null;
+        while found.len() < articles {
+            let reply = self.storefront.ask(query, &serde_json::json!({ "a": after })).await;
+            let reply = reply.map_err(|error| DemoError::Other(error.to_string()))?;
+            let page = reply.data["productList"].as_array().cloned().unwrap_or_default();
+            let Some(last) = page.last() else { break };
+            after = last["sku"].clone();
+            found.extend(page.iter().map(|product| shelves_of(product)).filter(|shelves| !shelves.is_empty()));
+        }
+        Ok(found)
+    }
+
+    fn witness(&self) -> Witness {
+        self.backends.witness()
+    }
+}
+
+fn shelves_of(product: &serde_json::Value) -> Vec<Shelf> {
+    let text = |json: &serde_json::Value| json.as_str().unwrap_or_default().to_owned();
+    let levels = product["stockLevels"].as_array().map(Vec::as_slice).unwrap_or_default();
+    levels.iter().map(|level| Shelf { sku: text(&product["sku"]), location: text(&level["location"]) }).collect()
+}
+
+async fn seed_both(legacy: &LocalServer, modern: &LocalServer, seed: u64) -> Result<SeedReport, DemoError> {
+    legacy.run("erp", seed::ERP_TABLES).await?;
+    modern.run("shop", seed::MODERN_TABLES).await?;
+    legacy.run("erp", &seed::erp_seed_sql(seed)).await?;
+    legacy.run("erp", "ANALYZE").await?;
+    let rows = legacy.run("erp", seed::ERP_COUNTS).await?;
+    let counts = rows.first().map(|row| row.iter().flatten().filter_map(|count| count.parse().ok()).collect::<Vec<i64>>());
+    let counts: Option<[i64; 7]> = counts.and_then(|counts| counts.try_into().ok());
+    let counts = counts.ok_or_else(|| DemoError::Other("the ERP cannot be counted".into()))?;
+    Ok(SeedReport::from_counts(counts))
+}
+
+/// Writes contract and configuration, so that the commands printed at the end work as they are.
+fn write_files(
+    folder: &Path,
+    arguments: &DemoArgs,
+    legacy: &LocalServer,
+    modern: &LocalServer,
+) -> Result<std::path::PathBuf, DemoError> {
+    let failed = |error: std::io::Error| DemoError::Other(format!("the demo's files cannot be written: {error}"));
+    let contract = folder.join("schema.graphql");
+    let file = folder.join("strangler.toml");
+    std::fs::write(&contract, CONTRACT).map_err(failed)?;
+    let listen = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let text = format!(
+        "contract = {contract:?}\nstate_dir = {:?}\n\
+         [sides.legacy]\nurl = {:?}\n[sides.modern]\nurl = {:?}\n\
+         [gateway]\nlisten = \"{}\"\nintrospection = true\ndevelopment = true\n\
+         [admin]\nlisten = \"{}\"\n",
+        folder.join("state"),
+        legacy.url("erp"),
+        modern.url("shop"),
+        listen(arguments.graphql_port),
+        listen(arguments.admin_port),
+    );
+    std::fs::write(&file, text).map_err(failed)?;
+    Ok(file)
+}
+
+/// Waits until `what` is so.
+///
+/// # Errors
+/// [`DemoError::Late`] when it is not within `limit`; any error of the question.
+pub async fn until<F, Fut>(what: &'static str, limit: Duration, mut question: F) -> Result<(), DemoError>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<bool, DemoError>>,
+{
+    let began = Instant::now();
+    while !question().await? {
+        if began.elapsed() > limit {
+            return Err(DemoError::Late(what, limit));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! From what the control store holds to what reports are made of: the contract is added, so that what
+//! was never compared shows as well.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::contract::RootKind;
+use model::control::{EvidenceFilter, Sums};
+use model::evidence::{Coverage, Evidence, Verdict};
+use model::{Contract, FieldName, RouteName};
+use shadow_compare::KeysSeen;
+
+/// The evidence in `sums`, with every reading route of `contract` that `filter` wants.
+pub fn stored(sums: &Sums, contract: &Contract, filter: &EvidenceFilter) -> Evidence {
+    let wanted = |route: &RouteName| filter.routes.as_ref().is_none_or(|routes| routes.contains(route));
+    let readable = contract.roots.values().filter(|root| match &root.kind {
+        RootKind::ByKey { .. } | RootKind::ByKeys { .. } | RootKind::List { .. } => true,
+        RootKind::Write(_) => false,
+    });
+    let routes: BTreeSet<&RouteName> =
+        readable.map(|root| &root.route).chain(sums.comparisons.keys().map(|finding| &finding.route)).collect();
+    let routes = routes.into_iter().filter(|route| wanted(route));
+    Evidence {
+        coverage: routes.map(|route| coverage(route, sums, contract)).collect(),
+        tallies: sums.differences.iter().map(|(kind, seen)| kind.tally(*seen)).collect(),
+        samples: sums.samples.clone(),
+    }
+}
+
+fn coverage(route: &RouteName, sums: &Sums, contract: &Contract) -> Coverage {
+    let mut verdicts: BTreeMap<Verdict, u64> = BTreeMap::new();
+    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+    for (finding, seen) in sums.comparisons.iter().filter(|(finding, _)| finding.route == *route) {
+        *verdicts.entry(finding.verdict).or_default() += seen.count;
+        if let Some(reason) = &finding.reason {
+            *reasons.entry(reason.clone()).or_default() += seen.count;
+        }
+    }
+    // A bitmap of another length was written by another release; its keys are not known then.
+    let keys = sums.keys.get(route).and_then(|bitmap| KeysSeen::from_bytes(bitmap).ok());
+    let of_route = sums.fields.keys().filter(|(of, _)| of == route);
+    let fields_compared: Vec<FieldName> = of_route.map(|(_, field)| field.clone()).collect();
+    let of_contract = contract.root(route).map(|root| root.entity.fields.iter()).into_iter().flatten();
+    let never = of_contract.map(|field| &field.name).filter(|name| !fields_compared.contains(name));
+    Coverage {
+        route: route.clone(),
+        verdicts,
+        reasons,
+        keys_compared: keys.map_or(0, |keys| keys.estimate()),
+        keys_total: None,
+        fields_never: never.cloned().collect(),
+        fields_compared,
+    }
+}

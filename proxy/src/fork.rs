@@ -1,0 +1,54 @@
+//! The fork in the road: the gateway's roads, led to both sides.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use model::sql::Params;
+use model::{EntityKey, FieldSet, Record, Root};
+
+use crate::arguments::Arguments;
+use crate::error::Fault;
+use crate::read::serve::ReadRoad;
+use crate::roads::{RequestContext, Roads};
+use crate::write::road::WriteRoad;
+
+/// Both roads together.
+pub struct Fork {
+    /// Reads.
+    pub read: ReadRoad,
+    /// Writes.
+    pub write: Arc<WriteRoad>,
+}
+
+#[async_trait]
+impl Roads for Fork {
+    async fn by_keys(
+        &self,
+        context: &RequestContext,
+        root: &Arc<Root>,
+        keys: Vec<EntityKey>,
+        fields: FieldSet,
+    ) -> Result<Vec<Option<Record>>, Fault> {
+        self.read.by_keys(context, root, keys, fields).await
+    }
+
+    async fn list(
+        &self,
+        context: &RequestContext,
+        root: &Arc<Root>,
+        params: Params,
+        fields: FieldSet,
+    ) -> Result<Vec<Record>, Fault> {
+        self.read.list(context, root, params, fields).await
+    }
+
+    async fn write(
+        &self,
+        context: &RequestContext,
+        root: &Arc<Root>,
+        arguments: &Arguments,
+        response_name: &str,
+    ) -> Result<Vec<Option<Record>>, Fault> {
+        self.write.write(context, root, arguments, response_name).await
+    }
+}

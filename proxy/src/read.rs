@@ -1,0 +1,7 @@
+//! The read road: who answers, batched look-ups, fallback and breakers; and, apart, the shadow.
+
+pub mod batch;
+pub mod breaker;
+pub mod seen;
+pub mod serve;
+pub mod shadow;

@@ -1,0 +1,248 @@
+//! Answers a read: decides per key, asks the sides in batches, falls back, and offers a shadow.
+//!
+//! Promise: a failing modern side costs its share of the deadline at most and never an answer, as
+//! long as legacy is primary. Shadows are offered after the answer is complete and never awaited.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::contract::RootKind;
+use model::sql::Params;
+use model::{
+    Bucket, EntityKey, EntityName, FieldSet, GroupName, PerSide, Policy, Record, Root, Side, Store, StoreError,
+};
+use tokio::time::Instant;
+
+use super::batch::Batch;
+use super::breaker::Breaker;
+use super::seen::Seen;
+use super::shadow::{Shadow, ShadowJob, ShadowedRead};
+use crate::error::{Fault, InternalError};
+use crate::roads::RequestContext;
+use crate::route::{self, Decision};
+use crate::telemetry;
+use crate::write::unsettled::UnsettledKeys;
+
+/// Limits of the read road.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadSettings {
+    /// Share of the remaining time that a side may use while the primary could still stand in.
+    pub share: f64,
+    /// A group with an unsettled write older than this has its lists answered by the primary.
+    pub answer_budget: Duration,
+}
+
+/// What the read road needs of one side.
+pub struct ReadSide {
+    /// The store, in its lane for client reads.
+    pub store: Arc<dyn Store>,
+    /// Its breaker.
+    pub breaker: Arc<Breaker>,
+    /// A batcher for each entity type.
+    pub batches: HashMap<EntityName, Arc<Batch>>,
+}
+
+/// The read road.
+pub struct ReadRoad {
+    /// Both sides.
+    pub sides: PerSide<ReadSide>,
+    /// Which keys have a write that the secondary does not have.
+    pub unsettled: Arc<UnsettledKeys>,
+    /// Which writes of a client's version token are on the secondary.
+    pub seen: PerSide<Seen>,
+    /// Where shadows are offered.
+    pub shadow: Shadow,
+    /// Limits.
+    pub settings: ReadSettings,
+}
+
+impl ReadRoad {
+    /// Reads entities by key; see [`crate::roads::Roads::by_keys`].
+    ///
+    /// # Errors
+    /// [`Fault`] when no side could answer in time.
+    pub async fn by_keys(
+        &self,
+        context: &RequestContext,
+        root: &Arc<Root>,
+        keys: Vec<EntityKey>,
+        fields: FieldSet,
+    ) -> Result<Vec<Option<Record>>, Fault> {
+        let policy = context.rollout.policy(&root.group);
+        let behind = self.client_is_ahead(context, &policy).await;
+        let decide = |key: &EntityKey| {
+            let pinned = behind || self.unsettled.contains(&root.group, key);
+            route::decide(&policy, Bucket::of(&root.group, key.as_text()), pinned, draw())
+        };
+        let decisions: Vec<Decision> = keys.iter().map(decide).collect();
+        let part = |side: Side| -> Vec<usize> { (0..keys.len()).filter(|i| decisions[*i].side == side).collect() };
+        let (legacy, modern) = (part(Side::Legacy), part(Side::Modern));
+        let ask = |side: Side, places: &[usize]| {
+            let asked: Vec<_> = places.iter().map(|place| keys[*place].clone()).collect();
+            self.keyed(context, root, &policy, side, asked, fields)
+        };
+        let (from_legacy, from_modern) = futures::join!(ask(Side::Legacy, &legacy), ask(Side::Modern, &modern));
+        let mut answer = vec![None; keys.len()];
+        for (side, places, part) in [(Side::Legacy, legacy, from_legacy?), (Side::Modern, modern, from_modern?)] {
+            let (answered, records) = part;
+            // Someone stood in for the side: there is nothing to compare with it now.
+            let shadowed =
+                places.iter().zip(&records).filter(|(place, _)| answered == side && decisions[**place].shadow);
+            let shadowed: Vec<_> = shadowed.map(|(place, record)| (keys[*place].clone(), record.clone())).collect();
+            if !shadowed.is_empty() {
+                let (keys, records) = shadowed.into_iter().unzip();
+                self.shadow.offer(ShadowJob {
+                    root: Arc::clone(root),
+                    answered,
+                    read: ShadowedRead::Keys { keys, records },
+                    fields,
+                });
+            }
+            for (place, record) in places.into_iter().zip(records) {
+                answer[place] = record;
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Runs a list query; see [`crate::roads::Roads::list`].
+    ///
+    /// # Errors
+    /// As `by_keys`.
+    pub async fn list(
+        &self,
+        context: &RequestContext,
+        root: &Arc<Root>,
+        params: Params,
+        fields: FieldSet,
+    ) -> Result<Vec<Record>, Fault> {
+        let policy = context.rollout.policy(&root.group);
+        let pinned = self.client_is_ahead(context, &policy).await
+            || self.unsettled.any_older_than(&root.group, self.settings.answer_budget, Instant::now());
+        let stick = context.stick.clone().unwrap_or_else(|| format!("{}{params:?}", root.route));
+        let decision = route::decide(&policy, Bucket::of(&root.group, &stick), pinned, draw());
+        let params = Arc::new(params);
+        let (answered, records) = self
+            .ask(context, root, &policy, decision.side, |side, within| {
+                let params = Arc::clone(&params);
+                async move {
+                    let RootKind::List { sql, .. } = &root.kind else {
+                        let problem = format!("{} is not a list", root.route);
+                        return Err(Arc::new(StoreError::Misfit { side, problem, source: None }));
+                    };
+                    let store = &self.sides.get(side).store;
+                    store.list(&root.entity, sql.get(side), &params, fields, within).await.map_err(Arc::new)
+                }
+            })
+            .await?;
+        if decision.shadow && answered == decision.side {
+            let read = ShadowedRead::List { params: (*params).clone(), records: records.clone() };
+            self.shadow.offer(ShadowJob { root: Arc::clone(root), answered, read, fields });
+        }
+        Ok(records)
+    }
+
+    async fn keyed(
+        &self,
+        context: &RequestContext,
+        root: &Arc<Root>,
+        policy: &Policy,
+        side: Side,
+        keys: Vec<EntityKey>,
+        fields: FieldSet,
+    ) -> Result<(Side, Vec<Option<Record>>), Fault> {
+        if keys.is_empty() {
+            return Ok((side, Vec::new()));
+        }
+        self.ask(context, root, policy, side, |side, within| {
+            let keys = keys.clone();
+            async move {
+                let batch = self.sides.get(side).batches.get(&root.entity.name).ok_or_else(|| {
+                    let problem = format!("{} is not in the contract", root.entity.name);
+                    Arc::new(StoreError::Misfit { side, problem, source: None })
+                })?;
+                batch.fetch(keys, fields, within).await
+            }
+        })
+        .await
+    }
+
+    /// Asks `side`; when it fails and is not the primary, asks the primary. Returns who answered.
+    async fn ask<T, F, Fut>(
+        &self,
+        context: &RequestContext,
+        root: &Arc<Root>,
+        policy: &Policy,
+        side: Side,
+        question: F,
+    ) -> Result<(Side, T), Fault>
+    where
+        F: Fn(Side, Duration) -> Fut,
+        Fut: Future<Output = Result<T, Arc<StoreError>>>,
+    {
+        let primary = policy.primary();
+        let began = Instant::now();
+        let remaining = context.deadline.saturating_duration_since(began);
+        let within = if side == primary { remaining } else { remaining.mul_f64(self.settings.share) };
+        let reason = match self.ask_one(side, within, &question).await {
+            Ok(answer) => {
+                telemetry::read_answered(&root.route, side, began);
+                return Ok((side, answer));
+            }
+            Err(error) if side == primary => return Err(fault(&error)),
+            Err(error) => {
+                tracing::debug!(%side, route = %root.route, %error, "{primary} answers {} for {side}", root.route);
+                error.kind()
+            }
+        };
+        telemetry::fell_back(&root.route, reason);
+        let remaining = context.deadline.saturating_duration_since(Instant::now());
+        let answer = self.ask_one(primary, remaining, &question).await.map_err(|error| fault(&error))?;
+        telemetry::read_answered(&root.route, primary, began);
+        Ok((primary, answer))
+    }
+
+    async fn ask_one<T, F, Fut>(&self, side: Side, within: Duration, question: &F) -> Result<T, Arc<StoreError>>
+    where
+        F: Fn(Side, Duration) -> Fut,
+        Fut: Future<Output = Result<T, Arc<StoreError>>>,
+    {
+        let breaker = &self.sides.get(side).breaker;
+        if !breaker.admits(Instant::now()) {
+            let source = "its breaker is open after repeated outages".into();
+            return Err(Arc::new(StoreError::Unreachable { side, source }));
+        }
+        let asked = question(side, within).await;
+        breaker.note(side, asked.as_ref().err().map(|error| &**error));
+        asked
+    }
+
+    /// Whether the client has seen a write acknowledged that the secondary may not have.
+    async fn client_is_ahead(&self, context: &RequestContext, policy: &Policy) -> bool {
+        let secondary = policy.primary().other();
+        let could_matter = policy.reads().covers(Bucket::FIRST) && !context.seen.is_empty();
+        could_matter && !self.seen.get(secondary).all_standing(&context.seen).await
+    }
+
+    /// Whether `key` of `group` is pinned to the primary now.
+    pub fn is_unsettled(&self, group: &GroupName, key: &EntityKey) -> bool {
+        self.unsettled.contains(group, key)
+    }
+}
+
+fn draw() -> Bucket {
+    Bucket::at(rand::random_range(0..Bucket::COUNT)).unwrap_or(Bucket::FIRST)
+}
+
+fn fault(error: &Arc<StoreError>) -> Fault {
+    let text = error.to_string();
+    match &**error {
+        StoreError::Refused { refusal, .. } => Fault::Client(refusal.clone().into()),
+        StoreError::Misfit { .. } | StoreError::KeyReused | StoreError::Fenced { .. } => {
+            InternalError::Misfit(text).into()
+        }
+        StoreError::Unreachable { .. } | StoreError::Conflict { .. } => InternalError::Unavailable(text).into(),
+        StoreError::NoAnswer { .. } => InternalError::DeadlineExceeded(text).into(),
+    }
+}

@@ -1,0 +1,269 @@
+//! Shadow reads: ask the other side what the one was asked, after the client has its answer.
+//!
+//! The queue is bounded, and so is what is asked of each side at once. When it is full a shadow is
+//! dropped and counted: we would rather know less than make a client, or the ERP, wait for us.
+//!
+//! A difference is looked at again, at both sides, when the key is settled; only what differs
+//! still, while neither side changed, is a mismatch.
+//!
+//! Invariant: nothing here can change, delay or fail an answer.
+//! Not here: judging and confirming (`shadow-compare`), deciding whether to shadow (`route`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use model::contract::RootKind;
+use model::evidence::{Observation, Verdict};
+use model::sql::Params;
+use model::{EntityKey, EntityName, FieldSet, PerSide, Record, Root, Side, Store, StoreError};
+use shadow_compare::confirm::{Confirmation, Look, Patience, Step};
+use shadow_compare::judge::{Answer, Asked, Judgement, Question, Reason};
+use shadow_compare::redact::Redactor;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::batch::Batch;
+use crate::telemetry;
+use crate::write::unsettled::UnsettledKeys;
+
+/// Limits of shadow reads.
+#[derive(Debug, Clone, Copy)]
+pub struct ShadowSettings {
+    /// Shadows that may wait.
+    pub queue: usize,
+    /// Shadows under way at once.
+    pub in_flight: usize,
+    /// Most calls to each side at once.
+    pub per_side: PerSide<usize>,
+    /// Limit of one call.
+    pub within: Duration,
+    /// How differences are confirmed.
+    pub patience: Patience,
+}
+
+impl Default for ShadowSettings {
+    fn default() -> Self {
+        Self {
+            queue: 1_000,
+            in_flight: 64,
+            per_side: PerSide { legacy: 4, modern: 4 },
+            within: Duration::from_secs(2),
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// A read that was answered and is to be asked of the other side.
+#[derive(Debug)]
+pub struct ShadowJob {
+    /// Which root.
+    pub root: Arc<Root>,
+    /// Who answered the client.
+    pub answered: Side,
+    /// What was asked, with the answer.
+    pub read: ShadowedRead,
+    /// Which fields.
+    pub fields: FieldSet,
+}
+
+/// A read with its answer.
+#[derive(Debug)]
+pub enum ShadowedRead {
+    /// By key: one slot per key.
+    Keys {
+        /// What was looked up.
+        keys: Vec<EntityKey>,
+        /// What was found.
+        records: Vec<Option<Record>>,
+    },
+    /// A list.
+    List {
+        /// The query's parameters.
+        params: Params,
+        /// What was found.
+        records: Vec<Record>,
+    },
+}
+
+/// Where shadows are offered. Never waits.
+#[derive(Debug, Clone)]
+pub struct Shadow {
+    queue: mpsc::Sender<ShadowJob>,
+}
+
+impl Shadow {
+    /// Makes the bounded queue; the other end goes to [`ShadowWorker::run`].
+    pub fn queue(settings: &ShadowSettings) -> (Self, mpsc::Receiver<ShadowJob>) {
+        let (queue, jobs) = mpsc::channel(settings.queue.max(1));
+        (Self { queue }, jobs)
+    }
+
+    /// Offers a read; it is dropped and counted when the queue is full.
+    pub fn offer(&self, job: ShadowJob) {
+        if self.queue.try_send(job).is_err() {
+            telemetry::shadow_dropped("queue_full");
+        }
+    }
+}
+
+/// Asks, judges, confirms, and hands over what was found.
+pub struct ShadowWorker {
+    /// The stores, in their shadow lane.
+    pub stores: PerSide<Arc<dyn Store>>,
+    /// Batchers in front of them, so that shadows cost a side few round trips.
+    pub batches: PerSide<HashMap<EntityName, Arc<Batch>>>,
+    /// Which keys have a write on its way.
+    pub unsettled: Arc<UnsettledKeys>,
+    /// Hides sensitive values.
+    pub redactor: Redactor,
+    /// Takes what was found. Must not block.
+    pub observe: Arc<dyn Fn(Observation) + Send + Sync>,
+    /// Today's date, for excuses that end.
+    pub today: fn() -> NaiveDate,
+    /// Calls allowed at once.
+    pub limits: PerSide<Semaphore>,
+    /// Limits.
+    pub settings: ShadowSettings,
+}
+
+impl ShadowWorker {
+    /// Works until every [`Shadow`] is gone.
+    pub async fn run(self: Arc<Self>, mut jobs: mpsc::Receiver<ShadowJob>) {
+        let room = Arc::new(Semaphore::new(self.settings.in_flight.max(1)));
+        while let Some(job) = jobs.recv().await {
+            telemetry::shadow_queue(jobs.len());
+            let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+            let worker = Arc::clone(&self);
+            tokio::spawn(async move {
+                worker.compare(job).await;
+                drop(place);
+            });
+        }
+    }
+
+    async fn compare(&self, job: ShadowJob) {
+        let ShadowJob { root, answered, read, fields } = job;
+        let (asked, params, answer) = match read {
+            ShadowedRead::Keys { keys, records } => (Asked::Keys(keys), None, Answer::from(records)),
+            ShadowedRead::List { params, records } => {
+                let ordered = matches!(&root.kind, RootKind::List { ordered: true, .. });
+                let shown =
+                    serde_json::Map::from_iter(params.iter().map(|(name, value)| (name.clone(), value.to_json())));
+                let asked = Asked::List { ordered, params: serde_json::Value::Object(shown).to_string() };
+                (asked, Some(params), Answer::from(records))
+            }
+        };
+        // The key names a record in the evidence, so it is always compared.
+        let fields = fields.union(root.entity.key_fields());
+        let question = Question { entity: Arc::clone(&root.entity), fields, asked };
+        let judgement = self.judge(&root, question, params.as_ref(), answered, answer).await;
+        if judgement.verdict == Verdict::Mismatch {
+            tracing::info!(route = %root.route, "confirmed mismatch on {}: {judgement}", root.route);
+        }
+        (self.observe)(self.redactor.observe(root.route.clone(), &root.entity, &judgement));
+    }
+
+    async fn judge(
+        &self,
+        root: &Root,
+        question: Question,
+        params: Option<&Params>,
+        answered: Side,
+        answer: Answer,
+    ) -> Judgement {
+        let other = match self.ask(answered.other(), root, &question, params).await {
+            Ok(other) => other,
+            Err(reason) => return Judgement::inconclusive(reason),
+        };
+        let first = match answered {
+            Side::Legacy => PerSide { legacy: answer, modern: other },
+            Side::Modern => PerSide { legacy: other, modern: answer },
+        };
+        let mut step = Confirmation::begin(question, &first, (self.today)(), self.settings.patience);
+        loop {
+            match step {
+                Step::Done { mut judgement, .. } => {
+                    self.explain(root, &mut judgement).await;
+                    return judgement;
+                }
+                Step::LookAgain { after, confirmation } => {
+                    tokio::time::sleep(after).await;
+                    let look = self.look(root, confirmation.question(), params).await;
+                    step = confirmation.next(look);
+                }
+            }
+        }
+    }
+
+    async fn look(&self, root: &Root, question: &Question, params: Option<&Params>) -> Result<Look, Reason> {
+        let mut unsettled = self.unsettled_now(root, question)?;
+        let legacy = self.ask(Side::Legacy, root, question, params).await?;
+        let modern = self.ask(Side::Modern, root, question, params).await?;
+        let legacy_again = self.ask(Side::Legacy, root, question, params).await?;
+        unsettled.extend(self.unsettled_now(root, question)?);
+        Ok(Look { legacy, modern, legacy_again, unsettled })
+    }
+
+    fn unsettled_now(&self, root: &Root, question: &Question) -> Result<Vec<EntityKey>, Reason> {
+        match &question.asked {
+            Asked::Keys(keys) => {
+                let unsettled = keys.iter().filter(|key| self.unsettled.contains(&root.group, key));
+                Ok(unsettled.cloned().collect())
+            }
+            Asked::List { .. } => self.unsettled.all(&root.group).ok_or(Reason::Unsettled),
+        }
+    }
+
+    async fn ask(
+        &self,
+        side: Side,
+        root: &Root,
+        question: &Question,
+        params: Option<&Params>,
+    ) -> Result<Answer, Reason> {
+        let _place = self.limits.get(side).acquire().await.map_err(|_| Reason::Dropped)?;
+        let within = self.settings.within;
+        match (&question.asked, &root.kind, params) {
+            (Asked::Keys(keys), _, _) => {
+                let batch = self.batches.get(side).get(&root.entity.name).ok_or(Reason::SideError)?;
+                let looked = batch.fetch(keys.clone(), question.fields, within).await;
+                looked.map(Answer::from).map_err(|error| reason(&error))
+            }
+            (Asked::List { .. }, RootKind::List { sql, .. }, Some(params)) => {
+                let store = self.stores.get(side);
+                let listed = store.list(&root.entity, sql.get(side), params, question.fields, within).await;
+                listed.map(Answer::from).map_err(|error| reason(&error))
+            }
+            // A list is only ever asked of a list root, with its parameters.
+            (Asked::List { .. }, _, _) => Err(Reason::SideError),
+        }
+    }
+
+    /// Looks into both ledgers: is one side's state simply an older one of the other's?
+    async fn explain(&self, root: &Root, judgement: &mut Judgement) {
+        /// Older states that are looked at.
+        const PAST: usize = 20;
+        for key in judgement.differing_keys() {
+            let mut past = PerSide { legacy: Vec::new(), modern: Vec::new() };
+            for side in Side::BOTH {
+                let states = self.stores.get(side).past_states(&root.entity, &key, PAST, self.settings.within).await;
+                // Without the ledger the cause is only less precise.
+                *past.get_mut(side) = states.unwrap_or_default();
+            }
+            judgement.explain_by_past(&root.entity, &key, &past);
+        }
+    }
+}
+
+fn reason(error: &StoreError) -> Reason {
+    match error {
+        StoreError::NoAnswer { .. } => Reason::TimedOut,
+        StoreError::Unreachable { .. }
+        | StoreError::Conflict { .. }
+        | StoreError::Refused { .. }
+        | StoreError::KeyReused
+        | StoreError::Fenced { .. }
+        | StoreError::Misfit { .. } => Reason::SideError,
+    }
+}

@@ -1,0 +1,157 @@
+//! Follows the control store: swaps what is newer, pushes rollbacks that it does not have, tells it
+//! that this replica lives and which version it works under.
+//!
+//! Nothing here is needed to serve: when the control store is down, the replica goes on with what it
+//! has, and the follower tries again.
+
+use std::time::Duration;
+
+use model::control::{ControlError, Replica};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::handle::RolloutHandle;
+use super::known::Adopted;
+use super::publish::{ChangeError, publish_forgotten, publish_rollback};
+use super::witness::Witness;
+use crate::rollout::fleet;
+
+/// How often a replica tells that it lives. Well below [`model::control::LIVE_WITHIN`].
+const HEARTBEAT: Duration = Duration::from_millis(900);
+/// How soon a control store that failed is asked again.
+const RETRY: Duration = Duration::from_millis(250);
+/// How long a stopping replica takes to say so.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// The task that keeps a replica's rollout up to date.
+pub struct Follower {
+    handle: RolloutHandle,
+    witness: Witness,
+    replica: Replica,
+    fleet: Option<fleet::Cache>,
+}
+
+impl Follower {
+    pub(super) fn new(handle: RolloutHandle, witness: Witness, replica: Replica) -> Self {
+        Self { handle, witness, replica, fleet: None }
+    }
+
+    /// Also keeps the list of live replicas in `cache`, for rollbacks while the control store is down.
+    #[must_use]
+    pub fn remembering(mut self, cache: fleet::Cache) -> Self {
+        self.fleet = Some(cache);
+        self
+    }
+
+    /// Follows until `stop`; then takes the replica off the list.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let pause = match self.round().await {
+                Ok(()) => {
+                    if !self.handle.set_control_up(true) {
+                        tracing::info!("the control store answers");
+                    }
+                    self.news()
+                }
+                Err(error) => {
+                    if self.handle.set_control_up(false) {
+                        tracing::warn!(%error, "going on without the control store: {error}");
+                    }
+                    None
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.handle.told() => {}
+                () = wait(&self.witness, pause) => {}
+            }
+        }
+        // Best effort: a replica that is gone is dropped from the list after a while anyway.
+        let _ = tokio::time::timeout(FAREWELL, self.witness.control.retire(&self.replica.id)).await;
+    }
+
+    fn news(&self) -> Option<model::RolloutVersion> {
+        Some(self.handle.version())
+    }
+
+    /// Brings both up to date, once. Returns early with an error when the control store fails.
+    async fn round(&mut self) -> Result<(), ControlError> {
+        let control = &self.witness.control;
+        let pending: Vec<_> = self.handle.pending().iter().map(|pending| pending.id).collect();
+        // Asked before the newest one is: what was taken in by then is in the newest one.
+        let taken_in = if pending.is_empty() { Vec::new() } else { control.published(&pending).await? };
+        match control.newest().await? {
+            Some(record) => {
+                let found = record.rollout.version;
+                match self.handle.adopt(record.rollout, &taken_in).await {
+                    Adopted::Newer | Adopted::Same => self.push().await?,
+                    Adopted::Forgetful => self.restore(Some(found)).await?,
+                }
+            }
+            None => self.restore(None).await?,
+        }
+        self.replica.rollout = self.handle.version();
+        control.heartbeat(&self.replica).await?;
+        if let Some(cache) = &mut self.fleet {
+            cache.remember(control.replicas(fleet::REMEMBERED).await?).await;
+        }
+        Ok(())
+    }
+
+    /// Publishes the overrides that no rollout has taken in, and works under the result.
+    async fn push(&self) -> Result<(), ControlError> {
+        for told in self.handle.pending() {
+            match publish_rollback(&self.witness, &told).await {
+                Ok(_) => {
+                    let group = &told.group;
+                    tracing::info!(%group, "the rollback of group {group} is recorded in the control store");
+                }
+                Err(ChangeError::Control(error)) => return Err(error),
+                // Both mean that the next round sees another newest rollout.
+                Err(ChangeError::NoRollout | ChangeError::Overtaken { .. } | ChangeError::Refused(_)) => return Ok(()),
+            }
+        }
+        let taken_in: Vec<_> = self.handle.pending().iter().map(|pending| pending.id).collect();
+        if taken_in.is_empty() {
+            return Ok(());
+        }
+        let taken_in = self.witness.control.published(&taken_in).await?;
+        if let Some(record) = self.witness.control.newest().await? {
+            self.handle.adopt(record.rollout, &taken_in).await;
+        }
+        Ok(())
+    }
+
+    async fn restore(&self, found: Option<model::RolloutVersion>) -> Result<(), ControlError> {
+        let known = self.handle.known();
+        let version = known.base().version;
+        let overrides: Vec<_> = known.pending().iter().map(|pending| pending.id).collect();
+        match publish_forgotten(self.witness.control.as_ref(), &known, found, self.replica.id.as_str()).await {
+            Ok(record) => {
+                let restored = record.rollout.version;
+                tracing::error!(%version, %restored, "the control store had forgotten version {version}; its policies are published again as {restored}");
+                self.handle.adopt(record.rollout, &overrides).await;
+                Ok(())
+            }
+            // Another replica was faster; the next round takes what it published.
+            Err(ControlError::Conflict { .. }) => Ok(()),
+            Err(
+                error
+                @ (ControlError::Unreachable { .. } | ControlError::NoAnswer { .. } | ControlError::Misfit { .. }),
+            ) => Err(error),
+        }
+    }
+}
+
+/// Waits for news beyond `known`, or until the next heartbeat is due; without `known`, a short while.
+async fn wait(witness: &Witness, known: Option<model::RolloutVersion>) {
+    let begun = Instant::now();
+    let waited = match known {
+        Some(_) => witness.control.wait_for_change(known, HEARTBEAT).await,
+        None => Ok(false),
+    };
+    let failed = waited.is_err() || known.is_none();
+    if failed {
+        tokio::time::sleep(RETRY.saturating_sub(begun.elapsed())).await;
+    }
+}

@@ -1,0 +1,169 @@
+//! What a replica knows about the rollout: the newest one it has seen, and rollbacks that it was told
+//! directly and that the control store may not have yet. Pure.
+
+use model::control::{Author, OverrideId};
+use model::{GroupName, Instant, Policy, Rollout};
+use serde::{Deserialize, Serialize};
+
+/// A rollback told to replicas directly. It holds until a rollout takes it in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    /// Names it, on every replica and in the control store.
+    pub id: OverrideId,
+    /// The group whose reads go back to legacy.
+    pub group: GroupName,
+    /// Who, from where, why.
+    pub author: Author,
+    /// When this replica was told, by its own clock.
+    pub at: Instant,
+}
+
+/// The newest rollout seen, and the overrides on top of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Known {
+    base: Rollout,
+    pending: Vec<Override>,
+}
+
+/// What became of a rollout that the control store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adopted {
+    /// It was newer and is now the base.
+    Newer,
+    /// We have it already.
+    Same,
+    /// It is older than ours, or another one under our version: the control store has forgotten.
+    /// Ours stays.
+    Forgetful,
+}
+
+impl Known {
+    /// Begins with a rollout and no overrides.
+    pub fn new(base: Rollout) -> Self {
+        Self { base, pending: Vec::new() }
+    }
+
+    /// The newest rollout seen, without overrides.
+    pub fn base(&self) -> &Rollout {
+        &self.base
+    }
+
+    /// The overrides that no rollout has taken in yet, as far as we know.
+    pub fn pending(&self) -> &[Override] {
+        &self.pending
+    }
+
+    /// What this replica works under: the newest rollout, with every override applied.
+    pub fn effective(&self) -> Rollout {
+        let mut rollout = self.base.clone();
+        for Override { group, .. } in &self.pending {
+            if let Some(policy) = rollout.policies.get_mut(group) {
+                *policy = policy.rolled_back();
+            }
+        }
+        rollout
+    }
+
+    /// The policy that `group` is under.
+    pub fn policy(&self, group: &GroupName) -> Policy {
+        let policy = self.base.policy(group);
+        let rolled_back = self.pending.iter().any(|pending| pending.group == *group);
+        if rolled_back { policy.rolled_back() } else { policy }
+    }
+
+    /// Takes a rollout of the control store, unless it is older, and lets go of the overrides that
+    /// it or an earlier one took in. Both in one step: between them the old percentage would return.
+    pub fn adopt(&mut self, newest: Rollout, taken_in: &[OverrideId]) -> Adopted {
+        let adopted = if newest.version > self.base.version {
+            Adopted::Newer
+        } else if newest == self.base {
+            Adopted::Same
+        } else {
+            return Adopted::Forgetful;
+        };
+        self.base = newest;
+        self.pending.retain(|pending| !taken_in.contains(&pending.id));
+        adopted
+    }
+
+    /// Adds an override; false when it is there already.
+    pub fn add(&mut self, new: Override) -> bool {
+        if self.pending.iter().any(|pending| pending.id == new.id) {
+            return false;
+        }
+        self.pending.push(new);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Epoch, Percentage, RolloutVersion, Stage};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn rollout(version: u64, reads: f64) -> Rollout {
+        let policy = Policy::new(Stage::Shift, reads.try_into().unwrap(), Percentage::FULL, Epoch(1)).unwrap();
+        Rollout { version: RolloutVersion(version), policies: [("inventory".into(), policy)].into() }
+    }
+
+    fn rollback(group: &str) -> Override {
+        Override {
+            id: OverrideId(Uuid::new_v4()),
+            group: group.into(),
+            author: Author { who: "ada".into(), origin: "desk".into(), reason: None },
+            at: Instant::parse("2026-01-31T08:00:00Z").unwrap(),
+        }
+    }
+
+    fn reads(known: &Known) -> f64 {
+        let policy = known.effective().policy(&"inventory".into());
+        assert_eq!(policy, known.policy(&"inventory".into()));
+        policy.reads().into()
+    }
+
+    #[test]
+    fn an_older_rollout_never_replaces_a_newer_one() {
+        let mut known = Known::new(rollout(7, 25.0));
+        assert_eq!(known.adopt(rollout(6, 50.0), &[]), Adopted::Forgetful);
+        assert_eq!(known.adopt(rollout(7, 50.0), &[]), Adopted::Forgetful);
+        assert_eq!(known.adopt(rollout(7, 25.0), &[]), Adopted::Same);
+        assert!((reads(&known) - 25.0).abs() < 1e-9);
+        assert_eq!(known.adopt(rollout(8, 50.0), &[]), Adopted::Newer);
+        assert!((reads(&known) - 50.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_pending_override_holds_against_any_rollout_that_did_not_take_it_in() {
+        let mut known = Known::new(rollout(7, 25.0));
+        let rollback = rollback("inventory");
+        assert!(known.add(rollback.clone()));
+        assert!(!known.add(rollback.clone()));
+        assert_eq!(reads(&known), 0.0);
+        known.adopt(rollout(8, 50.0), &[]);
+        assert_eq!(reads(&known), 0.0);
+        // Taken in by 9; somebody has raised reads again in 10: that is what holds now.
+        known.adopt(rollout(10, 10.0), &[rollback.id]);
+        assert!((reads(&known) - 10.0).abs() < 1e-9);
+        assert!(known.pending().is_empty());
+    }
+
+    #[test]
+    fn a_forgetful_control_store_does_not_end_an_override() {
+        let mut known = Known::new(rollout(7, 25.0));
+        let rollback = rollback("inventory");
+        known.add(rollback.clone());
+        assert_eq!(known.adopt(rollout(3, 50.0), &[rollback.id]), Adopted::Forgetful);
+        assert_eq!(reads(&known), 0.0);
+    }
+
+    #[test]
+    fn an_override_of_another_or_unknown_group_changes_nothing_here() {
+        let mut known = Known::new(rollout(7, 25.0));
+        known.add(rollback("nobody"));
+        assert!((reads(&known) - 25.0).abs() < 1e-9);
+    }
+}

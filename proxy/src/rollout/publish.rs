@@ -1,0 +1,217 @@
+//! Publishing: an operator's change, a rollback, a first rollout, or one that the store has forgotten.
+//!
+//! Each is a compare-and-swap on the newest rollout, with a record of who, from where, why, and the
+//! evidence at that moment. Lost races are run again on the new newest one, unless the very policy
+//! that was to be changed was changed by somebody else.
+
+use std::collections::BTreeMap;
+
+use model::control::{Author, ControlError, ControlStore, OverrideId, Publication, RolloutRecord, next_rollout};
+use model::{GroupName, Policy, Rollout, RolloutVersion};
+use serde_json::Value as Json;
+use thiserror::Error;
+
+use super::known::{Known, Override};
+use super::propose::{Refused, SetPolicy, describe, propose};
+use super::witness::Witness;
+
+/// How often a lost race is run again.
+const ATTEMPTS: usize = 8;
+
+/// Why a change was not made.
+#[derive(Debug, Error)]
+pub enum ChangeError {
+    /// The wish cannot be granted; nothing was changed.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// No rollout was ever published; nothing was changed.
+    #[error("there is no rollout yet: start `strangler serve`, or run `strangler init`")]
+    NoRollout,
+    /// Somebody else changed the same group meanwhile; nothing was changed.
+    #[error("{who} changed group `{group}` meanwhile ({summary}): look at it and try again")]
+    Overtaken {
+        /// The group.
+        group: GroupName,
+        /// Who.
+        who: String,
+        /// What changed.
+        summary: String,
+    },
+    /// The control store did not do it.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// It is published under this version.
+    Published {
+        /// The record.
+        record: Box<RolloutRecord>,
+        /// The policy before.
+        before: Policy,
+    },
+    /// Everything was so already; nothing was published.
+    AlreadySo {
+        /// The policy that stands.
+        policy: Policy,
+        /// Under this version.
+        version: RolloutVersion,
+    },
+}
+
+/// Publishes the first rollout: every group at its beginning. Another replica's first rollout is as good.
+///
+/// # Errors
+/// As [`ControlStore::publish`], without `Conflict`.
+pub async fn publish_initial(
+    control: &dyn ControlStore,
+    groups: impl IntoIterator<Item = GroupName>,
+    origin: &str,
+) -> Result<Rollout, ControlError> {
+    let rollout = Rollout::initial(groups);
+    let publication = Publication {
+        expected: None,
+        groups: rollout.policies.keys().cloned().collect(),
+        rollout,
+        author: own(origin, "first start"),
+        summary: "first rollout: every group at stage legacy".to_owned(),
+        evidence: Json::Null,
+        overrides: Vec::new(),
+    };
+    match control.publish(&publication).await {
+        Ok(record) => Ok(record.rollout),
+        Err(conflict @ ControlError::Conflict { .. }) => {
+            let newest = control.newest().await?;
+            newest.map(|record| record.rollout).ok_or(conflict)
+        }
+        Err(
+            error @ (ControlError::Unreachable { .. } | ControlError::NoAnswer { .. } | ControlError::Misfit { .. }),
+        ) => Err(error),
+    }
+}
+
+/// Tells a control store that has forgotten rollouts (a restored backup, a new database) what this
+/// replica works under, so that no percentage changes.
+///
+/// # Errors
+/// As [`ControlStore::publish`]; `Conflict` when another replica was faster.
+pub(super) async fn publish_forgotten(
+    control: &dyn ControlStore,
+    known: &Known,
+    found: Option<RolloutVersion>,
+    origin: &str,
+) -> Result<RolloutRecord, ControlError> {
+    let base = known.base();
+    let version = RolloutVersion(found.map_or(base.version, |found| found.max(base.version)).0 + 1);
+    let rollout = Rollout { version, ..known.effective() };
+    let forgot = found.map_or_else(|| "no rollout".to_owned(), |found| format!("version {found}"));
+    let publication = Publication {
+        expected: found,
+        groups: rollout.policies.keys().cloned().collect(),
+        rollout,
+        author: own(origin, "the control store had forgotten rollouts that replicas work under"),
+        summary: format!("restored version {} to a control store at {forgot}", base.version),
+        evidence: Json::Null,
+        overrides: known.pending().iter().map(|pending| pending.id).collect(),
+    };
+    control.publish(&publication).await
+}
+
+/// Publishes a rollback of `told.group`, unless a rollout has taken it in already.
+///
+/// A group that has no reads on modern is published all the same: the record is what tells replicas
+/// that are late that this rollback is over.
+///
+/// # Errors
+/// [`ChangeError::NoRollout`], [`ChangeError::Control`].
+pub async fn publish_rollback(witness: &Witness, told: &Override) -> Result<Change, ChangeError> {
+    let evidence = witness.testify(&told.group).await;
+    for _ in 0..ATTEMPTS {
+        let taken_in = !witness.control.published(&[told.id]).await?.is_empty();
+        let newest = witness.control.newest().await?.ok_or(ChangeError::NoRollout)?.rollout;
+        let before = newest.policy(&told.group);
+        if taken_in {
+            return Ok(Change::AlreadySo { policy: before, version: newest.version });
+        }
+        let after = before.rolled_back();
+        let change = Step { newest: &newest, group: &told.group, before, after, word: "rollback" };
+        match change.publish(witness, &told.author, evidence.clone(), vec![told.id]).await {
+            Ok(record) => return Ok(Change::Published { record: Box::new(record), before }),
+            Err(ControlError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ChangeError::Control(ControlError::Conflict { expected: None, found: None }))
+}
+
+/// Publishes what an operator wants for `group`.
+///
+/// # Errors
+/// [`ChangeError`]; nothing was changed, except after `NoAnswer` of the control store.
+pub async fn publish_change(
+    witness: &Witness,
+    group: &GroupName,
+    set: &SetPolicy,
+    author: &Author,
+) -> Result<Change, ChangeError> {
+    let evidence = witness.testify(group).await;
+    let mut first_seen = None;
+    for _ in 0..ATTEMPTS {
+        let record = witness.control.newest().await?.ok_or(ChangeError::NoRollout)?;
+        let before = record.rollout.policy(group);
+        if *first_seen.get_or_insert(before) != before {
+            let changes = witness.control.history(Some(group), 1).await?;
+            let last = changes.into_iter().next().unwrap_or(record);
+            let (who, summary) = (last.author.who, last.summary);
+            return Err(ChangeError::Overtaken { group: group.clone(), who, summary });
+        }
+        let after = propose(&before, set)?;
+        if after == before {
+            return Ok(Change::AlreadySo { policy: before, version: record.rollout.version });
+        }
+        let change = Step { newest: &record.rollout, group, before, after, word: "set" };
+        match change.publish(witness, author, evidence.clone(), Vec::new()).await {
+            Ok(record) => return Ok(Change::Published { record: Box::new(record), before }),
+            Err(ControlError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ChangeError::Control(ControlError::Conflict { expected: None, found: None }))
+}
+
+/// One step of one group.
+struct Step<'a> {
+    newest: &'a Rollout,
+    group: &'a GroupName,
+    before: Policy,
+    after: Policy,
+    word: &'a str,
+}
+
+impl Step<'_> {
+    async fn publish(
+        &self,
+        witness: &Witness,
+        author: &Author,
+        evidence: Json,
+        overrides: Vec<OverrideId>,
+    ) -> Result<RolloutRecord, ControlError> {
+        let changed = BTreeMap::from([(self.group.clone(), self.after)]);
+        let publication = Publication {
+            expected: Some(self.newest.version),
+            rollout: next_rollout(self.newest, &changed),
+            author: author.clone(),
+            summary: format!("{} {}: {}", self.word, self.group, describe(&self.before, &self.after)),
+            groups: vec![self.group.clone()],
+            evidence,
+            overrides,
+        };
+        witness.control.publish(&publication).await
+    }
+}
+
+fn own(origin: &str, reason: &str) -> Author {
+    Author { who: "strangler".to_owned(), origin: origin.to_owned(), reason: Some(reason.to_owned()) }
+}

@@ -1,0 +1,63 @@
+//! The evidence at the moment of a change, for its record: verdicts so far, and what is unsettled.
+//!
+//! Best effort: what cannot be learnt in time is recorded as not known, and never holds up a change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::control::{ControlStore, EvidenceFilter, Sums};
+use model::evidence::Verdict;
+use model::{Contract, GroupName, RouteName, Store};
+use serde_json::{Value as Json, json};
+
+/// How long a change waits for its evidence.
+const WITHIN: Duration = Duration::from_millis(500);
+
+/// Sees what is known about a group now.
+#[derive(Clone)]
+pub struct Witness {
+    /// Where verdicts are kept.
+    pub control: Arc<dyn ControlStore>,
+    /// Which routes belong to a group.
+    pub contract: Arc<Contract>,
+    /// The side that knows what is unsettled; `None` when nobody can be asked.
+    pub primary: Option<Arc<dyn Store>>,
+}
+
+impl Witness {
+    /// The routes of `group`.
+    pub fn routes(&self, group: &GroupName) -> Vec<RouteName> {
+        let roots = self.contract.roots.values().filter(|root| root.group == *group);
+        roots.map(|root| root.route.clone()).collect()
+    }
+
+    /// `{"comparisons": {"match": 7, …}, "routes": {"Query.stockLevel": {…}}, "unsettled": {"writes": 0,
+    /// "oldestSeconds": 0.0}}`; null in the place of what is not known.
+    pub async fn testify(&self, group: &GroupName) -> Json {
+        let routes = self.routes(group);
+        let filter = EvidenceFilter { routes: Some(routes.clone()), ..EvidenceFilter::default() };
+        let evidence = tokio::time::timeout(WITHIN, self.control.evidence(&filter));
+        let (evidence, unsettled) = tokio::join!(evidence, self.unsettled(group));
+        let evidence = evidence.ok().and_then(Result::ok);
+        let comparisons = evidence.as_ref().map(|sums| verdicts(sums, None));
+        let by_route = evidence.as_ref().map(|sums| {
+            let one = |route: &RouteName| (route.to_string(), verdicts(sums, Some(route)));
+            routes.iter().map(one).collect::<serde_json::Map<_, _>>()
+        });
+        json!({ "comparisons": comparisons, "routes": by_route, "unsettled": unsettled })
+    }
+
+    async fn unsettled(&self, group: &GroupName) -> Json {
+        let Some(primary) = &self.primary else { return Json::Null };
+        // The store keeps its limit by itself; the outer one guards against one that does not.
+        match tokio::time::timeout(2 * WITHIN, primary.backlog(group, WITHIN)).await {
+            Ok(Ok(backlog)) => json!({ "writes": backlog.writes, "oldestSeconds": backlog.oldest.as_secs_f64() }),
+            Ok(Err(_)) | Err(_) => Json::Null,
+        }
+    }
+}
+
+fn verdicts(sums: &Sums, route: Option<&RouteName>) -> Json {
+    let counts = Verdict::ALL.map(|verdict| (verdict.to_string(), Json::from(sums.count(route, verdict))));
+    Json::Object(counts.into_iter().collect())
+}

@@ -1,0 +1,184 @@
+//! Every metric's name, what it answers, and its labels. Labels are closed sets, never keys.
+//!
+//! Prometheus conventions: `strangler_` prefix, base units, `_total` on counters only.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use model::evidence::Observation;
+use model::{GroupName, Incarnation, Rollout, RouteName, Side, StoreError};
+use tokio::time::Instant;
+
+/// Time from the gateway asking to the answer. Answers: how fast is which side? Labels: `route`, `side`.
+pub const REQUEST_DURATION_SECONDS: &str = "strangler_request_duration_seconds";
+/// Reads that the primary answered because the other side failed. Labels: `route`, `reason`.
+pub const FALLBACKS_TOTAL: &str = "strangler_fallbacks_total";
+/// Errors of a side. Answers: which side is unwell, and how? Labels: `side`, `kind`.
+pub const SIDE_ERRORS_TOTAL: &str = "strangler_side_errors_total";
+/// Whether a side's breaker keeps calls away (1) or not (0). Label: `side`.
+pub const BREAKER_OPEN: &str = "strangler_breaker_open";
+/// The life of a side's log; it rises with a failover or restore. Label: `side`.
+pub const LOG_INCARNATION: &str = "strangler_log_incarnation";
+/// Writes by how they ended. Labels: `route`, `outcome` (settled, unsettled, primary_only, repeated,
+/// refused, failed, unknown).
+pub const WRITES_TOTAL: &str = "strangler_writes_total";
+/// Writes that the secondary does not have yet. Answers: is catch-up keeping up? Label: `group`.
+pub const UNSETTLED_WRITES: &str = "strangler_unsettled_writes";
+/// Age of the oldest unsettled write. Label: `group`.
+pub const UNSETTLED_AGE_SECONDS: &str = "strangler_unsettled_age_seconds";
+/// Unsettled writes that the relay finished.
+pub const RELAYED_TOTAL: &str = "strangler_relayed_writes_total";
+/// Unsettled writes that the secondary refuses: they need an engineer.
+pub const RELAY_REFUSED_TOTAL: &str = "strangler_relay_refused_total";
+/// Comparisons made. Answers: is the modern side right? Labels: `route`, `verdict`.
+pub const COMPARISONS_TOTAL: &str = "strangler_comparisons_total";
+/// Shadow reads not made. Answers: how much do we not know? Label: `reason`.
+pub const SHADOW_DROPPED_TOTAL: &str = "strangler_shadow_dropped_total";
+/// Shadow reads waiting in the queue.
+pub const SHADOW_QUEUE_LENGTH: &str = "strangler_shadow_queue_length";
+
+/// Share of keys that modern answers, from 0 to 1. Answers: how far is the shift? Labels: `group`.
+pub const READS_MODERN_RATIO: &str = "strangler_reads_modern_ratio";
+/// The rollout that this replica works under. Answers: do all replicas agree? Labels: none.
+pub const ROLLOUT_VERSION: &str = "strangler_rollout_version";
+/// 1 while the control store answers, else 0. Answers: can changes and evidence be recorded? Labels: none.
+pub const CONTROL_STORE_UP: &str = "strangler_control_store_up";
+/// Comparisons whose evidence was lost. Answers: how much do reports not know? Labels: `reason`
+/// (`refused`: by the control store).
+pub const EVIDENCE_DROPPED_TOTAL: &str = "strangler_evidence_dropped_total";
+
+/// HTTP requests answered. Answers: how much comes in and how much of it goes wrong?
+/// Labels: `outcome` (`ok`, `partial`, `refused`, `failed`).
+pub const HTTP_REQUESTS_TOTAL: &str = "strangler_http_requests_total";
+
+/// Time from the last byte of a request to its answer. Answers: how long do clients wait?
+/// Labels: `outcome` as for [`HTTP_REQUESTS_TOTAL`].
+pub const HTTP_REQUEST_DURATION_SECONDS: &str = "strangler_http_request_duration_seconds";
+
+/// Open client connections. Answers: is the connection limit near? Labels: none.
+pub const HTTP_CONNECTIONS: &str = "strangler_http_connections";
+
+/// Look-ups in the plan cache. Answers: do clients repeat their documents, or is each one parsed?
+/// Labels: `outcome` (`hit`, `miss`).
+pub const PLAN_CACHE_TOTAL: &str = "strangler_plan_cache_total";
+
+/// How often the recorder tidies up.
+pub const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Upper bounds of the duration histograms: from a quarter millisecond to ten seconds.
+const BOUNDS: [f64; 16] = [
+    0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// The process-wide recorder; installed at the first call.
+///
+/// # Errors
+/// When another recorder is installed, or the histogram's bounds are refused.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    static INSTALLED: parking_lot::Mutex<Option<PrometheusHandle>> = parking_lot::Mutex::new(None);
+    let mut installed = INSTALLED.lock();
+    if let Some(handle) = &*installed {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new().set_buckets(&BOUNDS)?.install_recorder()?;
+    describe_rollout();
+    *installed = Some(handle.clone());
+    Ok(handle)
+}
+
+/// Describes the metrics of rollout and evidence to the recorder that is installed.
+pub fn describe_rollout() {
+    describe_gauge!(READS_MODERN_RATIO, "Share of keys that modern answers, from 0 to 1");
+    describe_gauge!(ROLLOUT_VERSION, "The rollout that this replica works under");
+    describe_gauge!(CONTROL_STORE_UP, "1 while the control store answers, else 0");
+    describe_counter!(COMPARISONS_TOTAL, "Comparisons made, by verdict");
+    describe_counter!(EVIDENCE_DROPPED_TOTAL, "Comparisons whose evidence was lost");
+}
+
+/// A side answered a read.
+pub fn read_answered(route: &RouteName, side: Side, began: Instant) {
+    histogram!(REQUEST_DURATION_SECONDS, "route" => route.as_str().to_owned(), "side" => side.as_str())
+        .record(began.elapsed().as_secs_f64());
+}
+
+/// The primary answered for a side that failed.
+pub fn fell_back(route: &RouteName, reason: &'static str) {
+    counter!(FALLBACKS_TOTAL, "route" => route.as_str().to_owned(), "reason" => reason).increment(1);
+}
+
+/// A side erred.
+pub fn side_error(side: Side, error: &StoreError) {
+    counter!(SIDE_ERRORS_TOTAL, "side" => side.as_str(), "kind" => error.kind()).increment(1);
+}
+
+/// A side's breaker opened or closed.
+pub fn breaker(side: Side, open: bool) {
+    gauge!(BREAKER_OPEN, "side" => side.as_str()).set(if open { 1.0 } else { 0.0 });
+}
+
+/// A write ended; `side` is the primary when it stands.
+pub fn write_ended(route: &RouteName, outcome: &'static str, side: Option<Side>, began: Instant) {
+    counter!(WRITES_TOTAL, "route" => route.as_str().to_owned(), "outcome" => outcome).increment(1);
+    if let Some(side) = side {
+        read_answered(route, side, began);
+    }
+}
+
+/// How much waits to be settled.
+pub fn backlog(group: &GroupName, writes: u64, oldest: Duration) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 writes")]
+    gauge!(UNSETTLED_WRITES, "group" => group.as_str().to_owned()).set(writes as f64);
+    gauge!(UNSETTLED_AGE_SECONDS, "group" => group.as_str().to_owned()).set(oldest.as_secs_f64());
+}
+
+/// The relay finished a write.
+pub fn relayed() {
+    counter!(RELAYED_TOTAL).increment(1);
+}
+
+/// The secondary refuses a write that stands on the primary.
+pub fn relay_refused() {
+    counter!(RELAY_REFUSED_TOTAL).increment(1);
+}
+
+/// A shadow read was not made.
+pub fn shadow_dropped(reason: &'static str) {
+    counter!(SHADOW_DROPPED_TOTAL, "reason" => reason).increment(1);
+}
+
+/// How many shadows wait.
+pub fn shadow_queue(length: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge; the queue is small")]
+    gauge!(SHADOW_QUEUE_LENGTH).set(length as f64);
+}
+
+/// The life of a side's log.
+pub fn incarnation(side: Side, incarnation: Incarnation) {
+    gauge!(LOG_INCARNATION, "side" => side.as_str()).set(f64::from(incarnation.0));
+}
+
+/// A replica works under `rollout` from now on.
+#[expect(clippy::cast_precision_loss, reason = "no fleet publishes 2^52 rollouts")]
+pub(crate) fn rollout_swapped(rollout: &Rollout) {
+    gauge!(ROLLOUT_VERSION).set(rollout.version.0 as f64);
+    for (group, policy) in &rollout.policies {
+        gauge!(READS_MODERN_RATIO, "group" => group.to_string()).set(policy.reads().ratio());
+    }
+}
+
+/// The control store answered, or did not.
+pub(crate) fn control_store(up: bool) {
+    gauge!(CONTROL_STORE_UP).set(if up { 1.0 } else { 0.0 });
+}
+
+/// A comparison was made.
+pub(crate) fn compared(observation: &Observation) {
+    let (route, verdict) = (observation.route.to_string(), observation.verdict.as_str());
+    counter!(COMPARISONS_TOTAL, "route" => route, "verdict" => verdict).increment(1);
+}
+
+/// The evidence of `count` comparisons was lost.
+pub(crate) fn evidence_dropped(reason: &'static str, count: u64) {
+    counter!(EVIDENCE_DROPPED_TOTAL, "reason" => reason).increment(count);
+}

@@ -1,0 +1,7 @@
+//! The write road: one transaction on the primary, then newer wins on the secondary.
+
+pub mod apply;
+pub mod command;
+pub mod road;
+pub mod settle;
+pub mod unsettled;

@@ -1,0 +1,164 @@
+//! The one door through which a store is changed to a state: dual write, relay, baseline and repair
+//! all come through here, and all under the rule that newer wins.
+//!
+//! Writes of concurrent requests go out together in one statement. All changes of one write stay
+//! together, so that a transfer is never seen half done; two changes of one key never share a
+//! batch, so each batch has at most one change per key.
+//!
+//! Not here: who is secondary, what happens to a write that cannot be applied (`road`, `relay`).
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::store::MAX_BATCH;
+use model::{Applied, Change, EntityKey, Side, Store, StoreError};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::read::breaker::Breaker;
+
+/// Batches under way at once. Two: one travels while the next is gathered.
+const LANES: usize = 2;
+/// Writes that may wait at a door. More wait only when the side hangs; then the relay is told at
+/// once, and memory stays flat.
+const MOST_WAITING: usize = 10_000;
+/// How often a batch that gave way to another transaction is tried again.
+const CONFLICT_RETRIES: u32 = 5;
+
+/// What became of the changes of one write. The error is shared by all of a batch.
+pub type Outcome = Result<Vec<Applied>, Arc<StoreError>>;
+
+/// The door to one side.
+pub struct Door {
+    store: Arc<dyn Store>,
+    breaker: Arc<Breaker>,
+    within: Duration,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    queue: VecDeque<Pending>,
+    under_way: usize,
+}
+
+struct Pending {
+    changes: Vec<Change>,
+    answer: oneshot::Sender<Outcome>,
+}
+
+impl Door {
+    /// A door to `store`; each batch may take `within`.
+    pub fn new(store: Arc<dyn Store>, breaker: Arc<Breaker>, within: Duration) -> Arc<Self> {
+        Arc::new(Self { store, breaker, within, waiting: Mutex::default() })
+    }
+
+    /// Which side it leads to.
+    pub fn side(&self) -> Side {
+        self.store.side()
+    }
+
+    /// Applies the changes of one write (or of one page of a copy), at most [`MAX_BATCH`]. The future
+    /// may be dropped: the changes are applied all the same.
+    ///
+    /// # Errors
+    /// As [`Store::apply`]; `Unreachable` at once while the side's breaker is open or its queue full.
+    pub async fn apply(self: &Arc<Self>, changes: Vec<Change>) -> Outcome {
+        let (answer, receiver) = oneshot::channel();
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.queue.len() >= MOST_WAITING {
+                let source = "too many writes wait for it".into();
+                return Err(Arc::new(StoreError::Unreachable { side: self.side(), source }));
+            }
+            waiting.queue.push_back(Pending { changes, answer });
+            if waiting.under_way < LANES {
+                waiting.under_way += 1;
+                tokio::spawn(Arc::clone(self).run());
+            }
+        }
+        let gone = |_| Err(Arc::new(StoreError::NoAnswer { side: self.side(), limit: self.within }));
+        receiver.await.unwrap_or_else(gone)
+    }
+
+    async fn run(self: Arc<Self>) {
+        while let Some(batch) = self.take() {
+            self.send(batch).await;
+        }
+    }
+
+    /// The next batch: writes in order of arrival; a write that shares a key with one before it
+    /// waits for a later batch.
+    fn take(&self) -> Option<Vec<Pending>> {
+        let mut waiting = self.waiting.lock();
+        let mut batch = Vec::new();
+        let mut later = VecDeque::new();
+        let mut keys: HashSet<EntityKey> = HashSet::new();
+        let mut size = 0;
+        while let Some(next) = waiting.queue.pop_front() {
+            let fits = batch.is_empty() || size + next.changes.len() <= MAX_BATCH;
+            if !fits || next.changes.iter().any(|change| keys.contains(&change.key)) {
+                keys.extend(next.changes.iter().map(|change| change.key.clone()));
+                later.push_back(next);
+                continue;
+            }
+            size += next.changes.len();
+            keys.extend(next.changes.iter().map(|change| change.key.clone()));
+            batch.push(next);
+        }
+        waiting.queue = later;
+        if batch.is_empty() {
+            waiting.under_way -= 1;
+            return None;
+        }
+        Some(batch)
+    }
+
+    async fn send(&self, batch: Vec<Pending>) {
+        let all: Vec<Change> = batch.iter().flat_map(|pending| pending.changes.iter().cloned()).collect();
+        match self.try_apply(&all).await {
+            Ok(applied) => {
+                let mut rest = applied.into_iter();
+                for pending in batch {
+                    let part = rest.by_ref().take(pending.changes.len()).collect();
+                    // Nobody waits any more when the answer budget was over; the write is settled all the same.
+                    let _ = pending.answer.send(Ok(part));
+                }
+            }
+            // One write that the side refuses must not hold up the others: each on its own.
+            Err(StoreError::Refused { .. }) if batch.len() > 1 => {
+                for pending in batch {
+                    let outcome = self.try_apply(&pending.changes).await.map_err(Arc::new);
+                    let _ = pending.answer.send(outcome);
+                }
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                for pending in batch {
+                    let _ = pending.answer.send(Err(Arc::clone(&error)));
+                }
+            }
+        }
+    }
+
+    async fn try_apply(&self, changes: &[Change]) -> Result<Vec<Applied>, StoreError> {
+        let mut retries = 0;
+        loop {
+            if !self.breaker.admits(Instant::now()) {
+                let source = "its breaker is open after repeated outages".into();
+                return Err(StoreError::Unreachable { side: self.side(), source });
+            }
+            let applied = self.store.apply(changes, self.within).await;
+            self.breaker.note(self.side(), applied.as_ref().err());
+            match applied {
+                Err(StoreError::Conflict { .. }) if retries < CONFLICT_RETRIES => {
+                    retries += 1;
+                    tokio::time::sleep(Duration::from_millis(u64::from(rand::random::<u8>() % 8))).await;
+                }
+                answered => return answered,
+            }
+        }
+    }
+}

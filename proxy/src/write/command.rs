@@ -1,0 +1,168 @@
+//! From a mutation's arguments to a command for the primary. Pure.
+
+use std::collections::HashSet;
+
+use model::contract::{Root, RootKind, WriteAction, WriteWork};
+use model::{
+    Change, Command, EntityKey, Fingerprint, IdempotencyKey, Instant, Policy, Record, Side, Value, Work, WriteId,
+};
+use serde_json::Value as Json;
+
+use crate::arguments::{Arguments, Origin};
+use crate::error::ClientError;
+
+/// What a command is made of besides the mutation itself.
+#[derive(Debug, Clone)]
+pub struct Attempt<'a> {
+    /// Names this attempt.
+    pub write: WriteId,
+    /// The policy under which it writes.
+    pub policy: Policy,
+    /// The time for stamped fields.
+    pub now: Instant,
+    /// The client's key, as sent, and the root field's response name.
+    pub idempotency: Option<(&'a str, &'a str)>,
+}
+
+/// The write that `root` declares; `None` when it is a read.
+pub fn action(root: &Root) -> Option<&WriteAction> {
+    match &root.kind {
+        RootKind::Write(action) => Some(action),
+        RootKind::ByKey { .. } | RootKind::ByKeys { .. } | RootKind::List { .. } => None,
+    }
+}
+
+/// Puts the command for one attempt together.
+///
+/// # Errors
+/// `BAD_USER_INPUT` when an argument does not fit; nothing was sent anywhere.
+pub fn build(
+    root: &Root,
+    action: &WriteAction,
+    arguments: &Arguments,
+    attempt: &Attempt<'_>,
+) -> Result<Command, ClientError> {
+    let mut touches = touched(action, arguments, attempt.write)?;
+    let set_key = touches[0].clone();
+    // A transfer from a place to itself names one row twice; the contract's SQL decides about that.
+    let mut known = HashSet::new();
+    touches.retain(|key| known.insert(key.clone()));
+    let work = match &action.work {
+        WriteWork::Statements { sql, params } => Work::Run {
+            statements: sql.get(attempt.policy.primary()).clone(),
+            params: arguments.params(params, origin(attempt.write))?,
+        },
+        WriteWork::Set { fields } => {
+            let given = arguments.record(&root.entity, fields, origin(attempt.write))?;
+            Work::Set(complete(root, &set_key, given, attempt.now))
+        }
+        WriteWork::Delete => Work::Delete,
+    };
+    let idempotency = attempt.idempotency.map(|(sent, response_name)| {
+        let key = IdempotencyKey::new(sent, response_name)
+            .map_err(|error| ClientError::new("BAD_IDEMPOTENCY_KEY", error.to_string()))?;
+        Ok::<_, ClientError>((key, fingerprint(root, arguments)))
+    });
+    Ok(Command {
+        write: attempt.write,
+        group: root.group.clone(),
+        epoch: attempt.policy.epoch(),
+        work,
+        touches,
+        idempotency: idempotency.transpose()?,
+    })
+}
+
+/// The keys that `action` may change, in the contract's order.
+///
+/// # Errors
+/// `BAD_USER_INPUT` when a part of a key is missing.
+pub fn touched(action: &WriteAction, arguments: &Arguments, write: WriteId) -> Result<Vec<EntityKey>, ClientError> {
+    let mut keys: Vec<EntityKey> = Vec::with_capacity(action.touches.len());
+    for touch in &action.touches {
+        let key = arguments.key(&touch.entity, &touch.key, origin(write))?;
+        let key = key.ok_or_else(|| {
+            ClientError::bad_input(format!("the key of {} is incomplete: give every part of it", touch.entity.name))
+        })?;
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// The states that a write left behind, one per touched entity; `None`: it does not exist.
+///
+/// # Errors
+/// As [`touched`]; cannot happen for arguments that [`build`] has taken.
+pub fn states(
+    action: &WriteAction,
+    arguments: &Arguments,
+    changes: &[Change],
+) -> Result<Vec<Option<Record>>, ClientError> {
+    // A repeated request is answered with the first attempt's changes, under the first one's id.
+    let Some(first) = changes.first() else {
+        return Ok(vec![None; action.touches.len()]);
+    };
+    let keys = touched(action, arguments, first.write)?;
+    let state = |key: &EntityKey| changes.iter().find(|change| change.key == *key).and_then(|c| c.state.clone());
+    Ok(keys.iter().map(state).collect())
+}
+
+fn origin<'a>(write: WriteId) -> Origin<'a> {
+    Origin { parent: None, write: Some(write) }
+}
+
+/// The given fields with the key's parts and the stamped fields filled in.
+fn complete(root: &Root, key: &EntityKey, mut record: Record, now: Instant) -> Record {
+    for (index, part) in root.entity.key().iter().zip(key.parts()) {
+        record.set(*index, part.clone());
+    }
+    for (place, field) in root.entity.fields.iter().enumerate() {
+        if field.stamped {
+            record.set(model::FieldIndex::new(place), Value::Instant(now));
+        }
+    }
+    record
+}
+
+/// The same for the same route and arguments, in whatever order they were written.
+fn fingerprint(root: &Root, arguments: &Arguments) -> Fingerprint {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(root.route.as_str().as_bytes());
+    digest(&mut hasher, &Json::Object(arguments.as_json().clone()));
+    Fingerprint(hasher.finalize().to_hex()[..32].to_owned())
+}
+
+fn digest(hasher: &mut blake3::Hasher, json: &Json) {
+    match json {
+        Json::Object(fields) => {
+            let mut names: Vec<_> = fields.iter().collect();
+            names.sort_by_key(|(name, _)| *name);
+            hasher.update(b"{");
+            for (name, value) in names {
+                hasher.update(Json::from(name.as_str()).to_string().as_bytes());
+                digest(hasher, value);
+            }
+            hasher.update(b"}");
+        }
+        Json::Array(items) => {
+            hasher.update(b"[");
+            items.iter().for_each(|item| digest(hasher, item));
+            hasher.update(b"]");
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {
+            hasher.update(json.to_string().as_bytes());
+            hasher.update(b",");
+        }
+    }
+}
+
+/// Whose keys and values a write must fit: both sides, or it would stand on one side only.
+pub fn must_fit(policy: &Policy) -> &'static [Side] {
+    if policy.stage().dual_writes() {
+        return &Side::BOTH;
+    }
+    match policy.primary() {
+        Side::Legacy => &[Side::Legacy],
+        Side::Modern => &[Side::Modern],
+    }
+}

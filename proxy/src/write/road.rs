@@ -1,0 +1,320 @@
+//! A mutation from arguments to acknowledged.
+//!
+//! The work runs in a task of its own: a client that hangs up, or a gateway that gives up waiting,
+//! never leaves a write half done. Order of events: the keys count as unsettled → the primary
+//! commits (business change and ledger together) → the secondary applies the state → settled. The
+//! client is answered after the second step, and waits for the third no longer than the budget.
+//!
+//! Promise: what was acknowledged stands on the primary; what was refused stands nowhere; what is
+//! unknown is claimed, never guessed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::write::Claim;
+use model::{
+    Change, EntityKey, GroupName, PerSide, Policy, Record, Rollout, RouteName, Side, Store, StoreError, WriteId,
+    Written,
+};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::apply::{Door, Outcome};
+use super::command::{self, Attempt};
+use super::settle::Settler;
+use super::unsettled::UnsettledKeys;
+use crate::arguments::Arguments;
+use crate::error::{Fault, InternalError};
+use crate::read::breaker::Breaker;
+use crate::roads::RequestContext;
+use crate::telemetry;
+
+/// How often a write that lost against another transaction, or met a raised fence, is tried again.
+const RETRIES: u32 = 8;
+/// How long a write with unknown outcome is claimed in the background before the relay's word counts.
+const CLAIM_PAUSE: Duration = Duration::from_millis(500);
+
+/// Limits of the write road.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteSettings {
+    /// How long an answer waits for the secondary after the primary has committed.
+    pub answer_budget: Duration,
+    /// How long a claim may wait for the first attempt, beyond the client's deadline.
+    pub claim_within: Duration,
+}
+
+/// What the write road needs of one side.
+pub struct WriteSide {
+    /// The store, in its lane for client writes.
+    pub store: Arc<dyn Store>,
+    /// The door through which the side is changed as secondary.
+    pub door: Arc<Door>,
+    /// Marks writes in the side's ledger when it is primary.
+    pub settler: Settler,
+    /// The side's breaker.
+    pub breaker: Arc<Breaker>,
+}
+
+/// The write road.
+pub struct WriteRoad {
+    /// Both sides.
+    pub sides: PerSide<WriteSide>,
+    /// The newest rollout: a retry after a fence must not use the request's old snapshot.
+    pub rollout: Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
+    /// Where unsettled keys are kept.
+    pub unsettled: Arc<UnsettledKeys>,
+    /// The wall clock, for stamped fields only.
+    pub clock: fn() -> model::Instant,
+    /// Limits.
+    pub settings: WriteSettings,
+    /// Writes under way, waited for at shutdown.
+    pub tasks: TaskTracker,
+}
+
+/// What the client's side of a write waits for: its id and the states it left.
+type Answered = Result<(WriteId, Vec<Option<Record>>), Fault>;
+
+/// One mutation, owned: it outlives the request.
+struct Mutation {
+    root: Arc<model::Root>,
+    arguments: Arguments,
+    response_name: String,
+    idempotency: Option<String>,
+    deadline: Instant,
+}
+
+/// A write that stands on the primary.
+struct Standing {
+    write: WriteId,
+    policy: Policy,
+    changes: Vec<Change>,
+    /// An idempotent repeat: the first attempt looks after the secondary.
+    repeat: bool,
+}
+
+impl WriteRoad {
+    /// Runs the mutation `root`; see [`crate::roads::Roads::write`].
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing was written, unless the code is `OUTCOME_UNKNOWN`.
+    pub async fn write(
+        self: &Arc<Self>,
+        context: &RequestContext,
+        root: &Arc<model::Root>,
+        arguments: &Arguments,
+        response_name: &str,
+    ) -> Result<Vec<Option<Record>>, Fault> {
+        let mutation = Mutation {
+            root: Arc::clone(root),
+            arguments: arguments.clone(),
+            response_name: response_name.to_owned(),
+            idempotency: context.idempotency.clone(),
+            deadline: context.deadline,
+        };
+        let (answer, receiver) = oneshot::channel();
+        self.tasks.spawn(Arc::clone(self).run(mutation, answer));
+        let gone = || Fault::from(InternalError::OutcomeUnknown("the write's task ended without an answer".into()));
+        let (write, states) = receiver.await.map_err(|_| gone())??;
+        context.note_written(write);
+        Ok(states)
+    }
+
+    async fn run(self: Arc<Self>, mutation: Mutation, answer: oneshot::Sender<Answered>) {
+        let began = Instant::now();
+        let standing = match self.stand(&mutation).await {
+            Ok(standing) => standing,
+            Err(fault) => {
+                telemetry::write_ended(&mutation.root.route, outcome_of(&fault), None, began);
+                // The client may have hung up; there is nobody else to tell.
+                let _ = answer.send(Err(fault));
+                return;
+            }
+        };
+        let reply = command::action(&mutation.root)
+            .ok_or_else(|| InternalError::Misfit(format!("{} is not a write", mutation.root.route)).into())
+            .and_then(|action| Ok(command::states(action, &mutation.arguments, &standing.changes)?))
+            .map(|states| (standing.write, states));
+        let primary = standing.policy.primary();
+        let ended = |outcome| telemetry::write_ended(&mutation.root.route, outcome, Some(primary), began);
+        if standing.repeat {
+            ended("repeated");
+            let _ = answer.send(reply);
+            return;
+        }
+        let group = mutation.root.group.clone();
+        if !standing.policy.stage().dual_writes() {
+            self.unsettled.end(&group, standing.write);
+            ended("primary_only");
+            let _ = answer.send(reply);
+            return;
+        }
+        self.unsettled.stands(&group, standing.write, Instant::now());
+        let apply = self.sides.get(primary.other()).door.apply(standing.changes);
+        tokio::pin!(apply);
+        let within_budget = tokio::time::timeout(self.settings.answer_budget, &mut apply).await;
+        ended(match &within_budget {
+            Ok(Ok(_)) => "settled",
+            Ok(Err(_)) | Err(_) => "unsettled",
+        });
+        let early = within_budget.ok();
+        if let Some(outcome) = early {
+            // Before the answer: the client may read on this replica at once.
+            self.finish(&mutation.root.route, &group, standing.write, primary, outcome);
+            let _ = answer.send(reply);
+        } else {
+            let _ = answer.send(reply);
+            let outcome = apply.await;
+            self.finish(&mutation.root.route, &group, standing.write, primary, outcome);
+        }
+    }
+
+    /// The secondary has answered for a write, in whichever way.
+    fn finish(&self, route: &RouteName, group: &GroupName, write: WriteId, primary: Side, outcome: Outcome) {
+        match outcome {
+            Ok(_) => {
+                self.unsettled.end(group, write);
+                self.sides.get(primary).settler.settled(write);
+            }
+            Err(error) => {
+                let side = primary.other();
+                // During an outage this is every write; the breaker has said so once.
+                if self.sides.get(side).breaker.is_open() {
+                    tracing::debug!(write.id = %write, %side, %route, error = %error, "write {write} left unsettled on {side}");
+                } else {
+                    tracing::warn!(write.id = %write, %side, %route, error = %error, "write {write} left unsettled on {side}, relay will finish it");
+                }
+                self.unsettled.leave(group, write, Instant::now());
+            }
+        }
+    }
+
+    /// Makes the write stand on the primary, or makes sure that it never does.
+    async fn stand(self: &Arc<Self>, mutation: &Mutation) -> Result<Standing, Fault> {
+        let root = &mutation.root;
+        let action =
+            command::action(root).ok_or_else(|| InternalError::Misfit(format!("{} is not a write", root.route)))?;
+        let mut last = None;
+        for retry in 0..=RETRIES {
+            let remaining = mutation.deadline.saturating_duration_since(Instant::now());
+            if remaining.is_zero() || retry == RETRIES {
+                break;
+            }
+            let policy = (self.rollout)().policy(&root.group);
+            let write = WriteId(Uuid::now_v7());
+            let idempotency = mutation.idempotency.as_deref().map(|key| (key, mutation.response_name.as_str()));
+            let attempt = Attempt { write, policy, now: (self.clock)(), idempotency };
+            let command = command::build(root, action, &mutation.arguments, &attempt)?;
+            let primary = self.sides.get(policy.primary());
+            if !primary.breaker.admits(Instant::now()) {
+                return Err(InternalError::Unavailable(format!("{} is down", policy.primary())).into());
+            }
+            self.unsettled.begin(&root.group, write, &command.touches);
+            let executed = primary.store.execute(&command, remaining).await;
+            primary.breaker.note(policy.primary(), executed.as_ref().err());
+            match executed {
+                Ok(Written::Now(changes)) => {
+                    return Ok(Standing { write, policy, changes, repeat: false });
+                }
+                Ok(Written::Before(changes)) => {
+                    self.unsettled.end(&root.group, write);
+                    let write = changes.first().map_or(write, |change| change.write);
+                    return Ok(Standing { write, policy, changes, repeat: true });
+                }
+                Err(error) if error.may_have_applied() => {
+                    if let Some(changes) = self.resolve(&root.group, write, policy, mutation.deadline).await? {
+                        return Ok(Standing { write, policy, changes, repeat: false });
+                    }
+                    last = Some(error);
+                }
+                Err(error) => {
+                    self.unsettled.end(&root.group, write);
+                    if !worth_retrying(&error) {
+                        return Err(error.into());
+                    }
+                    last = Some(error);
+                    tokio::time::sleep(jitter(retry)).await;
+                }
+            }
+        }
+        // Every attempt is known not to stand: the last error only says why there is no other.
+        let why = last.map_or_else(|| "no time left".to_owned(), |error| error.to_string());
+        Err(InternalError::DeadlineExceeded(why).into())
+    }
+
+    /// Settles the outcome of an attempt that may still be in flight. `None`: it never will stand.
+    async fn resolve(
+        self: &Arc<Self>,
+        group: &GroupName,
+        write: WriteId,
+        policy: Policy,
+        deadline: Instant,
+    ) -> Result<Option<Vec<Change>>, Fault> {
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let within = remaining.max(self.settings.claim_within);
+        let side = policy.primary();
+        match self.sides.get(side).store.claim(write, within).await {
+            Ok(Claim::Stands(changes)) => Ok(Some(changes)),
+            Ok(Claim::Abandoned) => {
+                self.unsettled.end(group, write);
+                Ok(None)
+            }
+            Err(error) => {
+                telemetry::side_error(side, &error);
+                tracing::warn!(write.id = %write, %side, error = %error, "outcome of write {write} on {side} unknown, claiming goes on");
+                self.tasks.spawn(Arc::clone(self).keep_claiming(group.clone(), write, side));
+                Err(InternalError::OutcomeUnknown(error.to_string()).into())
+            }
+        }
+    }
+
+    /// Claims until the primary answers. Until then the keys stay unsettled, so nobody reads what
+    /// may be an older state; the relay carries the write to the secondary if it stands.
+    async fn keep_claiming(self: Arc<Self>, group: GroupName, write: WriteId, side: Side) {
+        let store: &Arc<dyn Store> = &self.sides.get(side).store;
+        loop {
+            if self.tasks.is_closed() {
+                return;
+            }
+            tokio::time::sleep(CLAIM_PAUSE).await;
+            match store.claim(write, self.settings.claim_within).await {
+                Ok(Claim::Stands(_)) => return self.unsettled.leave(&group, write, Instant::now()),
+                Ok(Claim::Abandoned) => return self.unsettled.end(&group, write),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Whether `key` may have a write that the secondary does not have.
+    pub fn is_unsettled(&self, group: &GroupName, key: &EntityKey) -> bool {
+        self.unsettled.contains(group, key)
+    }
+}
+
+/// Nothing was written, and the same may succeed a moment later.
+fn worth_retrying(error: &StoreError) -> bool {
+    match error {
+        StoreError::Conflict { .. } | StoreError::Fenced { .. } => true,
+        StoreError::Unreachable { .. }
+        | StoreError::NoAnswer { .. }
+        | StoreError::Refused { .. }
+        | StoreError::KeyReused
+        | StoreError::Misfit { .. } => false,
+    }
+}
+
+fn jitter(retry: u32) -> Duration {
+    let most = 4u64 << retry.min(6);
+    Duration::from_millis(1 + rand::random::<u64>() % most)
+}
+
+fn outcome_of(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Client(_) => "refused",
+        Fault::Internal(InternalError::OutcomeUnknown(_)) => "unknown",
+        Fault::Internal(
+            InternalError::Unavailable(_) | InternalError::DeadlineExceeded(_) | InternalError::Misfit(_),
+        ) => "failed",
+    }
+}

@@ -1,0 +1,58 @@
+//! Tells the primary's ledger which writes are on both sides, many at a time.
+//!
+//! Best effort: a write whose mark is lost is applied once more by the relay, which changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Store, WriteId};
+use tokio::sync::mpsc;
+
+/// How long marks are gathered.
+const GATHER: Duration = Duration::from_millis(20);
+/// Most marks in one statement, and most that wait.
+const MOST: usize = 1_000;
+
+/// Marks writes as settled on one side's ledger.
+#[derive(Debug, Clone)]
+pub struct Settler {
+    queue: mpsc::Sender<WriteId>,
+}
+
+impl Settler {
+    /// Starts the task that marks writes in `store`'s ledger; it ends when the settler is dropped.
+    pub fn start(store: Arc<dyn Store>, within: Duration) -> Self {
+        let (queue, marks) = mpsc::channel(MOST * 10);
+        tokio::spawn(run(store, marks, within));
+        Self { queue }
+    }
+
+    /// The secondary has `write`.
+    pub fn settled(&self, write: WriteId) {
+        if self.queue.try_send(write).is_err() {
+            tracing::debug!(write.id = %write, "mark of write {write} dropped, the relay will settle it");
+        }
+    }
+}
+
+async fn run(store: Arc<dyn Store>, mut marks: mpsc::Receiver<WriteId>, within: Duration) {
+    let mut writes = Vec::with_capacity(MOST);
+    while marks.recv_many(&mut writes, MOST).await > 0 {
+        // Gathering costs nobody anything: the write is on both sides already.
+        let gather = tokio::time::sleep(GATHER);
+        tokio::pin!(gather);
+        while writes.len() < MOST {
+            tokio::select! {
+                () = &mut gather => break,
+                more = marks.recv() => match more {
+                    Some(write) => writes.push(write),
+                    None => break,
+                },
+            }
+        }
+        if let Err(error) = store.settle(&writes, within).await {
+            tracing::debug!(%error, "marks of {} writes lost, the relay will settle them", writes.len());
+        }
+        writes.clear();
+    }
+}

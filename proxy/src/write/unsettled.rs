@@ -1,0 +1,228 @@
+//! Which keys have a write that the secondary does not have yet: read-your-writes rests on this.
+//!
+//! Two sources. *Own* writes enter before the primary is asked and leave when the secondary has
+//! them, so the replica that wrote knows at once. *Seen* ones are read from the primary's ledger
+//! by `catchup::watch` every few hundred milliseconds, which covers the other replicas' writes.
+//!
+//! Promise: when in doubt a key counts as unsettled; then it is answered by the primary, which is
+//! never wrong.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use model::{EntityKey, GroupName, WriteId};
+use parking_lot::RwLock;
+use tokio::time::Instant;
+
+/// The keys with an unsettled write, by group.
+#[derive(Debug, Default)]
+pub struct UnsettledKeys {
+    groups: RwLock<HashMap<GroupName, Group>>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    own: HashMap<WriteId, Own>,
+    /// How many own writes hold each key.
+    held: HashMap<EntityKey, usize>,
+    /// Keys that the last look showed, with the look that showed them first.
+    seen: HashMap<EntityKey, Instant>,
+    /// When the last look began.
+    looked: Option<Instant>,
+    /// The ledger has more unsettled keys than were read: then every key counts.
+    overflow: bool,
+}
+
+#[derive(Debug)]
+struct Own {
+    keys: Vec<EntityKey>,
+    /// Stands on the primary since then; before that nobody has been told of it.
+    stands: Option<Instant>,
+    /// Left to the relay since then: it leaves when a later look at the ledger does not show it.
+    left: Option<Instant>,
+}
+
+/// What a look at the primary's ledger found.
+#[derive(Debug)]
+pub struct Look {
+    /// When it began.
+    pub began: Instant,
+    /// The unsettled keys with their writes.
+    pub keys: Vec<(EntityKey, WriteId)>,
+    /// Whether there are more than these.
+    pub overflow: bool,
+}
+
+impl UnsettledKeys {
+    /// A write is about to be sent to the primary.
+    pub fn begin(&self, group: &GroupName, write: WriteId, keys: &[EntityKey]) {
+        let mut groups = self.groups.write();
+        let group = groups.entry(group.clone()).or_default();
+        for key in keys {
+            *group.held.entry(key.clone()).or_default() += 1;
+        }
+        group.own.insert(write, Own { keys: keys.to_vec(), stands: None, left: None });
+    }
+
+    /// A write stands on the primary.
+    pub fn stands(&self, group: &GroupName, write: WriteId, now: Instant) {
+        let mut groups = self.groups.write();
+        if let Some(own) = groups.get_mut(group).and_then(|group| group.own.get_mut(&write)) {
+            own.stands = Some(now);
+        }
+    }
+
+    /// A write is on both sides, or it never came to be.
+    pub fn end(&self, group: &GroupName, write: WriteId) {
+        if let Some(group) = self.groups.write().get_mut(group) {
+            group.release(write);
+        }
+    }
+
+    /// A write stands on the primary and is left to the relay.
+    pub fn leave(&self, group: &GroupName, write: WriteId, now: Instant) {
+        let mut groups = self.groups.write();
+        if let Some(own) = groups.get_mut(group).and_then(|group| group.own.get_mut(&write)) {
+            own.left = Some(now);
+        }
+    }
+
+    /// Takes in a look at the primary's ledger.
+    pub fn saw(&self, group: &GroupName, look: Look) {
+        let mut groups = self.groups.write();
+        let group = groups.entry(group.clone()).or_default();
+        if !look.overflow {
+            let shown: HashSet<WriteId> = look.keys.iter().map(|(_, write)| *write).collect();
+            // Left before the look began and not shown by it: settled by somebody's relay.
+            let settled =
+                |write: &WriteId, own: &Own| own.left.is_some_and(|left| left < look.began) && !shown.contains(write);
+            let settled: Vec<_> =
+                group.own.iter().filter(|(write, own)| settled(write, own)).map(|(write, _)| *write).collect();
+            for write in settled {
+                group.release(write);
+            }
+        }
+        let mut seen = HashMap::with_capacity(look.keys.len());
+        for (key, _) in look.keys {
+            let since = group.seen.get(&key).copied().unwrap_or(look.began);
+            seen.insert(key, since);
+        }
+        group.seen = seen;
+        group.looked = Some(look.began);
+        group.overflow = look.overflow;
+    }
+
+    /// Whether `key` may have a write that the secondary does not have.
+    pub fn contains(&self, group: &GroupName, key: &EntityKey) -> bool {
+        self.groups
+            .read()
+            .get(group)
+            .is_some_and(|group| group.overflow || group.held.contains_key(key) || group.seen.contains_key(key))
+    }
+
+    /// Every key of `group` that may have an unsettled write; `None`: too many to name.
+    pub fn all(&self, group: &GroupName) -> Option<Vec<EntityKey>> {
+        let groups = self.groups.read();
+        let Some(group) = groups.get(group) else { return Some(Vec::new()) };
+        let keys = group.held.keys().chain(group.seen.keys()).cloned();
+        (!group.overflow).then(|| keys.collect())
+    }
+
+    /// Whether the group has an unsettled write that is older than `age`: then lists, which may show
+    /// any key, are answered by the primary.
+    ///
+    /// What a look shows once was on its way at that moment, as some write always is; it counts as
+    /// old when a later look shows it still.
+    pub fn any_older_than(&self, group: &GroupName, age: Duration, now: Instant) -> bool {
+        self.groups.read().get(group).is_some_and(|group| {
+            let own_is_old = |own: &Own| own.stands.is_some_and(|since| now.duration_since(since) >= age);
+            let seen_is_old =
+                |first: &Instant| group.looked.is_some_and(|looked| looked > *first && looked.duration_since(*first) >= age);
+            group.overflow || group.own.values().any(own_is_old) || group.seen.values().any(seen_is_old)
+        })
+    }
+}
+
+impl Group {
+    fn release(&mut self, write: WriteId) {
+        let Some(own) = self.own.remove(&write) else {
+            return;
+        };
+        for key in own.keys {
+            if let Some(count) = self.held.get_mut(&key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.held.remove(&key);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Value;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn key(sku: &str) -> EntityKey {
+        EntityKey::new("Product".into(), vec![Value::text(sku)])
+    }
+
+    fn look(began: Instant, keys: &[(EntityKey, WriteId)]) -> Look {
+        Look { began, keys: keys.to_vec(), overflow: false }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_is_unsettled_from_before_the_write_until_both_sides_have_it() {
+        let (keys, group) = (UnsettledKeys::default(), GroupName::from("inventory"));
+        let (first, second) = (WriteId(Uuid::from_u128(1)), WriteId(Uuid::from_u128(2)));
+        keys.begin(&group, first, &[key("A")]);
+        keys.begin(&group, second, &[key("A")]);
+        keys.end(&group, first);
+        assert!(keys.contains(&group, &key("A")), "the second write still holds it");
+        keys.end(&group, second);
+        assert!(!keys.contains(&group, &key("A")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_own_write_pins_lists_only_when_it_stands_and_is_late() {
+        let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
+        let (write, age) = (WriteId(Uuid::from_u128(1)), Duration::from_millis(50));
+        keys.begin(&group, write, &[key("A")]);
+        assert!(!keys.any_older_than(&group, age, now + age), "nobody was told of it yet");
+        keys.stands(&group, write, now);
+        assert!(!keys.any_older_than(&group, age, now));
+        assert!(keys.any_older_than(&group, age, now + age));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_left_to_the_relay_leaves_only_after_a_later_look() {
+        let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
+        let write = WriteId(Uuid::from_u128(1));
+        let step = Duration::from_millis(10);
+        keys.begin(&group, write, &[key("A")]);
+        // A look that shows nothing, but began before the write was committed and left.
+        keys.leave(&group, write, now + step);
+        keys.saw(&group, look(now, &[]));
+        assert!(keys.contains(&group, &key("A")));
+        keys.saw(&group, look(now + step * 2, &[(key("A"), write)]));
+        assert!(keys.contains(&group, &key("A")));
+        keys.saw(&group, look(now + step * 3, &[]));
+        assert!(!keys.contains(&group, &key("A")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_replicas_writes_are_seen_and_too_many_pin_the_whole_group() {
+        let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
+        keys.saw(&group, look(now, &[(key("A"), WriteId(Uuid::from_u128(9)))]));
+        assert!(keys.contains(&group, &key("A")) && !keys.contains(&group, &key("B")));
+        let (age, later) = (Duration::from_millis(50), now + Duration::from_millis(250));
+        assert!(!keys.any_older_than(&group, age, later), "shown once: it was on its way");
+        keys.saw(&group, look(later, &[(key("A"), WriteId(Uuid::from_u128(9)))]));
+        assert!(keys.any_older_than(&group, age, later), "shown again: it is late");
+        keys.saw(&group, Look { began: now, keys: vec![], overflow: true });
+        assert!(keys.contains(&group, &key("B")));
+    }
+}

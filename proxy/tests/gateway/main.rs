@@ -1,0 +1,17 @@
+//! The gateway through its public door: GraphQL over HTTP and sockets, with roads held in memory.
+
+#![expect(clippy::unwrap_used, reason = "a test tells what went wrong by panicking")]
+
+mod audit;
+mod batching;
+mod errors;
+mod fake;
+mod http;
+mod inputs;
+mod inventory;
+mod limits;
+mod merging;
+mod probes;
+mod random;
+mod server;
+mod socket;

@@ -1,0 +1,193 @@
+//! What a comparison found: verdict, differences and what was covered.
+
+use std::fmt;
+use std::sync::Arc;
+
+use model::evidence::{Cause, Verdict};
+use model::{EntityKey, EntityType, FieldIndex, FieldSet, PerSide, Record, Side, Value};
+
+use crate::cause;
+
+/// What differs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    /// One field of a record that both sides have.
+    Field {
+        /// Which record.
+        key: EntityKey,
+        /// Which field.
+        field: FieldIndex,
+    },
+    /// A record that only one side has.
+    Row {
+        /// Which record.
+        key: EntityKey,
+    },
+    /// The order of a list.
+    Order {
+        /// The list's parameters as JSON text.
+        params: String,
+    },
+}
+
+impl Subject {
+    /// The record's key; `None` for the order of a list.
+    pub fn key(&self) -> Option<&EntityKey> {
+        match self {
+            Self::Field { key, .. } | Self::Row { key } => Some(key),
+            Self::Order { .. } => None,
+        }
+    }
+
+    /// The field; `None` when the record or the order differs.
+    pub fn field(&self) -> Option<FieldIndex> {
+        match self {
+            Self::Field { field, .. } => Some(*field),
+            Self::Row { .. } | Self::Order { .. } => None,
+        }
+    }
+}
+
+/// One difference between two answers. Holds values: not for logs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// What differs.
+    pub subject: Subject,
+    /// Why.
+    pub cause: Cause,
+    /// Whether the contract excuses it today.
+    pub excused: bool,
+    /// What each side answered.
+    pub seen: Seen,
+}
+
+/// What each side answered where they differ. Cheap to clone.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    /// The record, as far as it was asked for; `None` where the side has no such record.
+    Records(Arc<PerSide<Option<Record>>>),
+    /// The keys of the list, in order.
+    Keys(Arc<PerSide<Vec<EntityKey>>>),
+}
+
+impl Difference {
+    /// What `side` answered for the field; `None` where a record or an order differs.
+    pub fn value(&self, side: Side) -> Option<&Value> {
+        match &self.seen {
+            Seen::Records(records) => records.get(side).as_ref()?.get(self.subject.field()?),
+            Seen::Keys(_) => None,
+        }
+    }
+}
+
+/// Why a comparison says nothing. A closed set: these are labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// A side erred.
+    SideError,
+    /// The shadow was dropped before it was asked.
+    Dropped,
+    /// Legacy changed while we looked, each time.
+    ChangedMeanwhile,
+    /// A key stayed unsettled.
+    Unsettled,
+    /// A side gave no answer in time.
+    TimedOut,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 5] =
+        [Self::SideError, Self::Dropped, Self::ChangedMeanwhile, Self::Unsettled, Self::TimedOut];
+
+    /// The word used in evidence and metrics: `changed-meanwhile`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SideError => "side-error",
+            Self::Dropped => "dropped",
+            Self::ChangedMeanwhile => "changed-meanwhile",
+            Self::Unsettled => "unsettled",
+            Self::TimedOut => "timed-out",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a comparison found. Holds values: `Display` is for logs, `Debug` is not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// The finding.
+    pub verdict: Verdict,
+    /// Why it is inconclusive; `None` for the other verdicts.
+    pub reason: Option<Reason>,
+    /// What differs; empty unless excused or mismatch.
+    pub differences: Vec<Difference>,
+    /// The fields that were compared; empty when inconclusive.
+    pub fields: FieldSet,
+    /// The records that were compared, present on at least one side; empty when inconclusive.
+    pub keys: Vec<EntityKey>,
+}
+
+impl Judgement {
+    /// The judgement that follows from `differences`.
+    pub fn of(differences: Vec<Difference>, fields: FieldSet, keys: Vec<EntityKey>) -> Self {
+        let verdict = if differences.is_empty() {
+            Verdict::Match
+        } else if differences.iter().all(|difference| difference.excused) {
+            Verdict::Excused
+        } else {
+            Verdict::Mismatch
+        };
+        Self { verdict, reason: None, differences, fields, keys }
+    }
+
+    /// The judgement that nothing is known.
+    pub fn inconclusive(reason: Reason) -> Self {
+        Self {
+            verdict: Verdict::Inconclusive,
+            reason: Some(reason),
+            differences: Vec::new(),
+            fields: FieldSet::default(),
+            keys: Vec::new(),
+        }
+    }
+
+    /// The records that differ, each once: those whose past is worth asking for.
+    pub fn differing_keys(&self) -> Vec<EntityKey> {
+        let mut keys: Vec<_> = self.differences.iter().filter_map(|d| d.subject.key()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.into_iter().cloned().collect()
+    }
+
+    /// Names the differences of `key` *stale* where `past` (`Store::past_states` of each side)
+    /// shows that one side holds what the other held before.
+    pub fn explain_by_past(&mut self, entity: &EntityType, key: &EntityKey, past: &PerSide<Vec<Option<Record>>>) {
+        for difference in &mut self.differences {
+            if difference.subject.key() != Some(key) {
+                continue;
+            }
+            if let Seen::Records(pair) = &difference.seen
+                && cause::is_stale(entity, self.fields, pair, past)
+            {
+                difference.cause = Cause::Stale;
+            }
+        }
+    }
+}
+
+impl fmt::Display for Judgement {
+    /// Without keys and values: `mismatch, 2 differences in 50 records`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (differences, keys) = (self.differences.len(), self.keys.len());
+        match self.reason {
+            Some(reason) => write!(f, "{} ({reason})", self.verdict),
+            None => write!(f, "{}, {differences} differences in {keys} records", self.verdict),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Reports: from stored evidence to lines, records and pages that people and scripts read.
+//!
+//! A report begins with the answer in a sentence, then says by route what was compared, what never
+//! was, what differs and why, worst first. Three forms of the same content: [`Report::text`] for a
+//! terminal, [`Report::json`] for scripts, [`Report::html`] as one page without anything to load.
+//!
+//! Promises: pure, the same evidence gives the same bytes; every value is escaped for its form.
+//! No comparisons are never reported as "no differences".
+//! Not here: reading the evidence store, choosing what to show (`proxy`, `strangler diffs`).
+
+use std::collections::BTreeMap;
+
+use model::evidence::{Cause, Coverage, Evidence, Sample, Tally, Verdict};
+use model::{FieldName, Instant, RouteName};
+use serde::Serialize;
+
+mod answer;
+mod diff;
+mod html;
+mod json;
+mod sample;
+mod table;
+mod text;
+
+pub use sample::SampleReport;
+
+/// Everything that is known about all routes, worst route first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The whole report in a sentence or two.
+    pub answer: String,
+    /// When it was made.
+    pub made_at: Instant,
+    /// Comparisons of all routes.
+    pub totals: Totals,
+    /// One part per route.
+    pub routes: Vec<RouteReport>,
+}
+
+/// Comparisons by verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    /// Those that say something: all but the inconclusive ones.
+    pub comparisons: u64,
+    /// The same answer.
+    pub matches: u64,
+    /// Different as the contract declares.
+    pub excused: u64,
+    /// Different, confirmed.
+    pub mismatches: u64,
+    /// Nothing known.
+    pub inconclusive: u64,
+}
+
+/// What is known about one route.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteReport {
+    /// The route.
+    pub route: RouteName,
+    /// The route's part of the answer.
+    pub answer: String,
+    /// Its comparisons.
+    pub totals: Totals,
+    /// Why comparisons were inconclusive, by reason.
+    pub inconclusive_reasons: BTreeMap<String, u64>,
+    /// What was ever compared.
+    pub coverage: CoverageReport,
+    /// What differs: mismatches first, then by count.
+    pub differences: Vec<Line>,
+}
+
+/// What was ever compared on a route.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CoverageReport {
+    /// Different keys compared, estimated.
+    pub keys_compared: u64,
+    /// Keys that exist; null when nobody has counted them.
+    pub keys_total: Option<u64>,
+    /// Share of keys compared, from 0 to 1 with four digits; null without a total.
+    pub keys_ratio: Option<f64>,
+    /// Fields compared at least once.
+    pub fields_compared: Vec<FieldName>,
+    /// Fields never compared.
+    pub fields_never: Vec<FieldName>,
+}
+
+/// One kind of difference on a route.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Line {
+    /// The field; null when records or their order differ.
+    pub field: Option<FieldName>,
+    /// Why.
+    pub cause: Cause,
+    /// `mismatch` or `excused`.
+    pub verdict: Verdict,
+    /// How often.
+    pub count: u64,
+    /// When first.
+    pub first_seen: Instant,
+    /// When last.
+    pub last_seen: Instant,
+    /// Some of them, newest first.
+    pub samples: Vec<SampleReport>,
+}
+
+impl Report {
+    /// Puts the report together.
+    pub fn of(evidence: &Evidence, made_at: Instant) -> Self {
+        let mut routes: BTreeMap<&RouteName, Parts<'_>> = BTreeMap::new();
+        for coverage in &evidence.coverage {
+            routes.entry(&coverage.route).or_default().coverage = Some(coverage);
+        }
+        for tally in &evidence.tallies {
+            routes.entry(&tally.route).or_default().tallies.push(tally);
+        }
+        for sample in &evidence.samples {
+            routes.entry(&sample.route).or_default().samples.push(sample);
+        }
+        let parts = routes.into_iter();
+        let mut routes: Vec<_> = parts.map(|(name, parts)| RouteReport::of(name, &parts)).collect();
+        // Stable: routes that are equally bad stay in the order of their names.
+        routes.sort_by_key(|route| std::cmp::Reverse(route.totals.mismatches));
+        let totals = routes.iter().map(|route| route.totals).fold(Totals::default(), Totals::plus);
+        Self { answer: answer::of_all(&totals, &routes), made_at, totals, routes }
+    }
+}
+
+/// The evidence of one route.
+#[derive(Default)]
+struct Parts<'a> {
+    coverage: Option<&'a Coverage>,
+    tallies: Vec<&'a Tally>,
+    samples: Vec<&'a Sample>,
+}
+
+impl RouteReport {
+    fn of(route: &RouteName, parts: &Parts<'_>) -> Self {
+        let totals = parts.coverage.map(Totals::of).unwrap_or_default();
+        let reasons = parts.coverage.map(|c| c.reasons.clone()).unwrap_or_default();
+        let differences = lines(parts);
+        Self {
+            answer: answer::of_route(&totals, &reasons, &differences),
+            route: route.clone(),
+            totals,
+            inconclusive_reasons: reasons,
+            coverage: CoverageReport::of(parts.coverage),
+            differences,
+        }
+    }
+}
+
+impl Totals {
+    fn of(coverage: &Coverage) -> Self {
+        Self {
+            comparisons: coverage.conclusive(),
+            matches: coverage.count(Verdict::Match),
+            excused: coverage.count(Verdict::Excused),
+            mismatches: coverage.count(Verdict::Mismatch),
+            inconclusive: coverage.count(Verdict::Inconclusive),
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            comparisons: self.comparisons + other.comparisons,
+            matches: self.matches + other.matches,
+            excused: self.excused + other.excused,
+            mismatches: self.mismatches + other.mismatches,
+            inconclusive: self.inconclusive + other.inconclusive,
+        }
+    }
+}
+
+impl CoverageReport {
+    fn of(coverage: Option<&Coverage>) -> Self {
+        let keys_compared = coverage.map_or(0, |c| c.keys_compared);
+        let keys_total = coverage.and_then(|c| c.keys_total);
+        let ratio = |total: u64| {
+            // An estimate may exceed the total; nobody has compared more keys than there are.
+            let ratio = (keys_compared as f64 / total as f64).min(1.0);
+            (ratio * 10_000.0).round() / 10_000.0
+        };
+        Self {
+            keys_compared,
+            keys_total,
+            keys_ratio: keys_total.filter(|total| *total > 0).map(ratio),
+            fields_compared: coverage.map(|c| c.fields_compared.clone()).unwrap_or_default(),
+            fields_never: coverage.map(|c| c.fields_never.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// One line per field, cause and verdict. A sample whose tally is gone still gets its line.
+fn lines(parts: &Parts<'_>) -> Vec<Line> {
+    let mut lines: BTreeMap<_, Line> = BTreeMap::new();
+    for tally in &parts.tallies {
+        let line = Line {
+            field: tally.field.clone(),
+            cause: tally.cause,
+            verdict: tally.verdict,
+            count: tally.count,
+            first_seen: tally.first_seen,
+            last_seen: tally.last_seen,
+            samples: Vec::new(),
+        };
+        lines.insert((&tally.field, tally.cause, tally.verdict), line);
+    }
+    let mut samples = parts.samples.clone();
+    samples.sort_by(|a, b| (b.seen_at, &a.id).cmp(&(a.seen_at, &b.id)));
+    for sample in samples {
+        let difference = &sample.difference;
+        let verdict = if difference.excused { Verdict::Excused } else { Verdict::Mismatch };
+        let line = lines.entry((&difference.field, difference.cause, verdict));
+        let line = line.or_insert_with(|| Line {
+            field: difference.field.clone(),
+            cause: difference.cause,
+            verdict,
+            count: 1,
+            first_seen: sample.seen_at,
+            last_seen: sample.seen_at,
+            samples: Vec::new(),
+        });
+        line.samples.push(SampleReport::of(sample));
+    }
+    let mut lines: Vec<_> = lines.into_values().collect();
+    lines.sort_by_key(|line| (line.verdict != Verdict::Mismatch, std::cmp::Reverse(line.count)));
+    lines
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Reports for a terminal: no colour, no width to know, aligned columns.
+
+use super::answer::{field_or_whole, number, percent, reason_list};
+use super::sample::Mark;
+use super::table::{Align, aligned, harmless, indented};
+use super::{CoverageReport, Line, Report, RouteReport, SampleReport};
+
+impl Report {
+    /// The answer, then one line per route, field and cause.
+    pub fn list_text(&self) -> String {
+        let lines = self.routes.iter().flat_map(|r| r.differences.iter().map(move |line| (r, line)));
+        let mut rows = Vec::from_iter(lines.map(|(route, line)| {
+            let mut cells = vec![route.route.to_string()];
+            cells.extend(cells_of(line));
+            cells
+        }));
+        let mut text = format!("{}\n", self.answer);
+        if !rows.is_empty() {
+            rows.insert(0, headings(&["ROUTE", "FIELD", "CAUSE", "VERDICT", "COUNT", "FIRST SEEN", "LAST SEEN"]));
+            text.push('\n');
+            text.push_str(&aligned(&[LEFT, LEFT, LEFT, LEFT, RIGHT, LEFT, LEFT], &rows));
+        }
+        harmless(&text)
+    }
+
+    /// The whole report.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}\nMade at {}.\n", self.answer, self.made_at);
+        for route in &self.routes {
+            text.push('\n');
+            text.push_str(&route_text(route));
+        }
+        harmless(&text)
+    }
+}
+
+impl SampleReport {
+    /// The answer, both records side by side, and their unified diff.
+    pub fn text(&self) -> String {
+        let excused = if self.excused { ", excused by the contract" } else { "" };
+        let mut text = format!("{}\nSample {}, seen at {}{excused}.\n", self.answer, self.id, self.seen_at);
+        text.push('\n');
+        text.push_str(&side_by_side(self));
+        text.push('\n');
+        text.push_str(&self.diff);
+        harmless(&text)
+    }
+}
+
+const LEFT: Align = Align::Left;
+const RIGHT: Align = Align::Right;
+
+fn headings(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn cells_of(line: &Line) -> Vec<String> {
+    vec![
+        field_or_whole(line.field.as_ref(), line.cause).to_owned(),
+        line.cause.to_string(),
+        line.verdict.to_string(),
+        number(line.count),
+        line.first_seen.to_string(),
+        line.last_seen.to_string(),
+    ]
+}
+
+fn route_text(route: &RouteReport) -> String {
+    let mut body = format!("{}\n", route.answer);
+    body.push_str(&coverage_text(route));
+    if !route.differences.is_empty() {
+        let mut rows = vec![headings(&["FIELD", "CAUSE", "VERDICT", "COUNT", "FIRST SEEN", "LAST SEEN"])];
+        rows.extend(route.differences.iter().map(cells_of));
+        body.push('\n');
+        body.push_str(&aligned(&[LEFT, LEFT, LEFT, RIGHT, LEFT, LEFT], &rows));
+    }
+    for sample in route.differences.iter().flat_map(|line| &line.samples) {
+        let title = format!("\nSample {}: {}, {}\n", sample.id, sample.subject(), sample.cause);
+        body.push_str(&title);
+        body.push_str(&indented(&format!("{}\n{}", sample.answer, sample.diff), 2));
+    }
+    format!("{}\n{}", route.route, indented(&body, 2))
+}
+
+fn coverage_text(route: &RouteReport) -> String {
+    let totals = &route.totals;
+    let inconclusive = match reason_list(&route.inconclusive_reasons).as_str() {
+        "" => String::new(),
+        reasons => format!(" ({reasons})"),
+    };
+    let verdicts = format!(
+        "{} match, {} excused, {} mismatch, {} inconclusive{inconclusive}",
+        number(totals.matches),
+        number(totals.excused),
+        number(totals.mismatches),
+        number(totals.inconclusive),
+    );
+    let rows = vec![
+        vec!["verdicts".to_owned(), verdicts],
+        vec!["keys".to_owned(), keys(&route.coverage)],
+        vec!["fields".to_owned(), fields(&route.coverage)],
+    ];
+    aligned(&[LEFT, LEFT], &rows)
+}
+
+/// `about 4 812 of 20 000 compared (24.1 %)`.
+pub(super) fn keys(coverage: &CoverageReport) -> String {
+    let compared = match coverage.keys_compared {
+        0 => "none".to_owned(),
+        keys => format!("about {}", number(keys)),
+    };
+    match (coverage.keys_total, coverage.keys_ratio) {
+        (Some(total), Some(ratio)) => {
+            format!("{compared} of {} compared ({})", number(total), percent(ratio))
+        }
+        // No share of nothing: there are no keys yet.
+        (Some(total), None) => format!("{compared} of {} compared", number(total)),
+        (None, _) => format!("{compared} compared, total not known"),
+    }
+}
+
+/// `9 compared, 2 never: description, weight`.
+pub(super) fn fields(coverage: &CoverageReport) -> String {
+    let never: Vec<_> = coverage.fields_never.iter().map(model::FieldName::as_str).collect();
+    let compared = coverage.fields_compared.len();
+    if never.is_empty() {
+        return format!("{compared} compared, none left out");
+    }
+    format!("{compared} compared, {} never: {}", never.len(), never.join(", "))
+}
+
+fn side_by_side(sample: &SampleReport) -> String {
+    let mut rows = vec![headings(&["", "FIELD", "LEGACY", "MODERN"])];
+    rows.extend(sample.rows.iter().map(|row| {
+        let cell = |cell: &Option<String>| cell.clone().unwrap_or_else(|| "-".to_owned());
+        let (legacy, modern) = (cell(&row.cells.legacy), cell(&row.cells.modern));
+        vec![row.mark.as_str().to_owned(), row.name.clone(), legacy, modern]
+    }));
+    let mut text = aligned(&[LEFT, LEFT, LEFT, LEFT], &rows);
+    if sample.rows.iter().any(|row| row.mark == Mark::Other) {
+        text.push_str("~ differs too: another difference, or one that the contract does not count\n");
+    }
+    text
+}

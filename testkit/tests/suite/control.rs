@@ -1,0 +1,78 @@
+//! Every control store keeps what `model::control` promises; and what only PostgreSQL can break.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use adapters::memory::control::MemoryControl;
+use adapters::postgres::control::{ControlSettings, PostgresControl};
+use model::Rollout;
+use model::control::{ControlError, ControlStore};
+use testkit::control_contract::publication;
+use testkit::postgres::Database;
+
+fn settings(url: String) -> ControlSettings {
+    ControlSettings {
+        url,
+        connections: NonZeroUsize::new(4).unwrap(),
+        connect_timeout: Duration::from_secs(2),
+        limit: Duration::from_secs(10),
+    }
+}
+
+async fn fresh_postgres() -> (PostgresControl, Database) {
+    let database = Database::fresh("control").await;
+    let store = PostgresControl::new(&settings(database.url())).unwrap();
+    store.prepare().await.unwrap();
+    (store, database)
+}
+
+async fn fresh_memory() -> (MemoryControl, ()) {
+    (MemoryControl::new(), ())
+}
+
+mod in_memory {
+    testkit::control_contract!(super::fresh_memory);
+}
+
+mod on_postgres {
+    testkit::control_contract!(super::fresh_postgres);
+}
+
+#[tokio::test]
+async fn missing_tables_are_named_with_what_to_do() {
+    let database = Database::fresh("control").await;
+    let store = PostgresControl::new(&settings(database.url())).unwrap();
+    let error = store.newest().await.unwrap_err();
+    assert_eq!(error.to_string(), "the control store is not set up: its tables are missing, run `strangler init`");
+    assert!(!error.is_outage());
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unreachable_and_a_wrong_address_a_misfit() {
+    let gone = PostgresControl::new(&settings("postgres://u:secret@127.0.0.1:1/x".into())).unwrap();
+    let error = gone.newest().await.unwrap_err();
+    assert!(matches!(error, ControlError::Unreachable { .. }));
+    assert!(!format!("{error} {error:?}").contains("secret"));
+    assert!(PostgresControl::new(&settings("not an address".into())).is_err());
+}
+
+#[tokio::test]
+async fn rollouts_that_were_published_cannot_be_changed_or_deleted() {
+    let (store, database) = fresh_postgres().await;
+    store.publish(&publication(None, Rollout::initial(["inventory".into()]))).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    assert!(client.execute("UPDATE strangler_rollout SET who = 'nobody'", &[]).await.is_err());
+    assert!(client.execute("DELETE FROM strangler_rollout", &[]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_is_given_up_within_the_limit() {
+    // Accepts and never answers.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u@{}/x", listener.local_addr().unwrap());
+    let store = PostgresControl::new(&ControlSettings { limit: Duration::from_millis(200), ..settings(url) }).unwrap();
+    let begun = tokio::time::Instant::now();
+    assert!(store.newest().await.unwrap_err().is_outage());
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
