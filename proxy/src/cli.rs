@@ -132,6 +132,14 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
 }
 
 fn schema(config: &Path, args: &SchemaArgs, out: Printer) -> Result<(), Stop> {
+    if args.directives {
+        if out.is_json() {
+            out.json(&serde_json::json!({ "sdl": contract::DIRECTIVES }));
+        } else {
+            out.text(contract::DIRECTIVES);
+        }
+        return Ok(());
+    }
     let bad = |error: &dyn std::fmt::Display| Stop::BadConfig(error.to_string());
     let path = match &args.contract {
         Some(path) => path.clone(),

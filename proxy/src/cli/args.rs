@@ -187,6 +187,9 @@ pub enum Database {
 pub struct SchemaArgs {
     /// The contract. Default: as the configuration says.
     pub contract: Option<PathBuf>,
+    /// Print the directives that a contract may use, with what they mean.
+    #[arg(long, conflicts_with = "contract")]
+    pub directives: bool,
 }
 
 /// Reads `250ms`, `5s`, `10m`, `6h`, `7d`.
