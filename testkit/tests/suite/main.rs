@@ -3,6 +3,7 @@
 // `cfg(test)` is always true here; it tells clippy that helpers are test code as well.
 #[cfg(test)]
 mod control;
+#[cfg(test)]
 mod local_server;
 #[cfg(test)]
 mod repository;
