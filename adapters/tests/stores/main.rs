@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod postgres;
+#[cfg(test)]
+mod races;
 
 use std::sync::Arc;
 
