@@ -2,13 +2,17 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
+use model::control::LIVE_WITHIN;
+use model::{Percentage, RolloutVersion};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use testkit::postgres::Database;
 
 use crate::follow::postgres;
-use crate::replica::schema;
+use crate::replica::{Replica, eventually, schema};
 
 struct Bench {
     folder: TempDir,
@@ -97,6 +101,46 @@ async fn a_fleet_is_set_up_changed_and_told_about() {
     assert!(printed.contains("rollback inventory: reads 12.5 % -> 0 %"), "{printed}");
     let routes = bench.json(&["routes", "list"]);
     assert!(routes.as_array().unwrap().iter().any(|route| route["policy"]["stage"] == "shift"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_waits_for_every_live_replica_and_names_those_that_lag() {
+    let bench = Bench::new().await;
+    bench.json(&["init"]);
+    let control = postgres(&bench.databases[1]).await;
+    let (a, b) = (bench.folder.path().join("a"), bench.folder.path().join("b"));
+    let a = Replica::start(&control, "a", &a).await.unwrap();
+    let b = Replica::start(&control, "b", &b).await.unwrap();
+    eventually("both are live", || async { control.replicas(LIVE_WITHIN).await.unwrap().len() == 2 }).await;
+    let shift = ["groups", "set", "inventory", "--stage", "shift", "--reads", "25", "--reason", "x"];
+    let printed = bench.json(&shift);
+    assert_eq!(printed["acknowledged"].as_array().unwrap().len(), 2);
+    assert_eq!((a.reads(), b.reads()), (Percentage::try_from(25.0).unwrap(), Percentage::try_from(25.0).unwrap()));
+    println!("both acknowledged after {} ms", printed["millis"]);
+
+    // A replica that lives and does not follow. Its heartbeat is repeated, or it would count as gone.
+    let stuck =
+        model::control::Replica { id: "stuck".into(), admin_address: "127.0.0.1:1".into(), rollout: RolloutVersion(1) };
+    let beating = tokio::spawn({
+        let control = Arc::clone(&control);
+        async move {
+            loop {
+                control.heartbeat(&stuck).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    });
+    eventually("it is live", || async { control.replicas(LIVE_WITHIN).await.unwrap().len() == 3 }).await;
+    let further = ["groups", "set", "inventory", "--reads", "50", "--reason", "x", "--timeout", "1s"];
+    let (printed, _, code) = bench.run(&further);
+    assert_eq!(code, 1, "{printed}");
+    assert!(
+        printed.contains("2 of 3 work under it") && printed.contains("stuck at 127.0.0.1:1 (rollout 1)"),
+        "{printed}"
+    );
+    beating.abort();
+    a.stop().await;
+    b.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
