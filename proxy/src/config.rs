@@ -172,6 +172,13 @@ impl Origins<'_> {
     }
 }
 
+/// First and last line of what the parser says: between them it quotes the file, where secrets may stand.
+fn without_excerpt(text: &str) -> String {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or("it cannot be parsed");
+    lines.next_back().map_or_else(|| first.to_owned(), |last| format!("{first}: {last}"))
+}
+
 fn variable(key: &str) -> String {
     format!("STRANGLER__{}", key.replace('.', "__").to_uppercase())
 }
@@ -205,7 +212,10 @@ impl Config {
             .with_list_parse_key("fleet.replicas")
             .source(Some(variables.clone().into_iter().collect()));
         let origins = Origins { file, variables: &variables };
-        let syntax = |error: ConfigError| InvalidConfig::Syntax { path: file.to_owned(), reason: error.to_string() };
+        let syntax = |error: ConfigError| InvalidConfig::Syntax {
+            path: file.to_owned(),
+            reason: without_excerpt(&error.to_string()),
+        };
         let built = config::Config::builder()
             .add_source(File::from_str(text, FileFormat::Toml))
             .add_source(environment)
