@@ -222,10 +222,11 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let tasks = writes.tasks.clone();
     let fork = Arc::new(Fork { read: parts.read_road(shadow), write: writes });
 
+    let groups = backends.loaded.contract.groups();
     let gateway = serve_graphql(config, backends.loaded, fork, newest, graphql);
     let admin = Admin {
         replica: id,
-        groups: rollout.current().policies.keys().cloned().collect(),
+        groups,
         rollout: rollout.clone(),
         metrics: metrics.clone(),
         health: Arc::clone(&health),

@@ -2,6 +2,18 @@
 
 use serde::Deserialize;
 
+/// Last parts of the keys that hold text.
+const TEXTS: [&str; 11] = [
+    "contract", "state_dir", "url", "url_file", "listen", "stick_header", "secret", "secret_file", "id", "admin_address",
+    "filter",
+];
+
+/// Whether the variable called `name` gives a key that holds text.
+pub(super) fn is_text(name: &str) -> bool {
+    let key = name.rsplit("__").next().unwrap_or_default().to_lowercase();
+    TEXTS.contains(&key.as_str())
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
