@@ -122,7 +122,8 @@ async fn roll_back(
     body: Bytes,
 ) -> Result<axum::Json<Json>, Box<AdminError>> {
     // A web page on the operator's machine can post to loopback, but not as JSON without being asked.
-    let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let is_json =
+        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     if !is_json {
         return Err(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NOT_JSON", "send the body as application/json"));
     }
@@ -144,8 +145,6 @@ async fn roll_back(
 fn shown(admin: &Admin, group: &GroupName) -> Json {
     json!({ "group": group, "policy": admin.rollout.policy(group) })
 }
-
-
 
 impl IntoResponse for Box<AdminError> {
     fn into_response(self) -> Response {

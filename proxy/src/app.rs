@@ -233,7 +233,16 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         clock: now,
     };
     serve_admin(admin, admin_port, metrics, &last);
-    Ok(Running { graphql: graphql_address, admin: admin_address, rollout, health, gateway, writes: tasks, background, last })
+    Ok(Running {
+        graphql: graphql_address,
+        admin: admin_address,
+        rollout,
+        health,
+        gateway,
+        writes: tasks,
+        background,
+        last,
+    })
 }
 
 /// What the roads are made of.

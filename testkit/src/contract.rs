@@ -88,7 +88,15 @@ pub fn write_id() -> WriteId {
 
 /// A command of the inventory's group under epoch 1.
 pub fn command(work: Work, touches: Vec<EntityKey>) -> Command {
-    Command { write: write_id(), group: inventory::group(), epoch: Epoch(1), work, touches, must_fit: &[], idempotency: None }
+    Command {
+        write: write_id(),
+        group: inventory::group(),
+        epoch: Epoch(1),
+        work,
+        touches,
+        must_fit: &[],
+        idempotency: None,
+    }
 }
 
 /// Adjusts one stock level.

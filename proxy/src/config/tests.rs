@@ -61,7 +61,8 @@ fn every_mistake_names_its_key_and_where_it_stands() {
         let error = parse(&format!("{file}{LEAST}"), &[]).unwrap_err();
         writeln!(report, "{}\n  {error}", file.trim_end().replace('\n', " ")).unwrap();
     }
-    let cases = [("STRANGLER__GATEWAY__LISSTEN", "1"), ("STRANGLER__SHADOW__QUEUE", "0"), ("STRANGLER__SHADOW__QUEUE", "many")];
+    let cases =
+        [("STRANGLER__GATEWAY__LISSTEN", "1"), ("STRANGLER__SHADOW__QUEUE", "0"), ("STRANGLER__SHADOW__QUEUE", "many")];
     for (name, value) in cases {
         let error = parse(LEAST, &[(name, value)]).unwrap_err();
         writeln!(report, "{name}={value}\n  {error}").unwrap();
