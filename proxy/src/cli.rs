@@ -146,8 +146,9 @@ fn schema(config: &Path, args: &SchemaArgs, out: Printer) -> Result<(), Stop> {
         None => Config::load(config).map_err(|error| bad(&error))?.contract,
     };
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Stop::BadConfig(format!("the contract {name} cannot be read: {}", error.kind())))?;
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Stop::BadConfig(format!("the contract {name} cannot be read: {}", crate::config::why(&error)))
+    })?;
     let loaded = contract::load(&text, &name).map_err(|error| bad(&error))?;
     if out.is_json() {
         out.json(&serde_json::json!({ "sdl": loaded.client_sdl }));

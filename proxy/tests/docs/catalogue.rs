@@ -35,8 +35,12 @@ fn every_metric_is_described_and_every_described_metric_exists() {
 fn every_error_code_is_described_and_every_described_code_exists() {
     let mut sources = files(&root().join("proxy/src/gateway"), ".rs");
     let single = [
-        "proxy/src/error.rs", "proxy/src/gateway.rs", "proxy/src/write/command.rs", "adapters/src/postgres/error.rs",
-        "adapters/src/postgres/execute.rs", "model/src/fit.rs",
+        "proxy/src/error.rs",
+        "proxy/src/gateway.rs",
+        "proxy/src/write/command.rs",
+        "adapters/src/postgres/error.rs",
+        "adapters/src/postgres/execute.rs",
+        "model/src/fit.rs",
     ];
     sources.extend(single.map(|file| root().join(file)));
     let sources: Vec<String> = sources.into_iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();

@@ -53,7 +53,8 @@ async fn the_example_of_the_readme_runs_as_it_stands() {
     site.must_run(&["check"]).await;
     let replica = site.start("a").await;
     for group in ["inventory", "purchasing"] {
-        let set = ["groups", "set", group, "--stage", "dual-write", "--reason", "the README says so", "--who", "reader"];
+        let set =
+            ["groups", "set", group, "--stage", "dual-write", "--reason", "the README says so", "--who", "reader"];
         site.must_run(&set).await;
     }
     let written = ask(&replica, &block("graphql mutation")).await;
@@ -63,11 +64,13 @@ async fn the_example_of_the_readme_runs_as_it_stands() {
     let expected: Json = serde_json::from_str(&block("json answer")).unwrap();
     assert_eq!(ask(&replica, &block("graphql query")).await, expected);
     for group in ["inventory", "purchasing"] {
-        let shift = ["groups", "set", group, "--stage", "shift", "--reads", "100", "--reason", "look", "--who", "reader"];
+        let shift =
+            ["groups", "set", group, "--stage", "shift", "--reads", "100", "--reason", "look", "--who", "reader"];
         site.must_run(&shift).await;
     }
     assert_eq!(ask(&replica, &block("graphql query")).await, expected);
     let (_, metrics) = replica.get("/metrics").await.unwrap();
-    let by_modern = |line: &str| line.starts_with("strangler_request_duration_seconds_count") && line.contains("modern");
+    let by_modern =
+        |line: &str| line.starts_with("strangler_request_duration_seconds_count") && line.contains("modern");
     assert!(metrics.lines().any(by_modern), "modern was not asked:\n{metrics}");
 }

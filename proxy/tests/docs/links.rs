@@ -10,7 +10,8 @@ fn every_link_to_a_file_of_ours_leads_to_one() {
         for target in targets.filter(|target| !target.starts_with("http")) {
             let (file, heading) = target.split_once('#').unwrap_or((target, ""));
             let file = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
-            let known = file.exists() && (heading.is_empty() || has_heading(&std::fs::read_to_string(&file).unwrap(), heading));
+            let known =
+                file.exists() && (heading.is_empty() || has_heading(&std::fs::read_to_string(&file).unwrap(), heading));
             if !known {
                 lost.push(format!("{}: {target}", path.strip_prefix(root()).unwrap().display()));
             }
