@@ -56,6 +56,8 @@ pub enum Call {
     Standing,
     PastStates,
     Scan,
+    /// `Store::rough_count`.
+    RoughCount,
     Forget,
     Incarnation,
     Prepare,
@@ -252,6 +254,10 @@ impl Store for FaultyStore {
         within: Duration,
     ) -> Result<Vec<Record>, StoreError> {
         self.run(Call::Scan, within, || self.inner.scan(entity, after, limit, within)).await
+    }
+
+    async fn rough_count(&self, entity: &EntityType, within: Duration) -> Result<u64, StoreError> {
+        self.run(Call::RoughCount, within, || self.inner.rough_count(entity, within)).await
     }
 
     async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
