@@ -13,7 +13,7 @@ use proxy::catchup::relay::RelaySettings;
 use serde_json::json;
 use testkit::faults::{Call, Fault, FaultyStore};
 
-use crate::rig::{Ground, Pace, Replica, until};
+use crate::rig::{Ground, Pace, Replica, process, until};
 use crate::shelves::Shelves;
 
 /// A step of a write, and what has to go wrong before so that it is taken at all.
@@ -118,12 +118,6 @@ async fn transfer(replica: &Replica) -> Told {
         return Told::Done;
     }
     Told::Code(reply.code().to_owned())
-}
-
-/// Runs a future on a runtime of its own with paused time; all tasks end with it.
-fn process<T>(life: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.unwrap().block_on(life)
 }
 
 fn pace(step: &Step) -> Pace {

@@ -9,6 +9,7 @@ mod fake;
 mod fault_table;
 mod http;
 mod inputs;
+mod interleaving;
 mod inventory;
 mod limits;
 mod merging;

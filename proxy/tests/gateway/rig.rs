@@ -57,6 +57,12 @@ impl Ground {
         ground
     }
 
+    /// The same stores and rollout, reached another way: faults planned here befall nobody else.
+    pub(crate) fn with_faults_of_its_own(&self) -> Self {
+        let stores = self.stores.clone().map(|_, store| FaultyStore::new(Arc::new(store)));
+        Self { stores, ..self.clone() }
+    }
+
     /// Makes the bookkeeping: legacy is primary.
     pub(crate) async fn prepare(&self) {
         let groups = self.loaded.contract.groups();
@@ -101,6 +107,12 @@ pub(crate) async fn until(what: &str, question: impl AsyncFn() -> bool) {
         assert!(began.elapsed() < Duration::from_secs(30), "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Runs a life on a runtime of its own with paused time; all its tasks end with it.
+pub(crate) fn process<T>(life: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(life)
 }
 
 /// How a replica is set up.
