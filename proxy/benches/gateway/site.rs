@@ -62,8 +62,7 @@ impl Bench {
         let kept = "SELECT ITMNO, LOCCD FROM STKBAL JOIN ITMHDR USING (ITMNO) ORDER BY 1, 2";
         let kept = legacy.run("erp", kept).await.expect("the tables are there");
         let text = |cell: &Option<String>| cell.as_deref().unwrap_or_default().trim_end().to_owned();
-        let shelves: Vec<_> =
-            kept.iter().map(|row| Shelf { sku: text(&row[0]), location: text(&row[1]) }).collect();
+        let shelves: Vec<_> = kept.iter().map(|row| Shelf { sku: text(&row[0]), location: text(&row[1]) }).collect();
         let mut skus: Vec<_> = shelves.iter().map(|shelf| shelf.sku.clone()).collect();
         skus.dedup();
         let bench = Self { legacy, modern, replica, shelves: Arc::new(shelves), skus: Arc::new(skus), site };
