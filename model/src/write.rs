@@ -9,6 +9,7 @@ use crate::change::{Change, Epoch, WriteId};
 use crate::contract::Statement;
 use crate::name::GroupName;
 use crate::record::{EntityKey, Record};
+use crate::side::Side;
 use crate::sql::Params;
 
 /// One write, ready for the primary: everything its transaction needs.
@@ -24,6 +25,9 @@ pub struct Command {
     pub work: Work,
     /// Every entity that may change; post-images are read of these, in this order. Never empty.
     pub touches: Vec<EntityKey>,
+    /// The sides whose columns every post-image must fit, or the write is refused: what one side
+    /// cannot hold must not stand on the other alone.
+    pub must_fit: &'static [Side],
     /// The client's key, and a fingerprint of what was asked with it.
     pub idempotency: Option<(IdempotencyKey, Fingerprint)>,
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -118,8 +118,15 @@ async fn group(State(admin): State<Admin>, Path(name): Path<String>) -> Result<a
 async fn roll_back(
     State(admin): State<Admin>,
     Path(name): Path<String>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<axum::Json<Json>, Box<AdminError>> {
+    // A web page on the operator's machine can post to loopback, but not as JSON without being asked.
+    let is_json =
+        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !is_json {
+        return Err(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NOT_JSON", "send the body as application/json"));
+    }
     let group = known(&admin, &name)?;
     let order: RollbackOrder = serde_json::from_slice(&body).map_err(|problem| {
         let message = format!("the body must be {{\"id\": uuid, \"author\": {{\"who\", \"origin\"}}}}: {problem}");
@@ -138,8 +145,6 @@ async fn roll_back(
 fn shown(admin: &Admin, group: &GroupName) -> Json {
     json!({ "group": group, "policy": admin.rollout.policy(group) })
 }
-
-
 
 impl IntoResponse for Box<AdminError> {
     fn into_response(self) -> Response {

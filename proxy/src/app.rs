@@ -222,17 +222,27 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let tasks = writes.tasks.clone();
     let fork = Arc::new(Fork { read: parts.read_road(shadow), write: writes });
 
+    let groups = backends.loaded.contract.groups();
     let gateway = serve_graphql(config, backends.loaded, fork, newest, graphql);
     let admin = Admin {
         replica: id,
-        groups: rollout.current().policies.keys().cloned().collect(),
+        groups,
         rollout: rollout.clone(),
         metrics: metrics.clone(),
         health: Arc::clone(&health),
         clock: now,
     };
     serve_admin(admin, admin_port, metrics, &last);
-    Ok(Running { graphql: graphql_address, admin: admin_address, rollout, health, gateway, writes: tasks, background, last })
+    Ok(Running {
+        graphql: graphql_address,
+        admin: admin_address,
+        rollout,
+        health,
+        gateway,
+        writes: tasks,
+        background,
+        last,
+    })
 }
 
 /// What the roads are made of.

@@ -172,6 +172,17 @@ impl Origins<'_> {
     }
 }
 
+/// First and last line of what the parser says: between them it quotes the file, where secrets may stand.
+fn without_excerpt(text: &str) -> String {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or("it cannot be parsed");
+    lines.next_back().map_or_else(|| first.to_owned(), |last| format!("{first}: {last}"))
+}
+
+fn environment() -> Environment {
+    Environment::with_prefix("STRANGLER").prefix_separator("__").separator("__")
+}
+
 fn variable(key: &str) -> String {
     format!("STRANGLER__{}", key.replace('.', "__").to_uppercase())
 }
@@ -197,18 +208,24 @@ impl Config {
     pub fn parse(text: &str, file: &Path, variables: BTreeMap<String, String>) -> Result<Self, InvalidConfig> {
         let variables: BTreeMap<_, _> =
             variables.into_iter().filter(|(name, _)| name.to_uppercase().starts_with("STRANGLER__")).collect();
-        let environment = Environment::with_prefix("STRANGLER")
-            .prefix_separator("__")
-            .separator("__")
+        let (text_variables, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            variables.clone().into_iter().partition(|(name, _)| raw::is_text(name));
+        // Text stays as it is: a secret of digits is no number, and loses no leading zero.
+        let texts = environment().try_parsing(false).source(Some(text_variables.into_iter().collect()));
+        let others = environment()
             .try_parsing(true)
             .list_separator(",")
             .with_list_parse_key("fleet.replicas")
-            .source(Some(variables.clone().into_iter().collect()));
+            .source(Some(others.into_iter().collect()));
         let origins = Origins { file, variables: &variables };
-        let syntax = |error: ConfigError| InvalidConfig::Syntax { path: file.to_owned(), reason: error.to_string() };
+        let syntax = |error: ConfigError| InvalidConfig::Syntax {
+            path: file.to_owned(),
+            reason: without_excerpt(&error.to_string()),
+        };
         let built = config::Config::builder()
             .add_source(File::from_str(text, FileFormat::Toml))
-            .add_source(environment)
+            .add_source(texts)
+            .add_source(others)
             .build()
             .map_err(syntax)?;
         let json: serde_json::Value = built.try_deserialize().map_err(syntax)?;

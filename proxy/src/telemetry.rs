@@ -67,9 +67,8 @@ pub const PLAN_CACHE_TOTAL: &str = "strangler_plan_cache_total";
 pub const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Upper bounds of the duration histograms: from a quarter millisecond to ten seconds.
-const BOUNDS: [f64; 16] = [
-    0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const BOUNDS: [f64; 16] =
+    [0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// The process-wide recorder; installed at the first call.
 ///

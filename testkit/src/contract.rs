@@ -48,6 +48,7 @@ macro_rules! store_contract {
             primary::a_claim_of_a_standing_write_gives_its_changes,
             primary::positions_rise_strictly_per_key_under_concurrent_writers,
             primary::what_does_not_fit_is_refused_and_the_value_is_not_told,
+            primary::what_one_side_cannot_hold_stands_on_neither,
             primary::settled_writes_are_not_leased_and_settling_twice_is_harmless,
             primary::leases_are_exclusive_until_they_are_over,
             primary::old_states_are_kept_and_settled_ones_forgotten,
@@ -87,7 +88,15 @@ pub fn write_id() -> WriteId {
 
 /// A command of the inventory's group under epoch 1.
 pub fn command(work: Work, touches: Vec<EntityKey>) -> Command {
-    Command { write: write_id(), group: inventory::group(), epoch: Epoch(1), work, touches, idempotency: None }
+    Command {
+        write: write_id(),
+        group: inventory::group(),
+        epoch: Epoch(1),
+        work,
+        touches,
+        must_fit: &[],
+        idempotency: None,
+    }
 }
 
 /// Adjusts one stock level.

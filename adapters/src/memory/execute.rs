@@ -30,6 +30,14 @@ impl MemoryStore {
             state.rows = before;
             return Err(error);
         }
+        for key in &command.touches {
+            let entity = self.entity(key)?;
+            let fits = |record| command.must_fit.iter().try_for_each(|side| fit::record_fits(entity, *side, record));
+            if let Some(Err(refusal)) = state.rows.get(key).map(fits) {
+                state.rows = before;
+                return Err(self.refused(refusal));
+            }
+        }
         state.position += 1;
         let version = Version { epoch: command.epoch, incarnation: Incarnation(1), position: Position(state.position) };
         let changes = changes(command, version, &before, &state.rows);

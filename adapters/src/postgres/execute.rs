@@ -22,7 +22,7 @@ use futures::future::join_all;
 use model::contract::{Refusal, Statement as ContractStatement};
 use model::write::Work;
 use model::{
-    Change, Command, Contract, EntityKey, Epoch, Incarnation, Position, Record, Side, StoreError, Version, Written,
+    Change, Command, Contract, EntityKey, Epoch, Incarnation, Position, Record, Side, StoreError, Version, Written, fit,
 };
 use tokio_postgres::{Row, Statement};
 
@@ -308,6 +308,9 @@ impl<'a> Plan<'a> {
         let mut states = Vec::new();
         for key in &self.touches {
             match after.remove(key) {
+                Some(record) if let Err(refusal) = self.fits(key, &record) => {
+                    return Err(StoreError::Refused { side: self.side, refusal, source: None });
+                }
                 Some(record) => states.push((key.clone(), Some(record))),
                 None if deleted || existed.contains(key) => states.push((key.clone(), None)),
                 None if look_first => {}
@@ -315,6 +318,12 @@ impl<'a> Plan<'a> {
             }
         }
         Ok(Decision::Commit(states))
+    }
+
+    /// Whether every side that must hold the new state can.
+    fn fits(&self, key: &EntityKey, record: &Record) -> Result<(), Refusal> {
+        let Some(entity) = self.contract.entity(key.entity()) else { return Ok(()) };
+        self.command.must_fit.iter().try_for_each(|side| fit::record_fits(entity, *side, record))
     }
 
     /// The second round trip.

@@ -61,12 +61,7 @@ impl Health {
                 needed: true,
                 detail: if draining { "shutting down".into() } else { "takes requests".into() },
             },
-            Check {
-                name: "rollout",
-                ok: true,
-                needed: true,
-                detail: format!("version {}", rollout.version()),
-            },
+            Check { name: "rollout", ok: true, needed: true, detail: format!("version {}", rollout.version()) },
             Check {
                 name: "some_side",
                 ok: !(open(Side::Legacy) && open(Side::Modern)),

@@ -26,7 +26,12 @@ fn admin() -> (Admin, PerSide<Arc<Breaker>>) {
 }
 
 async fn ask(admin: &Admin, method: &str, path: &str, body: &str) -> (u16, String) {
-    let request = Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).unwrap();
+    ask_as(admin, method, path, body, "application/json").await
+}
+
+async fn ask_as(admin: &Admin, method: &str, path: &str, body: &str, kind: &str) -> (u16, String) {
+    let request = Request::builder().method(method).uri(path).header("content-type", kind);
+    let request = request.body(Body::from(body.to_owned())).unwrap();
     let response = router(admin.clone()).oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -59,6 +64,8 @@ async fn bad_orders_are_told_what_is_wrong_and_change_nothing() {
         let (status, answer) = ask(&admin, "POST", path, body).await;
         assert!(status == expected && answer.contains(code), "{path}: {status} {answer}");
     }
+    let (status, answer) = ask_as(&admin, "POST", "/api/v1/groups/inventory/rollback", ORDER, "text/plain").await;
+    assert!(status == 415 && answer.contains("NOT_JSON"), "{answer}");
     assert_eq!(admin.rollout.current().policy(&"inventory".into()).reads(), Percentage::FULL);
 }
 
@@ -95,7 +102,9 @@ async fn the_description_lists_every_route_and_every_route_answers() {
         assert!(described.contains(route), "{route} is not described");
     }
     assert_eq!(routes.len(), described.len());
-    for path in ["/", "/metrics", "/api/v1/replica", "/api/v1/groups", "/api/v1/groups/inventory", "/api/v1/openapi.json"] {
+    for path in
+        ["/", "/metrics", "/api/v1/replica", "/api/v1/groups", "/api/v1/groups/inventory", "/api/v1/openapi.json"]
+    {
         assert_eq!(ask(&admin, "GET", path, "").await.0, 200, "{path}");
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::join_all;
-use model::control::{Author, LIVE_WITHIN, OverrideId};
+use model::control::{Author, LIVE_WITHIN, OverrideId, Replica};
 use model::{GroupName, RolloutVersion};
 use serde_json::json;
 use tokio::time::Instant;
@@ -35,6 +35,8 @@ struct Recorded {
     live: Option<BTreeSet<String>>,
     /// Those of them that work under that rollout.
     acknowledged: BTreeSet<String>,
+    /// Addresses that several replicas claim: telling one of them says nothing of the others.
+    shared: BTreeSet<String>,
     /// What was told directly to replicas that only the control store knew.
     told: BTreeMap<String, Result<Told, String>>,
 }
@@ -96,19 +98,37 @@ async fn record(
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("the control store gave no answer within {} s", RECORD_WITHIN.as_secs())),
     };
-    let mut recorded =
-        Recorded { version, live: None, acknowledged: BTreeSet::new(), told: others.unwrap_or_default() };
+    let mut recorded = Recorded {
+        version,
+        live: None,
+        acknowledged: BTreeSet::new(),
+        shared: BTreeSet::new(),
+        told: others.unwrap_or_default(),
+    };
     if let Ok(version) = recorded.version {
         if let Ok(seen) = acknowledged(control, version, deadline).await {
-            recorded.acknowledged = seen.by.into_iter().map(|replica| replica.admin_address).collect();
-            let laggards = seen.laggards.into_iter().map(|replica| replica.admin_address);
-            recorded.live = Some(recorded.acknowledged.iter().cloned().chain(laggards).collect());
+            let address = |replica: &Replica| replica.admin_address.clone();
+            let lagging: Vec<_> = seen.laggards.iter().map(address).collect();
+            let live: Vec<_> = seen.by.iter().map(address).chain(lagging.iter().cloned()).collect();
+            // Of two replicas under one address, the one that confirmed says nothing of the one that lags.
+            recorded.shared = twice(&live).into_iter().filter(|address| lagging.contains(address)).collect();
+            recorded.acknowledged = seen.by.iter().map(address).collect();
+            recorded.live = Some(live.into_iter().collect());
         }
         desk.remember_replicas().await;
-    } else if let Ok(live) = control.replicas(LIVE_WITHIN).await {
-        recorded.live = Some(live.into_iter().map(|replica| replica.admin_address).collect());
+    } else {
+        recorded.shared = twice(&cached(desk));
+        if let Ok(live) = control.replicas(LIVE_WITHIN).await {
+            recorded.live = Some(live.into_iter().map(|replica| replica.admin_address).collect());
+        }
     }
     recorded
+}
+
+/// Addresses that stand in the list more than once.
+fn twice(addresses: &[String]) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    addresses.iter().filter(|address| !seen.insert(*address)).cloned().collect()
 }
 
 /// Which replicas are rolled back.
@@ -150,6 +170,10 @@ impl Outcome {
             }
         }
         outcome.open.retain(|address, _| !outcome.confirmed.contains(address));
+        for address in recorded.shared {
+            let why = "is claimed by several replicas, set `fleet.admin_address` on each; one of them may not have it";
+            outcome.open.insert(address, why.to_owned());
+        }
         outcome
     }
 
@@ -198,4 +222,49 @@ fn report(desk: &Desk, group: &GroupName, outcome: &Outcome, took: u128) -> Resu
         "open": outcome.open,
     }));
     if outcome.is_done() { Ok(()) } else { Err(Stop::Told) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded(version: Result<u64, &str>, live: Option<&[&str]>, acknowledged: &[&str], shared: &[&str]) -> Recorded {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        Recorded {
+            version: version.map(RolloutVersion).map_err(str::to_owned),
+            live: live.map(set),
+            acknowledged: set(acknowledged),
+            shared: set(shared),
+            told: BTreeMap::new(),
+        }
+    }
+
+    fn told(answers: &[(&str, bool)]) -> BTreeMap<String, Result<Told, String>> {
+        let answer = |reached| if reached { Ok(Told { saved: true }) } else { Err("could not be reached".to_owned()) };
+        answers.iter().map(|(address, reached)| ((*address).to_owned(), answer(*reached))).collect()
+    }
+
+    #[test]
+    fn a_rollback_is_done_when_nobody_who_may_run_is_left() {
+        let done = |told, recorded| Outcome::of(told, recorded).is_done();
+        // Without control store, everybody known may run.
+        assert!(done(told(&[("a", true), ("b", true)]), recorded(Err("down"), None, &[], &[])));
+        assert!(!done(told(&[("a", true), ("b", false)]), recorded(Err("down"), None, &[], &[])));
+        assert!(!done(told(&[]), recorded(Err("down"), None, &[], &[])));
+        // With it, those that live must confirm, on either road; the dead need not.
+        assert!(done(told(&[("a", true), ("dead", false)]), recorded(Ok(7), Some(&["a"]), &[], &[])));
+        assert!(done(told(&[("a", false)]), recorded(Ok(7), Some(&["a"]), &["a"], &[])));
+        assert!(!done(told(&[("a", false)]), recorded(Ok(7), Some(&["a"]), &[], &[])));
+        assert!(!done(told(&[]), recorded(Ok(7), Some(&["a", "b"]), &["a"], &[])));
+        assert!(done(told(&[]), recorded(Ok(7), Some(&[]), &[], &[])));
+    }
+
+    #[test]
+    fn one_replica_does_not_confirm_for_another_under_the_same_address() {
+        let outcome = Outcome::of(told(&[("a", true)]), recorded(Ok(7), Some(&["a"]), &["a"], &["a"]));
+        assert!(!outcome.is_done());
+        assert!(outcome.open["a"].contains("fleet.admin_address"));
+        let two = ["a".to_owned(), "b".to_owned(), "a".to_owned()];
+        assert_eq!(twice(&two), BTreeSet::from(["a".to_owned()]));
+    }
 }

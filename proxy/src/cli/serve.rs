@@ -45,11 +45,15 @@ pub(super) async fn run(config: &Path) -> Result<(), Stop> {
 
 /// Sends the log to standard error, one line or one JSON object per event.
 fn log(log: &Log) -> Result<(), Stop> {
-    let bad = || Stop::BadConfig(format!("`log.filter`: `{}` is no filter; try `info` or `info,proxy=debug`", log.filter));
+    let bad =
+        || Stop::BadConfig(format!("`log.filter`: `{}` is no filter; try `info` or `info,proxy=debug`", log.filter));
     let filter = EnvFilter::try_new(&log.filter).map_err(|_| bad())?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let installed =
-        if log.json { subscriber.json().flatten_event(true).finish().try_init() } else { subscriber.finish().try_init() };
+    let installed = if log.json {
+        subscriber.json().flatten_event(true).finish().try_init()
+    } else {
+        subscriber.finish().try_init()
+    };
     installed.map_err(|error| Stop::No(error.to_string()))
 }
 

@@ -163,10 +163,7 @@ fn reads(raw: &RawReads, origins: &Origins<'_>) -> Checked<Reads> {
         return Err(origins.rule("reads.breaker_failures", "must be at least 1"));
     }
     let pause = millis(raw.breaker_pause_ms, "reads.breaker_pause_ms", origins)?;
-    Ok(Reads {
-        modern_share: raw.modern_share,
-        breaker: BreakerSettings { failures: raw.breaker_failures, pause },
-    })
+    Ok(Reads { modern_share: raw.modern_share, breaker: BreakerSettings { failures: raw.breaker_failures, pause } })
 }
 
 fn shadow(raw: &RawShadow, origins: &Origins<'_>) -> Checked<ShadowSettings> {

@@ -2,6 +2,27 @@
 
 use serde::Deserialize;
 
+/// Last parts of the keys that hold text.
+const TEXTS: [&str; 11] = [
+    "contract",
+    "state_dir",
+    "url",
+    "url_file",
+    "listen",
+    "stick_header",
+    "secret",
+    "secret_file",
+    "id",
+    "admin_address",
+    "filter",
+];
+
+/// Whether the variable called `name` gives a key that holds text.
+pub(super) fn is_text(name: &str) -> bool {
+    let key = name.rsplit("__").next().unwrap_or_default().to_lowercase();
+    TEXTS.contains(&key.as_str())
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
@@ -106,10 +127,7 @@ section!(RawLimits {
     first: u64 = 500,
 });
 
-section!(RawAdmin {
-    listen: String = "127.0.0.1:9090".into(),
-    allow_remote: bool = false,
-});
+section!(RawAdmin { listen: String = "127.0.0.1:9090".into(), allow_remote: bool = false });
 
 section!(RawWrites {
     answer_budget_ms: u64 = 50,
@@ -120,11 +138,7 @@ section!(RawWrites {
     relay_lease_ms: u64 = 3_000,
 });
 
-section!(RawReads {
-    modern_share: f64 = 0.5,
-    breaker_failures: u32 = 5,
-    breaker_pause_ms: u64 = 1_000,
-});
+section!(RawReads { modern_share: f64 = 0.5, breaker_failures: u32 = 5, breaker_pause_ms: u64 = 1_000 });
 
 section!(RawShadow {
     queue: usize = 1_000,
@@ -149,7 +163,4 @@ section!(RawFleet {
     replicas: Vec<String> = Vec::new(),
 });
 
-section!(RawLog {
-    format: String = "text".into(),
-    filter: String = "info".into(),
-});
+section!(RawLog { format: String = "text".into(), filter: String = "info".into() });

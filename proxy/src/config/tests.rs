@@ -25,6 +25,9 @@ fn a_variable_wins_over_the_file_and_may_hold_a_secret() {
     let listen = ("STRANGLER__GATEWAY__LISTEN", "127.0.0.1:1");
     let budget = ("STRANGLER__WRITES__ANSWER_BUDGET_MS", "7");
     let config = parse(LEAST, &[url, listen, budget, ("OTHER__KEY", "1")]).unwrap();
+    let digits = ("STRANGLER__EVIDENCE__SECRET", "0001234567890123456");
+    let secret = parse(LEAST, &[digits]).unwrap().evidence.secret;
+    assert_eq!(secret.as_deref(), Some(digits.1.as_bytes()), "a secret of digits is no number");
     assert_eq!(config.sides.legacy.url, url.1);
     assert_eq!(config.listen.port(), 1);
     assert_eq!(config.writes.answer_budget, Duration::from_millis(7));
@@ -58,7 +61,8 @@ fn every_mistake_names_its_key_and_where_it_stands() {
         let error = parse(&format!("{file}{LEAST}"), &[]).unwrap_err();
         writeln!(report, "{}\n  {error}", file.trim_end().replace('\n', " ")).unwrap();
     }
-    let cases = [("STRANGLER__GATEWAY__LISSTEN", "1"), ("STRANGLER__SHADOW__QUEUE", "0"), ("STRANGLER__SHADOW__QUEUE", "many")];
+    let cases =
+        [("STRANGLER__GATEWAY__LISSTEN", "1"), ("STRANGLER__SHADOW__QUEUE", "0"), ("STRANGLER__SHADOW__QUEUE", "many")];
     for (name, value) in cases {
         let error = parse(LEAST, &[(name, value)]).unwrap_err();
         writeln!(report, "{name}={value}\n  {error}").unwrap();

@@ -70,8 +70,14 @@ mod tests {
         let json = serde_json::to_value(kept()).unwrap();
         let names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         let promised = [
-            "acknowledgedWrites", "clientErrors", "lostWrites", "mismatches", "requests", "rollbackMillis",
-            "sidesEqual", "unsettled",
+            "acknowledgedWrites",
+            "clientErrors",
+            "lostWrites",
+            "mismatches",
+            "requests",
+            "rollbackMillis",
+            "sidesEqual",
+            "unsettled",
         ];
         let mut names = names;
         names.sort_unstable();

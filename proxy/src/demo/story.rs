@@ -67,11 +67,7 @@ fn show_figures(narrator: &Arc<Narrator>, tally: &Arc<Tally>) -> tokio::task::Jo
     })
 }
 
-async fn open_shops(
-    world: &World,
-    narrator: &Narrator,
-    seed: u64,
-) -> Result<(Traffic, Vec<Shelf>), DemoError> {
+async fn open_shops(world: &World, narrator: &Narrator, seed: u64) -> Result<(Traffic, Vec<Shelf>), DemoError> {
     narrator.chapter("The storefronts open. Everything is answered by the ERP (stage legacy)");
     let mut articles = world.shelves(BUSY + WINDOW).await?;
     let busy = articles.split_off(WINDOW.min(articles.len()));

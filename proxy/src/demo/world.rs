@@ -97,7 +97,10 @@ impl World {
     pub async fn build(arguments: &DemoArgs, narrator: &Arc<Narrator>) -> Result<Self, DemoError> {
         let server = || {
             let told = Arc::clone(narrator);
-            LocalServer::start(Options { notice: Some(Arc::new(move |text: &str| told.say(text))), ..Options::default() })
+            LocalServer::start(Options {
+                notice: Some(Arc::new(move |text: &str| told.say(text))),
+                ..Options::default()
+            })
         };
         let (legacy, modern) = futures::try_join!(server(), server())?;
         legacy.create_database("erp").await?;
@@ -230,7 +233,8 @@ async fn seed_both(legacy: &LocalServer, modern: &LocalServer, seed: u64) -> Res
     legacy.run("erp", &seed::erp_seed_sql(seed)).await?;
     legacy.run("erp", "ANALYZE").await?;
     let rows = legacy.run("erp", seed::ERP_COUNTS).await?;
-    let counts = rows.first().map(|row| row.iter().flatten().filter_map(|count| count.parse().ok()).collect::<Vec<i64>>());
+    let counts =
+        rows.first().map(|row| row.iter().flatten().filter_map(|count| count.parse().ok()).collect::<Vec<i64>>());
     let counts: Option<[i64; 7]> = counts.and_then(|counts| counts.try_into().ok());
     let counts = counts.ok_or_else(|| DemoError::Other("the ERP cannot be counted".into()))?;
     Ok(SeedReport::from_counts(counts))

@@ -128,6 +128,13 @@ impl Batch {
             return;
         }
         let looked = self.store.fetch(&self.entity, &keys, fields, within).await.map_err(Arc::new);
+        if let Err(error) = &looked
+            && lookups.len() > 1
+            && matches!(**error, StoreError::Misfit { .. })
+        {
+            // A row that cannot be read is the trouble of those who ask for it, and of nobody else.
+            return self.one_by_one(lookups).await;
+        }
         for lookup in lookups {
             let part = match &looked {
                 Ok(records) => Ok(lookup.keys.iter().map(|key| records[places[key]].clone()).collect()),
@@ -136,5 +143,13 @@ impl Batch {
             // A receiver that is gone has given up; nobody is left to tell.
             let _ = lookup.answer.send(part);
         }
+    }
+    async fn one_by_one(&self, lookups: Vec<Lookup>) {
+        let alone = lookups.into_iter().map(|lookup| async move {
+            let looked = self.store.fetch(&self.entity, &lookup.keys, lookup.fields, lookup.within).await;
+            // As above: a receiver that is gone has given up.
+            let _ = lookup.answer.send(looked.map_err(Arc::new));
+        });
+        futures::future::join_all(alone).await;
     }
 }

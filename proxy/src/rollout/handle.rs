@@ -135,7 +135,11 @@ impl RolloutHandle {
     /// Changes what is known and swaps the snapshot, in one step for all who look.
     fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
         let mut known = self.0.known.lock();
+        let before = known.clone();
         let outcome = change(&mut known);
+        if *known != before {
+            self.0.saved.store(false, Ordering::Relaxed);
+        }
         let effective = known.effective();
         if **self.0.current.load() != effective {
             telemetry::rollout_swapped(&effective);
@@ -150,6 +154,7 @@ impl RolloutHandle {
         let Some(state) = disk.clone() else { return false };
         // Taken under the lock: whoever writes last writes the newest.
         let known = self.known();
+        let written_state = known.clone();
         let written = tokio::task::spawn_blocking(move || snapshot::save(&state, &known)).await;
         let saved = match written {
             Ok(Ok(())) => true,
@@ -159,7 +164,9 @@ impl RolloutHandle {
             }
             Err(_) => false,
         };
-        self.0.saved.store(saved, Ordering::Relaxed);
+        // Something may have changed while it was written; its own save comes after this one.
+        let newest = self.0.known.lock();
+        self.0.saved.store(saved && *newest == written_state, Ordering::Relaxed);
         saved
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use model::contract::{Root, RootKind, WriteAction, WriteWork};
 use model::{
-    Change, Command, EntityKey, Fingerprint, IdempotencyKey, Instant, Policy, Record, Side, Value, Work, WriteId,
+    Change, Command, EntityKey, Fingerprint, IdempotencyKey, Instant, Policy, Record, Side, Value, Work, WriteId, fit,
 };
 use serde_json::Value as Json;
 
@@ -35,7 +35,7 @@ pub fn action(root: &Root) -> Option<&WriteAction> {
 /// Puts the command for one attempt together.
 ///
 /// # Errors
-/// `BAD_USER_INPUT` when an argument does not fit; nothing was sent anywhere.
+/// `BAD_USER_INPUT` or a refusal of [`fit`] when an argument does not fit; nothing was sent anywhere.
 pub fn build(
     root: &Root,
     action: &WriteAction,
@@ -44,6 +44,11 @@ pub fn build(
 ) -> Result<Command, ClientError> {
     let mut touches = touched(action, arguments, attempt.write)?;
     let set_key = touches[0].clone();
+    for (touch, key) in action.touches.iter().zip(&touches) {
+        for side in must_fit(&attempt.policy) {
+            fit::key_fits(&touch.entity, *side, key)?;
+        }
+    }
     // A transfer from a place to itself names one row twice; the contract's SQL decides about that.
     let mut known = HashSet::new();
     touches.retain(|key| known.insert(key.clone()));
@@ -69,6 +74,7 @@ pub fn build(
         epoch: attempt.policy.epoch(),
         work,
         touches,
+        must_fit: must_fit(&attempt.policy),
         idempotency: idempotency.transpose()?,
     })
 }
@@ -156,13 +162,11 @@ fn digest(hasher: &mut blake3::Hasher, json: &Json) {
     }
 }
 
-/// Whose keys and values a write must fit: both sides, or it would stand on one side only.
-pub fn must_fit(policy: &Policy) -> &'static [Side] {
-    if policy.stage().dual_writes() {
-        return &Side::BOTH;
-    }
-    match policy.primary() {
-        Side::Legacy => &[Side::Legacy],
-        Side::Modern => &[Side::Modern],
+/// Whose columns a write must fit. While both sides are written: both, or it would stand on one only.
+fn must_fit(policy: &Policy) -> &'static [Side] {
+    match (policy.stage().dual_writes(), policy.primary()) {
+        (true, _) => &Side::BOTH,
+        (false, Side::Legacy) => &[Side::Legacy],
+        (false, Side::Modern) => &[Side::Modern],
     }
 }

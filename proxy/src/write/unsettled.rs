@@ -136,8 +136,9 @@ impl UnsettledKeys {
     pub fn any_older_than(&self, group: &GroupName, age: Duration, now: Instant) -> bool {
         self.groups.read().get(group).is_some_and(|group| {
             let own_is_old = |own: &Own| own.stands.is_some_and(|since| now.duration_since(since) >= age);
-            let seen_is_old =
-                |first: &Instant| group.looked.is_some_and(|looked| looked > *first && looked.duration_since(*first) >= age);
+            let seen_is_old = |first: &Instant| {
+                group.looked.is_some_and(|looked| looked > *first && looked.duration_since(*first) >= age)
+            };
             group.overflow || group.own.values().any(own_is_old) || group.seen.values().any(seen_is_old)
         })
     }

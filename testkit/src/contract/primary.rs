@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use model::write::{Claim, Work};
-use model::{EntityKey, Epoch, GroupName, Position, Record, StoreError, Value, Written};
+use model::{EntityKey, Epoch, GroupName, Position, Record, Side, StoreError, Value, Written};
 
 use super::{Subject, WITHIN, adjust, command, entity, now, on_hand, read, refusal, set_level, with_key, write_id};
 use crate::inventory::{self, level_key, product_key};
@@ -264,6 +264,19 @@ pub async fn what_does_not_fit_is_refused_and_the_value_is_not_told(store: Subje
     let set = command(Work::Set(Record::empty(&entity)), vec![product_key(&long)]);
     assert_eq!(refusal(store.execute(&set, WITHIN).await), "TOO_LONG");
     assert_eq!(read(&store, &key).await, None);
+}
+
+/// A post-image that one of the sides cannot hold is refused on the primary, whichever side that is.
+pub async fn what_one_side_cannot_hold_stands_on_neither(store: Subject) {
+    let most = i64::from(i32::MAX);
+    set_level(&store, "A", "BER", most).await;
+    let before = unsettled(&store).await;
+    let mut one_more = adjust(&store, "A", "BER", 1);
+    one_more.must_fit = &Side::BOTH;
+    let refused = refusal(store.execute(&one_more, WITHIN).await);
+    assert_eq!(refused, model::fit::OUT_OF_RANGE);
+    assert_eq!(on_hand(&store, "A", "BER").await, Some(most));
+    assert_eq!(unsettled(&store).await, before);
 }
 
 /// The backlog empties by settling, and settling is harmless to repeat or to ask of nobody.

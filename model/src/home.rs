@@ -1,0 +1,70 @@
+//! Where a field lives on one side, in that side's own habits.
+
+use chrono_tz::Tz;
+
+use crate::value::{Instant, Value};
+
+/// Where a field lives on one side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// The column's name, written as in SQL.
+    pub column: String,
+    /// The column's declared type: decides binding, padding and what fits.
+    pub column_type: ColumnType,
+    /// The zone in which a column without zone keeps local time.
+    pub zone: Option<Tz>,
+    /// Canonical value to stored text, one to one: `true` is `Y`. Empty: stored as it is.
+    pub map: Vec<(Value, String)>,
+    /// Stored `''` means null on this side.
+    pub empty_is_null: bool,
+    /// Stored instants that mean null on this side, such as 9999-12-31.
+    pub null_instants: Vec<Instant>,
+}
+
+impl Home {
+    /// A plain column without zone, map or sentinels.
+    pub fn new(column: impl Into<String>, column_type: ColumnType) -> Self {
+        Self {
+            column: column.into(),
+            column_type,
+            zone: None,
+            map: Vec::new(),
+            empty_is_null: false,
+            null_instants: Vec::new(),
+        }
+    }
+}
+
+/// The declared type of a column, in either engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ColumnType {
+    /// Blank-padded text of exactly this many characters. Read without the padding.
+    Char(u32),
+    /// Text of at most this many characters; `None`: no limit.
+    Varchar(Option<u32>),
+    /// Exact numbers; `None`: any precision and scale.
+    Numeric(Option<Precision>),
+    /// 32-bit integer.
+    Integer,
+    /// 64-bit integer.
+    BigInt,
+    /// `true` or `false`.
+    Boolean,
+    /// Date and time without zone, to the microsecond.
+    Timestamp,
+    /// Date and time without zone, whole seconds (Oracle's DATE).
+    TimestampSeconds,
+    /// An instant, to the microsecond.
+    TimestampTz,
+    /// A day without time.
+    Date,
+}
+
+/// NUMERIC(precision, scale).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Precision {
+    /// Digits in all.
+    pub digits: u32,
+    /// Digits after the point.
+    pub scale: u32,
+}

@@ -1,0 +1,11 @@
+//! What operators rely on: changes reach every replica, rollbacks always do, and mistakes change nothing.
+
+// `cfg(test)` is always true here; it tells clippy that helpers are test code as well.
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod follow;
+#[cfg(test)]
+mod replica;
+#[cfg(test)]
+mod rollback;
