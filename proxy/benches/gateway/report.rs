@@ -16,10 +16,8 @@ pub(crate) struct Row {
     pub(crate) p50: f64,
     /// Milliseconds.
     pub(crate) p99: f64,
-    /// CPU of the replica per request, microseconds.
-    pub(crate) replica_cpu: f64,
-    /// CPU of both PostgreSQL servers per request, microseconds.
-    pub(crate) database_cpu: f64,
+    /// CPU microseconds per request: of the client, the replica, and both PostgreSQL servers.
+    pub(crate) cpu: [f64; 3],
 }
 
 struct Finding {
@@ -70,14 +68,14 @@ impl Report {
         let mut text = format!("medians of {} rounds; {commits}\n\n", self.rounds);
         let _ = writeln!(
             text,
-            "{:<26}{:>8}{:>11}{:>9}{:>9}{:>15}{:>16}",
-            "", "clients", "requests/s", "p50 ms", "p99 ms", "replica CPU us", "database CPU us"
+            "{:<26}{:>8}{:>12}{:>9}{:>9} | CPU us{:>7}{:>9}{:>11}{:>7}",
+            "", "clients", "requests/s", "p50 ms", "p99 ms", "client", "replica", "databases", "all"
         );
-        for row in &self.rows {
+        for Row { name, clients, rate, p50, p99, cpu: [client, replica, databases] } in &self.rows {
+            let all = client + replica + databases;
             let _ = writeln!(
                 text,
-                "{:<26}{:>8}{:>11.0}{:>9.3}{:>9.3}{:>15.0}{:>16.0}",
-                row.name, row.clients, row.rate, row.p50, row.p99, row.replica_cpu, row.database_cpu
+                "{name:<26}{clients:>8}{rate:>12.0}{p50:>9.3}{p99:>9.3} |       {client:>7.0}{replica:>9.0}{databases:>11.0}{all:>7.0}"
             );
         }
         text.push('\n');
@@ -93,9 +91,11 @@ impl Report {
     /// For programs.
     pub(crate) fn json(&self) -> Json {
         let row = |row: &Row| {
+            let [client, replica, databases] = row.cpu;
             json!({
                 "name": row.name, "clients": row.clients, "requestsPerSecond": row.rate, "p50Millis": row.p50,
-                "p99Millis": row.p99, "replicaCpuMicros": row.replica_cpu, "databaseCpuMicros": row.database_cpu,
+                "p99Millis": row.p99,
+                "cpuMicros": { "client": client, "replica": replica, "databases": databases },
             })
         };
         let finding = |finding: &Finding| {

@@ -35,10 +35,10 @@ impl Turns {
         self.seen.push(seen);
     }
 
-    /// CPU microseconds per request: replica and databases.
-    fn cpu_micros(&self) -> [f64; 2] {
+    /// CPU microseconds per request: client, replica and databases.
+    fn cpu_micros(&self) -> [f64; 3] {
         let count: f64 = self.seen.iter().map(Seen::count).sum();
-        [self.cpu.replica, self.cpu.databases].map(|seconds| seconds * 1e6 / count)
+        [self.cpu.client, self.cpu.replica, self.cpu.databases].map(|seconds| seconds * 1e6 / count)
     }
 
     fn median(&self, of: impl Fn(&Seen) -> f64) -> f64 {
@@ -46,15 +46,13 @@ impl Turns {
     }
 
     fn row(&self, name: &str, clients: usize) -> Row {
-        let [replica, databases] = self.cpu_micros();
         Row {
             name: name.to_owned(),
             clients,
             rate: self.median(Seen::rate),
             p50: self.median(|seen| seen.millis(0.5)),
             p99: self.median(|seen| seen.millis(0.99)),
-            replica_cpu: replica,
-            database_cpu: databases,
+            cpu: self.cpu_micros(),
         }
     }
 }
