@@ -100,7 +100,7 @@ impl Backends {
     pub fn open(config: &Config) -> Result<Self, StartError> {
         let name = config.contract.display().to_string();
         let text = std::fs::read_to_string(&config.contract)
-            .map_err(|error| StartError::NoContract { path: name.clone(), reason: error.kind().to_string() })?;
+            .map_err(|error| StartError::NoContract { path: name.clone(), reason: crate::config::why(&error) })?;
         let loaded = contract::load(&text, &name)?;
         let side = |side| PostgresStore::connect(side, Arc::clone(&loaded.contract), config.sides.get(side));
         let sides = PerSide { legacy: side(Side::Legacy)?, modern: side(Side::Modern)? };

@@ -132,14 +132,23 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
 }
 
 fn schema(config: &Path, args: &SchemaArgs, out: Printer) -> Result<(), Stop> {
+    if args.directives {
+        if out.is_json() {
+            out.json(&serde_json::json!({ "sdl": contract::DIRECTIVES }));
+        } else {
+            out.text(contract::DIRECTIVES);
+        }
+        return Ok(());
+    }
     let bad = |error: &dyn std::fmt::Display| Stop::BadConfig(error.to_string());
     let path = match &args.contract {
         Some(path) => path.clone(),
         None => Config::load(config).map_err(|error| bad(&error))?.contract,
     };
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Stop::BadConfig(format!("the contract {name} cannot be read: {}", error.kind())))?;
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Stop::BadConfig(format!("the contract {name} cannot be read: {}", crate::config::why(&error)))
+    })?;
     let loaded = contract::load(&text, &name).map_err(|error| bad(&error))?;
     if out.is_json() {
         out.json(&serde_json::json!({ "sdl": loaded.client_sdl }));

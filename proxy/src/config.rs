@@ -183,6 +183,14 @@ fn environment() -> Environment {
     Environment::with_prefix("STRANGLER").prefix_separator("__").separator("__")
 }
 
+/// Why a file cannot be used, in plain words and without the platform's numbers.
+pub(crate) fn why(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
 fn variable(key: &str) -> String {
     format!("STRANGLER__{}", key.replace('.', "__").to_uppercase())
 }
@@ -193,10 +201,8 @@ impl Config {
     /// # Errors
     /// [`InvalidConfig`], naming the key and where it stands.
     pub fn load(file: &Path) -> Result<Self, InvalidConfig> {
-        let unreadable = |error: std::io::Error| InvalidConfig::Unreadable {
-            path: file.to_owned(),
-            reason: error.kind().to_string(),
-        };
+        let unreadable =
+            |error: std::io::Error| InvalidConfig::Unreadable { path: file.to_owned(), reason: why(&error) };
         let text = std::fs::read_to_string(file).map_err(unreadable)?;
         Self::parse(&text, file, std::env::vars().collect())
     }

@@ -15,6 +15,8 @@ pub mod world;
 
 use std::sync::Arc;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use narrator::Narrator;
 use report::DemoReport;
 use world::{DemoError, World};
@@ -26,13 +28,13 @@ pub struct DemoArgs {
     #[arg(long)]
     pub headless: bool,
     /// Port of the GraphQL endpoint; 0: any free one
-    #[arg(long, default_value_t = 8080)]
+    #[arg(long, default_value_t = 8080, value_name = "PORT")]
     pub graphql_port: u16,
     /// Port of health, metrics and the admin API; 0: any free one
-    #[arg(long, default_value_t = 9090)]
+    #[arg(long, default_value_t = 9090, value_name = "PORT")]
     pub admin_port: u16,
     /// Makes another ERP and other customers
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
 }
 
@@ -42,20 +44,35 @@ pub struct DemoArgs {
 /// [`DemoError`] when the story cannot be told to its end.
 pub async fn run(arguments: &DemoArgs) -> Result<bool, DemoError> {
     let narrator = Arc::new(Narrator::new(arguments.headless));
+    let end = asked_to_end();
+    tokio::pin!(end);
     narrator.chapter("A retailer with a 15-year-old ERP, and an empty new store");
-    let world = World::build(arguments, &narrator).await?;
-    let told = story::tell(&world, &narrator, arguments.seed).await;
+    let world = tokio::select! {
+        world = Box::pin(World::build(arguments, &narrator)) => world?,
+        () = &mut end => return Ok(false),
+    };
+    let told = tokio::select! {
+        told = Box::pin(story::tell(&world, &narrator, arguments.seed)) => told.map(Some),
+        () = &mut end => Ok(None),
+    };
     narrator.finish();
-    let kept = told.as_ref().map(|report| verdict(&narrator, report));
-    if !arguments.headless && kept.is_ok() {
-        stay(&narrator, &world).await;
+    match &told {
+        Ok(Some(report)) => {
+            verdict(&narrator, report);
+            if !arguments.headless {
+                invite(&narrator, &world);
+                end.await;
+            }
+        }
+        Ok(None) => narrator.chapter("Ended before the story was over"),
+        Err(_) => {}
     }
     let World { running, legacy, modern, .. } = world;
     running.stop().await;
     let (legacy, modern) = tokio::join!(legacy.stop(), modern.stop());
     legacy?;
     modern?;
-    let report = told?;
+    let Some(report) = told? else { return Ok(false) };
     if arguments.headless {
         let json = serde_json::to_string(&report).map_err(|error| DemoError::Other(error.to_string()))?;
         narrator.line(&json);
@@ -75,9 +92,8 @@ fn verdict(narrator: &Narrator, report: &DemoReport) {
     }
 }
 
-/// Stays up until Ctrl-C, so that people can try things.
-async fn stay(narrator: &Narrator, world: &World) {
-    let config = world.config_file.display();
+/// Says what people can try while everything is still up.
+fn invite(narrator: &Narrator, world: &World) {
     narrator.chapter("Still running. Ctrl-C ends it and leaves nothing behind");
     narrator.line(&format!(
         "
@@ -85,14 +101,32 @@ async fn stay(narrator: &Narrator, world: &World) {
   Admin      http://{}/
 
   Try, in another terminal:
-    strangler --config {config} groups show {group}
-    strangler --config {config} diffs report
-    strangler --config {config} groups set {group} --reads 50 --reason 'I like it'
+    export STRANGLER_CONFIG={}
+    {program} groups show {group}
+    {program} diffs report
+    {program} groups set {group} --reads 50 --reason 'I like it' --who me
 ",
         world.running.graphql,
         world.running.admin,
+        world.config_file.display(),
+        program = program(),
         group = world::GROUP,
     ));
-    // No signal to wait for means nobody could end the demo; then it ends at once.
-    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// How the reader calls this program: from here if it lies below, as after `cargo run`.
+fn program() -> String {
+    let program = std::env::current_exe().unwrap_or_else(|_| "strangler".into());
+    let here = std::env::current_dir().unwrap_or_default();
+    program.strip_prefix(here).unwrap_or(&program).display().to_string()
+}
+
+/// Returns when somebody ends the demo: Ctrl-C or SIGTERM.
+async fn asked_to_end() {
+    // Without a signal to wait for nobody could end the demo; then it ends at once.
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
 }

@@ -71,8 +71,9 @@ impl InternalError {
     /// The sentence shown to clients.
     pub fn shown(&self) -> &'static str {
         match self {
-            Self::Unavailable(_) => "the service is not available at the moment, nothing was written; try again",
-            Self::DeadlineExceeded(_) => "no answer in time, nothing was written; try again",
+            // Not "nothing was written": a link below a mutation that stands may fail with these too.
+            Self::Unavailable(_) => "the service is not available at the moment; try again later",
+            Self::DeadlineExceeded(_) => "no answer in time; try again",
             Self::OutcomeUnknown(_) => {
                 "the write was sent but its outcome is not known yet; repeat it with the same Idempotency-Key"
             }

@@ -8,16 +8,19 @@ use model::{Percentage, Stage};
 
 use crate::demo::DemoArgs;
 
+/// Heading of the options that every command takes.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Leave a legacy ERP behind one GraphQL endpoint: write to both sides, compare them, shift reads by percentage,
 /// and roll back at once.
 #[derive(Debug, Parser)]
 #[command(name = "strangler", version, propagate_version = true, arg_required_else_help = true)]
 pub struct Cli {
     /// The configuration.
-    #[arg(long, global = true, env = "STRANGLER_CONFIG", default_value = "strangler.toml", value_name = "FILE")]
+    #[arg(long, global = true, env = "STRANGLER_CONFIG", default_value = "strangler.toml", value_name = "FILE", help_heading = EVERYWHERE)]
     pub config: PathBuf,
     /// Print JSON for scripts.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
     /// What to do.
     #[command(subcommand)]
@@ -92,10 +95,10 @@ pub struct SetArgs {
     #[arg(long)]
     pub stage: Option<Stage>,
     /// Percentage of keys that modern answers, in steps of 0.01. Needs stage `shift`.
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
     pub reads: Option<Percentage>,
     /// Percentage of reads that are also asked of the other side. Entering `shadow` or `shift` begins at 100.
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
     pub shadow: Option<Percentage>,
     /// Why, for the record.
     #[arg(long, value_name = "TEXT")]
@@ -187,6 +190,9 @@ pub enum Database {
 pub struct SchemaArgs {
     /// The contract. Default: as the configuration says.
     pub contract: Option<PathBuf>,
+    /// Print the directives that a contract may use, with what they mean.
+    #[arg(long, conflicts_with = "contract")]
+    pub directives: bool,
 }
 
 /// Reads `250ms`, `5s`, `10m`, `6h`, `7d`.

@@ -41,9 +41,13 @@ pub(super) async fn run(config: &Path, out: Printer) -> Result<(), Stop> {
     let desk = Desk::open(config, out)?;
     let contract = desk.contract();
     let (types, routes, groups) = (contract.entities.len(), contract.roots.len(), contract.groups().len());
+    let counted = |count: usize, what| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
     let findings = vec![
         Finding::good("configuration", config.display().to_string()),
-        Finding::good("contract", format!("{types} types, {routes} routes, {groups} groups")),
+        Finding::good(
+            "contract",
+            [counted(types, "type"), counted(routes, "route"), counted(groups, "group")].join(", "),
+        ),
         state_dir(&desk),
         side(&desk, Side::Legacy).await,
         side(&desk, Side::Modern).await,

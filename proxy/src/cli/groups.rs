@@ -1,12 +1,14 @@
 //! `groups list`, `show` and `history`.
 
+use model::contract::RootKind;
 use model::control::{EvidenceFilter, LIVE_WITHIN, RolloutRecord};
 use model::evidence::Verdict;
-use model::{GroupName, Policy};
+use model::{GroupName, Policy, RouteName};
 use serde_json::{Value as Json, json};
 
 use super::Stop;
 use super::desk::Desk;
+use super::print::Printer;
 
 /// How many changes `show` tells.
 const LAST_CHANGES: usize = 5;
@@ -49,7 +51,8 @@ pub(super) async fn list(desk: &Desk) -> Result<(), Stop> {
     }));
     desk.out.table(&rows);
     let (version, at, who) = (rollout.version, newest.at, &newest.author.who);
-    desk.out.line(format!("\nRollout {version}, published {at} by {who}."));
+    let seconds = at.to_utc().format("%Y-%m-%d %H:%M:%SZ");
+    desk.out.line(format!("\nRollout {version}, published {seconds} by {who}."));
     let groups: Vec<Json> = groups.iter().map(|group| policy_json(group, &rollout.policy(group))).collect();
     desk.out.json(&json!({ "rollout": version, "publishedAt": at, "groups": groups }));
     Ok(())
@@ -80,11 +83,15 @@ pub(super) async fn show(desk: &Desk, name: &str) -> Result<(), Stop> {
     ));
     match now["unsettled"]["writes"].as_u64() {
         Some(0) => out.line("Every write is settled."),
+        Some(1) => out.line("1 write is not settled yet."),
         Some(writes) => out.line(format!("{writes} writes are not settled yet.")),
         None => out.line("How many writes are unsettled is not known: the primary did not tell."),
     }
     let mut rows = vec![heading(&["ROUTE", "MATCH", "EXCUSED", "MISMATCH", "INCONCLUSIVE"])];
-    rows.extend(routes.iter().map(|route| {
+    // Mutations are never asked twice, so there is nothing to count.
+    let is_read =
+        |route: &&RouteName| desk.contract().root(route).is_none_or(|root| !matches!(root.kind, RootKind::Write(_)));
+    rows.extend(routes.iter().filter(is_read).map(|route| {
         let counts = Verdict::ALL.map(|verdict| sums.count(Some(route), verdict).to_string());
         std::iter::once(route.to_string()).chain(counts).collect()
     }));
@@ -95,7 +102,7 @@ pub(super) async fn show(desk: &Desk, name: &str) -> Result<(), Stop> {
     out.line("");
     out.table(&rows);
     out.line("");
-    out.table(&change_rows(&changes));
+    tell_changes(out, &changes);
     let mut shown = policy_json(&group, &policy);
     shown["rollout"] = json!(rollout.version);
     shown["replicas"] = json!(replicas);
@@ -111,26 +118,27 @@ pub(super) async fn history(desk: &Desk, group: Option<&str>, limit: usize) -> R
     if records.is_empty() {
         desk.out.line("Nothing was changed yet.");
     } else {
-        desk.out.table(&change_rows(&records));
+        tell_changes(desk.out, &records);
     }
     desk.out.json(&records);
     Ok(())
 }
 
-fn change_rows(records: &[RolloutRecord]) -> Vec<Vec<String>> {
-    let mut rows = vec![heading(&["ROLLOUT", "AT", "WHO", "FROM", "CHANGE", "REASON", "EVIDENCE THEN"])];
-    rows.extend(records.iter().map(|record| {
-        vec![
-            record.rollout.version.to_string(),
-            record.at.to_string(),
-            record.author.who.clone(),
-            record.author.origin.clone(),
-            record.summary.clone(),
-            record.author.reason.clone().unwrap_or_default(),
-            evidence_then(&record.evidence),
-        ]
-    }));
-    rows
+/// Each change in a few short lines: in one row they would be wider than any terminal.
+fn tell_changes(out: Printer, records: &[RolloutRecord]) {
+    for record in records {
+        let RolloutRecord { rollout, author, .. } = record;
+        let at = record.at.to_utc().format("%Y-%m-%d %H:%M:%SZ");
+        out.line(format!("Rollout {}, {at}, by {} from {}", rollout.version, author.who, author.origin));
+        out.line(format!("  {}", record.summary));
+        if let Some(reason) = &author.reason {
+            out.line(format!("  because: {}", reason.replace('\n', " ")));
+        }
+        let evidence = evidence_then(&record.evidence);
+        if !evidence.is_empty() {
+            out.line(format!("  evidence then: {evidence}"));
+        }
+    }
 }
 
 /// `7 match, 1 mismatch; 0 unsettled`.

@@ -73,12 +73,11 @@ pub(super) async fn run(desk: &Desk, args: &SetArgs) -> Result<(), Stop> {
     out.line(format!("Group {group}: {}. Rollout {version}.", describe(&before, &after)));
     match (seen.by.len(), seen.laggards.len()) {
         (0, 0) => out.line("No replica is live; those that start will begin with it."),
-        (all, 0) => out.line(format!("{} work under it after {took} ms.", tell::replicas(all))),
+        (all, 0) => out.line(format!("In force on {} after {took} ms.", tell::replicas(all))),
         (some, _) => {
             out.line(format!(
-                "{} of {} work under it after {took} ms. These do not:",
-                some,
-                some + seen.laggards.len()
+                "In force on {some} of {} after {took} ms. Not on:",
+                tell::replicas(some + seen.laggards.len())
             ));
             for laggard in &seen.laggards {
                 out.line(format!("  {} at {} (rollout {})", laggard.id, laggard.admin_address, laggard.rollout));

@@ -217,7 +217,7 @@ fn secret(
         (Some(value), None) => Ok(Some(value)),
         (None, Some(file)) => match std::fs::read_to_string(&file) {
             Ok(text) => Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned())),
-            Err(error) => Err(origins.rule(file_key, format!("{file} cannot be read: {}", error.kind()))),
+            Err(error) => Err(origins.rule(file_key, format!("{file} cannot be read: {}", super::why(&error)))),
         },
         (None, None) => Ok(None),
     }

@@ -9,7 +9,6 @@ use adapters::local_server::{LocalServer, LocalServerError, Options};
 use adapters::postgres::Lane;
 use model::control::{Author, ControlError, EvidenceFilter, OverrideId, Sums};
 use model::{EntityType, GroupName, PerSide, Role, Side, Store, StoreError};
-use tempfile::TempDir;
 use thiserror::Error;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -41,6 +40,16 @@ pub enum DemoError {
     /// No database.
     #[error(transparent)]
     Server(#[from] LocalServerError),
+    /// Somebody else listens there.
+    #[error("port {port} cannot be used ({reason}): choose another with {option}, or 0 for any free one")]
+    Port {
+        /// How to choose another.
+        option: &'static str,
+        /// Which.
+        port: u16,
+        /// Why not.
+        reason: std::io::ErrorKind,
+    },
     /// The replica does not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -86,7 +95,6 @@ pub struct World {
     pub seeded: SeedReport,
     /// Where the configuration is, for the commands to try.
     pub config_file: std::path::PathBuf,
-    _folder: TempDir,
 }
 
 impl World {
@@ -95,6 +103,9 @@ impl World {
     /// # Errors
     /// [`DemoError`]; nothing is left running.
     pub async fn build(arguments: &DemoArgs, narrator: &Arc<Narrator>) -> Result<Self, DemoError> {
+        // Before anything is built: half a minute later is too late to hear of it.
+        free("--graphql-port", arguments.graphql_port)?;
+        free("--admin-port", arguments.admin_port)?;
         let server = || {
             let told = Arc::clone(narrator);
             LocalServer::start(Options {
@@ -113,8 +124,9 @@ impl World {
         let seeded = seed_both(&legacy, &modern, arguments.seed).await?;
         narrator.say(&format!("the ERP holds {seeded}"));
 
-        let folder = TempDir::new().map_err(|error| DemoError::Other(format!("no temporary folder: {error}")))?;
-        let config_file = write_files(folder.path(), arguments, &legacy, &modern)?;
+        // In the server's folder: it goes with the server, also after `kill -9`.
+        let folder = legacy.folder().join("demo");
+        let config_file = write_files(&folder, arguments, &legacy, &modern)?;
         let config = Config::load(&config_file)?;
         let backends = Backends::open(&config)?;
         let groups = backends.loaded.contract.groups();
@@ -124,7 +136,7 @@ impl World {
         let metrics = telemetry::install().map_err(|error| DemoError::Other(error.to_string()))?;
         let running = app::start(&config, metrics).await?;
         let storefront = Storefront::new(format!("http://{}/graphql", running.graphql));
-        Ok(Self { legacy, modern, backends, running, storefront, seeded, config_file, _folder: folder })
+        Ok(Self { legacy, modern, backends, running, storefront, seeded, config_file })
     }
 
     /// Both sides, for work that nobody waits for.
@@ -173,12 +185,13 @@ impl World {
         let mut all = Copied::default();
         let named = |entity: &&Arc<EntityType>| types.contains(&entity.name.as_str());
         for entity in self.backends.loaded.contract.entities.values().filter(named) {
-            let shown = |copied: Copied| narrator.figures(format!("baseline: {} rows of {}", copied.read, entity.name));
+            let shown = |copied: Copied| narrator.progress(&format!("{} rows of {} read", copied.read, entity.name));
             let copied = baseline::copy(stores.get(Side::Legacy), &door, entity, run, WITHIN, shown).await?;
             all.read += copied.read;
             all.filled += copied.filled;
             all.refused += copied.refused;
         }
+        narrator.progress("");
         Ok(all)
     }
 
@@ -222,6 +235,12 @@ impl World {
     }
 }
 
+/// Whether `port` can be listened on.
+fn free(option: &'static str, port: u16) -> Result<(), DemoError> {
+    let bound = std::net::TcpListener::bind(("127.0.0.1", port));
+    bound.map(drop).map_err(|error| DemoError::Port { option, port, reason: error.kind() })
+}
+
 fn shelves_of(product: &serde_json::Value) -> Vec<Shelf> {
     let text = |json: &serde_json::Value| json.as_str().unwrap_or_default().to_owned();
     let levels = product["stockLevels"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -251,6 +270,7 @@ fn write_files(
     let failed = |error: std::io::Error| DemoError::Other(format!("the demo's files cannot be written: {error}"));
     let contract = folder.join("schema.graphql");
     let file = folder.join("strangler.toml");
+    std::fs::create_dir(folder).map_err(failed)?;
     std::fs::write(&contract, CONTRACT).map_err(failed)?;
     let listen = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let text = format!(

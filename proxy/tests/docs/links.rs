@@ -1,0 +1,30 @@
+//! Links lead somewhere.
+
+use super::{documents, root};
+
+#[test]
+fn every_link_to_a_file_of_ours_leads_to_one() {
+    let mut lost = Vec::new();
+    for (path, document) in documents() {
+        let targets = document.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("http")) {
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let known =
+                file.exists() && (heading.is_empty() || has_heading(&std::fs::read_to_string(&file).unwrap(), heading));
+            if !known {
+                lost.push(format!("{}: {target}", path.strip_prefix(root()).unwrap().display()));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{lost:#?}");
+}
+
+/// Headings become anchors: lower case, blanks as dashes, no punctuation.
+fn has_heading(document: &str, anchor: &str) -> bool {
+    let headings = document.lines().filter_map(|line| line.strip_prefix('#'));
+    headings.map(|heading| heading.trim_start_matches('#').trim().to_lowercase()).any(|heading| {
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-');
+        kept.collect::<String>().replace(' ', "-") == anchor
+    })
+}
