@@ -19,6 +19,7 @@ use model::{
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::apply::{Door, Outcome};
@@ -114,7 +115,8 @@ impl WriteRoad {
             deadline: context.deadline,
         };
         let (answer, receiver) = oneshot::channel();
-        self.tasks.spawn(Arc::clone(self).run(mutation, answer));
+        let span = tracing::debug_span!("write.dual", route = %root.route);
+        self.tasks.spawn(Arc::clone(self).run(mutation, answer).instrument(span));
         let gone = || Fault::from(InternalError::OutcomeUnknown("the write's task ended without an answer".into()));
         let (write, states) = receiver.await.map_err(|_| gone())??;
         context.note_written(write);
