@@ -10,4 +10,4 @@ tour:
 
 # Ratios against PostgreSQL without us.
 bench:
-    cargo bench -p proxy
+    cargo bench -p proxy --bench gateway

@@ -281,6 +281,13 @@ pub trait Store: Send + Sync {
         within: Duration,
     ) -> Result<Vec<Record>, StoreError>;
 
+    /// About how many records of `entity` there are: by the store's own statistics where it keeps any,
+    /// so that asking costs nothing on a large table.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit`.
+    async fn rough_count(&self, entity: &EntityType, within: Duration) -> Result<u64, StoreError>;
+
     /// Deletes settled ledger rows that are older than `retention`, at most `limit`; how many.
     ///
     /// # Errors

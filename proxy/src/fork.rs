@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use model::sql::Params;
 use model::{EntityKey, FieldSet, Record, Root};
+use tracing::Instrument;
 
 use crate::arguments::Arguments;
 use crate::error::Fault;
@@ -29,7 +30,8 @@ impl Roads for Fork {
         keys: Vec<EntityKey>,
         fields: FieldSet,
     ) -> Result<Vec<Option<Record>>, Fault> {
-        self.read.by_keys(context, root, keys, fields).await
+        let span = tracing::debug_span!("read.serve", route = %root.route);
+        self.read.by_keys(context, root, keys, fields).instrument(span).await
     }
 
     async fn list(
@@ -39,7 +41,8 @@ impl Roads for Fork {
         params: Params,
         fields: FieldSet,
     ) -> Result<Vec<Record>, Fault> {
-        self.read.list(context, root, params, fields).await
+        let span = tracing::debug_span!("read.serve", route = %root.route);
+        self.read.list(context, root, params, fields).instrument(span).await
     }
 
     async fn write(

@@ -32,6 +32,7 @@ macro_rules! store_contract {
             reads::a_key_that_fits_no_row_names_no_record,
             reads::a_list_query_takes_lists_and_keeps_its_order,
             reads::a_scan_visits_every_record_once_in_one_order,
+            reads::records_are_counted_roughly,
             reads::values_survive_the_round_trip,
             reads::a_prepared_store_has_nothing_to_complain_about,
             reads::preparing_can_be_repeated_by_many_at_once,

@@ -22,6 +22,10 @@ use model::{
     Store, StoreError, WriteId, Written,
 };
 use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// How long after its limit a late call is done.
+const LATE: Duration = Duration::from_millis(100);
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,13 @@ pub enum Fault {
     Latency(Duration),
     /// Cannot be reached; nothing is done.
     Down,
+    /// Says `NoAnswer` when the limit is over and does it after that, as a packet that was on its way.
+    /// For `execute` and `apply`; any other call hangs.
+    Late,
+    /// The caller dies before it is done: never answers, and wakes [`FaultyStore::crashed`].
+    CrashBefore,
+    /// The caller dies after it is done: never answers, and wakes [`FaultyStore::crashed`].
+    CrashAfter,
 }
 
 /// A method of the port.
@@ -56,6 +67,8 @@ pub enum Call {
     Standing,
     PastStates,
     Scan,
+    /// `Store::rough_count`.
+    RoughCount,
     Forget,
     Incarnation,
     Prepare,
@@ -67,6 +80,7 @@ pub enum Call {
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
     plan: Arc<Mutex<Plan>>,
+    crash: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -80,7 +94,7 @@ struct Plan {
 impl FaultyStore {
     /// Wraps `inner`.
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, plan: Arc::default() }
+        Self { inner, plan: Arc::default(), crash: Arc::default() }
     }
 
     /// How often a method was called so far.
@@ -113,6 +127,12 @@ impl FaultyStore {
         plan.down = false;
     }
 
+    /// Waits for the next call that meets [`Fault::CrashBefore`] or [`Fault::CrashAfter`]. The caller of
+    /// that call is to be dropped then, with all of its tasks.
+    pub async fn crashed(&self) {
+        self.crash.notified().await;
+    }
+
     fn next(&self, call: Call) -> Option<Fault> {
         let mut plan = self.plan.lock();
         let count = plan.calls.entry(call).or_default();
@@ -130,9 +150,22 @@ impl FaultyStore {
         F: Future<Output = Result<T, StoreError>> + Send,
         T: Send,
     {
+        self.run_with(self.next(call), within, inner).await
+    }
+
+    async fn run_with<T, F>(
+        &self,
+        fault: Option<Fault>,
+        within: Duration,
+        inner: impl Fn() -> F + Send,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>> + Send,
+        T: Send,
+    {
         let side = self.inner.side();
         let no_answer = StoreError::NoAnswer { side, limit: within };
-        match self.next(call) {
+        match fault {
             None => inner().await,
             Some(Fault::Reject) => Err(StoreError::Conflict { side, source: "a planned fault".into() }),
             Some(Fault::Down) => Err(StoreError::Unreachable { side, source: "a planned fault".into() }),
@@ -140,13 +173,23 @@ impl FaultyStore {
                 inner().await?;
                 Err(no_answer)
             }
-            Some(Fault::Hang) => {
+            Some(Fault::Hang | Fault::Late) => {
                 tokio::time::sleep(within).await;
                 Err(no_answer)
             }
             Some(Fault::Twice) => {
                 inner().await?;
                 inner().await
+            }
+            Some(Fault::CrashBefore) => {
+                self.crash.notify_one();
+                std::future::pending().await
+            }
+            Some(Fault::CrashAfter) => {
+                // What the call says does not matter: nobody is left to hear it.
+                let _ = inner().await;
+                self.crash.notify_one();
+                std::future::pending().await
             }
             Some(Fault::Latency(time)) => {
                 if time >= within {
@@ -188,7 +231,16 @@ impl Store for FaultyStore {
     }
 
     async fn execute(&self, command: &Command, within: Duration) -> Result<Written, StoreError> {
-        self.run(Call::Execute, within, || self.inner.execute(command, within)).await
+        let fault = self.next(Call::Execute);
+        if fault == Some(Fault::Late) {
+            let (inner, command) = (Arc::clone(&self.inner), command.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(within + LATE).await;
+                // It may be refused by then; nobody hears it.
+                let _ = inner.execute(&command, within).await;
+            });
+        }
+        self.run_with(fault, within, || self.inner.execute(command, within)).await
     }
 
     async fn claim(&self, write: WriteId, within: Duration) -> Result<Claim, StoreError> {
@@ -196,7 +248,16 @@ impl Store for FaultyStore {
     }
 
     async fn apply(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError> {
-        self.run(Call::Apply, within, || self.inner.apply(changes, within)).await
+        let fault = self.next(Call::Apply);
+        if fault == Some(Fault::Late) {
+            let (inner, changes) = (Arc::clone(&self.inner), changes.to_vec());
+            tokio::spawn(async move {
+                tokio::time::sleep(within + LATE).await;
+                // It may be stale by then; nobody hears it.
+                let _ = inner.apply(&changes, within).await;
+            });
+        }
+        self.run_with(fault, within, || self.inner.apply(changes, within)).await
     }
 
     async fn settle(&self, writes: &[WriteId], within: Duration) -> Result<(), StoreError> {
@@ -254,6 +315,10 @@ impl Store for FaultyStore {
         self.run(Call::Scan, within, || self.inner.scan(entity, after, limit, within)).await
     }
 
+    async fn rough_count(&self, entity: &EntityType, within: Duration) -> Result<u64, StoreError> {
+        self.run(Call::RoughCount, within, || self.inner.rough_count(entity, within)).await
+    }
+
     async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
         self.run(Call::Forget, within, || self.inner.forget(retention, limit, within)).await
     }
@@ -276,61 +341,4 @@ impl Store for FaultyStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::contract::{WITHIN, adjust, now, on_hand, set_level};
-    use crate::inventory;
-
-    async fn store() -> (FaultyStore, Arc<dyn Store>) {
-        let inner: Arc<dyn Store> = Arc::new(inventory::in_memory(Side::Legacy));
-        inner.prepare(&[inventory::group()], Role::Primary, WITHIN).await.unwrap();
-        set_level(&inner, "A", "BER", 5).await;
-        (FaultyStore::new(inner.clone()), inner)
-    }
-
-    #[tokio::test]
-    async fn each_fault_does_what_it_says_to_the_call_it_is_planned_for_and_to_no_other() {
-        let (store, inner) = store().await;
-        let short = Duration::from_millis(20);
-        let table = [
-            (Fault::Reject, "conflict", 0),
-            (Fault::Down, "unreachable", 0),
-            (Fault::Hang, "no_answer", 0),
-            (Fault::Latency(short * 2), "no_answer", 0),
-            (Fault::FailAfter, "no_answer", 1),
-            (Fault::Latency(short / 4), "done", 1),
-            // The port knows its write id again.
-            (Fault::Twice, "done", 1),
-        ];
-        let mut left = 5;
-        for (fault, outcome, done) in table {
-            store.on(Call::Execute, 1, fault);
-            let result = store.execute(&adjust(&inner, "A", "BER", -1), short).await;
-            assert_eq!(result.as_ref().map_or_else(StoreError::kind, |_| "done"), outcome, "{fault:?}");
-            left -= done;
-            assert_eq!(on_hand(&inner, "A", "BER").await, Some(left), "{fault:?}");
-        }
-        assert_eq!(store.calls(Call::Execute), table.len());
-        now(store.execute(&adjust(&inner, "A", "BER", 1), WITHIN).await);
-    }
-
-    #[tokio::test]
-    async fn an_outage_lasts_until_it_is_healed() {
-        let (store, inner) = store().await;
-        store.down(true);
-        store.on(Call::Settle, 3, Fault::Hang);
-        for _ in 0..2 {
-            assert!(store.settle(&[], WITHIN).await.is_err());
-        }
-        store.heal();
-        store.settle(&[], WITHIN).await.unwrap();
-        store.always(Call::Fetch, Fault::Reject);
-        let key = inventory::level_key("A", "BER");
-        let entity = crate::contract::entity(&key);
-        for _ in 0..2 {
-            let fetched = store.fetch(&entity, std::slice::from_ref(&key), FieldSet::default(), WITHIN).await;
-            assert!(matches!(fetched, Err(StoreError::Conflict { .. })));
-        }
-        assert_eq!(on_hand(&inner, "A", "BER").await, Some(5));
-    }
-}
+mod tests;

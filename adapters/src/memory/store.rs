@@ -135,6 +135,10 @@ impl Store for MemoryStore {
         Ok(rows.take(limit).map(|(_, record)| record.clone()).collect())
     }
 
+    async fn rough_count(&self, entity: &EntityType, _within: Duration) -> Result<u64, StoreError> {
+        Ok(self.shared.lock().rows.keys().filter(|key| *key.entity() == entity.name).count() as u64)
+    }
+
     async fn forget(&self, retention: Duration, limit: usize, _within: Duration) -> Result<u64, StoreError> {
         Ok(self.drop_old(retention, limit))
     }

@@ -120,3 +120,19 @@ pub(super) fn require_batch(side: Side, entity: Option<&EntityType>, keys: &[Ent
     }
     Ok(())
 }
+
+/// See `Store::rough_count`. A table that was never analysed, and a view, are counted.
+pub(super) async fn rough_count(session: &Session, table: Table<'_>) -> Result<u64, StoreError> {
+    let known = "SELECT reltuples::int8 FROM pg_class WHERE oid = to_regclass($1::text)";
+    let counted = format!("SELECT count(*) FROM {}", table.name());
+    let name = [Stored::Text(table.name().to_owned())];
+    for (text, values) in [(known, &name[..]), (&counted, &[])] {
+        let statements = session.prepare(&[text]).await?;
+        let rows = query(session, &statements[0], values).await.map_err(|error| session.error(error))?;
+        let count = rows.first().and_then(|row| row.get::<_, Option<i64>>(0)).unwrap_or(0);
+        if count > 0 {
+            return Ok(count.unsigned_abs());
+        }
+    }
+    Ok(0)
+}

@@ -163,6 +163,11 @@ impl Store for PostgresStore {
         look!(self, within, |session| read::scan(&session, table, after, limit))
     }
 
+    async fn rough_count(&self, entity: &EntityType, within: Duration) -> Result<u64, StoreError> {
+        let table = Table::new(entity, self.side);
+        look!(self, within, |session| read::rough_count(&session, table))
+    }
+
     async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
         call!(self, Use::Write, within, |session| ledger::forget(&session, retention, limit))
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::store::MAX_BATCH;
-use model::{Change, EntityKey, EntityType, Record, Store, StoreError, Version, WriteId};
+use model::{Change, EntityType, Record, Store, StoreError, Version, WriteId};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -57,20 +57,20 @@ pub async fn copy(
     mut progress: impl FnMut(Copied) + Send,
 ) -> Result<Copied, BaselineError> {
     let mut copied = Copied::default();
-    let mut after: Option<EntityKey> = None;
     let stopped = |copied: Copied, source| BaselineError { entity: entity.name.to_string(), rows: copied.read, source };
-    loop {
-        let page = primary.scan(entity, after.as_ref(), PAGE, within).await;
-        let page = page.map_err(|error| stopped(copied, Arc::new(error)))?;
-        let Some(last) = page.last().and_then(|record| record.key(entity)) else {
-            return Ok(copied);
-        };
+    let mut page = primary.scan(entity, None, PAGE, within).await.map_err(|error| stopped(copied, Arc::new(error)))?;
+    while let Some(last) = page.last().and_then(|record| record.key(entity)) {
         copied.read += page.len() as u64;
+        let before = copied;
         let changes = changes(entity, page, run);
-        fill(door, changes, &mut copied).await.map_err(|error| stopped(copied, error))?;
+        // The next page is read while this one is written.
+        let (next, filled) =
+            futures::join!(primary.scan(entity, Some(&last), PAGE, within), fill(door, changes, &mut copied));
+        filled.map_err(|error| stopped(before, error))?;
+        page = next.map_err(|error| stopped(copied, Arc::new(error)))?;
         progress(copied);
-        after = Some(last);
     }
+    Ok(copied)
 }
 
 fn changes(entity: &EntityType, page: Vec<Record>, run: u32) -> Vec<Change> {

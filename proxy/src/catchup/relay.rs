@@ -10,6 +10,7 @@ use std::time::Duration;
 use model::store::Unsettled;
 use model::{GroupName, PerSide, Rollout, Side, Store, StoreError, WriteId};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::telemetry;
 use crate::write::apply::Door;
@@ -74,7 +75,8 @@ impl Relay {
         loop {
             let mut rounds = Vec::new();
             for primary in Side::BOTH {
-                rounds.push(self.round(primary).await);
+                let span = tracing::debug_span!("catchup.relay", %primary);
+                rounds.push(self.round(primary).instrument(span).await);
             }
             outages = if rounds.contains(&Round::Outage) { outages + 1 } else { 0 };
             let pause = match outages {

@@ -1,10 +1,13 @@
 //! `diffs list`, `show` and `report`: the stored evidence, as `shadow-compare` words it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
+use adapters::postgres::Lane;
 use model::control::EvidenceFilter;
 use model::evidence::Cause;
-use model::{Instant, RouteName};
+use model::{EntityName, Instant, RouteName, Store};
 use serde_json::json;
 use shadow_compare::Report;
 use shadow_compare::report::SampleReport;
@@ -14,6 +17,9 @@ use super::args::{DiffsCommand, FilterArgs, duration};
 use super::desk::{Desk, now};
 use crate::contract::suggest;
 use crate::evidence::stored;
+
+/// How long a report waits for one total.
+const TOTALS_WITHIN: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(desk: &Desk, command: &DiffsCommand) -> Result<(), Stop> {
     match command {
@@ -38,7 +44,19 @@ pub(super) async fn run(desk: &Desk, command: &DiffsCommand) -> Result<(), Stop>
 
 async fn report(desk: &Desk, filter: &EvidenceFilter) -> Result<Report, Stop> {
     let sums = desk.control().evidence(filter).await?;
-    Ok(Report::of(&stored(&sums, desk.contract(), filter), now()))
+    Ok(Report::of(&stored(&sums, desk.contract(), filter, &totals(desk).await), now()))
+}
+
+/// How many records legacy holds of each type; those are left out that it does not tell at once.
+async fn totals(desk: &Desk) -> BTreeMap<EntityName, u64> {
+    let legacy = desk.backends.sides.legacy.lane(Lane::Background);
+    let mut totals = BTreeMap::new();
+    for (name, entity) in &desk.contract().entities {
+        if let Ok(count) = legacy.rough_count(entity, TOTALS_WITHIN).await {
+            totals.insert(name.clone(), count);
+        }
+    }
+    totals
 }
 
 async fn show(desk: &Desk, id: &str) -> Result<(), Stop> {

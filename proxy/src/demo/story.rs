@@ -18,6 +18,8 @@ use super::traffic::{Patch, Shelf, Tally, Traffic};
 use super::world::{DemoError, World, until};
 use crate::rollout::SetPolicy;
 
+/// Every type of the contract.
+const ALL: [&str; 3] = ["Product", "StockLevel", "StockMovement"];
 /// Customers at once.
 const WORKERS: usize = 6;
 /// Articles that somebody changes, and articles that everybody only looks at.
@@ -86,7 +88,7 @@ async fn open_shops(world: &World, narrator: &Narrator, seed: u64) -> Result<(Tr
 async fn baseline_and_dual_write(world: &World, narrator: &Narrator) -> Result<(), DemoError> {
     narrator.chapter("Baseline: what the ERP holds at rest is copied, while customers go on buying");
     let began = Instant::now();
-    let copied = world.baseline(1, narrator).await?;
+    let copied = world.baseline(1, &ALL, narrator).await?;
     narrator.say(&format!(
         "{} rows copied in {:.1} s, {} refused",
         copied.filled,
@@ -122,7 +124,7 @@ async fn shadow(world: &World, narrator: &Narrator, window: &[Shelf]) -> Result<
         let count = mismatches(world).await?.get(defect.cause.as_str()).copied().unwrap_or_default();
         narrator.say(&format!("  {:<12} {count} times", defect.cause.as_str()));
     }
-    mend(world, narrator, 2).await
+    mend(world, narrator, 2, &ALL).await
 }
 
 async fn shift(world: &World, narrator: &Narrator) -> Result<(), DemoError> {
@@ -189,7 +191,7 @@ async fn all_and_back(world: &World, narrator: &Narrator, window: &[Shelf]) -> R
         "{:.1} ms from the order to the first right answer ({wrong} is {right} again)",
         took.as_secs_f64() * 1_000.0
     ));
-    mend(world, narrator, 3).await?;
+    mend(world, narrator, 3, &["StockLevel"]).await?;
     Ok(took)
 }
 
@@ -268,8 +270,8 @@ async fn found(world: &World, defects: &[Defect], before: &BTreeMap<&'static str
     .await
 }
 
-async fn mend(world: &World, narrator: &Narrator, run: u32) -> Result<(), DemoError> {
-    let copied = world.baseline(run, narrator).await?;
+async fn mend(world: &World, narrator: &Narrator, run: u32, types: &[&str]) -> Result<(), DemoError> {
+    let copied = world.baseline(run, types, narrator).await?;
     narrator.say(&format!("mended: {} rows copied again from the ERP", copied.filled));
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use adapters::local_server::{LocalServer, LocalServerError, Options};
 use adapters::postgres::Lane;
 use model::control::{Author, ControlError, EvidenceFilter, OverrideId, Sums};
-use model::{GroupName, PerSide, Role, Side, Store, StoreError};
+use model::{EntityType, GroupName, PerSide, Role, Side, Store, StoreError};
 use thiserror::Error;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -174,16 +174,17 @@ impl World {
         Ok(())
     }
 
-    /// Copies the ERP to modern as the `run`th baseline.
+    /// Copies the ERP's records of `types` to modern as the `run`th baseline.
     ///
     /// # Errors
     /// [`DemoError::Baseline`].
-    pub async fn baseline(&self, run: u32, narrator: &Narrator) -> Result<Copied, DemoError> {
+    pub async fn baseline(&self, run: u32, types: &[&str], narrator: &Narrator) -> Result<Copied, DemoError> {
         let stores = self.stores();
         let breaker = Arc::new(Breaker::new(BreakerSettings::default()));
         let door = Door::new(Arc::clone(stores.get(Side::Modern)), breaker, WITHIN);
         let mut all = Copied::default();
-        for entity in self.backends.loaded.contract.entities.values() {
+        let named = |entity: &&Arc<EntityType>| types.contains(&entity.name.as_str());
+        for entity in self.backends.loaded.contract.entities.values().filter(named) {
             let shown = |copied: Copied| narrator.progress(&format!("{} rows of {} read", copied.read, entity.name));
             let copied = baseline::copy(stores.get(Side::Legacy), &door, entity, run, WITHIN, shown).await?;
             all.read += copied.read;

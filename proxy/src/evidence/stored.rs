@@ -6,11 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::contract::RootKind;
 use model::control::{EvidenceFilter, Sums};
 use model::evidence::{Coverage, Evidence, Verdict};
-use model::{Contract, FieldName, RouteName};
+use model::{Contract, EntityName, FieldName, RouteName};
 use shadow_compare::KeysSeen;
 
-/// The evidence in `sums`, with every reading route of `contract` that `filter` wants.
-pub fn stored(sums: &Sums, contract: &Contract, filter: &EvidenceFilter) -> Evidence {
+/// The evidence in `sums`, with every reading route of `contract` that `filter` wants. `totals`: how
+/// many records there are of each type, where that is known.
+pub fn stored(
+    sums: &Sums,
+    contract: &Contract,
+    filter: &EvidenceFilter,
+    totals: &BTreeMap<EntityName, u64>,
+) -> Evidence {
     let wanted = |route: &RouteName| filter.routes.as_ref().is_none_or(|routes| routes.contains(route));
     let readable = contract.roots.values().filter(|root| match &root.kind {
         RootKind::ByKey { .. } | RootKind::ByKeys { .. } | RootKind::List { .. } => true,
@@ -20,13 +26,13 @@ pub fn stored(sums: &Sums, contract: &Contract, filter: &EvidenceFilter) -> Evid
         readable.map(|root| &root.route).chain(sums.comparisons.keys().map(|finding| &finding.route)).collect();
     let routes = routes.into_iter().filter(|route| wanted(route));
     Evidence {
-        coverage: routes.map(|route| coverage(route, sums, contract)).collect(),
+        coverage: routes.map(|route| coverage(route, sums, contract, totals)).collect(),
         tallies: sums.differences.iter().map(|(kind, seen)| kind.tally(*seen)).collect(),
         samples: sums.samples.clone(),
     }
 }
 
-fn coverage(route: &RouteName, sums: &Sums, contract: &Contract) -> Coverage {
+fn coverage(route: &RouteName, sums: &Sums, contract: &Contract, totals: &BTreeMap<EntityName, u64>) -> Coverage {
     let mut verdicts: BTreeMap<Verdict, u64> = BTreeMap::new();
     let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
     for (finding, seen) in sums.comparisons.iter().filter(|(finding, _)| finding.route == *route) {
@@ -46,7 +52,7 @@ fn coverage(route: &RouteName, sums: &Sums, contract: &Contract) -> Coverage {
         verdicts,
         reasons,
         keys_compared: keys.map_or(0, |keys| keys.estimate()),
-        keys_total: None,
+        keys_total: contract.root(route).and_then(|root| totals.get(&root.entity.name)).copied(),
         fields_never: never.cloned().collect(),
         fields_compared,
     }

@@ -2,6 +2,7 @@ use adapters::memory::control::MemoryControl;
 use model::control::EvidenceFilter;
 use model::evidence::{Cause, Difference, Verdict};
 use model::{Contract, PerSide};
+use std::collections::BTreeMap;
 
 use super::*;
 
@@ -49,7 +50,7 @@ async fn what_is_observed_arrives_summed_up() {
     let sums = read(&control).await;
     assert_eq!(sums.count(None, Verdict::Mismatch), 500);
     assert_eq!(sums.samples.len(), 25);
-    let evidence = stored(&sums, &Contract::default(), &EvidenceFilter::default());
+    let evidence = stored(&sums, &Contract::default(), &EvidenceFilter::default(), &BTreeMap::new());
     assert!((490..=510).contains(&evidence.coverage[0].keys_compared));
     assert_eq!(evidence.tallies[0].count, 500);
     // What comes just before the stop arrives as well.

@@ -22,6 +22,7 @@ use shadow_compare::confirm::{Confirmation, Look, Patience, Step};
 use shadow_compare::judge::{Answer, Asked, Judgement, Question, Reason};
 use shadow_compare::redact::Redactor;
 use tokio::sync::{Semaphore, mpsc};
+use tracing::Instrument;
 
 use super::batch::Batch;
 use crate::telemetry;
@@ -135,10 +136,12 @@ impl ShadowWorker {
             telemetry::shadow_queue(jobs.len());
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
             let worker = Arc::clone(&self);
-            tokio::spawn(async move {
+            let span = tracing::debug_span!("read.shadow", route = %job.root.route);
+            let compared = async move {
                 worker.compare(job).await;
                 drop(place);
-            });
+            };
+            tokio::spawn(compared.instrument(span));
         }
     }
 

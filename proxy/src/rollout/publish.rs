@@ -129,8 +129,9 @@ pub(super) async fn publish_forgotten(
 pub async fn publish_rollback(witness: &Witness, told: &Override) -> Result<Change, ChangeError> {
     let evidence = witness.testify(&told.group).await;
     for _ in 0..ATTEMPTS {
-        let taken_in = !witness.control.published(&[told.id]).await?.is_empty();
+        // In this order: what is published after `newest` makes the compare-and-swap fail.
         let newest = witness.control.newest().await?.ok_or(ChangeError::NoRollout)?.rollout;
+        let taken_in = !witness.control.published(&[told.id]).await?.is_empty();
         let before = newest.policy(&told.group);
         if taken_in {
             return Ok(Change::AlreadySo { policy: before, version: newest.version });

@@ -19,6 +19,7 @@ use model::{
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::apply::{Door, Outcome};
@@ -114,7 +115,8 @@ impl WriteRoad {
             deadline: context.deadline,
         };
         let (answer, receiver) = oneshot::channel();
-        self.tasks.spawn(Arc::clone(self).run(mutation, answer));
+        let span = tracing::debug_span!("write.dual", route = %root.route);
+        self.tasks.spawn(Arc::clone(self).run(mutation, answer).instrument(span));
         let gone = || Fault::from(InternalError::OutcomeUnknown("the write's task ended without an answer".into()));
         let (write, states) = receiver.await.map_err(|_| gone())??;
         context.note_written(write);
@@ -218,7 +220,7 @@ impl WriteRoad {
                     return Ok(Standing { write, policy, changes, repeat: false });
                 }
                 Ok(Written::Before(changes)) => {
-                    self.unsettled.end(&root.group, write);
+                    self.left_by_the_first(&root.group, write, policy);
                     let write = changes.first().map_or(write, |change| change.write);
                     return Ok(Standing { write, policy, changes, repeat: true });
                 }
@@ -241,6 +243,18 @@ impl WriteRoad {
         // Every attempt is known not to stand: the last error only says why there is no other.
         let why = last.map_or_else(|| "no time left".to_owned(), |error| error.to_string());
         Err(InternalError::DeadlineExceeded(why).into())
+    }
+
+    /// The secondary may lack what the first attempt wrote, and the client is told of it now: the keys
+    /// stay unsettled until a look at the ledger shows how it is.
+    fn left_by_the_first(&self, group: &GroupName, write: WriteId, policy: Policy) {
+        if policy.stage().dual_writes() {
+            let now = Instant::now();
+            self.unsettled.stands(group, write, now);
+            self.unsettled.leave(group, write, now);
+        } else {
+            self.unsettled.end(group, write);
+        }
     }
 
     /// Settles the outcome of an attempt that may still be in flight. `None`: it never will stand.

@@ -1,0 +1,276 @@
+//! Replicas put together from the real roads, over any two stores: what `app` wires, without ports.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use model::evidence::Observation;
+use model::{
+    EntityName, Epoch, GroupName, Instant, PerSide, Percentage, Policy, Role, Rollout, RolloutVersion, Stage, Store,
+};
+use parking_lot::Mutex;
+use proxy::catchup::relay::{Relay, RelaySettings};
+use proxy::catchup::watch::Watch;
+use proxy::contract::Loaded;
+use proxy::fork::Fork;
+use proxy::gateway::{self, Gateway, GatewayConfig};
+use proxy::read::batch::Batch;
+use proxy::read::breaker::{Breaker, BreakerSettings};
+use proxy::read::seen::Seen;
+use proxy::read::serve::{ReadRoad, ReadSettings, ReadSide};
+use proxy::read::shadow::{Shadow, ShadowSettings, ShadowWorker};
+use proxy::write::apply::Door;
+use proxy::write::road::{WriteRoad, WriteSettings, WriteSide};
+use proxy::write::settle::Settler;
+use proxy::write::unsettled::UnsettledKeys;
+use serde_json::{Value as Json, json};
+use shadow_compare::redact::Redactor;
+use testkit::faults::FaultyStore;
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::fake::Reply;
+
+/// Limit of a call that no fault concerns.
+pub(crate) const WITHIN: Duration = Duration::from_secs(20);
+
+/// What replicas share: the contract, the stores and the rollout.
+#[derive(Clone)]
+pub(crate) struct Ground {
+    pub(crate) loaded: Arc<Loaded>,
+    pub(crate) stores: PerSide<FaultyStore>,
+    rollout: Arc<Mutex<Arc<Rollout>>>,
+}
+
+impl Ground {
+    /// Every group is at stage `dual-write`.
+    pub(crate) fn new(loaded: Loaded, stores: PerSide<Arc<dyn Store>>) -> Self {
+        let stores = stores.map(|_, store| FaultyStore::new(store));
+        let rollout = Arc::new(Mutex::new(Arc::new(Rollout::initial(loaded.contract.groups()))));
+        let ground = Self { loaded: Arc::new(loaded), stores, rollout };
+        ground.set(Stage::DualWrite, 0.0, 0.0);
+        ground
+    }
+
+    /// The same stores and rollout, reached another way: faults planned here befall nobody else.
+    pub(crate) fn with_faults_of_its_own(&self) -> Self {
+        let stores = self.stores.clone().map(|_, store| FaultyStore::new(Arc::new(store)));
+        Self { stores, ..self.clone() }
+    }
+
+    /// Makes the bookkeeping: legacy is primary.
+    pub(crate) async fn prepare(&self) {
+        let groups = self.loaded.contract.groups();
+        self.stores.legacy.prepare(&groups, Role::Primary, WITHIN).await.unwrap();
+        self.stores.modern.prepare(&groups, Role::Secondary, WITHIN).await.unwrap();
+    }
+
+    /// The only group.
+    pub(crate) fn group(&self) -> GroupName {
+        self.loaded.contract.groups().remove(0)
+    }
+
+    /// Gives every group this policy, for all replicas at once.
+    pub(crate) fn set(&self, stage: Stage, reads: f64, shadow: f64) {
+        let share = |percent: f64| Percentage::try_from(percent).unwrap();
+        let policy = Policy::new(stage, share(reads), share(shadow), Epoch(1)).unwrap();
+        let mut rollout = self.rollout.lock();
+        let policies = rollout.policies.keys().map(|group| (group.clone(), policy)).collect();
+        *rollout = Arc::new(Rollout { version: RolloutVersion(rollout.version.0 + 1), policies });
+    }
+
+    /// How many writes wait to be settled.
+    pub(crate) async fn backlog(&self) -> u64 {
+        self.stores.legacy.backlog(&self.group(), WITHIN).await.unwrap().writes
+    }
+
+    /// Waits until every write is settled.
+    pub(crate) async fn settled(&self) {
+        until("every write is settled", async || self.backlog().await == 0).await;
+    }
+
+    fn newest(&self) -> Arc<dyn Fn() -> Arc<Rollout> + Send + Sync> {
+        let rollout = Arc::clone(&self.rollout);
+        Arc::new(move || Arc::clone(&rollout.lock()))
+    }
+}
+
+/// Waits until `question` is answered with yes, by whichever clock the test has.
+pub(crate) async fn until(what: &str, question: impl AsyncFn() -> bool) {
+    let began = tokio::time::Instant::now();
+    while !question().await {
+        assert!(began.elapsed() < Duration::from_secs(30), "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Runs a life on a runtime of its own with paused time; all its tasks end with it.
+pub(crate) fn process<T>(life: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(life)
+}
+
+/// How a replica is set up.
+#[derive(Clone)]
+pub(crate) struct Pace {
+    /// Whether it relays.
+    pub(crate) relay: Option<RelaySettings>,
+    /// Whether it watches the ledger.
+    pub(crate) watch: bool,
+    /// How long an answer waits for the secondary.
+    pub(crate) answer_budget: Duration,
+    /// Limit of one apply.
+    pub(crate) apply_within: Duration,
+    /// How long clients wait.
+    pub(crate) deadline: Duration,
+    pub(crate) breaker: BreakerSettings,
+    pub(crate) shadow: ShadowSettings,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            relay: Some(RelaySettings::default()),
+            watch: true,
+            answer_budget: Duration::from_millis(50),
+            apply_within: Duration::from_secs(2),
+            deadline: Duration::from_secs(2),
+            breaker: BreakerSettings::default(),
+            shadow: ShadowSettings::default(),
+        }
+    }
+}
+
+/// One replica. Its background tasks end with it.
+pub(crate) struct Replica {
+    gateway: Arc<Gateway>,
+    pub(crate) unsettled: Arc<UnsettledKeys>,
+    pub(crate) breakers: PerSide<Arc<Breaker>>,
+    pub(crate) doors: PerSide<Arc<Door>>,
+    /// What shadow reads have found.
+    pub(crate) observed: Arc<Mutex<Vec<Observation>>>,
+    _stop: DropGuard,
+}
+
+impl Replica {
+    /// Starts one on this runtime.
+    pub(crate) fn start(ground: &Ground, pace: &Pace) -> Self {
+        let stores = ground.stores.clone().map(|_, store| Arc::new(store) as Arc<dyn Store>);
+        let stop = CancellationToken::new();
+        let unsettled = Arc::new(UnsettledKeys::default());
+        let breakers = PerSide { legacy: (), modern: () }.map(|_, ()| Arc::new(Breaker::new(pace.breaker)));
+        let doors =
+            stores.clone().map(|side, store| Door::new(store, Arc::clone(breakers.get(side)), pace.apply_within));
+        let observed: Arc<Mutex<Vec<Observation>>> = Arc::default();
+        let shadow = shadow(ground, pace, &stores, &unsettled, &observed);
+        let read = ReadRoad {
+            sides: stores.clone().map(|side, store| ReadSide {
+                batches: batches(ground, &store),
+                store,
+                breaker: Arc::clone(breakers.get(side)),
+            }),
+            unsettled: Arc::clone(&unsettled),
+            seen: stores.clone().map(|_, store| Seen::new(store, Duration::from_millis(500))),
+            shadow,
+            settings: ReadSettings { share: 0.5, answer_budget: pace.answer_budget },
+        };
+        let write = Arc::new(WriteRoad {
+            sides: stores.clone().map(|side, store| WriteSide {
+                settler: Settler::start(Arc::clone(&store), pace.apply_within),
+                store,
+                door: Arc::clone(doors.get(side)),
+                breaker: Arc::clone(breakers.get(side)),
+            }),
+            rollout: ground.newest(),
+            unsettled: Arc::clone(&unsettled),
+            clock: || Instant::new(chrono::Utc::now()),
+            settings: WriteSettings { answer_budget: pace.answer_budget, claim_within: Duration::from_secs(2) },
+            tasks: TaskTracker::new(),
+        });
+        catch_up(ground, pace, &stores, &doors, &unsettled, &stop);
+        let config = GatewayConfig { deadline: pace.deadline, ..GatewayConfig::default() };
+        let loaded = Loaded::clone(&ground.loaded);
+        let fork = Arc::new(Fork { read, write });
+        let gateway = Gateway::new(loaded.client_schema, loaded.contract, fork, ground.newest(), config);
+        Self { gateway, unsettled, breakers, doors, observed, _stop: stop.drop_guard() }
+    }
+
+    /// Sends one operation through the gateway's door.
+    pub(crate) async fn ask(&self, query: &str) -> Reply {
+        self.ask_with(query, &json!({}), &[]).await
+    }
+
+    /// The same with variables and headers.
+    pub(crate) async fn ask_with(&self, query: &str, variables: &Json, headers: &[(&str, &str)]) -> Reply {
+        self.post(json!({ "query": query, "variables": variables }).to_string(), headers).await
+    }
+
+    /// Sends any body.
+    pub(crate) async fn post(&self, body: String, headers: &[(&str, &str)]) -> Reply {
+        let mut request = Request::post("/graphql").header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let router = gateway::router(Arc::clone(&self.gateway));
+        let answer = TowerToHyperService::new(router).call(request.body(Body::from(body)).unwrap()).await;
+        Reply::of(answer.unwrap()).await
+    }
+}
+
+fn batches(ground: &Ground, store: &Arc<dyn Store>) -> HashMap<EntityName, Arc<Batch>> {
+    let entities = ground.loaded.contract.entities.iter();
+    entities.map(|(name, entity)| (name.clone(), Batch::new(Arc::clone(store), Arc::clone(entity)))).collect()
+}
+
+fn shadow(
+    ground: &Ground,
+    pace: &Pace,
+    stores: &PerSide<Arc<dyn Store>>,
+    unsettled: &Arc<UnsettledKeys>,
+    observed: &Arc<Mutex<Vec<Observation>>>,
+) -> Shadow {
+    let (shadow, jobs) = Shadow::queue(&pace.shadow);
+    let observed = Arc::clone(observed);
+    let worker = Arc::new(ShadowWorker {
+        batches: stores.clone().map(|_, store| batches(ground, &store)),
+        stores: stores.clone(),
+        unsettled: Arc::clone(unsettled),
+        redactor: Redactor::new(b"a secret of the tests"),
+        observe: Arc::new(move |observation| observed.lock().push(observation)),
+        today: || chrono::Utc::now().date_naive(),
+        limits: pace.shadow.per_side.map(|_, limit| Semaphore::new(limit)),
+        settings: pace.shadow,
+    });
+    // Ends when the replica, and with it the other end of the queue, is gone.
+    tokio::spawn(worker.run(jobs));
+    shadow
+}
+
+fn catch_up(
+    ground: &Ground,
+    pace: &Pace,
+    stores: &PerSide<Arc<dyn Store>>,
+    doors: &PerSide<Arc<Door>>,
+    unsettled: &Arc<UnsettledKeys>,
+    stop: &CancellationToken,
+) {
+    if let Some(settings) = pace.relay {
+        let relay = Relay { stores: stores.clone(), doors: doors.clone(), rollout: ground.newest(), settings };
+        tokio::spawn(Arc::new(relay).run(stop.clone()));
+    }
+    if pace.watch {
+        let watch = Watch {
+            stores: stores.clone(),
+            rollout: ground.newest(),
+            unsettled: Arc::clone(unsettled),
+            retention: Duration::from_secs(86_400),
+            within: Duration::from_secs(2),
+        };
+        tokio::spawn(Arc::new(watch).run(stop.clone()));
+    }
+}

@@ -1,0 +1,105 @@
+//! Two stores in memory that keep shelves, and the contract about them.
+
+use std::sync::Arc;
+
+use adapters::memory::{MemoryStore, Rows};
+use model::contract::{RootKind, WriteWork};
+use model::sql::Params;
+use model::{EntityKey, EntityType, PerSide, Record, Root, Side, Store, Value};
+use proxy::contract::{self, Loaded};
+
+use crate::rig::Ground;
+
+/// Both stores, and what replicas share.
+pub(crate) struct Shelves {
+    pub(crate) memory: PerSide<MemoryStore>,
+    pub(crate) ground: Ground,
+}
+
+impl Shelves {
+    /// Shelves `A`, `B` and `C` with 100 on hand each, the same on both sides.
+    pub(crate) async fn new() -> Self {
+        let shelves = Self::only_in_legacy().await;
+        let rows = shelves.memory.legacy.rows();
+        shelves.memory.modern.meddle(|modern| *modern = rows);
+        shelves
+    }
+
+    /// The same, with an empty modern side.
+    pub(crate) async fn only_in_legacy() -> Self {
+        let text = include_str!("shelves.graphql");
+        let loaded = contract::load(text, "shelves.graphql").unwrap_or_else(|errors| panic!("{errors}"));
+        let memory = PerSide { legacy: (), modern: () }.map(|side, ()| store(side, &loaded));
+        let entity = shelf_type(&loaded);
+        memory.legacy.meddle(|rows| {
+            for id in ["A", "B", "C"] {
+                rows.insert(key(id), shelf(&entity, id, 100));
+            }
+        });
+        let stores = memory.clone().map(|_, store| Arc::new(store) as Arc<dyn Store>);
+        let ground = Ground::new(loaded, stores);
+        ground.prepare().await;
+        Self { memory, ground }
+    }
+
+    /// What a side has on hand on every shelf: `A=90 B=110 C=100`.
+    pub(crate) fn told(&self, side: Side) -> String {
+        let entity = shelf_type(&self.ground.loaded);
+        let on_hand = entity.index("onHand").unwrap();
+        let rows = self.memory.get(side).rows();
+        let one = |(key, record): (&EntityKey, &Record)| {
+            format!("{}={}", key.parts()[0].to_json().as_str().unwrap(), record.get(on_hand).unwrap().to_json())
+        };
+        rows.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether both sides hold the same records.
+    pub(crate) fn are_equal(&self) -> bool {
+        self.memory.legacy.rows() == self.memory.modern.rows()
+    }
+}
+
+/// The type of a shelf.
+pub(crate) fn shelf_type(loaded: &Loaded) -> Arc<EntityType> {
+    Arc::clone(loaded.contract.entity(&"Shelf".into()).unwrap())
+}
+
+/// The key of a shelf.
+pub(crate) fn key(id: &str) -> EntityKey {
+    EntityKey::new("Shelf".into(), vec![id.into()])
+}
+
+/// A whole shelf.
+pub(crate) fn shelf(entity: &EntityType, id: &str, on_hand: i64) -> Record {
+    Record::of(entity, [("id", id.into()), ("onHand", on_hand.into()), ("note", Value::Null)])
+}
+
+fn root(loaded: &Loaded, route: &str) -> Arc<Root> {
+    Arc::clone(loaded.contract.root(&route.into()).unwrap())
+}
+
+/// A store that knows what the contract's SQL means.
+fn store(side: Side, loaded: &Loaded) -> MemoryStore {
+    let store = MemoryStore::new(side, Arc::clone(&loaded.contract));
+    let on_hand = shelf_type(loaded).index("onHand").unwrap();
+    let RootKind::Write(action) = &root(loaded, "Mutation.move").kind else { panic!("a write") };
+    let WriteWork::Statements { sql, .. } = &action.work else { panic!("statements") };
+    let [take, give] = sql.get(side).as_slice() else { panic!("two statements") };
+    let change = move |rows: &mut Rows, params: &Params, place: &str, sign: i64| {
+        let (Some(Value::Text(id)), Some(Value::Int(quantity))) = (params.get(place), params.get("quantity")) else {
+            return Ok(0);
+        };
+        let Some(row) = rows.get_mut(&key(id)) else { return Ok(0) };
+        let Some(Value::Int(now)) = row.get(on_hand) else { return Ok(0) };
+        let then = now + sign * quantity;
+        if then >= 0 {
+            row.set(on_hand, then.into());
+        }
+        Ok(u64::from(then >= 0))
+    };
+    store.teach(take.sql.clone(), move |rows, params| change(rows, params, "from", -1));
+    store.teach(give.sql.clone(), move |rows, params| change(rows, params, "to", 1));
+    let RootKind::List { sql, .. } = &root(loaded, "Query.shelfList").kind else { panic!("a list") };
+    store.teach_list(sql.get(side).clone(), |rows, _| rows.values().cloned().collect());
+    store
+}
