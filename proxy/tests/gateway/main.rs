@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test tells what went wrong by panicking")]
 
 mod audit;
+mod bad_input;
 mod batching;
+mod erp;
 mod errors;
 mod fake;
 mod fault_table;
@@ -16,6 +18,7 @@ mod merging;
 mod probes;
 mod random;
 mod rig;
+mod same_answer;
 mod server;
 mod shelves;
 mod socket;
