@@ -14,7 +14,8 @@ const TICKS: f64 = 100.0;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cpu {
     pub(crate) replica: f64,
-    pub(crate) databases: f64,
+    pub(crate) legacy: f64,
+    pub(crate) modern: f64,
     pub(crate) client: f64,
 }
 
@@ -23,7 +24,8 @@ impl Cpu {
     pub(crate) fn now(bench: &Bench) -> Self {
         Self {
             replica: of(&bench.replica.id().to_string()).map_or(0.0, |process| process.own),
-            databases: server(&bench.legacy) + server(&bench.modern),
+            legacy: server(&bench.legacy),
+            modern: server(&bench.modern),
             client: of("self").map_or(0.0, |process| process.own),
         }
     }
@@ -32,7 +34,8 @@ impl Cpu {
     pub(crate) fn since(self, before: Self) -> Self {
         Self {
             replica: self.replica - before.replica,
-            databases: self.databases - before.databases,
+            legacy: self.legacy - before.legacy,
+            modern: self.modern - before.modern,
             client: self.client - before.client,
         }
     }
@@ -41,7 +44,8 @@ impl Cpu {
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             replica: self.replica + other.replica,
-            databases: self.databases + other.databases,
+            legacy: self.legacy + other.legacy,
+            modern: self.modern + other.modern,
             client: self.client + other.client,
         }
     }

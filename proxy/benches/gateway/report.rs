@@ -16,8 +16,8 @@ pub(crate) struct Row {
     pub(crate) p50: f64,
     /// Milliseconds.
     pub(crate) p99: f64,
-    /// CPU microseconds per request: of the client, the replica, and both PostgreSQL servers.
-    pub(crate) cpu: [f64; 3],
+    /// CPU microseconds per request: of the client, the replica, legacy's server, and modern's.
+    pub(crate) cpu: [f64; 4],
 }
 
 struct Finding {
@@ -68,14 +68,14 @@ impl Report {
         let mut text = format!("medians of {} rounds; {commits}\n\n", self.rounds);
         let _ = writeln!(
             text,
-            "{:<26}{:>8}{:>12}{:>9}{:>9} | CPU us{:>7}{:>9}{:>11}{:>7}",
-            "", "clients", "requests/s", "p50 ms", "p99 ms", "client", "replica", "databases", "all"
+            "{:<26}{:>8}{:>12}{:>9}{:>9} | CPU us{:>7}{:>9}{:>8}{:>8}{:>7}",
+            "", "clients", "requests/s", "p50 ms", "p99 ms", "client", "replica", "legacy", "modern", "all"
         );
-        for Row { name, clients, rate, p50, p99, cpu: [client, replica, databases] } in &self.rows {
-            let all = client + replica + databases;
+        for Row { name, clients, rate, p50, p99, cpu: [client, replica, legacy, modern] } in &self.rows {
+            let all = client + replica + legacy + modern;
             let _ = writeln!(
                 text,
-                "{name:<26}{clients:>8}{rate:>12.0}{p50:>9.3}{p99:>9.3} |       {client:>7.0}{replica:>9.0}{databases:>11.0}{all:>7.0}"
+                "{name:<26}{clients:>8}{rate:>12.0}{p50:>9.3}{p99:>9.3} |       {client:>7.0}{replica:>9.0}{legacy:>8.0}{modern:>8.0}{all:>7.0}"
             );
         }
         text.push('\n');
@@ -83,7 +83,7 @@ impl Report {
             let judged = target.as_ref().map_or_else(String::new, |(target, met)| {
                 format!("   target {target}: {}", if *met { "met" } else { "MISSED" })
             });
-            let _ = writeln!(text, "{what:<58}{found:>8.2}{judged}");
+            let _ = writeln!(text, "{what:<66}{found:>8.2}{judged}");
         }
         text
     }
@@ -91,11 +91,11 @@ impl Report {
     /// For programs.
     pub(crate) fn json(&self) -> Json {
         let row = |row: &Row| {
-            let [client, replica, databases] = row.cpu;
+            let [client, replica, legacy, modern] = row.cpu;
             json!({
                 "name": row.name, "clients": row.clients, "requestsPerSecond": row.rate, "p50Millis": row.p50,
                 "p99Millis": row.p99,
-                "cpuMicros": { "client": client, "replica": replica, "databases": databases },
+                "cpuMicros": { "client": client, "replica": replica, "legacy": legacy, "modern": modern },
             })
         };
         let finding = |finding: &Finding| {

@@ -12,6 +12,8 @@ use crate::site::Bench;
 
 /// Clients at once.
 const CLIENTS: [usize; 3] = [1, 16, 32];
+/// Look-ups are also measured with more: batches grow with the number of clients.
+const READERS: [usize; 4] = [1, 16, 32, 96];
 /// Turns that connect, prepare and warm caches, and do not count.
 const WARM: Duration = Duration::from_millis(300);
 /// A load that leaves cores free: so many clients, each once per so long.
@@ -35,10 +37,10 @@ impl Turns {
         self.seen.push(seen);
     }
 
-    /// CPU microseconds per request: client, replica and databases.
-    fn cpu_micros(&self) -> [f64; 3] {
+    /// CPU microseconds per request: client, replica, legacy's server, modern's server.
+    fn cpu_micros(&self) -> [f64; 4] {
         let count: f64 = self.seen.iter().map(Seen::count).sum();
-        [self.cpu.client, self.cpu.replica, self.cpu.databases].map(|seconds| seconds * 1e6 / count)
+        [self.cpu.client, self.cpu.replica, self.cpu.legacy, self.cpu.modern].map(|seconds| seconds * 1e6 / count)
     }
 
     fn median(&self, of: impl Fn(&Seen) -> f64) -> f64 {
@@ -86,7 +88,7 @@ async fn rounds<A: Worker, B: Worker>(
 
 /// Look-ups by key: direct `SELECT`, and `stockLevel` through the gateway.
 pub(crate) async fn reads(bench: &Bench, settings: &Settings, report: &mut Report) {
-    for clients in CLIENTS {
+    for clients in READERS {
         let pool = pool(&bench.legacy.url("erp"), clients);
         let direct = (0..clients).map(|_| DirectRead::new(pool.clone(), bench)).collect();
         let mut ours = Vec::new();
@@ -106,6 +108,9 @@ pub(crate) async fn reads(bench: &Bench, settings: &Settings, report: &mut Repor
         } else {
             let what = format!("key read, {clients} clients: throughput, gateway / direct");
             report.at_least(&what, ratio(&direct, &ours, Seen::rate), 1.0);
+            let legacy = |turns: &Turns| turns.cpu_micros()[2];
+            let what = format!("key read, {clients} clients: CPU of the ERP's server, gateway / direct");
+            report.note(&what, legacy(&ours) / legacy(&direct));
         }
     }
 }
