@@ -15,6 +15,7 @@ mod interleaving;
 mod inventory;
 mod limits;
 mod merging;
+mod own_server;
 mod probes;
 mod random;
 mod rig;
