@@ -65,14 +65,24 @@ impl Stop {
 
 impl From<ControlError> for Stop {
     fn from(error: ControlError) -> Self {
-        Self::No(error.to_string())
+        Self::No(told(&error))
     }
 }
 
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
-        Self::No(error.to_string())
+        Self::No(told(&error))
     }
+}
+
+/// An error with its root, which names what an operator can act on: a refused connection, a wrong password.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    let (text, root) = (error.to_string(), root.to_string());
+    if text.contains(&root) { text } else { format!("{text} ({root})") }
 }
 
 impl From<ChangeError> for Stop {

@@ -44,7 +44,23 @@ pub(super) async fn inspect(
             Some(missing) => problems.extend(missing),
         }
     }
+    if problems.iter().all(|problem| !problem.contains("strangler_fence")) {
+        problems.extend(fences(session, contract, entities).await?);
+    }
     Ok(Inspection { server, problems })
+}
+
+/// Groups that no write could pass: their fence was never made.
+async fn fences(session: &Session, contract: &Contract, entities: &[EntityName]) -> Result<Vec<String>, StoreError> {
+    let found = rows(session, "SELECT grp FROM strangler_fence", None).await?;
+    let known: Vec<&str> = found.iter().map(|row| row.get(0)).collect();
+    let mut groups: Vec<_> = entities.iter().filter_map(|name| contract.entity(name)).map(|e| &e.group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let missing = groups.into_iter().filter(|group| !known.contains(&group.as_str()));
+    Ok(missing
+        .map(|group| format!("group {group} has no fence, its writes would be refused: run `strangler init`"))
+        .collect())
 }
 
 async fn rows(session: &Session, text: &str, table: Option<&str>) -> Result<Vec<Row>, StoreError> {

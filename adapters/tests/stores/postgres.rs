@@ -203,6 +203,11 @@ async fn the_doctor_names_what_is_wrong_and_what_to_do() {
     strangler_version is missing: run `strangler init`
     strangler_fence is missing: run `strangler init`
     ");
+    // The tables alone, without the groups' rows.
+    client.batch_execute(&store.bookkeeping_ddl()).await.unwrap();
+    let found = store.inspect(&names, WITHIN).await.unwrap();
+    let last = format!("group {} has no fence, its writes would be refused: run `strangler init`", inventory::group());
+    assert_eq!(found.problems.last(), Some(&last));
 }
 
 /// Tests with a server of their own, to be paused and killed.

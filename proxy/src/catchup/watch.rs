@@ -53,6 +53,7 @@ impl Watch {
                 if policy.stage().dual_writes() {
                     self.look(group, policy, looks.is_multiple_of(COUNT_EVERY)).await;
                 } else {
+                    self.unsettled.unwatch(group);
                     telemetry::backlog(group, 0, Duration::ZERO);
                 }
             }

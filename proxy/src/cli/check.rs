@@ -6,9 +6,9 @@ use std::time::Duration;
 use model::{EntityName, Side, Store};
 use serde::Serialize;
 
-use super::Stop;
 use super::desk::Desk;
 use super::print::Printer;
+use super::{Stop, told};
 use crate::config::Config;
 use crate::state_dir::StateDir;
 
@@ -76,7 +76,7 @@ async fn side(desk: &Desk, side: Side) -> Finding {
     match desk.backends.sides.get(side).inspect(&entities, WITHIN).await {
         Ok(inspection) if inspection.problems.is_empty() => Finding::good(what, inspection.server),
         Ok(inspection) => Finding { what, ok: false, found: inspection.server, problems: inspection.problems },
-        Err(error) => Finding::bad(what, error.to_string()),
+        Err(error) => Finding::bad(what, told(&error)),
     }
 }
 
@@ -95,6 +95,6 @@ async fn control(desk: &Desk) -> Finding {
             Finding::good("control", format!("rollout {}{note}", rollout.version))
         }
         Ok(None) => Finding::bad("control", "there is no rollout yet: run `strangler init`"),
-        Err(error) => Finding::bad("control", error.to_string()),
+        Err(error) => Finding::bad("control", told(&error)),
     }
 }

@@ -1,14 +1,16 @@
 //! `strangler serve`: one replica, until it is asked to end (SIGTERM or Ctrl-C); then it drains.
 
+use std::io::IsTerminal;
 use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::Stop;
+use super::{Stop, told};
 use crate::app;
 use crate::config::{Config, Log};
+use crate::rollout::OpenError;
 use crate::telemetry;
 
 pub(super) async fn run(config: &Path) -> Result<(), Stop> {
@@ -17,8 +19,12 @@ pub(super) async fn run(config: &Path) -> Result<(), Stop> {
     let no = |error: &dyn std::fmt::Display| Stop::No(error.to_string());
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| no(&error))?;
     let metrics = telemetry::install().map_err(|error| no(&error))?;
-    let running = app::start(&config, metrics).await.map_err(|error| match error {
+    let running = app::start(&config, metrics).await.map_err(|error| match &error {
         app::StartError::NoContract { .. } | app::StartError::Contract(_) => Stop::BadConfig(error.to_string()),
+        // Why the control store did not tell is what can be mended.
+        app::StartError::Rollout(OpenError::NothingKnown(control) | OpenError::Damaged { control, .. }) => {
+            Stop::No(format!("{error}: {}", told(control)))
+        }
         app::StartError::Store(_)
         | app::StartError::Control(_)
         | app::StartError::Rollout(_)
@@ -48,7 +54,9 @@ fn log(log: &Log) -> Result<(), Stop> {
     let bad =
         || Stop::BadConfig(format!("`log.filter`: `{}` is no filter; try `info` or `info,proxy=debug`", log.filter));
     let filter = EnvFilter::try_new(&log.filter).map_err(|_| bad())?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people: a file or a collector would keep their codes.
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
     let installed = if log.json {
         subscriber.json().flatten_event(true).finish().try_init()
     } else {

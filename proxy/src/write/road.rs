@@ -147,7 +147,8 @@ impl WriteRoad {
         }
         let group = mutation.root.group.clone();
         if !standing.policy.stage().dual_writes() {
-            self.unsettled.end(&group, standing.write);
+            // The other side does not have it, and gets it only if a later stage dual-writes.
+            self.unsettled.leave(&group, standing.write, Instant::now());
             ended("primary_only");
             let _ = answer.send(reply);
             return;

@@ -27,7 +27,7 @@ struct Group {
     held: HashMap<EntityKey, usize>,
     /// Keys that the last look showed, with the look that showed them first.
     seen: HashMap<EntityKey, Instant>,
-    /// When the last look began.
+    /// When the last look began. `None`: nobody looks, so nothing is known and every key counts.
     looked: Option<Instant>,
     /// The ledger has more unsettled keys than were read: then every key counts.
     overflow: bool,
@@ -112,20 +112,31 @@ impl UnsettledKeys {
         group.overflow = look.overflow;
     }
 
+    /// Nobody looks any more, since the group is not written to both sides: what is left to a relay
+    /// stays so, and every key counts until the next look.
+    pub fn unwatch(&self, group: &GroupName) {
+        let mut groups = self.groups.write();
+        let Some(group) = groups.get_mut(group) else { return };
+        let left: Vec<_> = group.own.iter().filter(|(_, own)| own.left.is_some()).map(|(write, _)| *write).collect();
+        left.into_iter().for_each(|write| group.release(write));
+        group.seen.clear();
+        group.looked = None;
+    }
+
     /// Whether `key` may have a write that the secondary does not have.
     pub fn contains(&self, group: &GroupName, key: &EntityKey) -> bool {
         self.groups
             .read()
             .get(group)
-            .is_some_and(|group| group.overflow || group.held.contains_key(key) || group.seen.contains_key(key))
+            .is_none_or(|group| group.is_in_doubt() || group.held.contains_key(key) || group.seen.contains_key(key))
     }
 
-    /// Every key of `group` that may have an unsettled write; `None`: too many to name.
+    /// Every key of `group` that may have an unsettled write; `None`: too many, or nobody knows.
     pub fn all(&self, group: &GroupName) -> Option<Vec<EntityKey>> {
         let groups = self.groups.read();
-        let Some(group) = groups.get(group) else { return Some(Vec::new()) };
+        let group = groups.get(group)?;
         let keys = group.held.keys().chain(group.seen.keys()).cloned();
-        (!group.overflow).then(|| keys.collect())
+        (!group.is_in_doubt()).then(|| keys.collect())
     }
 
     /// Whether the group has an unsettled write that is older than `age`: then lists, which may show
@@ -134,17 +145,21 @@ impl UnsettledKeys {
     /// What a look shows once was on its way at that moment, as some write always is; it counts as
     /// old when a later look shows it still.
     pub fn any_older_than(&self, group: &GroupName, age: Duration, now: Instant) -> bool {
-        self.groups.read().get(group).is_some_and(|group| {
+        self.groups.read().get(group).is_none_or(|group| {
             let own_is_old = |own: &Own| own.stands.is_some_and(|since| now.duration_since(since) >= age);
             let seen_is_old = |first: &Instant| {
                 group.looked.is_some_and(|looked| looked > *first && looked.duration_since(*first) >= age)
             };
-            group.overflow || group.own.values().any(own_is_old) || group.seen.values().any(seen_is_old)
+            group.is_in_doubt() || group.own.values().any(own_is_old) || group.seen.values().any(seen_is_old)
         })
     }
 }
 
 impl Group {
+    fn is_in_doubt(&self) -> bool {
+        self.overflow || self.looked.is_none()
+    }
+
     fn release(&mut self, write: WriteId) {
         let Some(own) = self.own.remove(&write) else {
             return;
@@ -175,9 +190,36 @@ mod tests {
         Look { began, keys: keys.to_vec(), overflow: false }
     }
 
+    /// What is known after a first look that found nothing.
+    fn watched() -> UnsettledKeys {
+        let keys = UnsettledKeys::default();
+        keys.saw(&"inventory".into(), look(Instant::now(), &[]));
+        keys
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_look_every_key_counts_as_unsettled() {
+        let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
+        let all_count = |keys: &UnsettledKeys| {
+            keys.contains(&group, &key("A"))
+                && keys.any_older_than(&group, Duration::ZERO, now)
+                && keys.all(&group).is_none()
+        };
+        assert!(all_count(&keys), "a replica that has just started");
+        keys.saw(&group, look(now, &[]));
+        assert!(!keys.contains(&group, &key("A")));
+        // Written while the group was not dual-written, and left to the relay of a later stage.
+        let write = WriteId(Uuid::from_u128(1));
+        keys.begin(&group, write, &[key("B")]);
+        keys.leave(&group, write, now);
+        assert!(keys.contains(&group, &key("B")));
+        keys.unwatch(&group);
+        assert!(all_count(&keys), "dual-write was off: the ledger may hold anything");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_key_is_unsettled_from_before_the_write_until_both_sides_have_it() {
-        let (keys, group) = (UnsettledKeys::default(), GroupName::from("inventory"));
+        let (keys, group) = (watched(), GroupName::from("inventory"));
         let (first, second) = (WriteId(Uuid::from_u128(1)), WriteId(Uuid::from_u128(2)));
         keys.begin(&group, first, &[key("A")]);
         keys.begin(&group, second, &[key("A")]);
@@ -189,7 +231,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_own_write_pins_lists_only_when_it_stands_and_is_late() {
-        let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
+        let (keys, group, now) = (watched(), GroupName::from("inventory"), Instant::now());
         let (write, age) = (WriteId(Uuid::from_u128(1)), Duration::from_millis(50));
         keys.begin(&group, write, &[key("A")]);
         assert!(!keys.any_older_than(&group, age, now + age), "nobody was told of it yet");
@@ -200,7 +242,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_write_left_to_the_relay_leaves_only_after_a_later_look() {
-        let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
+        let (keys, group, now) = (watched(), GroupName::from("inventory"), Instant::now());
         let write = WriteId(Uuid::from_u128(1));
         let step = Duration::from_millis(10);
         keys.begin(&group, write, &[key("A")]);
@@ -216,7 +258,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn other_replicas_writes_are_seen_and_too_many_pin_the_whole_group() {
-        let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
+        let (keys, group, now) = (watched(), GroupName::from("inventory"), Instant::now());
         keys.saw(&group, look(now, &[(key("A"), WriteId(Uuid::from_u128(9)))]));
         assert!(keys.contains(&group, &key("A")) && !keys.contains(&group, &key("B")));
         let (age, later) = (Duration::from_millis(50), now + Duration::from_millis(250));

@@ -1,6 +1,6 @@
 //! Links lead somewhere.
 
-use super::{documents, root};
+use super::{documents, files, root, text};
 
 #[test]
 fn every_link_to_a_file_of_ours_leads_to_one() {
@@ -27,4 +27,27 @@ fn has_heading(document: &str, anchor: &str) -> bool {
         let kept = heading.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-');
         kept.collect::<String>().replace(' ', "-") == anchor
     })
+}
+
+#[test]
+fn every_test_that_the_architecture_names_exists() {
+    let page = text("docs/architecture.md");
+    let is_name = |piece: &&str| {
+        let name = piece.rsplit("::").next().unwrap_or_default();
+        piece.contains("::") && name.matches('_').count() > 2
+    };
+    let named: Vec<&str> = page.split('`').filter(is_name).collect();
+    let sources: String = ["adapters", "model", "proxy", "shadow-compare", "testkit"]
+        .into_iter()
+        .flat_map(|folder| [format!("{folder}/src"), format!("{folder}/tests")])
+        .filter(|folder| root().join(folder).is_dir())
+        .flat_map(|folder| files(&root().join(folder), ".rs"))
+        .map(|file| std::fs::read_to_string(file).unwrap())
+        .collect();
+    let lost: Vec<_> = named
+        .iter()
+        .filter(|name| !sources.contains(&format!("fn {}(", name.rsplit("::").next().unwrap_or_default())))
+        .collect();
+    assert!(lost.is_empty(), "{lost:#?}");
+    assert!(named.len() > 20, "only {} tests were found", named.len());
 }

@@ -135,7 +135,7 @@ async fn a_change_waits_for_every_live_replica_and_names_those_that_lag() {
     let (printed, _, code) = bench.run(&further);
     assert_eq!(code, 1, "{printed}");
     assert!(
-        printed.contains("2 of 3 work under it") && printed.contains("stuck at 127.0.0.1:1 (rollout 1)"),
+        printed.contains("In force on 2 of 3 replicas") && printed.contains("stuck at 127.0.0.1:1 (rollout 1)"),
         "{printed}"
     );
     beating.abort();
