@@ -110,16 +110,23 @@ async fn lists_are_pinned_only_while_a_write_is_late() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failing_modern_side_costs_its_share_of_the_deadline_and_never_an_answer() {
+    let handle = proxy::telemetry::install().unwrap();
+    let counted = || {
+        let text = handle.render();
+        let lines = text.lines().filter(|line| line.starts_with("strangler_fallbacks_total{"));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+    };
     let shelves = Shelves::new().await;
     shelves.ground.set(Stage::Shift, 100.0, 0.0);
     for fault in [Fault::Down, Fault::Reject, Fault::Hang, Fault::FailAfter] {
         let replica = Replica::ready(&shelves.ground, &Pace::default()).await;
         for (query, call) in [(LOOK, Call::Fetch), (LIST, Call::List)] {
             shelves.ground.stores.modern.on(call, 1, fault);
-            let began = Instant::now();
+            let (began, before) = (Instant::now(), counted());
             let reply = replica.ask(query).await;
             assert!(reply.body["errors"].is_null() && reply.text.contains("100"), "{fault:?}: {}", reply.text);
             assert!(began.elapsed() <= Duration::from_millis(1_010), "{fault:?} took {:?}", began.elapsed());
+            assert!(counted() > before, "{fault:?} is counted");
         }
     }
 }
