@@ -5,6 +5,7 @@
 mod audit;
 mod bad_input;
 mod batching;
+mod broken_connections;
 mod erp;
 mod errors;
 mod fake;

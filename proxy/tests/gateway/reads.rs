@@ -32,7 +32,7 @@ async fn the_replica_that_wrote_reads_its_write_at_once_and_the_others_within_a_
     let shelves = Shelves::new().await;
     shelves.ground.set(Stage::Shift, 100.0, 0.0);
     let (writer, other) =
-        (Replica::start(&shelves.ground, &unrelayed()), Replica::start(&shelves.ground, &unrelayed()));
+        (Replica::ready(&shelves.ground, &unrelayed()).await, Replica::ready(&shelves.ground, &unrelayed()).await);
     shelves.ground.stores.modern.always(Call::Apply, Fault::Hang);
     // WHEN one writes
     let began = Instant::now();
@@ -50,7 +50,7 @@ async fn the_replica_that_wrote_reads_its_write_at_once_and_the_others_within_a_
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     // and once modern has it, modern is asked again
     shelves.ground.stores.modern.heal();
-    let relay = Replica::start(&shelves.ground, &Pace::default());
+    let relay = Replica::ready(&shelves.ground, &Pace::default()).await;
     shelves.ground.settled().await;
     let asked = |side: Side| shelves.ground.stores.get(side).calls(Call::Fetch);
     for replica in [&writer, &other, &relay] {
@@ -69,7 +69,7 @@ async fn a_repeat_on_another_replica_reads_the_first_write_at_once() {
     let shelves = Shelves::new().await;
     shelves.ground.set(Stage::Shift, 100.0, 0.0);
     let (first, second) =
-        (Replica::start(&shelves.ground, &unrelayed()), Replica::start(&shelves.ground, &unrelayed()));
+        (Replica::ready(&shelves.ground, &unrelayed()).await, Replica::ready(&shelves.ground, &unrelayed()).await);
     shelves.ground.stores.modern.always(Call::Apply, Fault::Down);
     let key = [("idempotency-key", "one order")];
     let told = first.ask_with(PUT, &json!({}), &key).await;
@@ -84,7 +84,7 @@ async fn a_repeat_on_another_replica_reads_the_first_write_at_once() {
 async fn lists_are_pinned_only_while_a_write_is_late() {
     let shelves = Shelves::new().await;
     shelves.ground.set(Stage::Shift, 100.0, 0.0);
-    let replica = Replica::start(&shelves.ground, &unrelayed());
+    let replica = Replica::ready(&shelves.ground, &unrelayed()).await;
     let modern = &shelves.ground.stores.modern;
     let asks_modern = async || {
         let before = modern.calls(Call::List);
@@ -102,7 +102,7 @@ async fn lists_are_pinned_only_while_a_write_is_late() {
     assert!(!asks_modern().await);
     assert!(replica.ask(LIST).await.text.contains(r#""id":"B","onHand":8"#));
     modern.heal();
-    let _relay = Replica::start(&shelves.ground, &Pace::default());
+    let _relay = Replica::ready(&shelves.ground, &Pace::default()).await;
     shelves.ground.settled().await;
     until("lists are modern's again", async || asks_modern().await).await;
     assert!(replica.ask(LIST).await.text.contains(r#""id":"B","onHand":8"#));
@@ -110,16 +110,23 @@ async fn lists_are_pinned_only_while_a_write_is_late() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failing_modern_side_costs_its_share_of_the_deadline_and_never_an_answer() {
+    let handle = proxy::telemetry::install().unwrap();
+    let counted = || {
+        let text = handle.render();
+        let lines = text.lines().filter(|line| line.starts_with("strangler_fallbacks_total{"));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+    };
     let shelves = Shelves::new().await;
     shelves.ground.set(Stage::Shift, 100.0, 0.0);
     for fault in [Fault::Down, Fault::Reject, Fault::Hang, Fault::FailAfter] {
-        let replica = Replica::start(&shelves.ground, &Pace::default());
+        let replica = Replica::ready(&shelves.ground, &Pace::default()).await;
         for (query, call) in [(LOOK, Call::Fetch), (LIST, Call::List)] {
             shelves.ground.stores.modern.on(call, 1, fault);
-            let began = Instant::now();
+            let (began, before) = (Instant::now(), counted());
             let reply = replica.ask(query).await;
             assert!(reply.body["errors"].is_null() && reply.text.contains("100"), "{fault:?}: {}", reply.text);
             assert!(began.elapsed() <= Duration::from_millis(1_010), "{fault:?} took {:?}", began.elapsed());
+            assert!(counted() > before, "{fault:?} is counted");
         }
     }
 }
@@ -130,7 +137,7 @@ async fn a_dead_side_is_left_alone_and_asked_again_when_it_is_back() {
     let shelves = Shelves::new().await;
     shelves.ground.set(Stage::Shift, 100.0, 0.0);
     let breaker = BreakerSettings { failures: 3, pause: Duration::from_secs(1) };
-    let replica = Replica::start(&shelves.ground, &Pace { breaker, relay: None, watch: false, ..Pace::default() });
+    let replica = Replica::ready(&shelves.ground, &Pace { breaker, relay: None, ..Pace::default() }).await;
     let modern = &shelves.ground.stores.modern;
     modern.down(true);
     // WHEN modern is down
@@ -160,7 +167,7 @@ async fn while_the_primary_is_down_nothing_is_written_and_what_is_known_to_be_se
     let shelves = Shelves::new().await;
     shelves.ground.set(Stage::Shift, 100.0, 0.0);
     let relay = Some(RelaySettings::default());
-    let replica = Replica::start(&shelves.ground, &Pace { relay, ..Pace::default() });
+    let replica = Replica::ready(&shelves.ground, &Pace { relay, ..Pace::default() }).await;
     shelves.ground.stores.legacy.down(true);
     for _ in 0..10 {
         assert_eq!(replica.ask(PUT).await.code(), "UNAVAILABLE");

@@ -120,8 +120,6 @@ pub(crate) fn process<T>(life: impl Future<Output = T>) -> T {
 pub(crate) struct Pace {
     /// Whether it relays.
     pub(crate) relay: Option<RelaySettings>,
-    /// Whether it watches the ledger.
-    pub(crate) watch: bool,
     /// How long an answer waits for the secondary.
     pub(crate) answer_budget: Duration,
     /// Limit of one apply.
@@ -136,7 +134,6 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             relay: Some(RelaySettings::default()),
-            watch: true,
             answer_budget: Duration::from_millis(50),
             apply_within: Duration::from_secs(2),
             deadline: Duration::from_secs(2),
@@ -204,6 +201,13 @@ impl Replica {
         Self { gateway, unsettled, breakers, doors, observed, _stop: stop.drop_guard() }
     }
 
+    /// Starts one and waits until it has looked at the ledger: before that it trusts the primary alone.
+    pub(crate) async fn ready(ground: &Ground, pace: &Pace) -> Self {
+        let replica = Self::start(ground, pace);
+        until("the ledger was looked at", async || replica.unsettled.all(&ground.group()).is_some()).await;
+        replica
+    }
+
     /// Sends one operation through the gateway's door.
     pub(crate) async fn ask(&self, query: &str) -> Reply {
         self.ask_with(query, &json!({}), &[]).await
@@ -267,14 +271,12 @@ fn catch_up(
         let relay = Relay { stores: stores.clone(), doors: doors.clone(), rollout: ground.newest(), settings };
         tokio::spawn(Arc::new(relay).run(stop.clone()));
     }
-    if pace.watch {
-        let watch = Watch {
-            stores: stores.clone(),
-            rollout: ground.newest(),
-            unsettled: Arc::clone(unsettled),
-            retention: Duration::from_secs(86_400),
-            within: Duration::from_secs(2),
-        };
-        tokio::spawn(Arc::new(watch).run(stop.clone()));
-    }
+    let watch = Watch {
+        stores: stores.clone(),
+        rollout: ground.newest(),
+        unsettled: Arc::clone(unsettled),
+        retention: Duration::from_secs(86_400),
+        within: Duration::from_secs(2),
+    };
+    tokio::spawn(Arc::new(watch).run(stop.clone()));
 }

@@ -35,7 +35,7 @@ async fn a_shadow_neither_delays_nor_changes_nor_fails_an_answer_whatever_the_ot
         for (reads, other) in [(0.0, Side::Modern), (100.0, Side::Legacy)] {
             let shelves = Shelves::new().await;
             shelves.ground.set(Stage::Shift, reads, 100.0);
-            let replica = Replica::start(&shelves.ground, &Pace { relay: None, watch: false, ..Pace::default() });
+            let replica = Replica::ready(&shelves.ground, &Pace { relay: None, ..Pace::default() }).await;
             if let Some(fault) = fault {
                 shelves.ground.stores.get(other).always(Call::Fetch, fault);
                 shelves.ground.stores.get(other).always(Call::List, fault);
@@ -68,7 +68,7 @@ async fn shadows_beyond_the_queue_are_dropped_and_counted_and_the_client_does_no
     shelves.ground.set(Stage::Shadow, 0.0, 100.0);
     let per_side = PerSide { legacy: 1, modern: 1 };
     let shadow = ShadowSettings { queue: 2, in_flight: 1, per_side, ..ShadowSettings::default() };
-    let replica = Replica::start(&shelves.ground, &Pace { shadow, watch: false, relay: None, ..Pace::default() });
+    let replica = Replica::ready(&shelves.ground, &Pace { shadow, relay: None, ..Pace::default() }).await;
     shelves.ground.stores.modern.always(Call::Fetch, Fault::Hang);
     let dropped = || {
         let text = handle.render();
@@ -94,8 +94,10 @@ async fn shadows_beyond_the_queue_are_dropped_and_counted_and_the_client_does_no
 async fn lag_is_no_mismatch_and_a_lasting_difference_is_one() {
     let shelves = Shelves::new().await;
     shelves.ground.set(Stage::Shadow, 0.0, 100.0);
-    let (writer, replica) =
-        (Replica::start(&shelves.ground, &Pace::default()), Replica::start(&shelves.ground, &Pace::default()));
+    let (writer, replica) = (
+        Replica::ready(&shelves.ground, &Pace::default()).await,
+        Replica::ready(&shelves.ground, &Pace::default()).await,
+    );
     // GIVEN a write that modern takes a second later
     shelves.ground.stores.modern.on(Call::Apply, 1, Fault::Latency(Duration::from_secs(1)));
     assert!(writer.ask(PUT).await.body["errors"].is_null());
@@ -129,7 +131,7 @@ async fn planted_defects_are_found_and_named_by_their_causes() {
     let ground = erp.ground().await;
     erp.copy().await;
     ground.set(Stage::Shadow, 0.0, 100.0);
-    let replica = Replica::start(&ground, &Pace::default());
+    let replica = Replica::ready(&ground, &Pace::default()).await;
     let write = "mutation { adjustStock(sku: \"ITM-008\", location: \"BER1\", delta: -1) { onHand } }";
     assert!(replica.ask(write).await.body["errors"].is_null());
     assert!(replica.ask(&write.replace("-1", "-2")).await.body["errors"].is_null());

@@ -37,13 +37,19 @@ async fn while_modern_is_down_no_client_notices_and_nothing_is_lost() {
     let traffic = Traffic::start(&storefront(&replica), patches(4), 7, Duration::from_millis(5));
     let acknowledged = || traffic.tally().acknowledged.load(std::sync::atomic::Ordering::Relaxed);
     until("writes", async || acknowledged() > 30).await;
-    // WHEN modern is killed, and comes back later
+    let more = async |count: u64| {
+        let before = acknowledged();
+        until("writes go on", async || acknowledged() > before + count).await;
+    };
+    // WHEN modern is killed, and comes back later; and then hangs for a while
     server.kill().await.unwrap();
-    let before = acknowledged();
-    until("writes go on", async || acknowledged() > before + 60).await;
+    more(60).await;
     server.restart().await.unwrap();
-    let before = acknowledged();
-    until("writes go on", async || acknowledged() > before + 30).await;
+    more(30).await;
+    server.pause().await.unwrap();
+    more(30).await;
+    server.resume().await.unwrap();
+    more(30).await;
     // THEN no client saw an error, and everything is on both sides in the end
     let tally = traffic.stop().await;
     assert_eq!(*tally.complaints.lock(), Vec::<String>::new());
