@@ -3,7 +3,7 @@
 //! Also here: the advisory locks, since they are part of what two processes must agree on.
 
 use model::write::IdempotencyKey;
-use model::{EntityKey, GroupName, Incarnation, Role, StoreError};
+use model::{Command, EntityKey, GroupName, Incarnation, Role, StoreError};
 
 use super::read;
 use super::session::Session;
@@ -84,6 +84,15 @@ pub(super) fn idempotency_lock(key: &IdempotencyKey) -> i64 {
     lock_key(b'i', key.as_str())
 }
 
+/// Begins a write and takes its locks, in one message: the fence's shared, then the others alone, in order.
+pub(super) fn begin(group: &GroupName, touches: &[EntityKey], idempotency: Option<&IdempotencyKey>) -> String {
+    let mut locks: Vec<i64> = touches.iter().map(key_lock).chain(idempotency.map(idempotency_lock)).collect();
+    locks.sort_unstable();
+    locks.dedup();
+    let alone: String = locks.iter().map(|lock| format!(", pg_advisory_xact_lock('{lock}'::int8)")).collect();
+    format!("BEGIN; SELECT pg_advisory_xact_lock_shared('{}'::int8){alone}", fence_lock(group))
+}
+
 /// FNV-1a, 64 bit: the same in every process and release. Two keys with one lock only wait for
 /// each other; locks are taken in order, so they cannot block each other.
 fn lock_key(kind: u8, name: &str) -> i64 {
@@ -124,6 +133,15 @@ pub(super) async fn prepare(session: &Session, groups: &[GroupName], role: Role)
             Err(session.error(error))
         }
     }
+}
+
+/// Whether this side takes writes of the command's group under the command's epoch.
+pub(super) async fn is_open(session: &Session, command: &Command) -> Result<bool, StoreError> {
+    let text = "SELECT FROM strangler_fence WHERE grp = $1::text AND epoch = $2::int8 AND open";
+    let statements = session.prepare(&[text]).await?;
+    let values = [Stored::Text(command.group.to_string()), Stored::Big(command.epoch.0.into())];
+    let rows = read::query(session, &statements[0], &values).await;
+    rows.map(|rows| !rows.is_empty()).map_err(|error| session.error(error))
 }
 
 /// See `Store::incarnation`.

@@ -1,6 +1,6 @@
 //! As primary: one write, one transaction, two round trips.
 //!
-//! 1. `BEGIN` · advisory locks · look at fence and idempotency key · (look which touched rows exist) ·
+//! 1. `BEGIN` with advisory locks · (was the idempotency key used?) · (look which touched rows exist) ·
 //!    the work · read the touched rows back `FOR UPDATE`. Sent together, answered together. Then we decide.
 //! 2. Insert the ledger rows, which proves the fence and takes the position in the log · `COMMIT`.
 //!
@@ -156,7 +156,9 @@ impl<'a> Plan<'a> {
     async fn attempt(&self, session: &Session, look_first: bool) -> Result<Outcome, StoreError> {
         let opening = self.opening(session, look_first).await?;
         session.begins();
-        let mut answers = pipeline(session, Some("BEGIN"), &opening.steps, None).await;
+        let idempotency = self.command.idempotency.as_ref().map(|(key, _)| key);
+        let begin = bookkeeping::begin(&self.command.group, &self.touches, idempotency);
+        let mut answers = pipeline(session, Some(&begin), &opening.steps, None).await;
         match self.decide(session, &opening, &mut answers, look_first) {
             Ok(Decision::Commit(states)) => self.commit(session, states).await.map(Outcome::Written),
             Ok(Decision::LookFirst) => {
@@ -170,14 +172,14 @@ impl<'a> Plan<'a> {
             Err(error @ StoreError::NoAnswer { .. }) => Err(error),
             Err(error) => {
                 session.roll_back().await;
-                Err(error)
+                Err(self.failed(session, error).await)
             }
         }
     }
 
     /// Prepares the first round trip.
     async fn opening(&self, session: &Session, look_first: bool) -> Result<Opening, StoreError> {
-        let mut steps = vec![self.locks(), self.look()];
+        let mut steps: Vec<_> = self.repeat().into_iter().collect();
         if look_first {
             for (table, keys) in &self.tables {
                 steps.push(Step { text: table.lock_many(table.entity.key_fields()), values: keys.clone() });
@@ -203,35 +205,29 @@ impl<'a> Plan<'a> {
         Ok(Opening { steps: statements.into_iter().zip(values).collect(), looks, work: refusals })
     }
 
-    fn locks(&self) -> Step {
-        let mut locks: Vec<_> = self.touches.iter().map(bookkeeping::key_lock).collect();
-        if let Some((key, _)) = &self.command.idempotency {
-            locks.push(bookkeeping::idempotency_lock(key));
-        }
-        locks.sort_unstable();
-        locks.dedup();
-        locks.insert(0, bookkeeping::fence_lock(&self.command.group));
-        Step {
-            text: "SELECT CASE WHEN place = 1 THEN pg_advisory_xact_lock_shared(lock) \
-                   ELSE pg_advisory_xact_lock(lock) END \
-                   FROM unnest($1::int8[]) WITH ORDINALITY AS l(lock, place)"
-                .into(),
-            values: vec![Stored::List(locks.into_iter().map(Stored::Big).collect())],
-        }
+    /// Whether the idempotency key was used before. A statement of its own, so that it sees what was committed
+    /// while we waited for the locks.
+    fn repeat(&self) -> Option<Step> {
+        let (key, _) = self.command.idempotency.as_ref()?;
+        let text = "SELECT FROM strangler_ledger WHERE idempotency_key = $1::text".into();
+        Some(Step { text, values: vec![Stored::Text(key.as_str().to_owned())] })
     }
 
-    /// A statement of its own, so that it sees what was committed while we waited for the locks.
-    fn look(&self) -> Step {
-        let key = self.command.idempotency.as_ref();
-        Step {
-            text: "SELECT (SELECT open FROM strangler_fence WHERE grp = $1::text AND epoch = $2::int8), \
-                   EXISTS (SELECT FROM strangler_ledger WHERE idempotency_key = $3::text)"
-                .into(),
-            values: vec![
-                Stored::Text(self.command.group.to_string()),
-                Stored::Big(self.command.epoch.0.into()),
-                key.map_or(Stored::Null, |(key, _)| Stored::Text(key.as_str().to_owned())),
-            ],
+    /// What a failure means. A refusal counts only where the fence is ours, since behind a closed one the state may
+    /// be old. Refusals are rare, so only they pay for the look; the ledger's insert proves every other write.
+    async fn failed(&self, session: &Session, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Refused { .. } => match bookkeeping::is_open(session, self.command).await {
+                Ok(true) => error,
+                Ok(false) => StoreError::Fenced { side: self.side },
+                Err(unknown) => unknown,
+            },
+            StoreError::Unreachable { .. }
+            | StoreError::NoAnswer { .. }
+            | StoreError::Conflict { .. }
+            | StoreError::KeyReused
+            | StoreError::Fenced { .. }
+            | StoreError::Misfit { .. } => error,
         }
     }
 
@@ -274,19 +270,14 @@ impl<'a> Plan<'a> {
     ) -> Result<Decision, StoreError> {
         let mut answers = answers.drain(..).map(|answer| answer.map_err(|e| session.error(e)));
         let mut next = || answers.next().unwrap_or_else(|| Ok(Answer::default()));
-        let (_begin, _locks, look) = (next()?, next()?, next()?);
-        let look = look.rows.first().map(|row| {
-            let open = row.get::<_, Option<bool>>(0).unwrap_or(false);
-            (open, row.get::<_, bool>(1))
-        });
-        match look {
-            Some((_, true)) => return Ok(Decision::Before),
-            Some((true, false)) => {}
-            Some((false, false)) | None => return Err(StoreError::Fenced { side: self.side }),
+        let _begin = next()?;
+        let keyed = self.command.idempotency.is_some();
+        if keyed && !next()?.rows.is_empty() {
+            return Ok(Decision::Before);
         }
         let mut existed = HashSet::new();
-        for place in 2..opening.looks {
-            let table = self.tables[place - 2].0;
+        for place in usize::from(keyed)..opening.looks {
+            let table = self.tables[place - usize::from(keyed)].0;
             for row in &next()?.rows {
                 existed.insert(table.keyed(table.entity.key_fields(), row)?.0);
             }

@@ -88,7 +88,10 @@ impl Batch {
 
     /// One lane: sends round trips until nothing waits.
     async fn run(self: Arc<Self>) {
-        while let Some(lookups) = self.take() {
+        loop {
+            // Requests that are ready now get their look-ups in: they go along instead of one by one.
+            tokio::task::yield_now().await;
+            let Some(lookups) = self.take() else { return };
             self.round_trip(lookups).await;
         }
     }

@@ -84,7 +84,10 @@ impl Door {
     }
 
     async fn run(self: Arc<Self>) {
-        while let Some(batch) = self.take() {
+        loop {
+            // Writes that are ready now go along instead of one by one.
+            tokio::task::yield_now().await;
+            let Some(batch) = self.take() else { return };
             self.send(batch).await;
         }
     }
