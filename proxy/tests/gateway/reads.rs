@@ -163,6 +163,32 @@ async fn a_dead_side_is_left_alone_and_asked_again_when_it_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_costs_nothing_while_a_dead_side_is_left_alone() {
+    let shelves = Shelves::new().await;
+    shelves.ground.set(Stage::Shift, 100.0, 0.0);
+    let breaker = BreakerSettings { failures: 3, pause: Duration::from_secs(60) };
+    let replica = Replica::ready(&shelves.ground, &Pace { breaker, relay: None, ..Pace::default() }).await;
+    let modern = &shelves.ground.stores.modern;
+    let token = replica.ask(PUT).await.header("x-strangler-version").to_owned();
+    modern.always(Call::Standing, Fault::Hang);
+    modern.always(Call::Fetch, Fault::Hang);
+    let asked = async || {
+        let began = Instant::now();
+        let reply = replica.ask_with(LOOK, &json!({}), &[("x-strangler-version", &token)]).await;
+        assert_eq!(reply.text, looked(7));
+        began.elapsed()
+    };
+    // GIVEN a modern side that hangs, until its breaker opens
+    while !replica.breakers.modern.is_open() {
+        asked().await;
+    }
+    // THEN a client with a token is answered by legacy at once
+    let before = modern.calls(Call::Standing);
+    assert_eq!(asked().await, Duration::ZERO);
+    assert_eq!(modern.calls(Call::Standing), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_the_primary_is_down_nothing_is_written_and_what_is_known_to_be_settled_is_read() {
     let shelves = Shelves::new().await;
     shelves.ground.set(Stage::Shift, 100.0, 0.0);

@@ -26,7 +26,7 @@ use proxy::read::shadow::{Shadow, ShadowSettings, ShadowWorker};
 use proxy::write::apply::Door;
 use proxy::write::road::{WriteRoad, WriteSettings, WriteSide};
 use proxy::write::settle::Settler;
-use proxy::write::unsettled::{Look, UnsettledKeys};
+use proxy::write::unsettled::UnsettledKeys;
 use serde_json::{Value as Json, json};
 use shadow_compare::redact::Redactor;
 use testkit::faults::FaultyStore;
@@ -160,10 +160,6 @@ impl Replica {
         let stores = ground.stores.clone().map(|_, store| Arc::new(store) as Arc<dyn Store>);
         let stop = CancellationToken::new();
         let unsettled = Arc::new(UnsettledKeys::default());
-        // The first look at the ledger is over and found nothing; before it, every key would be pinned.
-        for group in ground.loaded.contract.groups() {
-            unsettled.saw(&group, Look { began: tokio::time::Instant::now(), keys: Vec::new(), overflow: false });
-        }
         let breakers = PerSide { legacy: (), modern: () }.map(|_, ()| Arc::new(Breaker::new(pace.breaker)));
         let doors =
             stores.clone().map(|side, store| Door::new(store, Arc::clone(breakers.get(side)), pace.apply_within));
@@ -176,7 +172,9 @@ impl Replica {
                 breaker: Arc::clone(breakers.get(side)),
             }),
             unsettled: Arc::clone(&unsettled),
-            seen: stores.clone().map(|_, store| Seen::new(store, Duration::from_millis(500))),
+            seen: stores
+                .clone()
+                .map(|side, store| Seen::new(store, Arc::clone(breakers.get(side)), Duration::from_millis(500))),
             shadow,
             settings: ReadSettings { share: 0.5, answer_budget: pace.answer_budget },
         };
