@@ -104,6 +104,12 @@ impl NamedSql {
 /// Values of named parameters. Every parameter of a statement has one.
 pub type Params = BTreeMap<String, Value>;
 
+/// Parameters as a JSON object with sorted names: the same text for the same values in every release.
+pub fn params_text(params: &Params) -> String {
+    let pairs = params.iter().map(|(name, value)| (name.clone(), value.to_json()));
+    serde_json::to_string(&pairs.collect::<BTreeMap<_, _>>()).expect("texts and JSON values are JSON")
+}
+
 fn flush(plain: &mut String, pieces: &mut Vec<Piece>) {
     if !plain.is_empty() {
         pieces.push(Piece::Text(std::mem::take(plain)));

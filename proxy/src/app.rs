@@ -269,7 +269,7 @@ impl Parts<'_> {
         ReadRoad {
             sides: PerSide { legacy: side(Side::Legacy), modern: side(Side::Modern) },
             unsettled: Arc::clone(self.unsettled),
-            seen: stores.clone().map(|_, store| Seen::new(store, SEEN_WITHIN)),
+            seen: stores.clone().map(|side, store| Seen::new(store, Arc::clone(self.breakers.get(side)), SEEN_WITHIN)),
             shadow,
             settings: ReadSettings {
                 share: self.config.reads.modern_share,

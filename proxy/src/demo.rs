@@ -118,7 +118,11 @@ fn invite(narrator: &Narrator, world: &World) {
 fn program() -> String {
     let program = std::env::current_exe().unwrap_or_else(|_| "strangler".into());
     let here = std::env::current_dir().unwrap_or_default();
-    program.strip_prefix(here).unwrap_or(&program).display().to_string()
+    match program.strip_prefix(here) {
+        // With the dot: a bare name would be looked for in the PATH.
+        Ok(below) => format!("./{}", below.display()),
+        Err(_) => program.display().to_string(),
+    }
 }
 
 /// Returns when somebody ends the demo: Ctrl-C or SIGTERM.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, gauge, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use model::evidence::Observation;
 use model::{GroupName, Incarnation, Rollout, RouteName, Side, StoreError};
@@ -81,18 +81,38 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new().set_buckets(&BOUNDS)?.install_recorder()?;
-    describe_rollout();
+    describe();
     *installed = Some(handle.clone());
     Ok(handle)
 }
 
-/// Describes the metrics of rollout and evidence to the recorder that is installed.
-pub fn describe_rollout() {
+/// Describes every metric to the recorder that is installed.
+pub fn describe() {
+    describe_histogram!(REQUEST_DURATION_SECONDS, Unit::Seconds, "Time from the gateway asking to the answer");
+    describe_counter!(FALLBACKS_TOTAL, "Reads that the primary answered because the other side failed");
+    describe_counter!(SIDE_ERRORS_TOTAL, "Errors of a side");
+    describe_gauge!(BREAKER_OPEN, "1 while calls are kept away from a side, else 0");
+    describe_gauge!(LOG_INCARNATION, "The life of a side's log; it rises with a failover or restore");
+    describe_counter!(WRITES_TOTAL, "Writes by how they ended");
+    describe_gauge!(UNSETTLED_WRITES, "Writes that the secondary does not have yet");
+    describe_gauge!(UNSETTLED_AGE_SECONDS, Unit::Seconds, "Age of the oldest unsettled write");
+    describe_counter!(RELAYED_TOTAL, "Unsettled writes that the relay finished");
+    describe_counter!(RELAY_REFUSED_TOTAL, "Unsettled writes that the secondary refuses");
+    describe_counter!(COMPARISONS_TOTAL, "Comparisons made, by verdict");
+    describe_counter!(SHADOW_DROPPED_TOTAL, "Shadow reads not made");
+    describe_gauge!(SHADOW_QUEUE_LENGTH, "Shadow reads waiting in the queue");
     describe_gauge!(READS_MODERN_RATIO, "Share of keys that modern answers, from 0 to 1");
     describe_gauge!(ROLLOUT_VERSION, "The rollout that this replica works under");
     describe_gauge!(CONTROL_STORE_UP, "1 while the control store answers, else 0");
-    describe_counter!(COMPARISONS_TOTAL, "Comparisons made, by verdict");
     describe_counter!(EVIDENCE_DROPPED_TOTAL, "Comparisons whose evidence was lost");
+    describe_counter!(HTTP_REQUESTS_TOTAL, "HTTP requests answered");
+    describe_histogram!(
+        HTTP_REQUEST_DURATION_SECONDS,
+        Unit::Seconds,
+        "Time from the last byte of a request to its answer"
+    );
+    describe_gauge!(HTTP_CONNECTIONS, "Open client connections");
+    describe_counter!(PLAN_CACHE_TOTAL, "Look-ups in the plan cache");
 }
 
 /// A side answered a read.

@@ -1,4 +1,4 @@
-//! What every control store promises, as tests. [`control_contract!`](crate::control_contract) makes
+//! What every control store promises, as tests. [`control_contract!`](crate::control_contract!) makes
 //! one test of each for a store.
 
 use std::collections::BTreeMap;

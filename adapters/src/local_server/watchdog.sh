@@ -39,7 +39,7 @@ fi
 
 # initdb is left to finish: interrupted, it leaves shared memory behind.
 looks=0
-while [ "$looks" -lt 300 ] && [ -e "$folder/initdb.running" ]; do
+while [ "$looks" -lt 1800 ] && [ -e "$folder/initdb.running" ]; do
     sleep 0.1
     looks=$((looks + 1))
 done
@@ -52,8 +52,11 @@ while [ "$looks" -lt 100 ] && read -r pid <"$folder/data/postmaster.pid" && kill
 done
 
 status=1
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+tries=0
+while [ "$tries" -lt 100 ]; do
     rm -rf "$folder" && status=0 && break
+    # Somebody who is about to end still writes into it.
+    tries=$((tries + 1))
     sleep 0.1
 done
 # Our group and not the pid in the file, which may be somebody else's by now. We are in the group too: this comes last.

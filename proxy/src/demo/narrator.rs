@@ -33,7 +33,12 @@ impl Narrator {
 
     /// A chapter of the story.
     pub fn chapter(&self, title: &str) {
-        self.line(&format!("\n[{:5.1} s] {title}", self.began.elapsed().as_secs_f64()));
+        let mut lines = wrapped(title).into_iter();
+        let first = lines.next().unwrap_or_default();
+        self.line(&format!("\n[{:5.1} s] {first}", self.began.elapsed().as_secs_f64()));
+        for line in lines {
+            self.line(&format!("{INDENT}{line}"));
+        }
     }
 
     /// A line of the chapter; a long one is broken between words.

@@ -59,7 +59,7 @@ fn show_figures(narrator: &Arc<Narrator>, tally: &Arc<Tally>) -> tokio::task::Jo
         loop {
             let count = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
             narrator.figures(format!(
-                "{} requests · {} writes acknowledged · {} client errors",
+                "{} requests · {} writes · {} client errors",
                 count(&tally.requests),
                 count(&tally.acknowledged),
                 count(&tally.client_errors)

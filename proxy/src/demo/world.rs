@@ -134,7 +134,7 @@ impl World {
         backends.sides.modern.prepare(&groups, Role::Secondary, WITHIN).await?;
         backends.control.prepare().await?;
         let metrics = telemetry::install().map_err(|error| DemoError::Other(error.to_string()))?;
-        let running = app::start(&config, metrics).await?;
+        let running = app::start(&config, metrics).await.map_err(|error| taken(arguments, error))?;
         let storefront = Storefront::new(format!("http://{}/graphql", running.graphql));
         Ok(Self { legacy, modern, backends, running, storefront, seeded, config_file })
     }
@@ -185,7 +185,7 @@ impl World {
         let mut all = Copied::default();
         let named = |entity: &&Arc<EntityType>| types.contains(&entity.name.as_str());
         for entity in self.backends.loaded.contract.entities.values().filter(named) {
-            let shown = |copied: Copied| narrator.progress(&format!("{} rows of {} read", copied.read, entity.name));
+            let shown = |copied: Copied| narrator.progress(&format!("{}: {} rows", entity.name, copied.read));
             let copied = baseline::copy(stores.get(Side::Legacy), &door, entity, run, WITHIN, shown).await?;
             all.read += copied.read;
             all.filled += copied.filled;
@@ -233,6 +233,16 @@ impl World {
     fn witness(&self) -> Witness {
         self.backends.witness()
     }
+}
+
+/// In the words of the demo's options: there is no configuration that the reader could change.
+fn taken(arguments: &DemoArgs, error: StartError) -> DemoError {
+    let StartError::Listen { key, .. } = error else { return error.into() };
+    let (option, port) = match key {
+        "gateway.listen" => ("--graphql-port", arguments.graphql_port),
+        _ => ("--admin-port", arguments.admin_port),
+    };
+    DemoError::Port { option, port, reason: std::io::ErrorKind::AddrInUse }
 }
 
 /// Whether `port` can be listened on.

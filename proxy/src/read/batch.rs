@@ -58,6 +58,7 @@ impl Batch {
     /// # Errors
     /// As `Store::fetch`.
     pub async fn fetch(self: &Arc<Self>, keys: Vec<EntityKey>, fields: FieldSet, within: Duration) -> Looked {
+        let deadline = tokio::time::Instant::now() + within;
         let mut found = Vec::with_capacity(keys.len());
         let mut parts = Vec::new();
         for part in keys.chunks(MAX_BATCH) {
@@ -65,7 +66,7 @@ impl Batch {
         }
         for part in parts {
             let no_answer = |_| Err(Arc::new(StoreError::NoAnswer { side: self.side(), limit: within }));
-            let looked = match tokio::time::timeout(within, part).await {
+            let looked = match tokio::time::timeout_at(deadline, part).await {
                 Ok(answer) => answer.unwrap_or_else(no_answer),
                 Err(_) => Err(Arc::new(StoreError::NoAnswer { side: self.side(), limit: within })),
             };

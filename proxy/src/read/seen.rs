@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use model::{Store, WriteId};
 use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::breaker::Breaker;
 
 /// How many writes are remembered.
 const REMEMBERED: usize = 10_000;
@@ -17,6 +20,7 @@ const REMEMBERED: usize = 10_000;
 /// Knows which writes stand on one side.
 pub struct Seen {
     store: Arc<dyn Store>,
+    breaker: Arc<Breaker>,
     within: Duration,
     known: Mutex<Known>,
 }
@@ -28,9 +32,9 @@ struct Known {
 }
 
 impl Seen {
-    /// Asks `store`, `within` each time.
-    pub fn new(store: Arc<dyn Store>, within: Duration) -> Self {
-        Self { store, within, known: Mutex::default() }
+    /// Asks `store`, `within` each time, and not at all while its breaker keeps calls away.
+    pub fn new(store: Arc<dyn Store>, breaker: Arc<Breaker>, within: Duration) -> Self {
+        Self { store, breaker, within, known: Mutex::default() }
     }
 
     /// Whether every one of `writes` stands on this side. `false` when the side cannot say.
@@ -42,7 +46,12 @@ impl Seen {
         if unknown.is_empty() {
             return true;
         }
-        let Ok(standing) = self.store.standing(&unknown, self.within).await else { return false };
+        if !self.breaker.admits(Instant::now()) {
+            return false;
+        }
+        let standing = self.store.standing(&unknown, self.within).await;
+        self.breaker.note(self.store.side(), standing.as_ref().err());
+        let Ok(standing) = standing else { return false };
         let all = unknown.iter().all(|write| standing.contains(write));
         self.known.lock().remember(standing);
         all

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::contract::RootKind;
-use model::sql::Params;
+use model::sql::{Params, params_text};
 use model::{
     Bucket, EntityKey, EntityName, FieldSet, GroupName, PerSide, Policy, Record, Root, Side, Store, StoreError,
 };
@@ -120,7 +120,7 @@ impl ReadRoad {
         let policy = context.rollout.policy(&root.group);
         let pinned = self.client_is_ahead(context, &policy).await
             || self.unsettled.any_older_than(&root.group, self.settings.answer_budget, Instant::now());
-        let stick = context.stick.clone().unwrap_or_else(|| format!("{}{params:?}", root.route));
+        let stick = context.stick.clone().unwrap_or_else(|| format!("{}{}", root.route, params_text(&params)));
         let decision = route::decide(&policy, Bucket::of(&root.group, &stick), pinned, draw());
         let params = Arc::new(params);
         let (answered, records) = self

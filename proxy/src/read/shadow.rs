@@ -16,7 +16,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use model::contract::RootKind;
 use model::evidence::{Observation, Verdict};
-use model::sql::Params;
+use model::sql::{Params, params_text};
 use model::{EntityKey, EntityName, FieldSet, PerSide, Record, Root, Side, Store, StoreError};
 use shadow_compare::confirm::{Confirmation, Look, Patience, Step};
 use shadow_compare::judge::{Answer, Asked, Judgement, Question, Reason};
@@ -151,9 +151,7 @@ impl ShadowWorker {
             ShadowedRead::Keys { keys, records } => (Asked::Keys(keys), None, Answer::from(records)),
             ShadowedRead::List { params, records } => {
                 let ordered = matches!(&root.kind, RootKind::List { ordered: true, .. });
-                let shown =
-                    serde_json::Map::from_iter(params.iter().map(|(name, value)| (name.clone(), value.to_json())));
-                let asked = Asked::List { ordered, params: serde_json::Value::Object(shown).to_string() };
+                let asked = Asked::List { ordered, params: params_text(&params) };
                 (asked, Some(params), Answer::from(records))
             }
         };

@@ -242,8 +242,15 @@ impl WriteRoad {
             }
         }
         // Every attempt is known not to stand: the last error only says why there is no other.
-        let why = last.map_or_else(|| "no time left".to_owned(), |error| error.to_string());
-        Err(InternalError::DeadlineExceeded(why).into())
+        match last {
+            Some(error @ StoreError::Fenced { .. }) => {
+                let group = &root.group;
+                tracing::error!(%group, %error, "group {group} is open for writes on no side under this epoch: run `strangler check`");
+                Err(InternalError::Unavailable(error.to_string()).into())
+            }
+            Some(error) => Err(InternalError::DeadlineExceeded(error.to_string()).into()),
+            None => Err(InternalError::DeadlineExceeded("no time left".to_owned()).into()),
+        }
     }
 
     /// The secondary may lack what the first attempt wrote, and the client is told of it now: the keys

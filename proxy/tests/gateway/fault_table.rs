@@ -147,7 +147,7 @@ async fn first_life(shelves: &Shelves, step: &Step, trouble: Trouble) -> Told {
     if let Some((side, call, fault)) = step.before {
         ground.stores.get(side).on(call, 1, fault);
     }
-    let replica = Replica::start(ground, &pace(step));
+    let replica = Replica::ready(ground, &pace(step)).await;
     let lease = step.call == Call::LeaseUnsettled;
     if !lease {
         plan(store, step, trouble);
@@ -185,7 +185,7 @@ async fn settles(ground: &Ground) {
 }
 
 async fn second_life(shelves: &Shelves, step: &Step, first: &Told) -> Vec<Told> {
-    let replica = Replica::start(&shelves.ground, &pace(step));
+    let replica = Replica::ready(&shelves.ground, &pace(step)).await;
     settles(&shelves.ground).await;
     assert!(shelves.are_equal(), "settled means equal: {}", shelves.told(Side::Modern));
     let stands = shelves.told(Side::Legacy) == MOVED;

@@ -120,8 +120,6 @@ pub(crate) fn process<T>(life: impl Future<Output = T>) -> T {
 pub(crate) struct Pace {
     /// Whether it relays.
     pub(crate) relay: Option<RelaySettings>,
-    /// Whether it watches the ledger.
-    pub(crate) watch: bool,
     /// How long an answer waits for the secondary.
     pub(crate) answer_budget: Duration,
     /// Limit of one apply.
@@ -136,7 +134,6 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             relay: Some(RelaySettings::default()),
-            watch: true,
             answer_budget: Duration::from_millis(50),
             apply_within: Duration::from_secs(2),
             deadline: Duration::from_secs(2),
@@ -175,7 +172,9 @@ impl Replica {
                 breaker: Arc::clone(breakers.get(side)),
             }),
             unsettled: Arc::clone(&unsettled),
-            seen: stores.clone().map(|_, store| Seen::new(store, Duration::from_millis(500))),
+            seen: stores
+                .clone()
+                .map(|side, store| Seen::new(store, Arc::clone(breakers.get(side)), Duration::from_millis(500))),
             shadow,
             settings: ReadSettings { share: 0.5, answer_budget: pace.answer_budget },
         };
@@ -198,6 +197,13 @@ impl Replica {
         let fork = Arc::new(Fork { read, write });
         let gateway = Gateway::new(loaded.client_schema, loaded.contract, fork, ground.newest(), config);
         Self { gateway, unsettled, breakers, doors, observed, _stop: stop.drop_guard() }
+    }
+
+    /// Starts one and waits until it has looked at the ledger: before that it trusts the primary alone.
+    pub(crate) async fn ready(ground: &Ground, pace: &Pace) -> Self {
+        let replica = Self::start(ground, pace);
+        until("the ledger was looked at", async || replica.unsettled.all(&ground.group()).is_some()).await;
+        replica
     }
 
     /// Sends one operation through the gateway's door.
@@ -263,14 +269,12 @@ fn catch_up(
         let relay = Relay { stores: stores.clone(), doors: doors.clone(), rollout: ground.newest(), settings };
         tokio::spawn(Arc::new(relay).run(stop.clone()));
     }
-    if pace.watch {
-        let watch = Watch {
-            stores: stores.clone(),
-            rollout: ground.newest(),
-            unsettled: Arc::clone(unsettled),
-            retention: Duration::from_secs(86_400),
-            within: Duration::from_secs(2),
-        };
-        tokio::spawn(Arc::new(watch).run(stop.clone()));
-    }
+    let watch = Watch {
+        stores: stores.clone(),
+        rollout: ground.newest(),
+        unsettled: Arc::clone(unsettled),
+        retention: Duration::from_secs(86_400),
+        within: Duration::from_secs(2),
+    };
+    tokio::spawn(Arc::new(watch).run(stop.clone()));
 }

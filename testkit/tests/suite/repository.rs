@@ -83,6 +83,24 @@ fn drivers_stay_in_adapters_and_the_graphql_engine_in_the_proxy() {
     assert!(strayed.is_empty(), "{strayed:?}");
 }
 
+/// A store is changed to a state through `write/apply` alone: everywhere else it is a door that applies.
+#[test]
+fn every_change_of_a_store_goes_through_one_door() {
+    let files = output("git", &["ls-files", "proxy/src"]);
+    let others = files.lines().filter(|file| file.ends_with(".rs") && *file != "proxy/src/write/apply.rs");
+    let mut found = Vec::new();
+    for file in others {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        for (at, _) in text.match_indices(".apply(") {
+            let line = text[..at].rsplit('\n').next().unwrap_or_default();
+            if !line.ends_with("door") {
+                found.push(format!("{file}: {}.apply(", line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 #[test]
 fn no_file_names_a_folder_of_somebodys_machine() {
     // Put together here, or this file would name them.

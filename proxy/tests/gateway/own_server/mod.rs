@@ -1,0 +1,10 @@
+//! Real processes of the real binary over real databases. The name of this module makes nextest run
+//! its tests one at a time.
+
+mod crash;
+mod fleet;
+mod newcomer;
+mod operators;
+mod outages;
+mod race;
+mod story;
