@@ -21,7 +21,7 @@ pub struct DemoReport {
     /// Confirmed mismatches by cause.
     pub mismatches: BTreeMap<&'static str, u64>,
     /// From the order to the first answer that is legacy's again.
-    pub rollback_millis: u128,
+    pub rollback_millis: f64,
     /// Whether every row of every table is equal at the end.
     pub sides_equal: bool,
 }
@@ -43,7 +43,7 @@ impl DemoReport {
         for cause in ["rounding", "missing-row", "time-zone", "different"] {
             promise(self.mismatches.contains_key(cause), format!("the planted defect `{cause}` was not found"));
         }
-        promise(self.rollback_millis < 1_000, format!("the rollback took {} ms", self.rollback_millis));
+        promise(self.rollback_millis < 1_000.0, format!("the rollback took {} ms", self.rollback_millis));
         promise(self.sides_equal, "the sides differ at the end".into());
         broken
     }
@@ -59,7 +59,7 @@ mod tests {
             requests: 10,
             acknowledged_writes: 3,
             mismatches: causes.into_iter().map(|cause| (cause, 1)).collect(),
-            rollback_millis: 12,
+            rollback_millis: 12.5,
             sides_equal: true,
             ..DemoReport::default()
         }
@@ -94,7 +94,7 @@ mod tests {
             DemoReport { lost_writes: 1, ..kept() },
             DemoReport { unsettled: 1, ..kept() },
             DemoReport { mismatches: BTreeMap::new(), ..kept() },
-            DemoReport { rollback_millis: 1_000, ..kept() },
+            DemoReport { rollback_millis: 1_000.0, ..kept() },
             DemoReport { sides_equal: false, ..kept() },
         ];
         assert!(broken.iter().all(|report| !report.broken_promises().is_empty()));

@@ -215,7 +215,8 @@ async fn take_stock(
         lost_writes: audit.lost_writes(&expected).await?,
         unsettled: world.unsettled().await?,
         mismatches: mismatches(world).await?,
-        rollback_millis: rollback.as_millis(),
+        // To a tenth: it is often less than one.
+        rollback_millis: (rollback.as_secs_f64() * 10_000.0).round() / 10.0,
         sides_equal: differing == 0,
     };
     narrator.say(&format!(
