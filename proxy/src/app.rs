@@ -2,14 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::postgres::control::{ControlSettings, PostgresControl};
-use adapters::postgres::{Lane, PostgresStore};
+use adapters::postgres::Lane;
 use metrics_exporter_prometheus::PrometheusHandle;
-use model::control::{ControlError, ControlStore};
+use model::control::ControlError;
 use model::{Contract, EntityName, Instant, PerSide, ReplicaId, Rollout, Side, Store, StoreError};
 use shadow_compare::redact::Redactor;
 use thiserror::Error;
@@ -19,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, Health};
+pub use crate::backends::Backends;
 use crate::catchup::relay::Relay;
 use crate::catchup::watch::Watch;
 use crate::config::Config;
-use crate::contract::{self, ContractErrors, Loaded};
+use crate::contract::{ContractErrors, Loaded};
 use crate::evidence::Aggregator;
 use crate::fork::Fork;
 use crate::gateway::{self, Gateway};
@@ -31,7 +30,7 @@ use crate::read::breaker::Breaker;
 use crate::read::seen::Seen;
 use crate::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use crate::read::shadow::{Shadow, ShadowWorker};
-use crate::rollout::{self, OpenError, RolloutHandle, Witness};
+use crate::rollout::{self, OpenError, RolloutHandle};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::telemetry;
 use crate::write::apply::Door;
@@ -80,54 +79,6 @@ pub enum StartError {
         /// Why not.
         reason: String,
     },
-}
-
-/// What commands and replicas share: the contract, both sides and the control store.
-pub struct Backends {
-    /// The contract.
-    pub loaded: Loaded,
-    /// Both sides, in the lane of clients.
-    pub sides: PerSide<PostgresStore>,
-    /// The control store.
-    pub control: Arc<dyn ControlStore>,
-}
-
-impl Backends {
-    /// Loads the contract and names the databases. Nothing is connected before it is needed.
-    ///
-    /// # Errors
-    /// [`StartError`] when the contract or an address cannot be used.
-    pub fn open(config: &Config) -> Result<Self, StartError> {
-        let name = config.contract.display().to_string();
-        let text = std::fs::read_to_string(&config.contract)
-            .map_err(|error| StartError::NoContract { path: name.clone(), reason: crate::config::why(&error) })?;
-        let loaded = contract::load(&text, &name)?;
-        let side = |side| PostgresStore::connect(side, Arc::clone(&loaded.contract), config.sides.get(side));
-        let sides = PerSide { legacy: side(Side::Legacy)?, modern: side(Side::Modern)? };
-        let control = PostgresControl::new(&ControlSettings {
-            url: config.control_url.clone(),
-            connections: NonZeroUsize::MIN.saturating_add(3),
-            connect_timeout: config.sides.modern.connect_timeout,
-            limit: Duration::from_secs(2),
-        })?;
-        Ok(Self { loaded, sides, control: Arc::new(control) })
-    }
-
-    /// Both sides on connections that are kept for `lane`.
-    pub fn lane(&self, lane: Lane) -> PerSide<Arc<dyn Store>> {
-        let of = |side| Arc::new(self.sides.get(side).lane(lane)) as Arc<dyn Store>;
-        PerSide { legacy: of(Side::Legacy), modern: of(Side::Modern) }
-    }
-
-    /// Sees what is known at the moment of a change. Legacy is asked what is unsettled: it is primary
-    /// until handover exists.
-    pub fn witness(&self) -> Witness {
-        Witness {
-            control: Arc::clone(&self.control),
-            contract: Arc::clone(&self.loaded.contract),
-            primary: Some(Arc::new(self.sides.legacy.lane(Lane::Background))),
-        }
-    }
 }
 
 /// A replica that serves.

@@ -9,6 +9,7 @@
 pub mod admin;
 pub mod app;
 pub mod arguments;
+pub mod backends;
 pub mod catchup;
 pub mod cli;
 pub mod config;

@@ -1,0 +1,65 @@
+//! What commands and replicas share: the contract, both sides and the control store.
+//!
+//! Not here: roads, ports and tasks, which only a replica has (`app`).
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters::postgres::control::{ControlSettings, PostgresControl};
+use adapters::postgres::{Lane, PostgresStore};
+use model::control::ControlStore;
+use model::{PerSide, Side, Store};
+
+use crate::app::StartError;
+use crate::config::Config;
+use crate::contract::{self, Loaded};
+use crate::rollout::Witness;
+
+/// What commands and replicas share: the contract, both sides and the control store.
+pub struct Backends {
+    /// The contract.
+    pub loaded: Loaded,
+    /// Both sides, in the lane of clients.
+    pub sides: PerSide<PostgresStore>,
+    /// The control store.
+    pub control: Arc<dyn ControlStore>,
+}
+
+impl Backends {
+    /// Loads the contract and names the databases. Nothing is connected before it is needed.
+    ///
+    /// # Errors
+    /// [`StartError`] when the contract or an address cannot be used.
+    pub fn open(config: &Config) -> Result<Self, StartError> {
+        let name = config.contract.display().to_string();
+        let text = std::fs::read_to_string(&config.contract)
+            .map_err(|error| StartError::NoContract { path: name.clone(), reason: crate::config::why(&error) })?;
+        let loaded = contract::load(&text, &name)?;
+        let side = |side| PostgresStore::connect(side, Arc::clone(&loaded.contract), config.sides.get(side));
+        let sides = PerSide { legacy: side(Side::Legacy)?, modern: side(Side::Modern)? };
+        let control = PostgresControl::new(&ControlSettings {
+            url: config.control_url.clone(),
+            connections: NonZeroUsize::MIN.saturating_add(3),
+            connect_timeout: config.sides.modern.connect_timeout,
+            limit: Duration::from_secs(2),
+        })?;
+        Ok(Self { loaded, sides, control: Arc::new(control) })
+    }
+
+    /// Both sides on connections that are kept for `lane`.
+    pub fn lane(&self, lane: Lane) -> PerSide<Arc<dyn Store>> {
+        let of = |side| Arc::new(self.sides.get(side).lane(lane)) as Arc<dyn Store>;
+        PerSide { legacy: of(Side::Legacy), modern: of(Side::Modern) }
+    }
+
+    /// Sees what is known at the moment of a change. Legacy is asked what is unsettled: it is primary
+    /// until handover exists.
+    pub fn witness(&self) -> Witness {
+        Witness {
+            control: Arc::clone(&self.control),
+            contract: Arc::clone(&self.loaded.contract),
+            primary: Some(Arc::new(self.sides.legacy.lane(Lane::Background))),
+        }
+    }
+}
