@@ -92,6 +92,7 @@ pub struct Running {
     health: Arc<Health>,
     gateway: Stoppable,
     writes: TaskTracker,
+    settlers: PerSide<Settler>,
     background: Stoppable,
     last: Stoppable,
 }
@@ -123,6 +124,10 @@ impl Running {
         self.writes.close();
         if tokio::time::timeout(LAST_WRITES, self.writes.wait()).await.is_err() {
             tracing::warn!("{} writes are left to the relay of another replica", self.writes.len());
+        }
+        let marked = async { tokio::join!(self.settlers.legacy.flush(), self.settlers.modern.flush()) };
+        if tokio::time::timeout(LAST_WRITES, marked).await.is_err() {
+            tracing::warn!("some writes are on both sides and not marked so; a relay will find that out");
         }
         self.background.end().await;
         self.last.end().await;
@@ -171,6 +176,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let (writes, doors) = parts.write_road();
     parts.catch_up(doors, &background);
     let tasks = writes.tasks.clone();
+    let settlers = PerSide { legacy: writes.sides.legacy.settler.clone(), modern: writes.sides.modern.settler.clone() };
     let fork = Arc::new(Fork { read: parts.read_road(shadow), write: writes });
 
     let groups = backends.loaded.contract.groups();
@@ -191,6 +197,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         health,
         gateway,
         writes: tasks,
+        settlers,
         background,
         last,
     })

@@ -39,7 +39,7 @@ fi
 
 # initdb is left to finish: interrupted, it leaves shared memory behind.
 looks=0
-while [ "$looks" -lt 1800 ] && [ -e "$folder/initdb.running" ]; do
+while [ "$looks" -lt 300 ] && [ -e "$folder/initdb.running" ]; do
     sleep 0.1
     looks=$((looks + 1))
 done

@@ -24,7 +24,7 @@ async fn answers(client: &Client) -> bool {
 
 /// Looks until it is so, at most ten seconds.
 fn comes_true(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..6_000 {
+    for _ in 0..10_000 {
         if is_so() {
             return;
         }
