@@ -58,7 +58,8 @@ fn a_transfer_touches_two_levels_and_adds_two_movements() {
     let WriteWork::Statements { sql, params } = action.work else {
         panic!("a transfer runs SQL");
     };
-    assert_eq!(sql.get(Side::Legacy).len(), sql.get(Side::Modern).len());
+    // The ERP books the two movements in statements of their own: its SQL knows no INSERT of several rows.
+    assert_eq!((sql.get(Side::Legacy).len(), sql.get(Side::Modern).len()), (8, 7));
     let out = params.iter().find(|param| param.name == "write_id.out").unwrap();
     assert_eq!(out.source, ParamSource::WriteId { suffix: "-out".to_owned() });
 }

@@ -2,6 +2,10 @@
 -- Berlin without zone, numbers without scale, no foreign keys.
 -- Keys sort by bytes (as Oracle's NLS_SORT=BINARY does), so that both sides give lists in one order.
 
+-- Oracle's table of one row, for statements that read no table.
+CREATE TABLE DUAL (DUMMY char(1) NOT NULL DEFAULT 'X');
+INSERT INTO DUAL DEFAULT VALUES;
+
 CREATE TABLE ITMHDR (
     ITMNO   char(18)     COLLATE "C" NOT NULL PRIMARY KEY,
     ITMDSC  varchar(60)  NOT NULL,
