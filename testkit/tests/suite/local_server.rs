@@ -22,15 +22,17 @@ async fn answers(client: &Client) -> bool {
     client.simple_query("SELECT 1").await.is_ok()
 }
 
-/// Looks until it is so, at most ten seconds.
-fn comes_true(what: &str, is_so: impl Fn() -> bool) {
+/// Looks for up to 100 seconds until nothing is left of what was in `place`; else fails and says what is.
+fn comes_to_nothing(place: &Path, is_gone: impl Fn() -> bool) {
     for _ in 0..10_000 {
-        if is_so() {
+        if is_gone() {
             return;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("it never came true that {what}");
+    let files = Command::new("ls").arg("-lR").arg(place).output().unwrap();
+    let files: Vec<_> = String::from_utf8_lossy(&files.stdout).lines().take(60).map(str::to_owned).collect();
+    panic!("left behind: processes {:#?}, files {files:#?}", processes_of(place));
 }
 
 /// Processes whose command line names `folder`: the postmaster and the watchdog do.
@@ -58,7 +60,7 @@ async fn a_server_starts_takes_databases_and_stops_without_a_trace() {
 
     server.stop().await.unwrap();
 
-    comes_true("server and folder are gone", || is_gone(&folder));
+    comes_to_nothing(&folder, || is_gone(&folder));
 }
 
 #[tokio::test]
@@ -66,7 +68,7 @@ async fn a_dropped_server_goes_by_itself() {
     let server = own_server().await;
     let folder = server.folder().to_owned();
     drop(server);
-    comes_true("server and folder are gone", || is_gone(&folder));
+    comes_to_nothing(&folder, || is_gone(&folder));
 }
 
 #[tokio::test]
@@ -160,7 +162,7 @@ async fn kill_dash_nine_of_the_owner_leaves_no_process_and_no_folder() {
 
     let folder = holder.kill_dash_nine();
 
-    comes_true("server and folder are gone", || is_gone(&folder));
+    comes_to_nothing(&folder, || is_gone(&folder));
     assert!(!answers(&client).await);
 }
 
@@ -179,7 +181,7 @@ async fn kill_dash_nine_at_any_moment_of_the_start_leaves_nothing() {
     }
 
     // THEN nothing is left
-    comes_true("nothing is left", || {
+    comes_to_nothing(place.path(), || {
         std::fs::read_dir(place.path()).unwrap().count() == 0 && processes_of(place.path()).is_empty()
     });
 }
@@ -204,5 +206,5 @@ async fn an_ordinary_user_can_run_it_too() {
     assert!(answers(&client).await);
 
     let folder = holder.kill_dash_nine();
-    comes_true("server and folder are gone", || is_gone(&folder));
+    comes_to_nothing(&folder, || is_gone(&folder));
 }
