@@ -9,6 +9,7 @@
 //! who answers a read (`proxy::route`).
 
 pub mod change;
+pub mod checksum;
 pub mod contract;
 pub mod control;
 pub mod decimal;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::change::{Applied, Change, Incarnation, WriteId};
+use crate::checksum::{Chunk, ChunkSum};
 use crate::contract::{EntityType, FieldSet, Refusal};
 use crate::name::{EntityName, GroupName};
 use crate::record::{EntityKey, Record};
@@ -287,6 +288,31 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Unreachable`, `NoAnswer`, `Misfit`.
     async fn rough_count(&self, entity: &EntityType, within: Duration) -> Result<u64, StoreError>;
+
+    /// The sums of the parts of `chunk` (see [`crate::checksum`]), computed inside the store by one statement
+    /// and so of one moment. Parts without records are left out; in the order of their prefixes. A chunk that
+    /// cannot be taken apart further has one part: itself.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit`.
+    async fn sums(
+        &self,
+        entity: &EntityType,
+        chunk: &Chunk,
+        within: Duration,
+    ) -> Result<Vec<(Chunk, ChunkSum)>, StoreError>;
+
+    /// Reads up to `limit` whole records of `chunk`, in any order.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit`.
+    async fn members(
+        &self,
+        entity: &EntityType,
+        chunk: &Chunk,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Record>, StoreError>;
 
     /// Deletes settled ledger rows that are older than `retention`, at most `limit`; how many.
     ///

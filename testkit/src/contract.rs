@@ -3,6 +3,7 @@
 //! `testkit::store_contract!(make)` makes a test of each; `make` returns a store of an empty [`inventory`]
 //! database that is prepared as primary, and whatever must be held meanwhile.
 
+pub mod checksum;
 pub mod primary;
 pub mod reads;
 pub mod secondary;
@@ -36,6 +37,8 @@ macro_rules! store_contract {
             reads::values_survive_the_round_trip,
             reads::a_prepared_store_has_nothing_to_complain_about,
             reads::preparing_can_be_repeated_by_many_at_once,
+            checksum::sums_are_those_of_the_specification,
+            checksum::a_changed_record_is_found_by_its_chunks,
             primary::a_set_makes_a_record_and_then_changes_only_what_is_given,
             primary::a_run_reads_back_every_touched_record,
             primary::a_refusal_leaves_nothing_behind,

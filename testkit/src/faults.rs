@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::checksum::{Chunk, ChunkSum};
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
@@ -69,6 +70,8 @@ pub enum Call {
     Scan,
     /// `Store::rough_count`.
     RoughCount,
+    Sums,
+    Members,
     Forget,
     Incarnation,
     Prepare,
@@ -317,6 +320,25 @@ impl Store for FaultyStore {
 
     async fn rough_count(&self, entity: &EntityType, within: Duration) -> Result<u64, StoreError> {
         self.run(Call::RoughCount, within, || self.inner.rough_count(entity, within)).await
+    }
+
+    async fn sums(
+        &self,
+        entity: &EntityType,
+        chunk: &Chunk,
+        within: Duration,
+    ) -> Result<Vec<(Chunk, ChunkSum)>, StoreError> {
+        self.run(Call::Sums, within, || self.inner.sums(entity, chunk, within)).await
+    }
+
+    async fn members(
+        &self,
+        entity: &EntityType,
+        chunk: &Chunk,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.run(Call::Members, within, || self.inner.members(entity, chunk, limit, within)).await
     }
 
     async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {

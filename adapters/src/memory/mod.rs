@@ -5,6 +5,7 @@
 //!
 //! Not here: faults. Wrap any store in `testkit::faults::FaultyStore`.
 
+mod checksum;
 pub mod control;
 mod execute;
 mod ledger;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::checksum::{Chunk, ChunkSum};
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, MAX_BATCH, Unsettled};
 use model::write::Claim;
@@ -11,7 +12,7 @@ use model::{
     Side, Store, StoreError, WriteId, Written,
 };
 
-use super::{Fence, MemoryStore};
+use super::{Fence, MemoryStore, checksum};
 
 /// `record` cut down to `fields` and the key.
 fn cut(entity: &EntityType, record: &Record, fields: FieldSet) -> Record {
@@ -137,6 +138,27 @@ impl Store for MemoryStore {
 
     async fn rough_count(&self, entity: &EntityType, _within: Duration) -> Result<u64, StoreError> {
         Ok(self.shared.lock().rows.keys().filter(|key| *key.entity() == entity.name).count() as u64)
+    }
+
+    async fn sums(
+        &self,
+        entity: &EntityType,
+        chunk: &Chunk,
+        _within: Duration,
+    ) -> Result<Vec<(Chunk, ChunkSum)>, StoreError> {
+        Ok(checksum::sums(&self.shared.lock().rows, entity, chunk))
+    }
+
+    async fn members(
+        &self,
+        entity: &EntityType,
+        chunk: &Chunk,
+        limit: usize,
+        _within: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
+        let state = self.shared.lock();
+        let members = checksum::members(&state.rows, entity, chunk).take(limit);
+        Ok(members.map(|(_, record)| record.clone()).collect())
     }
 
     async fn forget(&self, retention: Duration, limit: usize, _within: Duration) -> Result<u64, StoreError> {

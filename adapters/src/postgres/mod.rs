@@ -9,6 +9,7 @@
 mod apply;
 mod bind;
 mod bookkeeping;
+mod checksum;
 pub mod control;
 mod error;
 mod execute;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::checksum::{Chunk, ChunkSum};
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
@@ -15,7 +16,7 @@ use model::{
 use super::session::{Pools, Use};
 use super::settings::{Lane, Settings};
 use super::table::Table;
-use super::{apply, bookkeeping, error, execute, inspect, ledger, read};
+use super::{apply, bookkeeping, checksum, error, execute, inspect, ledger, read};
 
 /// A PostgreSQL database behind the port. Cheap to clone; clones and lanes share their pools.
 #[derive(Clone)]
@@ -166,6 +167,27 @@ impl Store for PostgresStore {
     async fn rough_count(&self, entity: &EntityType, within: Duration) -> Result<u64, StoreError> {
         let table = Table::new(entity, self.side);
         look!(self, within, |session| read::rough_count(&session, table))
+    }
+
+    async fn sums(
+        &self,
+        entity: &EntityType,
+        chunk: &Chunk,
+        within: Duration,
+    ) -> Result<Vec<(Chunk, ChunkSum)>, StoreError> {
+        let table = Table::new(entity, self.side);
+        look!(self, within, |session| checksum::sums(&session, table, chunk))
+    }
+
+    async fn members(
+        &self,
+        entity: &EntityType,
+        chunk: &Chunk,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
+        let table = Table::new(entity, self.side);
+        look!(self, within, |session| checksum::members(&session, table, chunk, limit))
     }
 
     async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
