@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use indexmap::IndexMap;
 
-pub use crate::home::{ColumnType, Home, Precision};
+pub use crate::home::{ColumnType, Home, LengthUnit, Precision};
 use crate::name::{EntityName, FieldName, GroupName, RouteName};
 use crate::side::PerSide;
 use crate::sql::NamedSql;

@@ -9,13 +9,13 @@
 
 use chrono::{Datelike, NaiveTime, TimeZone, Utc};
 
-use crate::contract::{ColumnType, EntityType, Field, Precision, Refusal};
+use crate::contract::{ColumnType, EntityType, Field, LengthUnit, Precision, Refusal};
 use crate::decimal::Decimal;
 use crate::record::{EntityKey, Record};
 use crate::side::Side;
 use crate::value::{Instant, Value};
 
-/// Text has more characters than the column.
+/// Text has more characters, or bytes, than the column.
 pub const TOO_LONG: &str = "TOO_LONG";
 /// A number or time lies beyond what the column holds.
 pub const OUT_OF_RANGE: &str = "OUT_OF_RANGE";
@@ -60,8 +60,8 @@ pub fn value_fits(field: &Field, side: Side, value: &Value) -> Result<(), Refusa
         return Err(refusal((NO_MAPPING, "has no stored form for this value".into())));
     }
     let fits = match home.column_type {
-        ColumnType::Char(length) => text_fits(value, Some(length)).and_then(|()| unpadded(value)),
-        ColumnType::Varchar(length) => text_fits(value, length),
+        ColumnType::Char(length) => text_fits(value, Some(length), home.length_in).and_then(|()| unpadded(value)),
+        ColumnType::Varchar(length) => text_fits(value, length, home.length_in),
         ColumnType::Numeric(precision) => number_fits(value, precision),
         ColumnType::Integer => integer_fits(value, i64::from(i32::MIN), i64::from(i32::MAX)),
         ColumnType::BigInt => integer_fits(value, i64::MIN, i64::MAX),
@@ -93,7 +93,7 @@ fn no_form(what: &str) -> (&'static str, String) {
     (NO_MAPPING, format!("is kept as {what}, which this value is not"))
 }
 
-fn text_fits(value: &Value, length: Option<u32>) -> Fits {
+fn text_fits(value: &Value, length: Option<u32>, unit: LengthUnit) -> Fits {
     let text = match value {
         Value::Text(text) => text.clone(),
         Value::Int(number) => number.to_string(),
@@ -106,8 +106,12 @@ fn text_fits(value: &Value, length: Option<u32>) -> Fits {
         return Err((BAD_CHARACTER, "must not contain the NUL character".into()));
     }
     match length {
-        Some(limit) if text.chars().count() > limit as usize => {
-            Err((TOO_LONG, format!("has at most {limit} characters")))
+        Some(limit) if unit.length(&text) > limit as usize => {
+            let unit = match unit {
+                LengthUnit::Characters => "characters",
+                LengthUnit::Bytes => "bytes",
+            };
+            Err((TOO_LONG, format!("has at most {limit} {unit}")))
         }
         Some(_) | None => Ok(()),
     }
@@ -208,6 +212,7 @@ mod tests {
     #[test]
     fn what_a_column_cannot_hold_has_a_code_and_what_it_can_hold_has_none() {
         let home = |column_type| Home::new("c", column_type);
+        let bytes = |column_type| Home { length_in: LengthUnit::Bytes, ..home(column_type) };
         let money = ColumnType::Numeric(Some(Precision { digits: 5, scale: 2 }));
         let decimal = |text: &str| Value::Decimal(text.parse().unwrap());
         let time = |text: &str| Value::Instant(Instant::parse(text).unwrap());
@@ -218,6 +223,10 @@ mod tests {
             (home(ColumnType::Char(3)), "a ".into(), Some(BAD_CHARACTER)),
             (home(ColumnType::Varchar(Some(2))), "a ".into(), None),
             (home(ColumnType::Varchar(Some(2))), "abc".into(), Some(TOO_LONG)),
+            // Two characters, four bytes: what Oracle's VARCHAR2(2) refuses and PostgreSQL takes.
+            (home(ColumnType::Varchar(Some(2))), "éé".into(), None),
+            (bytes(ColumnType::Varchar(Some(2))), "éé".into(), Some(TOO_LONG)),
+            (bytes(ColumnType::Char(4)), "éé".into(), None),
             (home(ColumnType::Varchar(None)), "a\0".into(), Some(BAD_CHARACTER)),
             (home(money), decimal("999.99"), None),
             (home(money), decimal("1000"), Some(OUT_OF_RANGE)),

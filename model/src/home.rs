@@ -11,6 +11,8 @@ pub struct Home {
     pub column: String,
     /// The column's declared type: decides binding, padding and what fits.
     pub column_type: ColumnType,
+    /// What a limit on text counts.
+    pub length_in: LengthUnit,
     /// The zone in which a column without zone keeps local time.
     pub zone: Option<Tz>,
     /// Canonical value to stored text, one to one: `true` is `Y`. Empty: stored as it is.
@@ -27,6 +29,7 @@ impl Home {
         Self {
             column: column.into(),
             column_type,
+            length_in: LengthUnit::Characters,
             zone: None,
             map: Vec::new(),
             empty_is_null: false,
@@ -38,9 +41,9 @@ impl Home {
 /// The declared type of a column, in either engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ColumnType {
-    /// Blank-padded text of exactly this many characters. Read without the padding.
+    /// Blank-padded text of exactly this many characters (or bytes, see [`Home::length_in`]). Read without the padding.
     Char(u32),
-    /// Text of at most this many characters; `None`: no limit.
+    /// Text of at most this many characters (or bytes); `None`: no limit.
     Varchar(Option<u32>),
     /// Exact numbers; `None`: any precision and scale.
     Numeric(Option<Precision>),
@@ -58,6 +61,25 @@ pub enum ColumnType {
     TimestampTz,
     /// A day without time.
     Date,
+}
+
+/// What the limit of a text column counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LengthUnit {
+    /// Characters: PostgreSQL always, Oracle for `VARCHAR2(n CHAR)`.
+    Characters,
+    /// Bytes of UTF-8: Oracle's default, in which `é` takes two.
+    Bytes,
+}
+
+impl LengthUnit {
+    /// The length of `text` in this unit.
+    pub fn length(self, text: &str) -> usize {
+        match self {
+            Self::Characters => text.chars().count(),
+            Self::Bytes => text.len(),
+        }
+    }
 }
 
 /// NUMERIC(precision, scale).

@@ -45,13 +45,13 @@ impl Reader<'_> {
             );
         }
         let type_text = args.text("type")?;
-        let Some(column_type) = parse_type(type_text.text) else {
+        let Some((column_type, length_in)) = parse_type(type_text.text) else {
             self.unknown_type(type_text);
             return None;
         };
-        let mut home = Home::new(column.text, column_type);
+        let mut home = Home { length_in, ..Home::new(column.text, column_type) };
         self.zone(args, &mut home);
-        home.map = self.map(args, shape, column_type);
+        home.map = self.map(args, shape, &home);
         home.empty_is_null = self.empty_is_null(args, shape, &home);
         home.null_instants = self.null_instants(args, shape, &home);
         self.check_storable(args, type_text, shape, &home);
@@ -94,7 +94,7 @@ impl Reader<'_> {
         }
     }
 
-    fn map(&self, args: &Args<'_>, shape: &Shape, column_type: ColumnType) -> Vec<(Value, String)> {
+    fn map(&self, args: &Args<'_>, shape: &Shape, home: &Home) -> Vec<(Value, String)> {
         if !args.has("map") {
             return Vec::new();
         }
@@ -126,7 +126,7 @@ impl Reader<'_> {
                 let remedy = "store each value differently: the map must be one to one";
                 self.findings.add(text.at, what, remedy);
             }
-            if let Some(problem) = misfit(text.text, column_type) {
+            if let Some(problem) = misfit(text.text, home) {
                 let what = format!("`{}` cannot be stored: {problem}", text.text);
                 self.findings.add(text.at, what, "store something that fits, or change the type");
             }
@@ -198,7 +198,7 @@ impl Reader<'_> {
             return;
         }
         for value in shape.values.iter().flatten() {
-            if let Some(problem) = misfit(value, home.column_type) {
+            if let Some(problem) = misfit(value, home) {
                 let what = format!("`{value}` cannot be stored in `{}`: {problem}", type_text.text);
                 let remedy = "widen the column, or say with `map` what is stored";
                 self.findings.add(type_text.at, what, remedy);

@@ -1,7 +1,7 @@
 //! What each column type can keep: pure rules about declared types and the text stored in them.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
-use model::contract::{ColumnType, Precision};
+use model::contract::{ColumnType, LengthUnit, Precision};
 use model::{Home, Instant, Kind};
 
 /// Whether `name` can stand in SQL as it is.
@@ -13,10 +13,12 @@ pub(super) fn is_identifier(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(inside)
 }
 
-pub(super) fn parse_type(text: &str) -> Option<ColumnType> {
+/// A column's declared type, and what its length counts.
+pub(super) fn parse_type(text: &str) -> Option<(ColumnType, LengthUnit)> {
     let text = text.trim().to_ascii_lowercase();
+    let (text, said) = length_unit(&text);
     let (name, numbers) = match text.split_once('(') {
-        None => (text.as_str(), Vec::new()),
+        None => (&*text, Vec::new()),
         Some((name, rest)) => {
             let inside = rest.strip_suffix(')')?;
             let numbers = inside.split(',').map(|number| number.trim().parse().ok());
@@ -27,7 +29,14 @@ pub(super) fn parse_type(text: &str) -> Option<ColumnType> {
     if numbers.first() == Some(&0) && name != "timestamp" {
         return None;
     }
-    match (name, numbers.as_slice()) {
+    // Oracle counts bytes unless it is told otherwise, PostgreSQL characters; nothing else has a unit.
+    let unit = match (name, numbers.len(), said) {
+        ("varchar2", 1, said) => said.unwrap_or(LengthUnit::Bytes),
+        ("char" | "varchar", 1, said) => said.unwrap_or(LengthUnit::Characters),
+        (_, _, Some(_)) => return None,
+        (_, _, None) => LengthUnit::Characters,
+    };
+    let column_type = match (name, numbers.as_slice()) {
         ("char", [length]) => Some(ColumnType::Char(*length)),
         ("varchar" | "varchar2", [length]) => Some(ColumnType::Varchar(Some(*length))),
         ("varchar" | "text", []) => Some(ColumnType::Varchar(None)),
@@ -42,6 +51,17 @@ pub(super) fn parse_type(text: &str) -> Option<ColumnType> {
         ("timestamptz", [] | [6]) => Some(ColumnType::TimestampTz),
         ("date", []) => Some(ColumnType::Date),
         _ => None,
+    };
+    column_type.map(|column_type| (column_type, unit))
+}
+
+/// Takes `char` or `byte` out of `varchar2(60 byte)`.
+fn length_unit(text: &str) -> (String, Option<LengthUnit>) {
+    let units = [(" byte)", LengthUnit::Bytes), (" char)", LengthUnit::Characters)];
+    let found = units.into_iter().find_map(|(word, unit)| Some((text.strip_suffix(word)?, unit)));
+    match found {
+        Some((rest, unit)) => (format!("{})", rest.trim_end()), Some(unit)),
+        None => (text.to_owned(), None),
     }
 }
 
@@ -65,9 +85,9 @@ pub(super) fn takes_map(column_type: ColumnType) -> bool {
 }
 
 /// Why `stored` does not fit a column that keeps text or whole numbers.
-pub(super) fn misfit(stored: &str, column_type: ColumnType) -> Option<String> {
-    let longer = |limit: u32| stored.chars().count() > limit as usize;
-    match column_type {
+pub(super) fn misfit(stored: &str, home: &Home) -> Option<String> {
+    let longer = |limit: u32| home.length_in.length(stored) > limit as usize;
+    match home.column_type {
         ColumnType::Char(limit) | ColumnType::Varchar(Some(limit)) if longer(limit) => {
             Some(format!("longer than {limit}"))
         }
@@ -142,4 +162,29 @@ pub(super) fn parse_instant(text: &str, home: &Home) -> Option<Instant> {
         None => local.and_utc(),
     };
     Some(Instant::new(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_counts_what_its_engine_counts_unless_told_otherwise() {
+        let text = |length| ColumnType::Varchar(Some(length));
+        let table = [
+            ("varchar(60)", Some((text(60), LengthUnit::Characters))),
+            ("varchar2(60)", Some((text(60), LengthUnit::Bytes))),
+            ("VARCHAR2(60 CHAR)", Some((text(60), LengthUnit::Characters))),
+            ("varchar(60 byte)", Some((text(60), LengthUnit::Bytes))),
+            ("char( 4  byte)", Some((ColumnType::Char(4), LengthUnit::Bytes))),
+            ("char(4)", Some((ColumnType::Char(4), LengthUnit::Characters))),
+            ("number(10 byte)", None),
+            ("varchar2(byte)", None),
+            ("varchar2(60 bytes)", None),
+            ("varchar2", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse_type(text), expected, "{text}");
+        }
+    }
 }
