@@ -1,15 +1,16 @@
 //! The port to a system of record. One contract suite (`testkit::contract`) holds for every store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::change::{Applied, Change, Incarnation, WriteId};
-use crate::checksum::{Chunk, ChunkSum};
 use crate::contract::{EntityType, FieldSet, Refusal};
 use crate::name::{EntityName, GroupName};
 use crate::record::{EntityKey, Record};
+use crate::scan::Scan;
 use crate::side::{Role, Side};
 use crate::sql::{NamedSql, Params};
 use crate::write::{Claim, Command, Written};
@@ -70,6 +71,15 @@ pub enum StoreError {
         /// Who.
         side: Side,
     },
+    /// A snapshot is over: too old for the server to read on, or its session has ended. Take a new one.
+    #[error("{side} cannot read as of that moment any more")]
+    SnapshotLost {
+        /// Who.
+        side: Side,
+        /// What the driver said, if a driver spoke.
+        #[source]
+        source: Option<DriverError>,
+    },
     /// A table, column or right is missing, or an answer could not be understood. An operator must act.
     #[error("{side} is not set up as the contract says: {problem}")]
     Misfit {
@@ -93,6 +103,7 @@ impl StoreError {
             | Self::Refused { .. }
             | Self::KeyReused
             | Self::Fenced { .. }
+            | Self::SnapshotLost { .. }
             | Self::Misfit { .. } => false,
         }
     }
@@ -105,12 +116,13 @@ impl StoreError {
             | Self::Refused { .. }
             | Self::KeyReused
             | Self::Fenced { .. }
+            | Self::SnapshotLost { .. }
             | Self::Misfit { .. } => false,
         }
     }
 
     /// The closed label for metrics: `unreachable`, `no_answer`, `conflict`, `refused`, `key_reused`,
-    /// `fenced` or `misfit`.
+    /// `fenced`, `snapshot_lost` or `misfit`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "unreachable",
@@ -119,6 +131,7 @@ impl StoreError {
             Self::Refused { .. } => "refused",
             Self::KeyReused => "key_reused",
             Self::Fenced { .. } => "fenced",
+            Self::SnapshotLost { .. } => "snapshot_lost",
             Self::Misfit { .. } => "misfit",
         }
     }
@@ -138,6 +151,8 @@ pub struct Unsettled {
 pub struct Inspection {
     /// The server's own name and version.
     pub server: String,
+    /// What else the server and its client library say of themselves, by name.
+    pub facts: Vec<(&'static str, String)>,
     /// What is missing or does not fit, one sentence each, naming table and column and what to do.
     pub problems: Vec<String>,
 }
@@ -157,7 +172,7 @@ pub struct Backlog {
 /// [`StoreError::NoAnswer`] (or `Unreachable` when nothing was sent), whatever the server does.
 /// Dropping a future of a store never leaves an open transaction on a connection that is used again.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: Scan {
     /// Which side this is.
     fn side(&self) -> Side;
 
@@ -269,19 +284,6 @@ pub trait Store: Send + Sync {
         within: Duration,
     ) -> Result<Vec<Option<Record>>, StoreError>;
 
-    /// Reads up to `limit` whole records of `entity` in key order, after `after`. For baseline copies.
-    /// Order is the store's own, the same in every call.
-    ///
-    /// # Errors
-    /// `Unreachable`, `NoAnswer`, `Misfit`.
-    async fn scan(
-        &self,
-        entity: &EntityType,
-        after: Option<&EntityKey>,
-        limit: usize,
-        within: Duration,
-    ) -> Result<Vec<Record>, StoreError>;
-
     /// About how many records of `entity` there are: by the store's own statistics where it keeps any,
     /// so that asking costs nothing on a large table.
     ///
@@ -289,30 +291,12 @@ pub trait Store: Send + Sync {
     /// `Unreachable`, `NoAnswer`, `Misfit`.
     async fn rough_count(&self, entity: &EntityType, within: Duration) -> Result<u64, StoreError>;
 
-    /// The sums of the parts of `chunk` (see [`crate::checksum`]), computed inside the store by one statement
-    /// and so of one moment. Parts without records are left out; in the order of their prefixes. A chunk that
-    /// cannot be taken apart further has one part: itself.
+    /// A view of this store as it stands at one moment between the call and its answer. Costs the server
+    /// something for as long as it is kept: drop it when done.
     ///
     /// # Errors
-    /// `Unreachable`, `NoAnswer`, `Misfit`.
-    async fn sums(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        within: Duration,
-    ) -> Result<Vec<(Chunk, ChunkSum)>, StoreError>;
-
-    /// Reads up to `limit` whole records of `chunk`, in any order.
-    ///
-    /// # Errors
-    /// `Unreachable`, `NoAnswer`, `Misfit`.
-    async fn members(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        limit: usize,
-        within: Duration,
-    ) -> Result<Vec<Record>, StoreError>;
+    /// `Unreachable`, `NoAnswer`, `Misfit` when a right is missing.
+    async fn snapshot(&self, within: Duration) -> Result<Arc<dyn Scan>, StoreError>;
 
     /// Deletes settled ledger rows that are older than `retention`, at most `limit`; how many.
     ///
@@ -334,8 +318,8 @@ pub trait Store: Send + Sync {
     /// `Unreachable`, `NoAnswer`, `Misfit` when a right is missing.
     async fn prepare(&self, groups: &[GroupName], role: Role, within: Duration) -> Result<(), StoreError>;
 
-    /// The statements that [`Store::prepare`] would run, for a DBA to read.
-    fn bookkeeping_ddl(&self) -> String;
+    /// The statements that [`Store::prepare`] would run, for a DBA to read and to run in its place.
+    fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String;
 
     /// Looks at tables, columns, types, rights and bookkeeping, and says what does not fit `entities`.
     ///

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::postgres::Lane;
+use adapters::Lane;
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::control::ControlError;
 use model::{Contract, EntityName, Instant, PerSide, ReplicaId, Rollout, Side, Store, StoreError};
@@ -238,7 +238,7 @@ impl Parts<'_> {
 
     fn write_road(&self) -> (Arc<WriteRoad>, PerSide<Arc<Door>>) {
         let stores = self.backends.lane(Lane::Client);
-        let background = self.backends.lane(Lane::Background);
+        let admin = self.backends.lane(Lane::Admin);
         let writes = self.config.writes;
         let door = |side: Side, store: Arc<dyn Store>| {
             Door::new(store, Arc::clone(self.breakers.get(side)), writes.apply_timeout)
@@ -247,7 +247,7 @@ impl Parts<'_> {
         let side = |side| WriteSide {
             store: Arc::clone(stores.get(side)),
             door: Arc::clone(doors.get(side)),
-            settler: Settler::start(Arc::clone(background.get(side)), writes.apply_timeout),
+            settler: Settler::start(Arc::clone(admin.get(side)), writes.apply_timeout),
             breaker: Arc::clone(self.breakers.get(side)),
         };
         let road = WriteRoad {
@@ -285,7 +285,7 @@ impl Parts<'_> {
     }
 
     fn catch_up(&self, doors: PerSide<Arc<Door>>, background: &Stoppable) {
-        let stores = self.backends.lane(Lane::Background);
+        let stores = self.backends.lane(Lane::Admin);
         let relay = Arc::new(Relay {
             stores: stores.clone(),
             doors,

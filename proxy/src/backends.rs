@@ -6,8 +6,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::postgres::PostgresStore;
 use adapters::postgres::control::{ControlSettings, PostgresControl};
-use adapters::postgres::{Lane, PostgresStore};
+use adapters::{Lane, Lanes};
 use model::control::ControlStore;
 use model::{PerSide, Side, Store};
 
@@ -20,8 +21,8 @@ use crate::rollout::Witness;
 pub struct Backends {
     /// The contract.
     pub loaded: Loaded,
-    /// Both sides, in the lane of clients.
-    pub sides: PerSide<PostgresStore>,
+    /// Both sides.
+    pub sides: PerSide<Lanes>,
     /// The control store.
     pub control: Arc<dyn ControlStore>,
 }
@@ -36,7 +37,10 @@ impl Backends {
         let text = std::fs::read_to_string(&config.contract)
             .map_err(|error| StartError::NoContract { path: name.clone(), reason: crate::config::why(&error) })?;
         let loaded = contract::load(&text, &name)?;
-        let side = |side| PostgresStore::connect(side, Arc::clone(&loaded.contract), config.sides.get(side));
+        let side = |side| {
+            PostgresStore::connect(side, Arc::clone(&loaded.contract), config.sides.get(side))
+                .map(|store| store.lanes())
+        };
         let sides = PerSide { legacy: side(Side::Legacy)?, modern: side(Side::Modern)? };
         let control = PostgresControl::new(&ControlSettings {
             url: config.control_url.clone(),
@@ -49,8 +53,7 @@ impl Backends {
 
     /// Both sides on connections that are kept for `lane`.
     pub fn lane(&self, lane: Lane) -> PerSide<Arc<dyn Store>> {
-        let of = |side| Arc::new(self.sides.get(side).lane(lane)) as Arc<dyn Store>;
-        PerSide { legacy: of(Side::Legacy), modern: of(Side::Modern) }
+        self.sides.clone().map(|_, lanes| Arc::clone(lanes.get(lane)))
     }
 
     /// Sees what is known at the moment of a change. Legacy is asked what is unsettled: it is primary
@@ -59,7 +62,7 @@ impl Backends {
         Witness {
             control: Arc::clone(&self.control),
             contract: Arc::clone(&self.loaded.contract),
-            primary: Some(Arc::new(self.sides.legacy.lane(Lane::Background))),
+            primary: Some(Arc::clone(self.sides.legacy.get(Lane::Admin))),
         }
     }
 }

@@ -105,9 +105,10 @@ impl From<StoreError> for Fault {
         match error {
             StoreError::Refused { refusal, .. } => Self::Client(refusal.into()),
             StoreError::KeyReused => Self::Client(ClientError::new("IDEMPOTENCY_KEY_REUSED", text)),
-            StoreError::Unreachable { .. } | StoreError::Conflict { .. } | StoreError::Fenced { .. } => {
-                Self::Internal(InternalError::Unavailable(text))
-            }
+            StoreError::Unreachable { .. }
+            | StoreError::Conflict { .. }
+            | StoreError::Fenced { .. }
+            | StoreError::SnapshotLost { .. } => Self::Internal(InternalError::Unavailable(text)),
             StoreError::NoAnswer { .. } => Self::Internal(InternalError::DeadlineExceeded(text)),
             StoreError::Misfit { .. } => Self::Internal(InternalError::Misfit(text)),
         }

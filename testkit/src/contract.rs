@@ -7,6 +7,7 @@ pub mod checksum;
 pub mod primary;
 pub mod reads;
 pub mod secondary;
+pub mod snapshot;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,8 @@ macro_rules! store_contract {
             reads::preparing_can_be_repeated_by_many_at_once,
             checksum::sums_are_those_of_the_specification,
             checksum::a_changed_record_is_found_by_its_chunks,
+            snapshot::a_snapshot_stays_as_it_was,
+            snapshot::snapshots_are_of_different_moments,
             primary::a_set_makes_a_record_and_then_changes_only_what_is_given,
             primary::a_run_reads_back_every_touched_record,
             primary::a_refusal_leaves_nothing_behind,

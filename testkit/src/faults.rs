@@ -9,18 +9,19 @@
 //! # }
 //! ```
 
+mod scan;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::checksum::{Chunk, ChunkSum};
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record, Role, Side,
-    Store, StoreError, WriteId, Written,
+    Applied, Change, Command, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record, Role, Scan,
+    Side, Store, StoreError, WriteId, Written,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -43,6 +44,8 @@ pub enum Fault {
     Latency(Duration),
     /// Cannot be reached; nothing is done.
     Down,
+    /// The snapshot is over; nothing is read.
+    Lost,
     /// Says `NoAnswer` when the limit is over and does it after that, as a packet that was on its way.
     /// For `execute` and `apply`; any other call hangs.
     Late,
@@ -72,6 +75,7 @@ pub enum Call {
     RoughCount,
     Sums,
     Members,
+    Snapshot,
     Forget,
     Incarnation,
     Prepare,
@@ -172,6 +176,7 @@ impl FaultyStore {
             None => inner().await,
             Some(Fault::Reject) => Err(StoreError::Conflict { side, source: "a planned fault".into() }),
             Some(Fault::Down) => Err(StoreError::Unreachable { side, source: "a planned fault".into() }),
+            Some(Fault::Lost) => Err(StoreError::SnapshotLost { side, source: None }),
             Some(Fault::FailAfter) => {
                 inner().await?;
                 Err(no_answer)
@@ -308,37 +313,13 @@ impl Store for FaultyStore {
         self.run(Call::PastStates, within, inner).await
     }
 
-    async fn scan(
-        &self,
-        entity: &EntityType,
-        after: Option<&EntityKey>,
-        limit: usize,
-        within: Duration,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.run(Call::Scan, within, || self.inner.scan(entity, after, limit, within)).await
-    }
-
     async fn rough_count(&self, entity: &EntityType, within: Duration) -> Result<u64, StoreError> {
         self.run(Call::RoughCount, within, || self.inner.rough_count(entity, within)).await
     }
 
-    async fn sums(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        within: Duration,
-    ) -> Result<Vec<(Chunk, ChunkSum)>, StoreError> {
-        self.run(Call::Sums, within, || self.inner.sums(entity, chunk, within)).await
-    }
-
-    async fn members(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        limit: usize,
-        within: Duration,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.run(Call::Members, within, || self.inner.members(entity, chunk, limit, within)).await
+    async fn snapshot(&self, within: Duration) -> Result<Arc<dyn Scan>, StoreError> {
+        let inner = self.run(Call::Snapshot, within, || self.inner.snapshot(within)).await?;
+        Ok(Arc::new(scan::FaultySnapshot { store: self.clone(), inner }))
     }
 
     async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
@@ -353,8 +334,8 @@ impl Store for FaultyStore {
         self.run(Call::Prepare, within, || self.inner.prepare(groups, role, within)).await
     }
 
-    fn bookkeeping_ddl(&self) -> String {
-        self.inner.bookkeeping_ddl()
+    fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String {
+        self.inner.bookkeeping_ddl(groups, role)
     }
 
     async fn inspect(&self, entities: &[EntityName], within: Duration) -> Result<Inspection, StoreError> {

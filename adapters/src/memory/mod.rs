@@ -9,6 +9,7 @@ mod checksum;
 pub mod control;
 mod execute;
 mod ledger;
+mod scan;
 mod store;
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,18 +1,19 @@
 //! The port, filled. Nothing here waits, so no call exceeds its limit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::checksum::{Chunk, ChunkSum};
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, MAX_BATCH, Unsettled};
 use model::write::Claim;
 use model::{
     Applied, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation, Record, Role,
-    Side, Store, StoreError, WriteId, Written,
+    Scan, Side, Store, StoreError, WriteId, Written,
 };
 
-use super::{Fence, MemoryStore, checksum};
+use super::scan::Snapshot;
+use super::{Fence, MemoryStore};
 
 /// `record` cut down to `fields` and the key.
 fn cut(entity: &EntityType, record: &Record, fields: FieldSet) -> Record {
@@ -123,42 +124,12 @@ impl Store for MemoryStore {
         Ok(self.states_of(key, limit))
     }
 
-    async fn scan(
-        &self,
-        entity: &EntityType,
-        after: Option<&EntityKey>,
-        limit: usize,
-        _within: Duration,
-    ) -> Result<Vec<Record>, StoreError> {
-        let state = self.shared.lock();
-        let rows = state.rows.iter().filter(|(key, _)| *key.entity() == entity.name);
-        let rows = rows.filter(|(key, _)| after.is_none_or(|after| *key > after));
-        Ok(rows.take(limit).map(|(_, record)| record.clone()).collect())
-    }
-
     async fn rough_count(&self, entity: &EntityType, _within: Duration) -> Result<u64, StoreError> {
         Ok(self.shared.lock().rows.keys().filter(|key| *key.entity() == entity.name).count() as u64)
     }
 
-    async fn sums(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        _within: Duration,
-    ) -> Result<Vec<(Chunk, ChunkSum)>, StoreError> {
-        Ok(checksum::sums(&self.shared.lock().rows, entity, chunk))
-    }
-
-    async fn members(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        limit: usize,
-        _within: Duration,
-    ) -> Result<Vec<Record>, StoreError> {
-        let state = self.shared.lock();
-        let members = checksum::members(&state.rows, entity, chunk).take(limit);
-        Ok(members.map(|(_, record)| record.clone()).collect())
+    async fn snapshot(&self, _within: Duration) -> Result<Arc<dyn Scan>, StoreError> {
+        Ok(Arc::new(Snapshot(self.rows())))
     }
 
     async fn forget(&self, retention: Duration, limit: usize, _within: Duration) -> Result<u64, StoreError> {
@@ -183,7 +154,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn bookkeeping_ddl(&self) -> String {
+    fn bookkeeping_ddl(&self, _groups: &[GroupName], _role: Role) -> String {
         String::new()
     }
 
@@ -194,6 +165,6 @@ impl Store for MemoryStore {
         if !self.shared.lock().prepared {
             problems.push("the bookkeeping is missing: run `strangler init`".into());
         }
-        Ok(Inspection { server: "memory".into(), problems })
+        Ok(Inspection { server: "memory".into(), facts: Vec::new(), problems })
     }
 }

@@ -102,13 +102,33 @@ fn lock_key(kind: u8, name: &str) -> i64 {
     hash.cast_signed()
 }
 
+/// See `Store::bookkeeping_ddl`.
+pub(super) fn ddl(groups: &[GroupName], role: Role) -> String {
+    if groups.is_empty() {
+        return DDL.to_owned();
+    }
+    let open = opens(role);
+    let row = |group: &GroupName| format!("    ('{}', 1, {open})", group.as_str().replace('\'', "''"));
+    let rows: Vec<_> = groups.iter().map(row).collect();
+    format!(
+        "{DDL}-- One row per group of the contract. Run this again when the contract gets another group.\n\
+         INSERT INTO strangler_fence (grp, epoch, open) VALUES\n{}\nON CONFLICT (grp) DO NOTHING;\n",
+        rows.join(",\n")
+    )
+}
+
+/// Whether a new fence lets writes through.
+fn opens(role: Role) -> bool {
+    match role {
+        Role::Primary => true,
+        Role::Secondary => false,
+    }
+}
+
 /// See `Store::prepare`. Replicas that start at once wait for each other.
 pub(super) async fn prepare(session: &Session, groups: &[GroupName], role: Role) -> Result<(), StoreError> {
     let lock = lock_key(b'd', "bookkeeping");
-    let open = match role {
-        Role::Primary => true,
-        Role::Secondary => false,
-    };
+    let open = opens(role);
     session.begins();
     let client = session.client();
     let made = async {

@@ -1,7 +1,7 @@
 //! Checksums inside the database: `model::checksum` said in PostgreSQL's SQL.
 //!
 //! Texts depend on the entity and the chunk's length only. They read the whole table: nobody keeps an
-//! index over an MD5 for this. So sums are work for the background lane.
+//! index over an MD5 for this. So sums are work for the lane of scans.
 
 use model::checksum::{Chunk, ChunkSum, DIGITS, NULL, SEPARATOR, compared, field_text};
 use model::contract::{ColumnType, Field, Home};

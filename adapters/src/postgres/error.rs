@@ -62,6 +62,7 @@ pub(super) fn of_read(side: Side, limit: Duration, error: StoreError) -> StoreEr
         | StoreError::Refused { .. }
         | StoreError::KeyReused
         | StoreError::Fenced { .. }
+        | StoreError::SnapshotLost { .. }
         | StoreError::Misfit { .. }) => other,
     }
 }

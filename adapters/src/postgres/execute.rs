@@ -227,6 +227,7 @@ impl<'a> Plan<'a> {
             | StoreError::Conflict { .. }
             | StoreError::KeyReused
             | StoreError::Fenced { .. }
+            | StoreError::SnapshotLost { .. }
             | StoreError::Misfit { .. } => error,
         }
     }

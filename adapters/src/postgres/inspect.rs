@@ -47,7 +47,18 @@ pub(super) async fn inspect(
     if problems.iter().all(|problem| !problem.contains("strangler_fence")) {
         problems.extend(fences(session, contract, entities).await?);
     }
-    Ok(Inspection { server, problems })
+    Ok(Inspection { server, facts: facts(session).await?, problems })
+}
+
+/// What decides how values are kept and how many sessions there may be.
+async fn facts(session: &Session) -> Result<Vec<(&'static str, String)>, StoreError> {
+    let settings = ["server_encoding", "TimeZone", "max_connections", "wal_level"];
+    let mut facts = Vec::with_capacity(settings.len());
+    for name in settings {
+        let found = rows(session, "SELECT current_setting($1)", Some(name)).await?;
+        facts.extend(found.first().map(|row| (name, row.get(0))));
+    }
+    Ok(facts)
 }
 
 /// Groups that no write could pass: their fence was never made.

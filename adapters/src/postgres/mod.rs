@@ -19,6 +19,7 @@ mod numeric;
 mod read;
 mod session;
 mod settings;
+mod snapshot;
 mod store;
 mod table;
 mod value;
@@ -26,5 +27,5 @@ mod wire;
 mod write_text;
 
 pub use bookkeeping::fence_lock;
-pub use settings::{Lane, Settings};
+pub use settings::Settings;
 pub use store::PostgresStore;

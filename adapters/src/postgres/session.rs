@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use tokio_postgres::{NoTls, Statement};
 
 use super::error;
-use super::settings::{Lane, Settings};
+use super::settings::Settings;
+use crate::Lane;
 
 /// How long a dying connection's cancel request may take.
 const CANCEL_WITHIN: Duration = Duration::from_secs(2);
@@ -25,7 +26,8 @@ pub(super) struct Pools {
     reads: Pool,
     writes: Pool,
     shadow: Pool,
-    background: Pool,
+    scan: Pool,
+    admin: Pool,
 }
 
 /// What a call does with its connection: decides the pool on the client's lane.
@@ -67,7 +69,8 @@ impl Pools {
             reads: pool(settings.reads.get(), "")?,
             writes: pool(settings.writes.get(), one_plan)?,
             shadow: pool(settings.shadow.get(), "")?,
-            background: pool(settings.background.get(), "")?,
+            scan: pool(settings.scan.get(), "")?,
+            admin: pool(settings.admin.get(), "")?,
         })
     }
 
@@ -81,7 +84,8 @@ impl Pools {
             (Lane::Client, Use::Read) => &self.reads,
             (Lane::Client, Use::Write) => &self.writes,
             (Lane::Shadow, _) => &self.shadow,
-            (Lane::Background, _) => &self.background,
+            (Lane::Scan, _) => &self.scan,
+            (Lane::Admin, _) => &self.admin,
         };
         let timeouts = Timeouts { wait: Some(within), create: Some(within), recycle: Some(within) };
         let object = tokio::time::timeout_at(deadline, pool.timeout_get(&timeouts))
@@ -124,6 +128,16 @@ impl Session {
     /// Says what a driver's error means here.
     pub(super) fn error(&self, error: tokio_postgres::Error) -> StoreError {
         error::classify(self.side, self.limit, error)
+    }
+
+    /// Another call on the same connection begins, with a limit of its own.
+    pub(super) fn renew(&mut self, limit: Duration, deadline: Instant) {
+        (self.limit, self.deadline) = (limit, deadline);
+    }
+
+    /// Whether the call's limit is over.
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
     }
 
     /// From now on the connection has an open transaction.

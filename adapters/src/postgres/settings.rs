@@ -15,8 +15,10 @@ pub struct Settings {
     pub writes: NonZeroUsize,
     /// Connections for shadow reads. They can take none of the others.
     pub shadow: NonZeroUsize,
-    /// Connections for relay, scans and other work that nobody waits for.
-    pub background: NonZeroUsize,
+    /// Connections for baseline copies, checksums and reports. A snapshot keeps one for itself.
+    pub scan: NonZeroUsize,
+    /// Connections for relay, settled marks and bookkeeping.
+    pub admin: NonZeroUsize,
     /// Longest time to make one connection. A call's own limit may be shorter.
     pub connect_timeout: Duration,
     /// Shown by the server in `pg_stat_activity`.
@@ -24,7 +26,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Settings for `url` with the defaults: 8 reads, 8 writes, 4 shadow, 4 background, 2 s.
+    /// Settings for `url` with the defaults: 8 reads, 8 writes, 4 shadow, 3 scan, 3 admin, 2 s.
     pub fn new(url: impl Into<String>) -> Self {
         let count = |number| NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN);
         Self {
@@ -32,7 +34,8 @@ impl Settings {
             reads: count(8),
             writes: count(8),
             shadow: count(4),
-            background: count(4),
+            scan: count(3),
+            admin: count(3),
             connect_timeout: Duration::from_secs(2),
             application_name: "strangler".into(),
         }
@@ -46,20 +49,9 @@ impl fmt::Debug for Settings {
             .field("reads", &self.reads)
             .field("writes", &self.writes)
             .field("shadow", &self.shadow)
-            .field("background", &self.background)
+            .field("scan", &self.scan)
+            .field("admin", &self.admin)
             .field("connect_timeout", &self.connect_timeout)
             .finish_non_exhaustive()
     }
-}
-
-/// On whose behalf a view of the store works. Lanes share no connection, so that shadow reads and
-/// scans can never make a client wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// A client waits: reads and writes each have connections of their own.
-    Client,
-    /// Shadow reads.
-    Shadow,
-    /// Relay, baseline copies, reports.
-    Background,
 }

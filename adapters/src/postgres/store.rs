@@ -10,13 +10,15 @@ use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
     Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
-    Role, Side, Store, StoreError, WriteId, Written,
+    Role, Scan, Side, Store, StoreError, WriteId, Written,
 };
 
 use super::session::{Pools, Use};
-use super::settings::{Lane, Settings};
+use super::settings::Settings;
+use super::snapshot::PostgresSnapshot;
 use super::table::Table;
 use super::{apply, bookkeeping, checksum, error, execute, inspect, ledger, read};
+use crate::{Lane, Lanes};
 
 /// A PostgreSQL database behind the port. Cheap to clone; clones and lanes share their pools.
 #[derive(Clone)]
@@ -43,6 +45,11 @@ impl PostgresStore {
     pub fn lane(&self, lane: Lane) -> Self {
         Self { lane, ..self.clone() }
     }
+
+    /// The same store as every lane sees it.
+    pub fn lanes(&self) -> Lanes {
+        Lanes::of(|lane| Arc::new(self.lane(lane)))
+    }
 }
 
 /// Takes a connection, does the work within the call's limit, gives the connection back.
@@ -60,6 +67,41 @@ macro_rules! look {
         let result = call!($store, Use::Read, $within, |$session| $work);
         result.map_err(|error| error::of_read($store.side, $within, error))
     }};
+}
+
+#[async_trait]
+impl Scan for PostgresStore {
+    async fn scan(
+        &self,
+        entity: &EntityType,
+        after: Option<&EntityKey>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
+        let table = Table::new(entity, self.side);
+        look!(self, within, |session| read::scan(&session, table, after, limit))
+    }
+
+    async fn sums(
+        &self,
+        entity: &EntityType,
+        chunk: &Chunk,
+        within: Duration,
+    ) -> Result<Vec<(Chunk, ChunkSum)>, StoreError> {
+        let table = Table::new(entity, self.side);
+        look!(self, within, |session| checksum::sums(&session, table, chunk))
+    }
+
+    async fn members(
+        &self,
+        entity: &EntityType,
+        chunk: &Chunk,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
+        let table = Table::new(entity, self.side);
+        look!(self, within, |session| checksum::members(&session, table, chunk, limit))
+    }
 }
 
 #[async_trait]
@@ -153,41 +195,14 @@ impl Store for PostgresStore {
         look!(self, within, |session| ledger::past_states(&session, contract, side, key, limit))
     }
 
-    async fn scan(
-        &self,
-        entity: &EntityType,
-        after: Option<&EntityKey>,
-        limit: usize,
-        within: Duration,
-    ) -> Result<Vec<Record>, StoreError> {
-        let table = Table::new(entity, self.side);
-        look!(self, within, |session| read::scan(&session, table, after, limit))
-    }
-
     async fn rough_count(&self, entity: &EntityType, within: Duration) -> Result<u64, StoreError> {
         let table = Table::new(entity, self.side);
         look!(self, within, |session| read::rough_count(&session, table))
     }
 
-    async fn sums(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        within: Duration,
-    ) -> Result<Vec<(Chunk, ChunkSum)>, StoreError> {
-        let table = Table::new(entity, self.side);
-        look!(self, within, |session| checksum::sums(&session, table, chunk))
-    }
-
-    async fn members(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        limit: usize,
-        within: Duration,
-    ) -> Result<Vec<Record>, StoreError> {
-        let table = Table::new(entity, self.side);
-        look!(self, within, |session| checksum::members(&session, table, chunk, limit))
+    async fn snapshot(&self, within: Duration) -> Result<Arc<dyn Scan>, StoreError> {
+        let session = self.pools.session(self.lane, Use::Read, within).await?;
+        Ok(Arc::new(PostgresSnapshot::begin(self.side, session).await?))
     }
 
     async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
@@ -202,8 +217,8 @@ impl Store for PostgresStore {
         call!(self, Use::Write, within, |session| bookkeeping::prepare(&session, groups, role))
     }
 
-    fn bookkeeping_ddl(&self) -> String {
-        bookkeeping::DDL.to_owned()
+    fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String {
+        bookkeeping::ddl(groups, role)
     }
 
     async fn inspect(&self, entities: &[EntityName], within: Duration) -> Result<Inspection, StoreError> {

@@ -1,7 +1,7 @@
 //! Checksums of rows that we did not write: an ERP's habits, and what clocks do twice a year.
 
 use model::checksum::Chunk;
-use model::{Side, Store};
+use model::{Scan, Side};
 use testkit::contract::{WITHIN, checksum, entity};
 use testkit::inventory::product_key;
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::postgres::{Lane, PostgresStore, Settings};
+use adapters::Lane;
+use adapters::postgres::{PostgresStore, Settings};
 use model::write::{Claim, Work};
 use model::{Record, Role, Side, Store, StoreError, Value};
 use testkit::contract::{self, Subject, WITHIN};
@@ -204,10 +205,28 @@ async fn the_doctor_names_what_is_wrong_and_what_to_do() {
     strangler_fence is missing: run `strangler init`
     ");
     // The tables alone, without the groups' rows.
-    client.batch_execute(&store.bookkeeping_ddl()).await.unwrap();
+    client.batch_execute(&store.bookkeeping_ddl(&[], Role::Primary)).await.unwrap();
     let found = store.inspect(&names, WITHIN).await.unwrap();
     let last = format!("group {} has no fence, its writes would be refused: run `strangler init`", inventory::group());
     assert_eq!(found.problems.last(), Some(&last));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_whose_session_ends_is_lost_and_a_new_one_can_be_taken() {
+    let fixture = Fixture::new(Side::Legacy).await;
+    let entity = contract::entity(&inventory::level_key("A", "BER"));
+    let snapshot = fixture.store.snapshot(WITHIN).await.unwrap();
+    let client = connect(&fixture.database).await;
+    let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND state = 'idle in transaction'";
+    assert_eq!(client.query_one(ended, &[]).await.unwrap().get::<_, i64>(0), 1);
+
+    for _ in 0..2 {
+        let lost = snapshot.scan(&entity, None, 10, WITHIN).await;
+        assert!(matches!(lost, Err(StoreError::SnapshotLost { .. })), "{lost:?}");
+    }
+    let again = fixture.store.snapshot(WITHIN).await.unwrap();
+    assert_eq!(again.scan(&entity, None, 10, WITHIN).await.unwrap(), []);
 }
 
 /// Tests with a server of their own, to be paused and killed.

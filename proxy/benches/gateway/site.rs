@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::Lane;
 use adapters::local_server::{Durability, LocalServer, Options};
-use adapters::postgres::Lane;
 use model::Side;
 use proxy::app::Backends;
 use proxy::catchup::baseline;
@@ -88,7 +88,7 @@ impl Bench {
 async fn copy(site: &Site) {
     let config = Config::load(&site.config("copy", 1, 1)).expect("the site's configuration is good");
     let backends = Backends::open(&config).expect("the shipped contract is good");
-    let stores = backends.lane(Lane::Background);
+    let stores = backends.lane(Lane::Scan);
     let breaker = Arc::new(Breaker::new(BreakerSettings::default()));
     let door = Door::new(Arc::clone(stores.get(Side::Modern)), breaker, WITHIN);
     for entity in backends.loaded.contract.entities.values() {

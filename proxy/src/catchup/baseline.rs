@@ -10,14 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::store::MAX_BATCH;
-use model::{Change, EntityType, Record, Store, StoreError, Version, WriteId};
+use model::{Change, EntityKey, EntityType, Record, Scan, Store, StoreError, Version, WriteId};
 use thiserror::Error;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::write::apply::Door;
 
 /// Rows of one page.
 const PAGE: usize = MAX_BATCH;
+
+/// How long one moment is read. An Oracle keeps what it needs for that for a quarter of an hour by default.
+const MOMENT: Duration = Duration::from_secs(300);
 
 /// What a run copied of one entity type.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,19 +62,43 @@ pub async fn copy(
 ) -> Result<Copied, BaselineError> {
     let mut copied = Copied::default();
     let stopped = |copied: Copied, source| BaselineError { entity: entity.name.to_string(), rows: copied.read, source };
-    let mut page = primary.scan(entity, None, PAGE, within).await.map_err(|error| stopped(copied, Arc::new(error)))?;
+    let mut pages = Pages { primary, entity, within, moment: None };
+    let mut page = pages.after(None).await.map_err(|error| stopped(copied, Arc::new(error)))?;
     while let Some(last) = page.last().and_then(|record| record.key(entity)) {
         copied.read += page.len() as u64;
         let before = copied;
         let changes = changes(entity, page, run);
         // The next page is read while this one is written.
-        let (next, filled) =
-            futures::join!(primary.scan(entity, Some(&last), PAGE, within), fill(door, changes, &mut copied));
+        let (next, filled) = futures::join!(pages.after(Some(&last)), fill(door, changes, &mut copied));
         filled.map_err(|error| stopped(before, error))?;
         page = next.map_err(|error| stopped(copied, Arc::new(error)))?;
         progress(copied);
     }
     Ok(copied)
+}
+
+/// Pages as of one moment, so that records which were changed together are copied together. The moment
+/// is renewed when it is lost or old: keeping one costs the primary.
+struct Pages<'a> {
+    primary: &'a Arc<dyn Store>,
+    entity: &'a EntityType,
+    within: Duration,
+    moment: Option<(Arc<dyn Scan>, Instant)>,
+}
+
+impl Pages<'_> {
+    async fn after(&mut self, last: Option<&EntityKey>) -> Result<Vec<Record>, StoreError> {
+        if let Some((moment, taken)) = &self.moment
+            && taken.elapsed() < MOMENT
+        {
+            match moment.scan(self.entity, last, PAGE, self.within).await {
+                Err(StoreError::SnapshotLost { .. }) => {}
+                other => return other,
+            }
+        }
+        let (moment, _) = self.moment.insert((self.primary.snapshot(self.within).await?, Instant::now()));
+        moment.scan(self.entity, last, PAGE, self.within).await
+    }
 }
 
 fn changes(entity: &EntityType, page: Vec<Record>, run: u32) -> Vec<Change> {

@@ -47,7 +47,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Finishes unsettled writes.
 pub struct Relay {
-    /// The stores, in their background lane.
+    /// The stores, in the lane of short steps.
     pub stores: PerSide<Arc<dyn Store>>,
     /// The doors to them.
     pub doors: PerSide<Arc<Door>>,

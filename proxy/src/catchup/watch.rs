@@ -30,7 +30,7 @@ const MOST_KEYS: usize = 5_000;
 
 /// Keeps [`UnsettledKeys`] up to date with the ledger.
 pub struct Watch {
-    /// The stores, in their background lane.
+    /// The stores, in the lane of short steps.
     pub stores: PerSide<Arc<dyn Store>>,
     /// The newest rollout.
     pub rollout: Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,

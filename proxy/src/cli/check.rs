@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use model::{EntityName, Side, Store};
+use model::store::Inspection;
+use model::{EntityName, Side};
 use serde::Serialize;
 
 use super::desk::Desk;
@@ -22,16 +23,17 @@ struct Finding {
     what: &'static str,
     ok: bool,
     found: String,
+    facts: Vec<(&'static str, String)>,
     problems: Vec<String>,
 }
 
 impl Finding {
     fn good(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, ok: true, found: found.into(), problems: Vec::new() }
+        Self { what, ok: true, found: found.into(), facts: Vec::new(), problems: Vec::new() }
     }
 
     fn bad(what: &'static str, problem: impl Into<String>) -> Self {
-        Self { what, ok: false, found: String::new(), problems: vec![problem.into()] }
+        Self { what, ok: false, found: String::new(), facts: Vec::new(), problems: vec![problem.into()] }
     }
 }
 
@@ -53,8 +55,9 @@ pub(super) async fn run(config: &Path, out: Printer) -> Result<(), Stop> {
         side(&desk, Side::Modern).await,
         control(&desk).await,
     ];
-    for Finding { what, ok, found, problems } in &findings {
+    for Finding { what, ok, found, facts, problems } in &findings {
         out.line(format!("{}  {what}: {found}", if *ok { "ok " } else { "BAD" }).trim_end_matches([' ', ':']));
+        facts.iter().for_each(|(name, value)| out.line(format!("       {name}: {value}")));
         problems.iter().for_each(|problem| out.line(format!("       {problem}")));
     }
     let well = findings.iter().all(|finding| finding.ok);
@@ -73,9 +76,10 @@ fn state_dir(desk: &Desk) -> Finding {
 async fn side(desk: &Desk, side: Side) -> Finding {
     let what = side.as_str();
     let entities: Vec<EntityName> = desk.contract().entities.keys().cloned().collect();
-    match desk.backends.sides.get(side).inspect(&entities, WITHIN).await {
-        Ok(inspection) if inspection.problems.is_empty() => Finding::good(what, inspection.server),
-        Ok(inspection) => Finding { what, ok: false, found: inspection.server, problems: inspection.problems },
+    match desk.side(side).inspect(&entities, WITHIN).await {
+        Ok(Inspection { server, facts, problems }) => {
+            Finding { what, ok: problems.is_empty(), found: server, facts, problems }
+        }
         Err(error) => Finding::bad(what, told(&error)),
     }
 }

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use adapters::Lane;
 use model::control::{Author, ControlStore, RolloutRecord};
-use model::{Contract, GroupName, Instant};
+use model::{Contract, GroupName, Instant, Side, Store};
 
 use super::print::Printer;
 use super::{Stop, args};
@@ -35,6 +36,11 @@ impl Desk {
 
     pub(super) fn control(&self) -> &dyn ControlStore {
         self.backends.control.as_ref()
+    }
+
+    /// A side, for work that must not wait behind scans.
+    pub(super) fn side(&self, side: Side) -> &Arc<dyn Store> {
+        self.backends.sides.get(side).get(Lane::Admin)
     }
 
     /// The group called `name`; else an error that names the known ones.

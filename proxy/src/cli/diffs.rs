@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use adapters::postgres::Lane;
+use adapters::Lane;
 use model::control::EvidenceFilter;
 use model::evidence::Cause;
-use model::{EntityName, Instant, RouteName, Store};
+use model::{EntityName, Instant, RouteName};
 use serde_json::json;
 use shadow_compare::Report;
 use shadow_compare::report::SampleReport;
@@ -49,7 +49,7 @@ async fn report(desk: &Desk, filter: &EvidenceFilter) -> Result<Report, Stop> {
 
 /// How many records legacy holds of each type; those are left out that it does not tell at once.
 async fn totals(desk: &Desk) -> BTreeMap<EntityName, u64> {
-    let legacy = desk.backends.sides.legacy.lane(Lane::Background);
+    let legacy = desk.backends.sides.legacy.get(Lane::Scan);
     let mut totals = BTreeMap::new();
     for (name, entity) in &desk.contract().entities {
         if let Ok(count) = legacy.rough_count(entity, TOTALS_WITHIN).await {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{GroupName, Role, Side, Store, StoreError};
+use model::{Role, Side, StoreError};
 use serde_json::json;
 
 use super::Stop;
@@ -14,10 +14,11 @@ use crate::rollout::publish::publish_initial;
 const WITHIN: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(desk: &Desk, args: &InitArgs) -> Result<(), Stop> {
+    let groups = desk.contract().groups();
     if let Some(database) = args.print_ddl {
         let ddl = match database {
-            Database::Legacy => side_ddl(desk, Side::Legacy),
-            Database::Modern => side_ddl(desk, Side::Modern),
+            Database::Legacy => desk.side(Side::Legacy).bookkeeping_ddl(&groups, role(Side::Legacy)),
+            Database::Modern => desk.side(Side::Modern).bookkeeping_ddl(&groups, role(Side::Modern)),
             Database::Control => desk.control().ddl(),
         };
         desk.out.json(&json!({ "ddl": ddl }));
@@ -26,9 +27,8 @@ pub(super) async fn run(desk: &Desk, args: &InitArgs) -> Result<(), Stop> {
         }
         return Ok(());
     }
-    let groups = desk.contract().groups();
     for side in Side::BOTH {
-        let prepared = desk.backends.sides.get(side).prepare(&groups, role(side), WITHIN).await;
+        let prepared = desk.side(side).prepare(&groups, role(side), WITHIN).await;
         prepared.map_err(|error| match &error {
             StoreError::Misfit { .. } => {
                 Stop::No(format!("{error}; or let a DBA run what `strangler init --print-ddl {side}` prints"))
@@ -38,7 +38,8 @@ pub(super) async fn run(desk: &Desk, args: &InitArgs) -> Result<(), Stop> {
             | StoreError::Conflict { .. }
             | StoreError::Refused { .. }
             | StoreError::KeyReused
-            | StoreError::Fenced { .. } => error.into(),
+            | StoreError::Fenced { .. }
+            | StoreError::SnapshotLost { .. } => error.into(),
         })?;
         desk.out.line(format!("{side}: bookkeeping is there."));
     }
@@ -59,17 +60,4 @@ fn role(side: Side) -> Role {
         Side::Legacy => Role::Primary,
         Side::Modern => Role::Secondary,
     }
-}
-
-/// Everything that `init` does on a side, so that a DBA can do it instead: tables, and the groups' fences.
-fn side_ddl(desk: &Desk, side: Side) -> String {
-    let open = role(side) == Role::Primary;
-    let row = |group: &GroupName| format!("    ('{}', 1, {open})", group.as_str().replace('\'', "''"));
-    let rows: Vec<String> = desk.contract().groups().iter().map(row).collect();
-    format!(
-        "{}-- One row per group of the contract. Run this again when the contract gets another group.\n\
-         INSERT INTO strangler_fence (grp, epoch, open) VALUES\n{}\nON CONFLICT (grp) DO NOTHING;\n",
-        desk.backends.sides.get(side).bookkeeping_ddl(),
-        rows.join(",\n")
-    )
 }

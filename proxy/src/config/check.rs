@@ -52,7 +52,8 @@ struct SideKeys {
     reads: &'static str,
     writes: &'static str,
     shadow: &'static str,
-    background: &'static str,
+    scan: &'static str,
+    admin: &'static str,
     connect_timeout: &'static str,
 }
 
@@ -62,7 +63,8 @@ const LEGACY: SideKeys = SideKeys {
     reads: "sides.legacy.reads",
     writes: "sides.legacy.writes",
     shadow: "sides.legacy.shadow",
-    background: "sides.legacy.background",
+    scan: "sides.legacy.scan",
+    admin: "sides.legacy.admin",
     connect_timeout: "sides.legacy.connect_timeout_ms",
 };
 
@@ -72,7 +74,8 @@ const MODERN: SideKeys = SideKeys {
     reads: "sides.modern.reads",
     writes: "sides.modern.writes",
     shadow: "sides.modern.shadow",
-    background: "sides.modern.background",
+    scan: "sides.modern.scan",
+    admin: "sides.modern.admin",
     connect_timeout: "sides.modern.connect_timeout_ms",
 };
 
@@ -85,7 +88,8 @@ fn side(raw: RawSide, keys: &SideKeys, origins: &Origins<'_>) -> Checked<Setting
         reads: count(raw.reads, keys.reads, origins)?,
         writes: count(raw.writes, keys.writes, origins)?,
         shadow: count(raw.shadow, keys.shadow, origins)?,
-        background: count(raw.background, keys.background, origins)?,
+        scan: count(raw.scan, keys.scan, origins)?,
+        admin: count(raw.admin, keys.admin, origins)?,
         connect_timeout: millis(raw.connect_timeout_ms, keys.connect_timeout, origins)?,
         ..Settings::new(url)
     })

@@ -88,7 +88,8 @@ section!(RawSide {
     reads: usize = 8,
     writes: usize = 8,
     shadow: usize = 4,
-    background: usize = 4,
+    scan: usize = 3,
+    admin: usize = 3,
     connect_timeout_ms: u64 = 2_000,
 });
 

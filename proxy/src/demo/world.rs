@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::Lane;
 use adapters::local_server::{LocalServer, LocalServerError, Options};
-use adapters::postgres::Lane;
 use model::control::{Author, ControlError, EvidenceFilter, OverrideId, Sums};
 use model::{EntityType, GroupName, PerSide, Role, Side, Store, StoreError};
 use thiserror::Error;
@@ -130,8 +130,9 @@ impl World {
         let config = Config::load(&config_file)?;
         let backends = Backends::open(&config)?;
         let groups = backends.loaded.contract.groups();
-        backends.sides.legacy.prepare(&groups, Role::Primary, WITHIN).await?;
-        backends.sides.modern.prepare(&groups, Role::Secondary, WITHIN).await?;
+        let sides = backends.lane(Lane::Admin);
+        sides.legacy.prepare(&groups, Role::Primary, WITHIN).await?;
+        sides.modern.prepare(&groups, Role::Secondary, WITHIN).await?;
         backends.control.prepare().await?;
         let metrics = telemetry::install().map_err(|error| DemoError::Other(error.to_string()))?;
         let running = app::start(&config, metrics).await.map_err(|error| taken(arguments, error))?;
@@ -141,7 +142,7 @@ impl World {
 
     /// Both sides, for work that nobody waits for.
     pub fn stores(&self) -> PerSide<Arc<dyn Store>> {
-        self.backends.lane(Lane::Background)
+        self.backends.lane(Lane::Scan)
     }
 
     /// Changes the policy as `strangler groups set` does, and waits until the replica works under it.
@@ -208,7 +209,7 @@ impl World {
     /// # Errors
     /// [`DemoError::Store`].
     pub async fn unsettled(&self) -> Result<u64, DemoError> {
-        Ok(self.backends.sides.legacy.lane(Lane::Background).backlog(&GROUP.into(), WITHIN).await?.writes)
+        Ok(self.backends.sides.legacy.get(Lane::Admin).backlog(&GROUP.into(), WITHIN).await?.writes)
     }
 
     /// Stock levels of articles all over the catalogue, asked for as a storefront does.

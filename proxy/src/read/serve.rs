@@ -242,7 +242,9 @@ fn fault(error: &Arc<StoreError>) -> Fault {
         StoreError::Misfit { .. } | StoreError::KeyReused | StoreError::Fenced { .. } => {
             InternalError::Misfit(text).into()
         }
-        StoreError::Unreachable { .. } | StoreError::Conflict { .. } => InternalError::Unavailable(text).into(),
+        StoreError::Unreachable { .. } | StoreError::Conflict { .. } | StoreError::SnapshotLost { .. } => {
+            InternalError::Unavailable(text).into()
+        }
         StoreError::NoAnswer { .. } => InternalError::DeadlineExceeded(text).into(),
     }
 }

@@ -265,6 +265,7 @@ fn reason(error: &StoreError) -> Reason {
         | StoreError::Refused { .. }
         | StoreError::KeyReused
         | StoreError::Fenced { .. }
+        | StoreError::SnapshotLost { .. }
         | StoreError::Misfit { .. } => Reason::SideError,
     }
 }

@@ -322,6 +322,7 @@ fn worth_retrying(error: &StoreError) -> bool {
         | StoreError::NoAnswer { .. }
         | StoreError::Refused { .. }
         | StoreError::KeyReused
+        | StoreError::SnapshotLost { .. }
         | StoreError::Misfit { .. } => false,
     }
 }
