@@ -6,6 +6,9 @@
 mod lane;
 pub mod local_server;
 pub mod memory;
+pub mod oracle;
 pub mod postgres;
+mod stored;
+mod value;
 
 pub use lane::{Lane, Lanes};

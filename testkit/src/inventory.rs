@@ -70,6 +70,50 @@ pub fn ddl(side: Side) -> &'static str {
     }
 }
 
+/// The tables of one side in an Oracle, one statement each.
+pub fn oracle_ddl(side: Side) -> Vec<&'static str> {
+    match side {
+        Side::Legacy => vec![
+            "CREATE TABLE INV_ITM_MST (
+                 ITM_NO  CHAR(18 CHAR) NOT NULL PRIMARY KEY,
+                 ITM_DSC VARCHAR2(60 CHAR),
+                 ACT_FL  CHAR(1) DEFAULT 'Y' NOT NULL CHECK (ACT_FL IN ('Y', 'N')),
+                 ITM_CLS CHAR(2),
+                 PRC     NUMBER,
+                 WGT     NUMBER(12, 4),
+                 UPD_DT  TIMESTAMP(6),
+                 END_DT  DATE DEFAULT TIMESTAMP '9999-12-31 00:00:00' NOT NULL
+             )",
+            "CREATE TABLE INV_LOC_BAL (
+                 ITM_NO  CHAR(18 CHAR) NOT NULL,
+                 LOC_CD  CHAR(4 CHAR) NOT NULL,
+                 OH_QTY  NUMBER NOT NULL CONSTRAINT oh_qty_not_negative CHECK (OH_QTY >= 0),
+                 CNT_DT  TIMESTAMP(6),
+                 PRIMARY KEY (ITM_NO, LOC_CD)
+             )",
+        ],
+        Side::Modern => vec![
+            "CREATE TABLE products (
+                 sku             VARCHAR2(18 CHAR) PRIMARY KEY,
+                 name            VARCHAR2(60 CHAR),
+                 active          NUMBER(1) DEFAULT 1 NOT NULL,
+                 class           VARCHAR2(200),
+                 price           NUMBER(14, 4),
+                 weight          NUMBER(12, 4),
+                 updated_at      TIMESTAMP(6) WITH TIME ZONE,
+                 discontinued_at TIMESTAMP(6) WITH TIME ZONE
+             )",
+            "CREATE TABLE stock_levels (
+                 sku        VARCHAR2(18 CHAR) NOT NULL,
+                 location   VARCHAR2(4 CHAR) NOT NULL,
+                 on_hand    NUMBER(10) NOT NULL CONSTRAINT on_hand_not_negative CHECK (on_hand >= 0),
+                 counted_at TIMESTAMP(6) WITH TIME ZONE,
+                 PRIMARY KEY (sku, location)
+             )",
+        ],
+    }
+}
+
 fn field(name: &str, kind: Kind, nullable: bool, legacy: Home, modern: Home) -> Field {
     Field {
         name: name.into(),
@@ -105,7 +149,7 @@ fn product() -> EntityType {
         field("sku", Kind::Text, false, Home::new("ITM_NO", Char(18)), Home::new("sku", Varchar(Some(18)))),
         field("name", Kind::Text, true, name, Home { empty_is_null: true, ..Home::new("name", Varchar(Some(60))) }),
         field("active", Kind::Bool, false, flag, Home::new("active", Boolean)),
-        field("class", Kind::Text, true, class, Home::new("class", Varchar(None))),
+        field("class", Kind::Text, true, class, Home { empty_is_null: true, ..Home::new("class", Varchar(None)) }),
         field("price", Kind::Decimal, true, Home::new("PRC", Numeric(None)), Home::new("price", precise(14, 4))),
         field("weight", Kind::Decimal, true, Home::new("WGT", precise(12, 4)), Home::new("weight", precise(12, 4))),
         field("updatedAt", Kind::Instant, true, local("UPD_DT", Timestamp), Home::new("updated_at", TimestampTz)),

@@ -7,4 +7,5 @@ pub mod control_contract;
 pub mod faults;
 pub mod fleet;
 pub mod inventory;
+pub mod oracle;
 pub mod postgres;

@@ -69,6 +69,11 @@ impl Database {
         &self.name
     }
 
+    /// The server's port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// How to reach it.
     pub fn url(&self) -> String {
         local_server::url(self.port, &self.name)

@@ -22,7 +22,6 @@ mod settings;
 mod snapshot;
 mod store;
 mod table;
-mod value;
 mod wire;
 mod write_text;
 

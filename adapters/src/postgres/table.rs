@@ -10,8 +10,8 @@ use model::contract::ColumnType;
 use model::{EntityKey, EntityType, FieldIndex, FieldSet, Record, Side, StoreError, fit};
 use tokio_postgres::Row;
 
-use super::value;
 use super::wire::Stored;
+use crate::value;
 
 /// One entity on one side.
 #[derive(Clone, Copy)]

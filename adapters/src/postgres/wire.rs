@@ -6,29 +6,12 @@
 use std::error::Error;
 
 use bytes::BytesMut;
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
-use model::Decimal;
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use postgres_types::{FromSql, IsNull, Kind as TypeKind, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 use super::numeric;
-
-/// One value in a column's own terms.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Stored {
-    Null,
-    Bool(bool),
-    Small(i16),
-    Integer(i32),
-    Big(i64),
-    Numeric(Decimal),
-    Text(String),
-    Timestamp(NaiveDateTime),
-    TimestampTz(DateTime<Utc>),
-    Date(NaiveDate),
-    Uuid(Uuid),
-    List(Vec<Stored>),
-}
+pub(super) use crate::stored::Stored;
 
 type Fault = Box<dyn Error + Sync + Send>;
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod checksum;
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod races;
@@ -32,6 +34,30 @@ mod postgres_as_legacy {
 
     async fn make() -> (Subject, Fixture) {
         let fixture = Fixture::new(Side::Legacy).await;
+        (fixture.subject(), fixture)
+    }
+
+    testkit::store_contract!(make);
+}
+
+mod oracle_as_legacy {
+    use super::oracle::Fixture;
+    use super::{Side, Subject};
+
+    async fn make() -> (Subject, Fixture) {
+        let fixture = Fixture::new(Side::Legacy).await;
+        (fixture.subject(), fixture)
+    }
+
+    testkit::store_contract!(make);
+}
+
+mod oracle_as_modern {
+    use super::oracle::Fixture;
+    use super::{Side, Subject};
+
+    async fn make() -> (Subject, Fixture) {
+        let fixture = Fixture::new(Side::Modern).await;
         (fixture.subject(), fixture)
     }
 

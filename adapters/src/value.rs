@@ -15,13 +15,13 @@ use chrono_tz::Tz;
 use model::contract::{ColumnType, Refusal};
 use model::{Decimal, Field, Home, Instant, Kind, Side, Value, fit};
 
-use super::wire::Stored;
+use crate::stored::Stored;
 
 /// Converts a value for the column of `field` on `side`.
 ///
 /// # Errors
 /// The refusal of `model::fit` when it does not fit.
-pub(super) fn to_stored(field: &Field, side: Side, value: &Value) -> Result<Stored, Refusal> {
+pub(crate) fn to_stored(field: &Field, side: Side, value: &Value) -> Result<Stored, Refusal> {
     fit::value_fits(field, side, value)?;
     let home = field.home.get(side);
     let mapped = home.map.iter().find(|(canonical, _)| canonical == value);
@@ -37,7 +37,7 @@ pub(super) fn to_stored(field: &Field, side: Side, value: &Value) -> Result<Stor
 }
 
 /// Reads what the column of `field` on `side` keeps; `None` when it cannot be understood.
-pub(super) fn to_canonical(field: &Field, side: Side, stored: Stored) -> Option<Value> {
+pub(crate) fn to_canonical(field: &Field, side: Side, stored: Stored) -> Option<Value> {
     let home = field.home.get(side);
     let stored = match (home.column_type, stored) {
         (ColumnType::Char(_), Stored::Text(mut text)) => {

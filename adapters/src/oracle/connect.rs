@@ -1,0 +1,65 @@
+//! A session, made: the client library is found once per process, each session is set up once.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use model::{Side, StoreError};
+use oracle::{Connector, InitParams};
+
+use super::error;
+use super::lanes::{Crew, Ticket};
+use super::session::Session;
+use super::settings::Settings;
+
+/// What decides how texts, times and numbers are read and compared. Our own statements rely on it.
+pub(super) const SET_UP: &str = "ALTER SESSION SET TIME_ZONE = '+00:00' NLS_SORT = 'BINARY' NLS_COMP = 'BINARY' \
+     NLS_NUMERIC_CHARACTERS = '.,' NLS_DATE_FORMAT = 'YYYY-MM-DD HH24:MI:SS' \
+     NLS_TIMESTAMP_FORMAT = 'YYYY-MM-DD HH24:MI:SS.FF6' NLS_TIMESTAMP_TZ_FORMAT = 'YYYY-MM-DD HH24:MI:SS.FF6 TZH:TZM'";
+
+/// Points the process to its client library.
+///
+/// # Errors
+/// `Misfit` when it was pointed to another one before: there is one per process.
+pub(super) fn use_client(side: Side, settings: &Settings) -> Result<(), StoreError> {
+    static CHOSEN: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let chosen = CHOSEN.get_or_init(|| settings.client_lib_dir.clone());
+    let misfit = |problem: String, source| StoreError::Misfit { side, problem, source };
+    if *chosen != settings.client_lib_dir {
+        let shown = |dir: &Option<PathBuf>| dir.as_ref().map_or("the system's".into(), |dir| dir.display().to_string());
+        return Err(misfit(
+            format!(
+                "its client library is {}, but this process uses {} already: give both sides the same client_lib_dir",
+                shown(&settings.client_lib_dir),
+                shown(chosen)
+            ),
+            None,
+        ));
+    }
+    let Some(dir) = &settings.client_lib_dir else { return Ok(()) };
+    let mut params = InitParams::new();
+    params
+        .oracle_client_lib_dir(dir)
+        .and_then(|params| params.init())
+        .map(|_first| ())
+        .map_err(|error| {
+            let why = error::first_line(&error);
+            misfit(format!("Oracle's client library in {} cannot be used: {why}", dir.display()), Some(error.into()))
+        })
+}
+
+/// The making of a session, on the thread that will use it.
+pub(super) struct Connecting;
+
+impl Connecting {
+    /// Connects and sets up. Takes as long as the network lets it: the caller does not wait beyond its limit.
+    pub(super) fn run(crew: &Arc<Crew>, ticket: &Ticket) -> Result<Session, StoreError> {
+        let (side, settings) = (crew.side, &crew.settings);
+        let mut connector = Connector::new(&settings.user, &settings.password, &settings.connect);
+        connector.stmt_cache_size(settings.statement_cache).driver_name("strangler");
+        let connection = connector.connect().map_err(|error| error::connecting(side, error))?;
+        let mut session = Session::new(side, Arc::new(connection));
+        session.begin_call(ticket);
+        session.set_up(&settings.module, crew.track.as_str()).map_err(|error| error::unreachable(side, error))?;
+        Ok(session)
+    }
+}

@@ -1,0 +1,312 @@
+//! The doctor: does the database look as the contract says? One sentence per finding, with what to do.
+
+use std::collections::HashMap;
+
+use model::contract::{ColumnType, LengthUnit, Precision};
+use model::store::Inspection;
+use model::{Contract, EntityName, FieldIndex, Side, StoreError};
+use oracle::{Row, Version};
+
+use super::bind::Bind;
+use super::session::Session;
+use super::table::Table;
+use super::{ledger, wire};
+
+/// A column as the catalogue has it.
+struct Column {
+    data_type: String,
+    bytes: u32,
+    characters: u32,
+    counts_characters: bool,
+    precision: Option<u32>,
+    scale: Option<i32>,
+    required: bool,
+}
+
+/// See `Store::inspect`.
+pub(super) fn inspect(
+    session: &mut Session,
+    contract: &Contract,
+    side: Side,
+    entities: &[EntityName],
+) -> Result<Inspection, StoreError> {
+    let (version, banner) = session.server_version()?;
+    let mut problems = Vec::new();
+    let facts = facts(session, &version, &mut problems)?;
+    for name in entities {
+        match ledger::entity(contract, side, name.as_str()) {
+            Ok(entity) => problems.extend(of_table(session, Table::new(entity, side))?),
+            Err(_) => problems.push(format!("{name} is not a type of the contract: check the name")),
+        }
+    }
+    for (what, text) in [
+        ("EXECUTE on SYS.DBMS_LOCK is missing: a DBA must grant it", "BEGIN :r := DBMS_LOCK.REQUEST(:l, 4, 0, TRUE); END;"),
+    ] {
+        let ins = [("l".to_owned(), Bind::number(0))];
+        if session.block(text, &ins, &["r".to_owned()]).is_err() {
+            problems.push(what.into());
+        }
+        session.roll_back();
+    }
+    if super::bookkeeping::position(session).is_err() {
+        problems.push("EXECUTE on SYS.DBMS_FLASHBACK is missing: a DBA must grant it".into());
+    }
+    let mut missing = false;
+    for table in ["strangler_ledger", "strangler_version", "strangler_fence"] {
+        if columns(session, table)?.is_empty() {
+            missing = true;
+            problems.push(format!("{table} is missing: run `strangler init`"));
+        }
+    }
+    if !missing {
+        problems.extend(fences(session, contract, entities)?);
+    }
+    Ok(Inspection { server: banner.lines().next().unwrap_or_default().to_owned(), facts, problems })
+}
+
+/// What the server and its client library say of themselves; what a fact means for us is a problem or a note.
+fn facts(
+    session: &mut Session,
+    version: &Version,
+    problems: &mut Vec<String>,
+) -> Result<Vec<(&'static str, String)>, StoreError> {
+    let client = Version::client().map_or_else(|_| "unknown".to_owned(), |version| version.to_string());
+    let mut facts = vec![("server version", version.to_string()), ("client library", client)];
+    let nls = "SELECT parameter, value FROM nls_database_parameters \
+               WHERE parameter IN ('NLS_CHARACTERSET', 'NLS_NCHAR_CHARACTERSET')";
+    let names: HashMap<String, String> = pairs(&session.query(nls, &[], 10)?);
+    if let Some(charset) = names.get("NLS_CHARACTERSET") {
+        facts.push(("character set", charset.clone()));
+        if charset != "AL32UTF8" {
+            problems.push(format!(
+                "the database keeps texts in {charset}: letters outside of it are lost on the way in; \
+                 compare such fields with care"
+            ));
+        }
+    }
+    let session_nls = "SELECT parameter, value FROM nls_session_parameters \
+                       WHERE parameter IN ('NLS_SORT', 'NLS_COMP', 'NLS_NUMERIC_CHARACTERS')";
+    let names = pairs(&session.query(session_nls, &[], 10)?);
+    for (fact, name) in [("sorting", "NLS_SORT"), ("comparison", "NLS_COMP"), ("decimal sign", "NLS_NUMERIC_CHARACTERS")] {
+        facts.extend(names.get(name).map(|value| (fact, value.clone())));
+    }
+    let rights = session.query("SELECT privilege FROM session_privs ORDER BY privilege", &[], 100)?;
+    let rights: Vec<_> = rights.iter().filter_map(|row| wire::text(row, 0)).collect();
+    facts.push(("account's system rights", rights.join(", ")));
+    let log = "SELECT log_mode, supplemental_log_data_min, supplemental_log_data_all FROM v$database";
+    match session.query(log, &[], 1) {
+        Ok(rows) => log_facts(rows.first(), &mut facts, problems),
+        Err(StoreError::Misfit { .. }) => problems.push(
+            "SELECT on SYS.V_$DATABASE is missing: a DBA must grant it, the log's incarnation is part of every version"
+                .into(),
+        ),
+        Err(error) => return Err(error),
+    }
+    Ok(facts)
+}
+
+fn log_facts(row: Option<&Row>, facts: &mut Vec<(&'static str, String)>, problems: &mut Vec<String>) {
+    let Some(row) = row else { return };
+    let text = |place| wire::text(row, place).unwrap_or_else(|| "unknown".into());
+    let (mode, minimal, all) = (text(0), text(1), text(2));
+    if mode != "ARCHIVELOG" {
+        problems.push("the database does not archive its log: change capture needs `ALTER DATABASE ARCHIVELOG`".into());
+    }
+    if minimal == "NO" {
+        problems.push(
+            "supplemental logging is off: change capture needs `ALTER DATABASE ADD SUPPLEMENTAL LOG DATA`".into(),
+        );
+    }
+    facts.extend([("log mode", mode), ("supplemental logging", minimal), ("of all columns", all)]);
+}
+
+fn pairs(rows: &[Row]) -> HashMap<String, String> {
+    rows.iter().filter_map(|row| Some((wire::text(row, 0)?, wire::text(row, 1)?))).collect()
+}
+
+/// Groups that no write could pass: their fence was never made.
+fn fences(
+    session: &mut Session,
+    contract: &Contract,
+    entities: &[EntityName],
+) -> Result<Vec<String>, StoreError> {
+    let found = session.query("SELECT grp FROM strangler_fence", &[], 50)?;
+    let known: Vec<_> = found.iter().filter_map(|row| wire::text(row, 0)).collect();
+    let mut groups: Vec<_> = entities.iter().filter_map(|name| contract.entity(name)).map(|e| &e.group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let missing = groups.into_iter().filter(|group| !known.iter().any(|known| known == group.as_str()));
+    Ok(missing
+        .map(|group| format!("group {group} has no fence, its writes would be refused: run `strangler init`"))
+        .collect())
+}
+
+/// The name as the catalogue has it: upper case unless quoted.
+pub(super) fn folded(name: &str) -> String {
+    match name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(quoted) => quoted.replace("\"\"", "\""),
+        None => name.to_uppercase(),
+    }
+}
+
+/// The columns of a table that this account can see; empty when there is none.
+fn columns(session: &mut Session, table: &str) -> Result<HashMap<String, Column>, StoreError> {
+    const WHAT: &str = "column_name, data_type, data_length, char_length, char_used, data_precision, data_scale, \
+                        nullable, CASE WHEN default_length IS NULL THEN 'N' ELSE 'Y' END";
+    let (text, binds) = match table.split_once('.') {
+        Some((owner, name)) => (
+            format!("SELECT {WHAT} FROM all_tab_columns WHERE owner = :1 AND table_name = :2"),
+            vec![Bind::text(folded(owner)), Bind::text(folded(name))],
+        ),
+        None => (format!("SELECT {WHAT} FROM user_tab_columns WHERE table_name = :1"), vec![Bind::text(folded(table))]),
+    };
+    let rows = session.query(&text, &binds, 100)?;
+    let column = |row: &Row| {
+        let column = Column {
+            data_type: wire::text(row, 1)?,
+            bytes: wire::number(row, 2)?,
+            characters: wire::number(row, 3).unwrap_or_default(),
+            counts_characters: wire::text(row, 4).as_deref() == Some("C"),
+            precision: wire::number(row, 5),
+            scale: wire::number(row, 6),
+            required: wire::text(row, 7).as_deref() == Some("N") && wire::text(row, 8).as_deref() != Some("Y"),
+        };
+        Some((wire::text(row, 0)?, column))
+    };
+    Ok(rows.iter().filter_map(column).collect())
+}
+
+fn of_table(session: &mut Session, table: Table<'_>) -> Result<Vec<String>, StoreError> {
+    let name = table.name();
+    let found = columns(session, name)?;
+    if found.is_empty() {
+        let entity = &table.entity.name;
+        return Ok(vec![format!("{name} is missing: create it, or correct the table of {entity} in the contract")]);
+    }
+    let mut problems = Vec::new();
+    for index in table.entity.all_fields().iter() {
+        let column = folded(table.column(index));
+        let field = table.entity.field(index);
+        match found.get(&column) {
+            None => problems.push(format!(
+                "{name}.{column} is missing: add the column, or correct {} in the contract",
+                field.name
+            )),
+            Some(column_found) => problems.extend(of_column(table, index, &column, column_found)),
+        }
+    }
+    let mut unknown: Vec<_> = found.iter().filter(|(_, column)| column.required).map(|(name, _)| name).collect();
+    unknown.retain(|column| !table.entity.all_fields().iter().any(|index| folded(table.column(index)) == **column));
+    unknown.sort_unstable();
+    problems.extend(unknown.into_iter().map(|column| {
+        format!(
+            "{name}.{column} is not null, has no default and is not in the contract: \
+             new rows from the other side would be refused; give it a default or a field"
+        )
+    }));
+    if !has_unique_key(session, table)? {
+        problems.push(format!(
+            "{name} has no unique rule on exactly ({}): create one, applying changes needs it",
+            table.key_columns()
+        ));
+    }
+    Ok(problems)
+}
+
+fn has_unique_key(session: &mut Session, table: Table<'_>) -> Result<bool, StoreError> {
+    let (owner, name) = match table.name().split_once('.') {
+        Some((owner, name)) => (Some(folded(owner)), folded(name)),
+        None => (None, folded(table.name())),
+    };
+    let (view, limit, binds) = match owner {
+        Some(owner) => ("all", " AND i.table_owner = :2", vec![Bind::text(name), Bind::text(owner)]),
+        None => ("user", "", vec![Bind::text(name)]),
+    };
+    let owned = if view == "all" { " AND c.index_owner = i.owner" } else { "" };
+    let text = format!(
+        "SELECT i.index_name, c.column_name FROM {view}_indexes i JOIN {view}_ind_columns c \
+         ON c.index_name = i.index_name{owned} WHERE i.uniqueness = 'UNIQUE' AND i.table_name = :1{limit}"
+    );
+    let mut indexes: HashMap<String, Vec<String>> = HashMap::new();
+    for row in session.query(&text, &binds, 50)? {
+        if let (Some(index), Some(column)) = (wire::text(&row, 0), wire::text(&row, 1)) {
+            indexes.entry(index).or_default().push(column);
+        }
+    }
+    let mut key: Vec<_> = table.entity.key().iter().map(|index| folded(table.column(*index))).collect();
+    key.sort_unstable();
+    Ok(indexes.into_values().any(|mut columns| {
+        columns.sort_unstable();
+        columns == key
+    }))
+}
+
+fn of_column(table: Table<'_>, index: FieldIndex, column: &str, found: &Column) -> Vec<String> {
+    let field = table.entity.field(index);
+    let home = field.home.get(table.side);
+    let mut problems = Vec::new();
+    let (fits, wanted) = fits(home.column_type, home.length_in, found);
+    let name = table.name();
+    if !fits {
+        let found = shown(found);
+        problems.push(format!("{name}.{column} is {found}, the contract says {wanted}: correct one of them"));
+    }
+    let is_text = matches!(home.column_type, ColumnType::Char(_) | ColumnType::Varchar(_));
+    if is_text && home.map.is_empty() && field.nullable && !home.empty_is_null {
+        problems.push(format!(
+            "{name}.{column} keeps '' as null, as all of an Oracle does: say `emptyIsNull: true` for {} in the contract",
+            field.name
+        ));
+    }
+    problems
+}
+
+fn shown(found: &Column) -> String {
+    let unit = if found.counts_characters { " char" } else { "" };
+    match (found.data_type.as_str(), found.precision, found.scale) {
+        ("NUMBER", Some(precision), Some(scale)) => format!("NUMBER({precision}, {scale})"),
+        ("CHAR" | "VARCHAR2", ..) if found.counts_characters => {
+            format!("{}({}{unit})", found.data_type, found.characters)
+        }
+        ("CHAR" | "VARCHAR2", ..) => format!("{}({})", found.data_type, found.bytes),
+        (other, ..) => other.to_owned(),
+    }
+}
+
+/// Whether a column holds everything that the declared type holds; and the type's name.
+fn fits(declared: ColumnType, unit: LengthUnit, found: &Column) -> (bool, String) {
+    let kind = found.data_type.as_str();
+    let counted = match unit {
+        LengthUnit::Characters => "char",
+        LengthUnit::Bytes => "byte",
+    };
+    // So many bytes hold as many characters only of plain letters: a column in bytes fits a limit in characters never.
+    let wide = |n: u32| match (unit, found.counts_characters) {
+        (LengthUnit::Characters | LengthUnit::Bytes, true) => found.characters >= n,
+        (LengthUnit::Bytes, false) => found.bytes >= n,
+        (LengthUnit::Characters, false) => found.bytes >= n.saturating_mul(4),
+    };
+    let number = |digits: u32, scale: u32| match (found.precision, found.scale) {
+        (None, None) => kind == "NUMBER",
+        (precision, after) => {
+            let after = u32::try_from(after.unwrap_or(0)).unwrap_or(0);
+            kind == "NUMBER" && after >= scale && precision.unwrap_or(38).saturating_sub(after) >= digits - scale
+        }
+    };
+    match declared {
+        ColumnType::Char(n) => {
+            let exact = if found.counts_characters { found.characters == n } else { found.bytes == n };
+            (kind == "CHAR" && exact, format!("CHAR({n} {counted})"))
+        }
+        ColumnType::Varchar(Some(n)) => (kind == "VARCHAR2" && wide(n) || kind == "CLOB", format!("VARCHAR2({n} {counted})")),
+        ColumnType::Varchar(None) => (kind == "CLOB" || kind == "VARCHAR2", "VARCHAR2 or CLOB".into()),
+        ColumnType::Numeric(None) => (kind == "NUMBER" && found.precision.is_none(), "NUMBER".into()),
+        ColumnType::Numeric(Some(Precision { digits, scale })) => (number(digits, scale), format!("NUMBER({digits}, {scale})")),
+        ColumnType::Integer => (number(10, 0), "NUMBER(10)".into()),
+        ColumnType::BigInt => (number(19, 0), "NUMBER(19)".into()),
+        ColumnType::Boolean => (number(1, 0), "NUMBER(1)".into()),
+        ColumnType::Timestamp => (kind.starts_with("TIMESTAMP(") && !kind.contains("ZONE"), "TIMESTAMP(6)".into()),
+        ColumnType::TimestampSeconds | ColumnType::Date => (kind == "DATE" || kind == "TIMESTAMP(0)", "DATE".into()),
+        ColumnType::TimestampTz => (kind.contains("WITH TIME ZONE"), "TIMESTAMP(6) WITH TIME ZONE".into()),
+    }
+}

@@ -1,0 +1,34 @@
+//! An Oracle database as a system of record, for either side.
+//!
+//! Read `lanes` for threads and limits, `session` for one session, `bind` for how values are sent, `execute` for the
+//! primary's transaction, `apply` for the secondary's, `error` for what codes mean. The files are named like those of
+//! `postgres`.
+//!
+//! Promise: `model::Store`, as its documentation says it.
+//! Not here: what nobody could try on a real Oracle yet; `docs/oracle.md` keeps the list.
+
+mod apply;
+mod bind;
+mod bookkeeping;
+mod checksum;
+mod connect;
+mod error;
+mod execute;
+mod inspect;
+mod lanes;
+mod ledger;
+mod params;
+mod read;
+mod session;
+mod settings;
+mod snapshot;
+mod store;
+mod table;
+mod watchdog;
+mod wire;
+mod write_text;
+
+pub use bookkeeping::fence_lock;
+pub use lanes::TrackFigures;
+pub use settings::{Settings, Track};
+pub use store::OracleStore;

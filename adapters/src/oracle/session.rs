@@ -1,0 +1,217 @@
+//! One session on the thread that owns it: statements within the call's limit, and a clean end.
+//!
+//! The client library's call timeout is set from what is left of the limit before every round trip, since it
+//! stays on the session otherwise. A session is kept for the next call only when this one came to a clean end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Side, StoreError};
+use oracle::sql_type::{OracleType, ToSql};
+use oracle::{Connection, Error, Row, Version};
+use tokio::time::Instant;
+
+use super::bind::{Bind, Kind};
+use super::connect::SET_UP;
+use super::error::{self, Moment};
+use super::lanes::Ticket;
+
+/// The shortest call timeout: zero would mean none.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// One session.
+pub(super) struct Session {
+    pub(super) side: Side,
+    connection: Arc<Connection>,
+    limit: Duration,
+    deadline: Instant,
+    broken: bool,
+    open: bool,
+    /// The life of the log, which cannot change within a session; `None` when not asked yet.
+    pub(super) incarnation: Option<u32>,
+}
+
+impl Session {
+    pub(super) fn new(side: Side, connection: Arc<Connection>) -> Self {
+        let (limit, deadline) = (Duration::ZERO, Instant::now());
+        Self { side, connection, limit, deadline, broken: false, open: false, incarnation: None }
+    }
+
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// A call begins, with its own limit.
+    pub(super) fn begin_call(&mut self, ticket: &Ticket) {
+        (self.limit, self.deadline) = (ticket.limit, ticket.deadline);
+    }
+
+    /// The call is over. The session is given back when another call may use it.
+    pub(super) fn end_call(mut self) -> Option<Self> {
+        if self.open {
+            self.roll_back();
+        }
+        if self.broken || self.connection.set_call_timeout(None).is_err() {
+            return None;
+        }
+        Some(self)
+    }
+
+    pub(super) fn set_up(&mut self, module: &str, action: &str) -> Result<(), StoreError> {
+        self.connection.set_module(module).map_err(|error| self.means(&error, Moment::Statement))?;
+        self.connection.set_action(action).map_err(|error| self.means(&error, Moment::Statement))?;
+        self.run(SET_UP, &[])?;
+        self.open = false;
+        Ok(())
+    }
+
+    /// What is left of the limit, in whole seconds and at least one: for `FOR UPDATE WAIT` and lock requests.
+    pub(super) fn seconds_left(&self) -> u64 {
+        self.deadline.saturating_duration_since(Instant::now()).as_secs().max(1)
+    }
+
+    /// Sets the time of the next round trip.
+    fn arm(&mut self) -> Result<(), StoreError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left < SHORTEST {
+            return Err(StoreError::NoAnswer { side: self.side, limit: self.limit });
+        }
+        self.connection.set_call_timeout(Some(left)).map_err(|error| self.means(&error, Moment::Statement))
+    }
+
+    /// Says what an error means here, and remembers when the session is not to be used again.
+    fn means(&mut self, error: &Error, moment: Moment) -> StoreError {
+        let (meaning, lost) = error::classify(self.side, self.limit, error, moment);
+        self.broken |= lost;
+        meaning
+    }
+
+    /// Runs a query and reads every row. `array`: rows expected at once.
+    pub(super) fn query(&mut self, text: &str, binds: &[Bind], array: u32) -> Result<Vec<Row>, StoreError> {
+        self.arm()?;
+        let connection = Arc::clone(&self.connection);
+        let run = || {
+            let mut statement =
+                connection.statement(text).fetch_array_size(array.max(1)).prefetch_rows(array.max(2)).build()?;
+            statement.query(&bound(binds))?.collect::<Result<Vec<Row>, Error>>()
+        };
+        let rows = run();
+        // A query that locks rows opens a transaction.
+        self.open |= text.contains("FOR UPDATE");
+        rows.map_err(|error| self.means(&error, Moment::Statement))
+    }
+
+    /// Runs a statement; how many rows it touched. A call of a procedure counts as one.
+    pub(super) fn run(&mut self, text: &str, binds: &[Bind]) -> Result<u64, StoreError> {
+        self.arm()?;
+        self.open = true;
+        let connection = Arc::clone(&self.connection);
+        let run = || {
+            let mut statement = connection.statement(text).build()?;
+            statement.execute(&bound(binds))?;
+            if statement.is_plsql() { Ok(1) } else { statement.row_count() }
+        };
+        run().map_err(|error| self.means(&error, Moment::Statement))
+    }
+
+    /// Runs a block with named binds, and gives back the numbers that it leaves in `outs`.
+    pub(super) fn block(&mut self, text: &str, ins: &[(String, Bind)], outs: &[String]) -> Result<Vec<i64>, StoreError> {
+        self.arm()?;
+        self.open = true;
+        let connection = Arc::clone(&self.connection);
+        let run = || {
+            let mut statement = connection.statement(text).build()?;
+            for (name, bind) in ins {
+                statement.bind(name.as_str(), bind)?;
+            }
+            for name in outs {
+                statement.bind(name.as_str(), &OracleType::Int64)?;
+            }
+            statement.execute(&[])?;
+            outs.iter().map(|name| statement.bind_value(name.as_str())).collect::<Result<Vec<i64>, Error>>()
+        };
+        run().map_err(|error| self.means(&error, Moment::Statement))
+    }
+
+    /// Makes a table or index unless there is one of its name already. Commits, as all of an Oracle's DDL does.
+    pub(super) fn make(&mut self, text: &str) -> Result<(), StoreError> {
+        self.arm()?;
+        match self.connection.execute(text, &[]) {
+            Ok(_) => Ok(()),
+            Err(error) if error::says_exists(&error) => Ok(()),
+            Err(error) => Err(self.means(&error, Moment::Statement)),
+        }
+    }
+
+    /// Runs a statement once per row of binds, in one round trip. One slot per row: how many rows it touched, or
+    /// the code of its error. A failed row leaves the others done.
+    pub(super) fn batch(&mut self, text: &str, rows: &[Vec<Bind>]) -> Result<Vec<Result<u64, i32>>, StoreError> {
+        let Some(first) = rows.first() else { return Ok(Vec::new()) };
+        self.arm()?;
+        self.open = true;
+        let kinds: Vec<Kind> = (0..first.len()).map(|place| Kind::widest(rows, place)).collect();
+        let connection = Arc::clone(&self.connection);
+        let run = || {
+            let mut batch = connection.batch(text, rows.len()).with_batch_errors().with_row_counts().build()?;
+            for (place, kind) in kinds.iter().enumerate() {
+                batch.set_type(place + 1, &kind.oracle())?;
+            }
+            for row in rows {
+                batch.append_row(&bound(row))?;
+            }
+            let failed = match batch.execute() {
+                Ok(()) => Vec::new(),
+                Err(error) => error.batch_errors().cloned().ok_or(error)?,
+            };
+            let mut slots: Vec<Result<u64, i32>> = batch.row_counts()?.into_iter().map(Ok).collect();
+            slots.resize(rows.len(), Ok(0));
+            for error in failed {
+                if let Some(slot) = slots.get_mut(error.offset() as usize) {
+                    *slot = Err(error.code());
+                }
+            }
+            Ok(slots)
+        };
+        run().map_err(|error| self.means(&error, Moment::Statement))
+    }
+
+    /// What the code of a batch's row means.
+    pub(super) fn of_code(&self, code: i32) -> StoreError {
+        error::of_code(self.side, self.limit, code)
+    }
+
+    /// As `batch`, where a row that fails is an error of the whole.
+    pub(super) fn batch_all(&mut self, text: &str, rows: &[Vec<Bind>]) -> Result<Vec<u64>, StoreError> {
+        let slots = self.batch(text, rows)?;
+        slots.into_iter().map(|slot| slot.map_err(|code| self.of_code(code))).collect()
+    }
+
+    /// The server's version, and its banner.
+    pub(super) fn server_version(&mut self) -> Result<(Version, String), StoreError> {
+        self.arm()?;
+        self.connection.server_version().map_err(|error| self.means(&error, Moment::Statement))
+    }
+
+    /// Commits. An answer that does not come leaves the outcome open.
+    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
+        self.arm()?;
+        let committed = self.connection.commit();
+        self.open = false;
+        committed.map_err(|error| self.means(&error, Moment::Commit))
+    }
+
+    /// Undoes what is open. When that fails the session is closed, which undoes it too.
+    pub(super) fn roll_back(&mut self) {
+        // The call's own time may be over; undoing gets a little of its own, since it frees locks.
+        let undone = self.connection.set_call_timeout(Some(Duration::from_secs(1)));
+        if undone.and_then(|()| self.connection.rollback()).is_err() {
+            self.broken = true;
+        }
+        self.open = false;
+    }
+}
+
+/// Binds as the driver takes them: each with its type, always.
+fn bound(binds: &[Bind]) -> Vec<&dyn ToSql> {
+    binds.iter().map(|bind| bind as &dyn ToSql).collect()
+}

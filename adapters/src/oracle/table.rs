@@ -1,0 +1,161 @@
+//! An entity's table on one side: the SQL texts about it, and rows to records.
+//!
+//! The server keeps a parsed statement for each text, so there are few: lists of keys come in steps of powers of
+//! two, filled up with the last key.
+
+use model::{EntityKey, EntityType, FieldIndex, FieldSet, Record, Side, StoreError, Value, fit};
+use oracle::Row;
+
+use super::bind::Bind;
+use super::wire;
+use crate::value;
+
+/// An IN list has at most this many members.
+pub(super) const MAX_LIST: usize = 1_000;
+
+/// One entity on one side.
+#[derive(Clone, Copy)]
+pub(super) struct Table<'a> {
+    pub(super) entity: &'a EntityType,
+    pub(super) side: Side,
+}
+
+/// How many places a list of `count` members gets.
+pub(super) fn bucket(count: usize) -> usize {
+    count.max(1).next_power_of_two().min(MAX_LIST.max(count))
+}
+
+/// `:from, :from + 1, …`, `count` of them.
+pub(super) fn places(from: usize, count: usize) -> String {
+    let places: Vec<_> = (from..from + count).map(|place| format!(":{place}")).collect();
+    places.join(", ")
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(entity: &'a EntityType, side: Side) -> Self {
+        Self { entity, side }
+    }
+
+    pub(super) fn name(self) -> &'a str {
+        self.entity.table.get(self.side)
+    }
+
+    pub(super) fn column(self, index: FieldIndex) -> &'a str {
+        &self.entity.field(index).home.get(self.side).column
+    }
+
+    /// The columns of `fields`, in the contract's order, of `t`.
+    pub(super) fn columns(self, fields: FieldSet) -> String {
+        self.list(fields.iter(), |index| format!("t.{}", self.column(index)))
+    }
+
+    /// `make` of every field, with commas between.
+    pub(super) fn list(
+        self,
+        fields: impl IntoIterator<Item = FieldIndex>,
+        make: impl Fn(FieldIndex) -> String,
+    ) -> String {
+        let parts: Vec<_> = fields.into_iter().map(make).collect();
+        parts.join(", ")
+    }
+
+    /// The key's columns.
+    pub(super) fn key_columns(self) -> String {
+        self.list(self.entity.key().iter().copied(), |index| self.column(index).to_owned())
+    }
+
+    /// `t.key = :n AND …`, from place `first`.
+    pub(super) fn key_equals(self, first: usize) -> String {
+        let parts = self.entity.key().iter().enumerate();
+        let parts: Vec<_> =
+            parts.map(|(place, index)| format!("t.{} = :{}", self.column(*index), first + place)).collect();
+        parts.join(" AND ")
+    }
+
+    /// Reads `count` keys.
+    pub(super) fn select(self, fields: FieldSet, count: usize) -> String {
+        format!("SELECT {} FROM {} t WHERE {}", self.columns(fields), self.name(), self.key_in(count))
+    }
+
+    /// The same with a lock on every row, waited for by `seconds` at most.
+    pub(super) fn lock(self, fields: FieldSet, count: usize, seconds: u64) -> String {
+        format!("{} FOR UPDATE WAIT {seconds}", self.select(fields, count))
+    }
+
+    fn key_in(self, count: usize) -> String {
+        match self.entity.key() {
+            [only] => format!("t.{} IN ({})", self.column(*only), places(1, bucket(count))),
+            parts => {
+                let columns = self.list(parts.iter().copied(), |index| format!("t.{}", self.column(index)));
+                let tuple = |number| format!("({})", places(1 + number * parts.len(), parts.len()));
+                let tuples: Vec<_> = (0..bucket(count)).map(tuple).collect();
+                format!("({columns}) IN ({})", tuples.join(", "))
+            }
+        }
+    }
+
+    /// The binds of [`Self::select`] for these keys, filled up with the last.
+    pub(super) fn key_binds(mut keys: Vec<Vec<Bind>>) -> Vec<Bind> {
+        if let Some(last) = keys.last().cloned() {
+            keys.resize(bucket(keys.len()), last);
+        }
+        keys.into_iter().flatten().collect()
+    }
+
+    /// The parts of a key as its columns keep them; `None` when it fits no row of this side.
+    pub(super) fn key_values(self, key: &EntityKey) -> Option<Vec<Bind>> {
+        let parts = self.entity.key().iter().zip(key.parts());
+        parts.map(|(index, part)| self.bind(*index, part).ok()).collect()
+    }
+
+    /// One field's value as its column keeps it.
+    pub(super) fn bind(self, index: FieldIndex, value: &Value) -> Result<Bind, StoreError> {
+        let field = self.entity.field(index);
+        let column = field.home.get(self.side).column_type;
+        match value::to_stored(field, self.side, value) {
+            Ok(stored) => Ok(Bind::stored(column, stored)),
+            Err(refusal) => Err(StoreError::Refused { side: self.side, refusal, source: None }),
+        }
+    }
+
+    /// Refuses a key that does not fit this side.
+    pub(super) fn require_fit(self, key: &EntityKey) -> Result<Vec<Bind>, StoreError> {
+        fit::key_fits(self.entity, self.side, key).map_err(|refusal| StoreError::Refused {
+            side: self.side,
+            refusal,
+            source: None,
+        })?;
+        let parts = self.entity.key().iter().zip(key.parts());
+        parts.map(|(index, part)| self.bind(*index, part)).collect()
+    }
+
+    /// A row whose first columns are those of `fields`.
+    pub(super) fn record(self, fields: FieldSet, row: &Row) -> Result<Record, StoreError> {
+        let mut record = Record::empty(self.entity);
+        for (place, index) in fields.iter().enumerate() {
+            let field = self.entity.field(index);
+            let stored = wire::stored(row, place, field.home.get(self.side).column_type);
+            let Some(value) = stored.and_then(|stored| value::to_canonical(field, self.side, stored)) else {
+                let (name, column) = (self.name(), self.column(index));
+                return Err(misfit(
+                    self.side,
+                    format!("{name}.{column} holds something that {} cannot be read from", field.name),
+                ));
+            };
+            record.set(index, value);
+        }
+        Ok(record)
+    }
+
+    /// The record and its key, of a row that starts with `fields`, key fields among them.
+    pub(super) fn keyed(self, fields: FieldSet, row: &Row) -> Result<(EntityKey, Record), StoreError> {
+        let record = self.record(fields, row)?;
+        let key = record.key(self.entity);
+        let key = key.ok_or_else(|| misfit(self.side, format!("{} was read without its key", self.name())))?;
+        Ok((key, record))
+    }
+}
+
+pub(super) fn misfit(side: Side, problem: impl Into<String>) -> StoreError {
+    StoreError::Misfit { side, problem: problem.into(), source: None }
+}

@@ -1,0 +1,70 @@
+//! The SQL texts that change an entity's table.
+
+use model::{EntityKey, FieldIndex, FieldSet, Record, StoreError};
+
+use super::bind::Bind;
+use super::table::{Table, places};
+
+/// A statement with its binds.
+pub(super) struct Step {
+    pub(super) text: String,
+    pub(super) binds: Vec<Bind>,
+}
+
+/// The fields of `fields` that are not part of the key.
+pub(super) fn plain_fields(table: Table<'_>, fields: FieldSet) -> Vec<FieldIndex> {
+    let key = table.entity.key_fields();
+    fields.iter().filter(|index| !key.contains(*index)).collect()
+}
+
+/// `UPDATE … SET …` of `fields`, whose binds come first, by key; `None` when there is nothing to set.
+pub(super) fn update(table: Table<'_>, fields: &[FieldIndex]) -> Option<String> {
+    if fields.is_empty() {
+        return None;
+    }
+    let numbered = (1..).zip(fields);
+    let sets: Vec<_> = numbered.map(|(place, index)| format!("{} = :{place}", table.column(*index))).collect();
+    let found = table.key_equals(fields.len() + 1);
+    Some(format!("UPDATE {} t SET {} WHERE {found}", table.name(), sets.join(", ")))
+}
+
+/// `INSERT … VALUES …` of `fields`, then the key.
+pub(super) fn insert(table: Table<'_>, fields: &[FieldIndex]) -> String {
+    let all: Vec<_> = fields.iter().chain(table.entity.key()).copied().collect();
+    let columns = table.list(all.iter().copied(), |index| table.column(index).to_owned());
+    format!("INSERT INTO {} ({columns}) VALUES ({})", table.name(), places(1, all.len()))
+}
+
+/// The binds of [`update`] and [`insert`]: fields, then key.
+pub(super) fn values(
+    table: Table<'_>,
+    key: &EntityKey,
+    record: &Record,
+    fields: &[FieldIndex],
+) -> Result<Vec<Bind>, StoreError> {
+    let null = model::Value::Null;
+    let of = |index: &FieldIndex| table.bind(*index, record.get(*index).unwrap_or(&null));
+    let mut values: Vec<Bind> = fields.iter().map(of).collect::<Result<_, _>>()?;
+    values.extend(table.require_fit(key)?);
+    Ok(values)
+}
+
+/// Deletes one entity by key.
+pub(super) fn delete(table: Table<'_>) -> String {
+    format!("DELETE FROM {} t WHERE {}", table.name(), table.key_equals(1))
+}
+
+/// Records a version where it is newer. Binds: epoch, incarnation, position, write, deleted, entity, key, and the
+/// first three again.
+pub(super) const RAISE_VERSION: &str = "UPDATE strangler_version SET epoch = :1, incarnation = :2, position = :3, \
+     write_id = :4, deleted = :5 WHERE entity = :6 AND key = :7 AND (epoch < :8 OR (epoch = :9 AND \
+     (incarnation < :10 OR (incarnation = :11 AND position < :12))))";
+
+/// Records the first version of a key. Binds: epoch, incarnation, position, write, deleted, entity, key.
+pub(super) const FIRST_VERSION: &str = "INSERT INTO strangler_version \
+     (epoch, incarnation, position, write_id, deleted, entity, key) VALUES (:1, :2, :3, :4, :5, :6, :7)";
+
+/// One row of the ledger.
+pub(super) const LEDGER_ROW: &str = "INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, \
+     incarnation, position, image, idempotency_key, fingerprint, state) \
+     VALUES (:1, :2, :3, :4, :5, :6, :7, :8, :9, :10, :11, :12)";
