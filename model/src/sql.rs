@@ -41,13 +41,15 @@ pub enum InvalidSql {
 }
 
 impl NamedSql {
-    /// Cuts `text` at `:name` and `{columns}`; leaves quotes, comments and `::` casts alone.
+    /// Cuts `text` at `:name` and `{columns}`; leaves quotes, comments and `::` casts alone. A block of PL/SQL
+    /// (`BEGIN stock.adjust(:sku, :delta); END;`) is one statement with the semicolons inside.
     ///
     /// # Errors
     /// [`InvalidSql`] when a quote or comment stays open, or the text is not one statement.
     pub fn parse(text: &str) -> Result<Self, InvalidSql> {
         let text = text.trim();
-        let text = text.strip_suffix(';').unwrap_or(text);
+        let block = begins_block(text);
+        let text = if block { text } else { text.strip_suffix(';').unwrap_or(text) };
         if text.trim().is_empty() {
             return Err(InvalidSql::Empty);
         }
@@ -66,7 +68,7 @@ impl NamedSql {
                 flush(&mut plain, &mut pieces);
                 pieces.push(Piece::Param(rest[1..length].to_owned()));
                 rest = &rest[length..];
-            } else if next == ';' {
+            } else if next == ';' && !block {
                 return Err(InvalidSql::Semicolon);
             } else {
                 plain.push(next);
@@ -95,6 +97,11 @@ impl NamedSql {
         names
     }
 
+    /// Whether it is a block of PL/SQL, or a call of a procedure.
+    pub fn is_block(&self) -> bool {
+        matches!(self.pieces.first(), Some(Piece::Text(text)) if begins_block(text))
+    }
+
     /// Whether the text has a `{columns}` mark.
     pub fn names_columns(&self) -> bool {
         self.pieces.contains(&Piece::Columns)
@@ -108,6 +115,11 @@ pub type Params = BTreeMap<String, Value>;
 pub fn params_text(params: &Params) -> String {
     let pairs = params.iter().map(|(name, value)| (name.clone(), value.to_json()));
     serde_json::to_string(&pairs.collect::<BTreeMap<_, _>>()).expect("texts and JSON values are JSON")
+}
+
+fn begins_block(text: &str) -> bool {
+    let first = text.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    ["BEGIN", "DECLARE", "CALL"].iter().any(|word| first.eq_ignore_ascii_case(word))
 }
 
 fn flush(plain: &mut String, pieces: &mut Vec<Piece>) {
@@ -170,5 +182,14 @@ mod tests {
         assert_eq!(NamedSql::parse("SELECT 1; DROP TABLE t"), Err(InvalidSql::Semicolon));
         assert_eq!(NamedSql::parse(" ; "), Err(InvalidSql::Empty));
         assert!(NamedSql::parse("SELECT 1;").is_ok());
+    }
+
+    #[test]
+    fn a_block_keeps_its_semicolons() {
+        let block = NamedSql::parse("BEGIN stock.adjust(:sku, :delta); log(:sku); END;").unwrap();
+        assert!(block.is_block());
+        assert_eq!(block.params(), ["sku", "delta"]);
+        assert_eq!(block.pieces().last(), Some(&Piece::Text("); END;".to_owned())));
+        assert!(!NamedSql::parse("SELECT 1 FROM begin_dates").unwrap().is_block());
     }
 }

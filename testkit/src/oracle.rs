@@ -114,7 +114,8 @@ impl ErpDatabase {
 
     /// Plans faults of the stand-in; see `clntsh::fault`. Without effect on a real server.
     pub fn plan_faults(&self, faults: &str) {
-        self.run(&[&format!("BEGIN STAND_IN.FAULTS('{faults}'); END;")]);
+        let planned = self.connection().execute(&format!("BEGIN STAND_IN.FAULTS('{faults}'); END;"), &[]);
+        planned.expect("faults that can be read");
     }
 
     /// The PostgreSQL under the stand-in, to kill sessions in.

@@ -22,19 +22,14 @@ pub(super) struct Prepared {
     pub(super) binds: Vec<Bind>,
 }
 
-/// Whether a text is a PL/SQL block: its parameters are bound once per name, those of SQL once per place.
-pub(super) fn is_block(text: &str) -> bool {
-    let first = text.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-    ["BEGIN", "DECLARE", "CALL"].iter().any(|word| first.eq_ignore_ascii_case(word))
-}
-
 /// Writes `columns` for `{columns}`, and places for parameters.
 ///
 /// # Errors
 /// `Misfit` when a parameter has no value or a form that SQL cannot take; `Refused` when a value is too long.
 pub(super) fn prepare(side: Side, sql: &NamedSql, params: &Params, columns: &str) -> Result<Prepared, StoreError> {
     let mut writer = Writer { side, params, text: String::new(), binds: Vec::new(), names: Vec::new() };
-    let block = matches!(sql.pieces().first(), Some(Piece::Text(text)) if is_block(text));
+    // Parameters of a block are bound once per name, those of SQL once per place.
+    let block = sql.is_block();
     let mut pieces = sql.pieces().iter().peekable();
     while let Some(piece) = pieces.next() {
         match piece {
@@ -166,8 +161,8 @@ mod tests {
         let sql = prepared("UPDATE t SET q = q + :delta WHERE s = :sku AND q + :delta >= 0", &values).unwrap();
         assert_eq!(sql.text, "UPDATE t SET q = q + :1 WHERE s = :2 AND q + :3 >= 0");
         assert_eq!(sql.binds.len(), 3);
-        let block = prepared("begin stock.adjust(:sku, :delta, :sku); end", &values).unwrap();
-        assert_eq!(block.text, "begin stock.adjust(:p0, :p1, :p0); end");
+        let block = prepared("begin stock.adjust(:sku, :delta, :sku); end;", &values).unwrap();
+        assert_eq!(block.text, "begin stock.adjust(:p0, :p1, :p0); end;");
         assert_eq!(block.binds.len(), 2);
     }
 

@@ -29,6 +29,11 @@ impl OracleError {
         Self::new(code, usual_text(code))
     }
 
+    /// Whether it is about the call and not about one row of it: the session is gone, or its time was over.
+    pub fn ends_call(&self) -> bool {
+        self.ends_session() || matches!(self.code, 1013 | 3136)
+    }
+
     /// Whether the session is gone with it.
     pub fn ends_session(&self) -> bool {
         matches!(self.code, 28 | 1012 | 1041 | 1089 | 1092 | 2396 | 3113 | 3114 | 3135 | 12537 | 12571)

@@ -4,6 +4,7 @@
 //! - op: `connect` `exec` `fetch` `commit` `rollback` `ping`
 //! - substring: of the statement, any case
 //! - action: `ora-03113` (fails with that code) · `latency=50ms` · `hang` (until broken off, or the call timeout) ·
+//!   `stuck` (until broken off; no call timeout helps) · `deaf=500ms` (nothing helps) ·
 //!   `lost-ack` (does it, then the session is dead) · `kill` (the session is dead before it is done)
 //! - count: how often; for ever when left out. after: how many calls pass first. session: its module's name.
 
@@ -23,6 +24,10 @@ pub enum Action {
     Latency(Duration),
     /// Does nothing until it is broken off.
     Hang,
+    /// Does nothing until it is broken off, whatever the call timeout says.
+    Stuck,
+    /// Takes longer, and neither a time-out nor a break ends it.
+    Deaf(Duration),
     /// Is done, and nobody is told.
     LostAnswer,
     /// The session ends before it is done.
@@ -102,19 +107,23 @@ fn parse_one(text: &str) -> Outcome<Fault> {
             fault.text = part.to_uppercase();
         }
     }
-    fault.action = action.ok_or_else(|| wrong("says no action: ora-NNNNN, latency=Nms, hang, lost-ack or kill"))?;
+    fault.action = action.ok_or_else(|| wrong("says no action: ora-NNNNN, latency=Nms, hang, stuck, deaf=Nms, lost-ack or kill"))?;
     Ok(fault)
 }
 
 fn action_of(text: &str) -> Option<Action> {
     match text {
         "hang" => Some(Action::Hang),
+        "stuck" => Some(Action::Stuck),
         "lost-ack" => Some(Action::LostAnswer),
         "kill" => Some(Action::Kill),
         _ => {
+            let millis = |time: &str| time.strip_suffix("ms")?.parse().ok().map(Duration::from_millis);
             if let Some(time) = text.strip_prefix("latency=") {
-                let millis = time.strip_suffix("ms")?.parse().ok()?;
-                return Some(Action::Latency(Duration::from_millis(millis)));
+                return millis(time).map(Action::Latency);
+            }
+            if let Some(time) = text.strip_prefix("deaf=") {
+                return millis(time).map(Action::Deaf);
             }
             text.strip_prefix("ora-")?.parse().ok().map(Action::Fail)
         }

@@ -75,8 +75,8 @@ impl Session {
     pub fn open(address: &Address, user: &str, password: &str) -> Outcome<Self> {
         match fault::next(address, "connect", user, "") {
             Some(Action::Fail(code)) => return Err(OracleError::plain(code)),
-            Some(Action::Latency(time)) => std::thread::sleep(time),
-            Some(Action::Hang) => std::thread::sleep(Duration::from_secs(60)),
+            Some(Action::Latency(time) | Action::Deaf(time)) => std::thread::sleep(time),
+            Some(Action::Hang | Action::Stuck) => std::thread::sleep(Duration::from_secs(60)),
             Some(Action::Kill | Action::LostAnswer) => return Err(OracleError::plain(3113)),
             None => {}
         }
@@ -123,6 +123,17 @@ impl Session {
             }
             Some(Action::Hang) => {
                 self.pause(None)?;
+                work(self)
+            }
+            Some(Action::Stuck) => {
+                let limit = std::mem::take(&mut self.call_timeout);
+                let ended = self.pause(None);
+                self.call_timeout = limit;
+                ended?;
+                work(self)
+            }
+            Some(Action::Deaf(time)) => {
+                std::thread::sleep(time);
                 work(self)
             }
             Some(Action::LostAnswer) => {

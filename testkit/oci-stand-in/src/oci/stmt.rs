@@ -106,7 +106,7 @@ unsafe fn run_row(service: &mut Service, statement: &mut Statement, row: usize) 
 unsafe fn run(service: &mut Service, statement: &mut Statement, rows: usize, mode: u32) -> Outcome<()> {
     for row in 0..rows {
         match run_row(service, statement, row) {
-            Err(error) if mode & BATCH_ERRORS != 0 && !error.ends_session() => {
+            Err(error) if mode & BATCH_ERRORS != 0 && !error.ends_call() => {
                 statement.row_counts.push(0);
                 statement.failed.push((i32::try_from(row).unwrap_or(0), error));
             }
