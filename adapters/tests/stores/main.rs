@@ -1,6 +1,8 @@
 //! Every store passes the contract suite; what only PostgreSQL can show is beside it.
 
 #[cfg(test)]
+mod both;
+#[cfg(test)]
 mod checksum;
 #[cfg(test)]
 mod oracle;

@@ -115,7 +115,8 @@ fn or_null(values: impl Strategy<Value = Value> + 'static) -> impl Strategy<Valu
     prop_oneof![1 => Just(Value::Null), 4 => values]
 }
 
-pub(super) fn products() -> impl Strategy<Value = Record> {
+/// Whole products, with nulls and letters of one to four bytes.
+pub fn products() -> impl Strategy<Value = Record> {
     let text = "[ -~äöüß€😀]{0,58}[!-~é]".prop_map(Value::Text);
     let class = prop_oneof![Just("FAST".into()), Just("SLOW".into())];
     let whole_seconds = instants().prop_map(|value| match value {
