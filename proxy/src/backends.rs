@@ -6,14 +6,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::oracle::OracleStore;
 use adapters::postgres::PostgresStore;
 use adapters::postgres::control::{ControlSettings, PostgresControl};
 use adapters::{Lane, Lanes};
 use model::control::ControlStore;
-use model::{PerSide, Side, Store};
+use model::{Contract, PerSide, Side, Store, StoreError};
 
 use crate::app::StartError;
-use crate::config::Config;
+use crate::config::{Config, SideSettings};
 use crate::contract::{self, Loaded};
 use crate::rollout::Witness;
 
@@ -37,15 +38,12 @@ impl Backends {
         let text = std::fs::read_to_string(&config.contract)
             .map_err(|error| StartError::NoContract { path: name.clone(), reason: crate::config::why(&error) })?;
         let loaded = contract::load(&text, &name)?;
-        let side = |side| {
-            PostgresStore::connect(side, Arc::clone(&loaded.contract), config.sides.get(side))
-                .map(|store| store.lanes())
-        };
+        let side = |side| open_side(side, &loaded.contract, config.sides.get(side));
         let sides = PerSide { legacy: side(Side::Legacy)?, modern: side(Side::Modern)? };
         let control = PostgresControl::new(&ControlSettings {
             url: config.control_url.clone(),
             connections: NonZeroUsize::MIN.saturating_add(3),
-            connect_timeout: config.sides.modern.connect_timeout,
+            connect_timeout: Duration::from_secs(2),
             limit: Duration::from_secs(2),
         })?;
         Ok(Self { loaded, sides, control: Arc::new(control) })
@@ -63,6 +61,17 @@ impl Backends {
             control: Arc::clone(&self.control),
             contract: Arc::clone(&self.loaded.contract),
             primary: Some(Arc::clone(self.sides.legacy.get(Lane::Admin))),
+        }
+    }
+}
+
+fn open_side(side: Side, contract: &Arc<Contract>, settings: &SideSettings) -> Result<Lanes, StoreError> {
+    match settings {
+        SideSettings::Postgres(settings) => {
+            PostgresStore::connect(side, Arc::clone(contract), settings).map(|store| store.lanes())
+        }
+        SideSettings::Oracle(settings) => {
+            OracleStore::connect(side, Arc::clone(contract), settings).map(|store| store.lanes())
         }
     }
 }

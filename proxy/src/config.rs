@@ -7,13 +7,13 @@
 
 mod check;
 mod raw;
+mod side;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use adapters::postgres::Settings;
 use config::{ConfigError, Environment, File, FileFormat};
 use model::PerSide;
 use thiserror::Error;
@@ -24,6 +24,7 @@ use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
 
 use raw::RawConfig;
+pub use side::SideSettings;
 
 /// The example file, with every key at its default.
 pub const EXAMPLE: &str = include_str!("../../docs/strangler.example.toml");
@@ -36,7 +37,7 @@ pub struct Config {
     /// Where the replica keeps its last rollout and its own name.
     pub state_dir: PathBuf,
     /// How to reach both sides.
-    pub sides: PerSide<Settings>,
+    pub sides: PerSide<SideSettings>,
     /// Address of the control database.
     pub control_url: String,
     /// Where clients come in.

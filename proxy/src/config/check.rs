@@ -5,33 +5,36 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use adapters::postgres::Settings;
 use axum::http::HeaderName;
 use model::PerSide;
 use shadow_compare::confirm::Patience;
 
-use super::raw::{RawAdmin, RawConfig, RawEvidence, RawGateway, RawReads, RawShadow, RawSide, RawWrites};
+use super::raw::{RawAdmin, RawConfig, RawEvidence, RawGateway, RawReads, RawShadow, RawWrites};
+use super::side::{SideSettings, sides};
 use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes};
 use crate::catchup::relay::RelaySettings;
 use crate::gateway::{GatewayConfig, Limits};
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
 
-type Checked<T> = Result<T, InvalidConfig>;
+pub(super) type Checked<T> = Result<T, InvalidConfig>;
 
 /// Longest time limit that makes sense: a day.
 const LONGEST_MS: u64 = 86_400_000;
 
 pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
-    let sides = PerSide {
-        legacy: side(raw.sides.legacy, &LEGACY, origins)?,
-        modern: side(raw.sides.modern, &MODERN, origins)?,
-    };
+    let sides = sides(raw.sides, origins)?;
     let control_url = secret(raw.control.url, raw.control.url_file, "control.url", "control.url_file", origins)?;
     Ok(Config {
         contract: PathBuf::from(raw.contract),
         state_dir: PathBuf::from(raw.state_dir),
-        control_url: control_url.unwrap_or_else(|| sides.modern.url.clone()),
+        control_url: match (control_url, &sides.modern) {
+            (Some(url), _) => url,
+            (None, SideSettings::Postgres(modern)) => modern.url.clone(),
+            (None, SideSettings::Oracle(_)) => {
+                return Err(origins.rule("control.url", "is missing: the control database is a PostgreSQL, and modern is none"));
+            }
+        },
         sides,
         listen: address(&raw.gateway.listen, "gateway.listen", origins)?,
         gateway: gateway(raw.gateway, origins)?,
@@ -42,56 +45,6 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         evidence: evidence(raw.evidence, origins)?,
         fleet: Fleet { id: raw.fleet.id, admin_address: raw.fleet.admin_address, replicas: raw.fleet.replicas },
         log: Log { json: json(&raw.log.format, origins)?, filter: raw.log.filter },
-    })
-}
-
-/// The keys of a side, whole, so that a message can name them.
-struct SideKeys {
-    url: &'static str,
-    url_file: &'static str,
-    reads: &'static str,
-    writes: &'static str,
-    shadow: &'static str,
-    scan: &'static str,
-    admin: &'static str,
-    connect_timeout: &'static str,
-}
-
-const LEGACY: SideKeys = SideKeys {
-    url: "sides.legacy.url",
-    url_file: "sides.legacy.url_file",
-    reads: "sides.legacy.reads",
-    writes: "sides.legacy.writes",
-    shadow: "sides.legacy.shadow",
-    scan: "sides.legacy.scan",
-    admin: "sides.legacy.admin",
-    connect_timeout: "sides.legacy.connect_timeout_ms",
-};
-
-const MODERN: SideKeys = SideKeys {
-    url: "sides.modern.url",
-    url_file: "sides.modern.url_file",
-    reads: "sides.modern.reads",
-    writes: "sides.modern.writes",
-    shadow: "sides.modern.shadow",
-    scan: "sides.modern.scan",
-    admin: "sides.modern.admin",
-    connect_timeout: "sides.modern.connect_timeout_ms",
-};
-
-fn side(raw: RawSide, keys: &SideKeys, origins: &Origins<'_>) -> Checked<Settings> {
-    let url = secret(raw.url, raw.url_file, keys.url, keys.url_file, origins)?;
-    let url = url.ok_or_else(|| {
-        origins.rule(keys.url, "is missing: give postgres://user:password@host:port/database, or url_file")
-    })?;
-    Ok(Settings {
-        reads: count(raw.reads, keys.reads, origins)?,
-        writes: count(raw.writes, keys.writes, origins)?,
-        shadow: count(raw.shadow, keys.shadow, origins)?,
-        scan: count(raw.scan, keys.scan, origins)?,
-        admin: count(raw.admin, keys.admin, origins)?,
-        connect_timeout: millis(raw.connect_timeout_ms, keys.connect_timeout, origins)?,
-        ..Settings::new(url)
     })
 }
 
@@ -209,7 +162,7 @@ fn json(format: &str, origins: &Origins<'_>) -> Checked<bool> {
 }
 
 /// A value that is given as it is, or as the file that holds it (without the last line break).
-fn secret(
+pub(super) fn secret(
     value: Option<String>,
     file: Option<String>,
     key: &'static str,
@@ -231,11 +184,11 @@ fn address(text: &str, key: &'static str, origins: &Origins<'_>) -> Checked<Sock
     text.parse().map_err(|_| origins.rule(key, "must be an address and port, such as 127.0.0.1:8080"))
 }
 
-fn count(number: usize, key: &'static str, origins: &Origins<'_>) -> Checked<NonZeroUsize> {
+pub(super) fn count(number: usize, key: &'static str, origins: &Origins<'_>) -> Checked<NonZeroUsize> {
     NonZeroUsize::new(number).ok_or_else(|| origins.rule(key, "must be at least 1"))
 }
 
-fn millis(number: u64, key: &'static str, origins: &Origins<'_>) -> Checked<Duration> {
+pub(super) fn millis(number: u64, key: &'static str, origins: &Origins<'_>) -> Checked<Duration> {
     if !(1..=LONGEST_MS).contains(&number) {
         return Err(origins.rule(key, "must be from 1 to 86400000 milliseconds (a day)"));
     }

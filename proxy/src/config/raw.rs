@@ -3,7 +3,13 @@
 use serde::Deserialize;
 
 /// Last parts of the keys that hold text.
-const TEXTS: [&str; 11] = [
+const TEXTS: [&str; 17] = [
+    "kind",
+    "connect",
+    "user",
+    "password",
+    "password_file",
+    "client_lib_dir",
     "contract",
     "state_dir",
     "url",
@@ -83,14 +89,22 @@ macro_rules! section {
 }
 
 section!(RawSide {
+    kind: String = "postgres".into(),
     url: Option<String> = None,
     url_file: Option<String> = None,
-    reads: usize = 8,
-    writes: usize = 8,
-    shadow: usize = 4,
-    scan: usize = 3,
-    admin: usize = 3,
-    connect_timeout_ms: u64 = 2_000,
+    connect: Option<String> = None,
+    user: Option<String> = None,
+    password: Option<String> = None,
+    password_file: Option<String> = None,
+    client_lib_dir: Option<String> = None,
+    statement_cache: Option<usize> = None,
+    queue: Option<usize> = None,
+    reads: Option<usize> = None,
+    writes: Option<usize> = None,
+    shadow: Option<usize> = None,
+    scan: Option<usize> = None,
+    admin: Option<usize> = None,
+    connect_timeout_ms: Option<u64> = None,
 });
 
 section!(RawControl {

@@ -28,11 +28,44 @@ fn a_variable_wins_over_the_file_and_may_hold_a_secret() {
     let digits = ("STRANGLER__EVIDENCE__SECRET", "0001234567890123456");
     let secret = parse(LEAST, &[digits]).unwrap().evidence.secret;
     assert_eq!(secret.as_deref(), Some(digits.1.as_bytes()), "a secret of digits is no number");
-    assert_eq!(config.sides.legacy.url, url.1);
+    let SideSettings::Postgres(legacy) = &config.sides.legacy else { panic!("{:?}", config.sides) };
+    assert_eq!(legacy.url, url.1);
     assert_eq!(config.listen.port(), 1);
     assert_eq!(config.writes.answer_budget, Duration::from_millis(7));
     assert_eq!(config.control_url, "postgres://c/d", "the control database is modern's by default");
     assert!(!format!("{:?}", config.sides).contains("secret"));
+}
+
+#[test]
+fn a_side_can_be_an_oracle_and_its_password_is_not_shown() {
+    let erp = "[sides.legacy]\nkind = \"oracle\"\nconnect = \"erp:1521/prod\"\nuser = \"strangler\"\n\
+               client_lib_dir = \"/opt/oracle\"\nscan = 1\n[sides.modern]\nurl = \"postgres://c/d\"\n";
+    let password = ("STRANGLER__SIDES__LEGACY__PASSWORD", "0123");
+    let config = parse(erp, &[password]).unwrap();
+    assert!(!format!("{:?}", config.sides).contains("0123"));
+    let SideSettings::Oracle(legacy) = config.sides.legacy else { panic!("{:?}", config.sides) };
+    assert_eq!((legacy.connect.as_str(), legacy.password.as_str()), ("erp:1521/prod", "0123"));
+    assert_eq!((legacy.scan.get(), legacy.admin.get(), legacy.statement_cache), (1, 2, 150));
+
+    let side = |text: &str| format!("[sides.legacy]\n{text}\n[sides.modern]\nurl = \"postgres://c/d\"\n");
+    let mut report = String::new();
+    for text in [
+        "kind = \"db2\"",
+        "kind = \"oracle\"",
+        "kind = \"oracle\"\nconnect = \"a:1/b\"",
+        "kind = \"oracle\"\nconnect = \"a:1/b\"\nuser = \"u\"",
+        "kind = \"oracle\"\nconnect = \"a:1/b\"\nuser = \"u\"\npassword_file = \"/does/not/exist\"",
+        "kind = \"oracle\"\nurl = \"postgres://a/b\"",
+        "kind = \"oracle\"\nconnect = \"a:1/b\"\nuser = \"u\"\npassword = \"p\"\nqueue = 0",
+        "url = \"postgres://a/b\"\nclient_lib_dir = \"/opt\"",
+    ] {
+        let error = parse(&side(text), &[]).unwrap_err();
+        writeln!(report, "{}\n  {error}", text.replace('\n', " ")).unwrap();
+    }
+    let modern = "[sides.legacy]\nurl = \"postgres://a/b\"\n[sides.modern]\nkind = \"oracle\"\nconnect = \"a:1/b\"\n\
+                  user = \"u\"\npassword = \"p\"\n";
+    writeln!(report, "no control database\n  {}", parse(modern, &[]).unwrap_err()).unwrap();
+    insta::assert_snapshot!(report);
 }
 
 #[test]
