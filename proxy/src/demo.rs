@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod defects;
+pub mod erp;
 pub mod narrator;
 pub mod report;
 pub mod seed;
@@ -13,10 +14,12 @@ pub mod story;
 pub mod traffic;
 pub mod world;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use erp::Erp;
 use narrator::Narrator;
 use report::DemoReport;
 use world::{DemoError, World};
@@ -36,6 +39,12 @@ pub struct DemoArgs {
     /// Makes another ERP and other customers
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
+    /// What the ERP runs on
+    #[arg(long, value_enum, default_value_t = Erp::Postgres)]
+    pub erp: Erp,
+    /// With `--erp oracle`: the folder of the stand-in, libclntsh.so [default: where cargo builds it]
+    #[arg(long, value_name = "DIR")]
+    pub oracle_client: Option<PathBuf>,
 }
 
 /// Runs the demo; whether every promise was kept.
@@ -43,6 +52,7 @@ pub struct DemoArgs {
 /// # Errors
 /// [`DemoError`] when the story cannot be told to its end.
 pub async fn run(arguments: &DemoArgs) -> Result<bool, DemoError> {
+    erp::guard(arguments)?;
     let narrator = Arc::new(Narrator::new(arguments.headless));
     let end = asked_to_end();
     tokio::pin!(end);

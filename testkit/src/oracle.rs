@@ -7,6 +7,8 @@
 use std::path::PathBuf;
 
 use adapters::oracle::{OracleStore, Settings};
+// Named, so that it is built wherever tests are.
+use clntsh as _;
 use model::{Side, Store};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -67,14 +69,7 @@ impl ErpDatabase {
             database.empty();
             return database;
         }
-        let database = Database::fresh(prefix).await;
-        let (client, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        client.batch_execute(clntsh::bootstrap_sql()).await.unwrap();
-        drop(client);
-        // How the connection ended does not matter: the script was answered.
-        let _ = connection.await;
-        Self { home: Home::StandIn(database) }
+        Self { home: Home::StandIn(Database::fresh(prefix).await) }
     }
 
     /// How the adapter reaches it.

@@ -7,8 +7,8 @@
 //! - times as DATE or TIMESTAMP, as the column is: a DATE column compared with a TIMESTAMP loses its index too.
 
 use chrono::{Datelike, NaiveDateTime, Timelike};
-use model::contract::ColumnType;
 use model::WriteId;
+use model::contract::ColumnType;
 use oracle::sql_type::{OracleType, Timestamp, ToSql};
 use oracle::{Connection, SqlValue};
 
@@ -141,8 +141,6 @@ impl Bind {
             Stored::Date(day) => Self { kind, sent: Sent::Time(day.into()) },
         }
     }
-
-
 }
 
 impl ToSql for Bind {

@@ -37,14 +37,10 @@ pub(super) fn use_client(side: Side, settings: &Settings) -> Result<(), StoreErr
     }
     let Some(dir) = &settings.client_lib_dir else { return Ok(()) };
     let mut params = InitParams::new();
-    params
-        .oracle_client_lib_dir(dir)
-        .and_then(|params| params.init())
-        .map(|_first| ())
-        .map_err(|error| {
-            let why = error::first_line(&error);
-            misfit(format!("Oracle's client library in {} cannot be used: {why}", dir.display()), Some(error.into()))
-        })
+    params.oracle_client_lib_dir(dir).and_then(|params| params.init()).map(|_first| ()).map_err(|error| {
+        let why = error::first_line(&error);
+        misfit(format!("Oracle's client library in {} cannot be used: {why}", dir.display()), Some(error.into()))
+    })
 }
 
 /// The making of a session, on the thread that will use it.

@@ -56,7 +56,7 @@ fn told(error: &Error) -> DriverError {
     let code = code_of(error);
     let harmless = matches!(code, 904 | 942 | 1017 | 1031 | 28_000..=28_002 | 12_000..=12_700);
     Box::new(Told(match code {
-        0 => error.dpi_code().map_or_else(|| "the driver failed".into(), |dpi| format!("DPI-{dpi}")),
+        0 => error.dpi_code().map_or_else(|| format!("driver: {:?}", error.kind()), |dpi| format!("DPI-{dpi}")),
         _ if harmless => first_line(error),
         code => format!("ORA-{code:05}"),
     }))
@@ -86,7 +86,9 @@ pub(super) fn connecting(side: Side, error: Error) -> StoreError {
         (28_001, _) => "the password has expired: a DBA must renew it",
         (12_154 | 12_505 | 12_514, _) => "its address names no service: check `connect`",
         (1031 | 1045, _) => "the account may not log in: grant CREATE SESSION",
-        (_, Some(1047)) => "Oracle's client library was not found: install Instant Client, and name its folder in client_lib_dir",
+        (_, Some(1047)) => {
+            "Oracle's client library was not found: install Instant Client, and name its folder in client_lib_dir"
+        }
         (_, Some(1050 | 1072)) => "Oracle's client library is too old, or not one: 18 or higher is needed",
         _ => return unreachable(side, told(&error)),
     };

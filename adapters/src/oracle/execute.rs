@@ -149,7 +149,8 @@ impl<'a> Plan<'a> {
         for (table, keys) in &self.tables {
             let fields = fields(*table);
             let text = table.lock(fields, keys.len(), session.seconds_left());
-            let rows = session.query(&text, &Table::key_binds(keys.clone()), u32::try_from(keys.len()).unwrap_or(100))?;
+            let rows =
+                session.query(&text, &Table::key_binds(keys.clone()), u32::try_from(keys.len()).unwrap_or(100))?;
             for row in &rows {
                 let (key, record) = table.keyed(fields, row)?;
                 found.insert(key, record);
@@ -248,11 +249,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Proves the fence, takes the position, writes the ledger and commits.
-    fn commit(
-        &self,
-        session: &mut Session,
-        states: Vec<(EntityKey, Option<Record>)>,
-    ) -> Result<Decision, StoreError> {
+    fn commit(&self, session: &mut Session, states: Vec<(EntityKey, Option<Record>)>) -> Result<Decision, StoreError> {
         let incarnation = bookkeeping::incarnation(session)?;
         let Some(position) = bookkeeping::fence(session, self.command)? else {
             return Err(StoreError::Fenced { side: self.side });

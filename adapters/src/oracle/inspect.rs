@@ -39,9 +39,10 @@ pub(super) fn inspect(
             Err(_) => problems.push(format!("{name} is not a type of the contract: check the name")),
         }
     }
-    for (what, text) in [
-        ("EXECUTE on SYS.DBMS_LOCK is missing: a DBA must grant it", "BEGIN :r := DBMS_LOCK.REQUEST(:l, 4, 0, TRUE); END;"),
-    ] {
+    for (what, text) in [(
+        "EXECUTE on SYS.DBMS_LOCK is missing: a DBA must grant it",
+        "BEGIN :r := DBMS_LOCK.REQUEST(:l, 4, 0, TRUE); END;",
+    )] {
         let ins = [("l".to_owned(), Bind::number(0))];
         if session.block(text, &ins, &["r".to_owned()]).is_err() {
             problems.push(what.into());
@@ -87,7 +88,9 @@ fn facts(
     let session_nls = "SELECT parameter, value FROM nls_session_parameters \
                        WHERE parameter IN ('NLS_SORT', 'NLS_COMP', 'NLS_NUMERIC_CHARACTERS')";
     let names = pairs(&session.query(session_nls, &[], 10)?);
-    for (fact, name) in [("sorting", "NLS_SORT"), ("comparison", "NLS_COMP"), ("decimal sign", "NLS_NUMERIC_CHARACTERS")] {
+    for (fact, name) in
+        [("sorting", "NLS_SORT"), ("comparison", "NLS_COMP"), ("decimal sign", "NLS_NUMERIC_CHARACTERS")]
+    {
         facts.extend(names.get(name).map(|value| (fact, value.clone())));
     }
     let rights = session.query("SELECT privilege FROM session_privs ORDER BY privilege", &[], 100)?;
@@ -125,11 +128,7 @@ fn pairs(rows: &[Row]) -> HashMap<String, String> {
 }
 
 /// Groups that no write could pass: their fence was never made.
-fn fences(
-    session: &mut Session,
-    contract: &Contract,
-    entities: &[EntityName],
-) -> Result<Vec<String>, StoreError> {
+fn fences(session: &mut Session, contract: &Contract, entities: &[EntityName]) -> Result<Vec<String>, StoreError> {
     let found = session.query("SELECT grp FROM strangler_fence", &[], 50)?;
     let known: Vec<_> = found.iter().filter_map(|row| wire::text(row, 0)).collect();
     let mut groups: Vec<_> = entities.iter().filter_map(|name| contract.entity(name)).map(|e| &e.group).collect();
@@ -188,10 +187,8 @@ fn of_table(session: &mut Session, table: Table<'_>) -> Result<Vec<String>, Stor
         let column = folded(table.column(index));
         let field = table.entity.field(index);
         match found.get(&column) {
-            None => problems.push(format!(
-                "{name}.{column} is missing: add the column, or correct {} in the contract",
-                field.name
-            )),
+            None => problems
+                .push(format!("{name}.{column} is missing: add the column, or correct {} in the contract", field.name)),
             Some(column_found) => problems.extend(of_column(table, index, &column, column_found)),
         }
     }
@@ -298,10 +295,14 @@ fn fits(declared: ColumnType, unit: LengthUnit, found: &Column) -> (bool, String
             let exact = if found.counts_characters { found.characters == n } else { found.bytes == n };
             (kind == "CHAR" && exact, format!("CHAR({n} {counted})"))
         }
-        ColumnType::Varchar(Some(n)) => (kind == "VARCHAR2" && wide(n) || kind == "CLOB", format!("VARCHAR2({n} {counted})")),
+        ColumnType::Varchar(Some(n)) => {
+            (kind == "VARCHAR2" && wide(n) || kind == "CLOB", format!("VARCHAR2({n} {counted})"))
+        }
         ColumnType::Varchar(None) => (kind == "CLOB" || kind == "VARCHAR2", "VARCHAR2 or CLOB".into()),
         ColumnType::Numeric(None) => (kind == "NUMBER" && found.precision.is_none(), "NUMBER".into()),
-        ColumnType::Numeric(Some(Precision { digits, scale })) => (number(digits, scale), format!("NUMBER({digits}, {scale})")),
+        ColumnType::Numeric(Some(Precision { digits, scale })) => {
+            (number(digits, scale), format!("NUMBER({digits}, {scale})"))
+        }
         ColumnType::Integer => (number(10, 0), "NUMBER(10)".into()),
         ColumnType::BigInt => (number(19, 0), "NUMBER(19)".into()),
         ColumnType::Boolean => (number(1, 0), "NUMBER(1)".into()),

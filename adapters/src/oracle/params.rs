@@ -89,9 +89,14 @@ impl<'a> Writer<'a> {
         }
         let head = self.text.trim_end();
         let Some(head) = head.strip_suffix('(').map(str::trim_end) else {
-            return Err(misfit(self.side, format!("the list :{name} must stand in `= ANY(:{name})` or `IN (:{name})`")));
+            return Err(misfit(
+                self.side,
+                format!("the list :{name} must stand in `= ANY(:{name})` or `IN (:{name})`"),
+            ));
         };
-        let any = head.len() >= 3 && head.is_char_boundary(head.len() - 3) && head[head.len() - 3..].eq_ignore_ascii_case("any");
+        let any = head.len() >= 3
+            && head.is_char_boundary(head.len() - 3)
+            && head[head.len() - 3..].eq_ignore_ascii_case("any");
         if any && let Some(column) = head[..head.len() - 3].trim_end().strip_suffix('=') {
             self.text = format!("{} IN (", column.trim_end());
         }

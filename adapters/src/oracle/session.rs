@@ -101,13 +101,17 @@ impl Session {
         rows.map_err(|error| self.means(&error, Moment::Statement))
     }
 
-    /// Runs a statement; how many rows it touched. A call of a procedure counts as one.
+    /// Runs a statement; how many rows it touched, or found. A call of a procedure counts as one.
     pub(super) fn run(&mut self, text: &str, binds: &[Bind]) -> Result<u64, StoreError> {
         self.arm()?;
         self.open = true;
         let connection = Arc::clone(&self.connection);
         let run = || {
             let mut statement = connection.statement(text).build()?;
+            if statement.is_query() {
+                let found = statement.query(&bound(binds))?.collect::<Result<Vec<Row>, Error>>()?;
+                return Ok(found.len() as u64);
+            }
             statement.execute(&bound(binds))?;
             if statement.is_plsql() { Ok(1) } else { statement.row_count() }
         };
@@ -115,7 +119,12 @@ impl Session {
     }
 
     /// Runs a block with named binds, and gives back the numbers that it leaves in `outs`.
-    pub(super) fn block(&mut self, text: &str, ins: &[(String, Bind)], outs: &[String]) -> Result<Vec<i64>, StoreError> {
+    pub(super) fn block(
+        &mut self,
+        text: &str,
+        ins: &[(String, Bind)],
+        outs: &[String],
+    ) -> Result<Vec<i64>, StoreError> {
         self.arm()?;
         self.open = true;
         let connection = Arc::clone(&self.connection);

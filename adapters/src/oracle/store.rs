@@ -222,7 +222,8 @@ impl Store for OracleStore {
         within: Duration,
     ) -> Result<Vec<Unsettled>, StoreError> {
         let due = ledger::Due { groups: groups.to_vec(), older_than, lease, limit };
-        self.writing(within, move |session, contract, side| ledger::lease_unsettled(session, contract, side, &due)).await
+        self.writing(within, move |session, contract, side| ledger::lease_unsettled(session, contract, side, &due))
+            .await
     }
 
     async fn unsettled_keys(

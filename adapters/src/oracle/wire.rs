@@ -10,10 +10,9 @@ use crate::stored::Stored;
 /// One column of a row, for a column of this declared type; `None` when it cannot be understood.
 pub(super) fn stored(row: &Row, place: usize, declared: ColumnType) -> Option<Stored> {
     let read = match row.sql_values().get(place)?.oracle_type().ok()? {
-        OracleType::Date
-        | OracleType::Timestamp(_)
-        | OracleType::TimestampTZ(_)
-        | OracleType::TimestampLTZ(_) => row.get::<_, Option<Timestamp>>(place).ok()?.map(|time| clock(&time)),
+        OracleType::Date | OracleType::Timestamp(_) | OracleType::TimestampTZ(_) | OracleType::TimestampLTZ(_) => {
+            row.get::<_, Option<Timestamp>>(place).ok()?.map(|time| clock(&time))
+        }
         OracleType::Number(..) | OracleType::Float(_) | OracleType::Int64 => {
             let text = row.get::<_, Option<String>>(place).ok()?;
             text.map(|text| text.parse().ok().map(Stored::Numeric))

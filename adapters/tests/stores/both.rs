@@ -84,7 +84,9 @@ async fn rows_as_an_erp_keeps_them_are_the_same_on_the_new_side() {
     let pair = Pair::new().await;
     let [erp, shop] = pair.subjects();
     let insert = |values: &str| {
-        format!("INSERT INTO INV_ITM_MST (ITM_NO, ITM_DSC, ACT_FL, ITM_CLS, PRC, WGT, UPD_DT, END_DT) VALUES ({values})")
+        format!(
+            "INSERT INTO INV_ITM_MST (ITM_NO, ITM_DSC, ACT_FL, ITM_CLS, PRC, WGT, UPD_DT, END_DT) VALUES ({values})"
+        )
     };
     let rows = [
         "'TWICE', 'x', 'Y', 'F', 1.50, .5, TIMESTAMP '2026-10-25 02:30:00', TIMESTAMP '9999-12-31 00:00:00'",

@@ -32,7 +32,9 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
             (Some(url), _) => url,
             (None, SideSettings::Postgres(modern)) => modern.url.clone(),
             (None, SideSettings::Oracle(_)) => {
-                return Err(origins.rule("control.url", "is missing: the control database is a PostgreSQL, and modern is none"));
+                return Err(
+                    origins.rule("control.url", "is missing: the control database is a PostgreSQL, and modern is none")
+                );
             }
         },
         sides,

@@ -99,7 +99,8 @@ fn postgres(raw: RawSide, keys: &Keys, origins: &Origins<'_>) -> Checked<postgre
         origins.rule(keys.url, "is missing: give postgres://user:password@host:port/database, or url_file")
     })?;
     let usual = postgres::Settings::new(url);
-    let or = |given: Option<usize>, usual: std::num::NonZeroUsize, key| count(given.unwrap_or(usual.get()), key, origins);
+    let or =
+        |given: Option<usize>, usual: std::num::NonZeroUsize, key| count(given.unwrap_or(usual.get()), key, origins);
     let connect_timeout = match raw.connect_timeout_ms {
         Some(given) => millis(given, keys.connect_timeout, origins)?,
         None => usual.connect_timeout,
@@ -131,7 +132,8 @@ fn oracle(raw: RawSide, keys: &Keys, origins: &Origins<'_>) -> Checked<oracle::S
     let password =
         password.ok_or_else(|| origins.rule(keys.password, "is missing: give it here or in password_file"))?;
     let usual = oracle::Settings::new(connect, user, password);
-    let or = |given: Option<usize>, usual: std::num::NonZeroUsize, key| count(given.unwrap_or(usual.get()), key, origins);
+    let or =
+        |given: Option<usize>, usual: std::num::NonZeroUsize, key| count(given.unwrap_or(usual.get()), key, origins);
     let statement_cache = match raw.statement_cache {
         Some(given) => u32::try_from(given)
             .map_err(|_| origins.rule(keys.statement_cache, "must be a number of statements, such as 150"))?,

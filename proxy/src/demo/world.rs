@@ -121,6 +121,7 @@ impl World {
             legacy.port(),
             modern.port()
         ));
+        narrator.say(arguments.erp.label());
         let seeded = seed_both(&legacy, &modern, arguments.seed).await?;
         narrator.say(&format!("the ERP holds {seeded}"));
 
@@ -286,11 +287,11 @@ fn write_files(
     let listen = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let text = format!(
         "contract = {contract:?}\nstate_dir = {:?}\n\
-         [sides.legacy]\nurl = {:?}\n[sides.modern]\nurl = {:?}\n\
+         {}[sides.modern]\nurl = {:?}\n\
          [gateway]\nlisten = \"{}\"\nintrospection = true\ndevelopment = true\n\
          [admin]\nlisten = \"{}\"\n",
         folder.join("state"),
-        legacy.url("erp"),
+        arguments.erp.section(legacy, arguments)?,
         modern.url("shop"),
         listen(arguments.graphql_port),
         listen(arguments.admin_port),

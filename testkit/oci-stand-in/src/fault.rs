@@ -107,7 +107,8 @@ fn parse_one(text: &str) -> Outcome<Fault> {
             fault.text = part.to_uppercase();
         }
     }
-    fault.action = action.ok_or_else(|| wrong("says no action: ora-NNNNN, latency=Nms, hang, stuck, deaf=Nms, lost-ack or kill"))?;
+    fault.action = action
+        .ok_or_else(|| wrong("says no action: ora-NNNNN, latency=Nms, hang, stuck, deaf=Nms, lost-ack or kill"))?;
     Ok(fault)
 }
 

@@ -17,7 +17,7 @@ pub mod session;
 pub mod sql;
 pub mod types;
 
-/// What a PostgreSQL database needs to answer in Oracle's SQL. Run once, by its owner.
+/// What a PostgreSQL database needs to answer in Oracle's SQL; the first session makes it.
 pub fn bootstrap_sql() -> &'static str {
     include_str!("bootstrap.sql")
 }

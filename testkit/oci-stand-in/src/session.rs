@@ -52,6 +52,20 @@ impl Breaker {
     }
 }
 
+/// Makes what a database needs to answer in Oracle's SQL, when it is not there yet. Whoever comes first does it.
+fn bootstrap(client: &mut Client) -> Result<(), postgres::Error> {
+    const MISSING: &str = "SELECT to_regclass('oracle.scn') IS NULL";
+    if !client.query_one(MISSING, &[])?.get::<_, bool>(0) {
+        return Ok(());
+    }
+    let mut transaction = client.transaction()?;
+    transaction.batch_execute("SELECT pg_advisory_xact_lock(1868)")?;
+    if transaction.query_one(MISSING, &[])?.get::<_, bool>(0) {
+        transaction.batch_execute(crate::bootstrap_sql())?;
+    }
+    transaction.commit()
+}
+
 /// A session.
 pub struct Session {
     address: Address,
@@ -84,7 +98,8 @@ impl Session {
         config.host(&address.host).port(address.port).dbname(&address.database.to_lowercase());
         config.user(&user.to_lowercase()).password(password).connect_timeout(Duration::from_secs(5));
         config.options("-c search_path=public,oracle,pg_catalog -c timezone=UTC -c client_min_messages=warning");
-        let client = config.connect(NoTls).map_err(|error| from_postgres(&error))?;
+        let mut client = config.connect(NoTls).map_err(|error| from_postgres(&error))?;
+        bootstrap(&mut client).map_err(|error| from_postgres(&error))?;
         let breaker = Breaker { cancel: client.cancel_token(), hanging: Arc::default() };
         Ok(Self {
             address: address.clone(),

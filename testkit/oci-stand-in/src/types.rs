@@ -182,7 +182,9 @@ pub fn read(kind: &Type, bytes: &[u8]) -> Value {
         Type::INTERVAL => Value::Span(Span::from_wire(bytes)),
         Type::BYTEA if bytes.is_empty() => Value::Null,
         Type::BYTEA => Value::Bytes(bytes.to_vec()),
-        Type::TID => Value::Text(format!("({},{})", integer(&bytes[..4]) & 0xffff_ffff, integer(&bytes[4..6]) & 0xffff)),
+        Type::TID => {
+            Value::Text(format!("({},{})", integer(&bytes[..4]) & 0xffff_ffff, integer(&bytes[4..6]) & 0xffff))
+        }
         Type::UUID => Value::Text(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
         Type::REFCURSOR => Value::Cursor(String::from_utf8_lossy(bytes).into_owned()),
         _ if bytes.is_empty() => Value::Null,

@@ -40,7 +40,9 @@ unsafe fn read(content: &Content, attribute: u32, target: Ptr, length: *mut u32)
         (Content::Service(_), 500) => put(target, 128_u8),
         (Content::User(own), 484) => {
             let open = own.service != 0
-                && service(own.service).and_then(|own| own.session.as_ref()).is_some_and(|session| session.in_transaction);
+                && service(own.service)
+                    .and_then(|own| own.session.as_ref())
+                    .is_some_and(|session| session.in_transaction);
             put(target, i32::from(open));
         }
         (Content::User(_), 471) => put(target, 300_u32),

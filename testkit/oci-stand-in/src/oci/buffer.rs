@@ -61,10 +61,13 @@ pub(crate) unsafe fn read(bind: &Bind, pointer: Ptr, row: usize) -> Parameter {
         21 | 100 => (Type::FLOAT8, place.map(|(value, _)| (*value.cast::<f32>()).to_string())),
         22 | 101 => (Type::FLOAT8, place.map(|(value, _)| (*value.cast::<f64>()).to_string())),
         12 => (Type::TIMESTAMP, bytes(7).map(packed_date)),
-        156 => (Type::TIMESTAMP, bytes(7).map(|parts| {
-            let year = i16::from_ne_bytes([parts[0], parts[1]]);
-            format!("{year:04}-{:02}-{:02} {:02}:{:02}:{:02}", parts[2], parts[3], parts[4], parts[5], parts[6])
-        })),
+        156 => (
+            Type::TIMESTAMP,
+            bytes(7).map(|parts| {
+                let year = i16::from_ne_bytes([parts[0], parts[1]]);
+                format!("{year:04}-{:02}-{:02} {:02}:{:02}:{:02}", parts[2], parts[3], parts[4], parts[5], parts[6])
+            }),
+        ),
         kind @ (187 | 188 | 232) => {
             let text = place.and_then(|(value, _)| match &handle(value).content {
                 Content::Moment(moment) => Some(moment.text(kind != 187)),
@@ -84,7 +87,8 @@ pub(crate) unsafe fn read(bind: &Bind, pointer: Ptr, row: usize) -> Parameter {
             (Type::BYTEA, raw.map(|raw| raw.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}"))))
         }
         _ => {
-            let text = place.and_then(|(_, length)| bytes(length)).map(|text| String::from_utf8_lossy(text).into_owned());
+            let text =
+                place.and_then(|(_, length)| bytes(length)).map(|text| String::from_utf8_lossy(text).into_owned());
             // Nothing is null.
             (Type::UNKNOWN, text.filter(|text| !text.is_empty()))
         }
@@ -177,8 +181,15 @@ pub(crate) unsafe fn write_returned(bind: &Bind, pointer: Ptr, iteration: usize,
         let (mut buffer, mut length, mut piece) = (null_mut(), null_mut::<u32>(), 0_u8);
         let (mut indicator, mut code) = (null_mut(), null_mut::<u16>());
         let answer = callback(
-            context as Ptr, pointer, number(iteration), number(place),
-            &raw mut buffer, &raw mut length, &raw mut piece, &raw mut indicator, &raw mut code,
+            context as Ptr,
+            pointer,
+            number(iteration),
+            number(place),
+            &raw mut buffer,
+            &raw mut length,
+            &raw mut piece,
+            &raw mut indicator,
+            &raw mut code,
         );
         if answer != CONTINUE {
             return Err(callback_failed());
@@ -245,8 +256,14 @@ pub(crate) unsafe fn write_pieces(
         let (mut indicator, mut code) = (null_mut(), null_mut::<u16>());
         let row = u32::try_from(row).unwrap_or(0);
         let answer = callback(
-            context as Ptr, pointer, row,
-            &raw mut buffer, &raw mut length, &raw mut piece, &raw mut indicator, &raw mut code,
+            context as Ptr,
+            pointer,
+            row,
+            &raw mut buffer,
+            &raw mut length,
+            &raw mut piece,
+            &raw mut indicator,
+            &raw mut code,
         );
         if answer != CONTINUE {
             return Err(callback_failed());

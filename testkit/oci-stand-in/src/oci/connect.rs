@@ -35,11 +35,7 @@ pub(crate) unsafe fn note_loss(service: &mut Service, error: &OracleError) {
     service.session = None;
 }
 
-unsafe fn on_session(
-    service_handle: Ptr,
-    errors: Ptr,
-    work: impl FnOnce(&mut Session) -> Outcome<()>,
-) -> i32 {
+unsafe fn on_session(service_handle: Ptr, errors: Ptr, work: impl FnOnce(&mut Session) -> Outcome<()>) -> i32 {
     let service = content!(service_handle, Service);
     let outcome = service.session.as_mut().map_or_else(|| Err(OracleError::plain(3114)), work);
     if let Err(error) = &outcome {

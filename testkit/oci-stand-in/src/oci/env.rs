@@ -6,7 +6,9 @@ use std::ptr::null_mut;
 
 use parking_lot::Mutex;
 
-use super::handle::{Content, ErrorHandle, Handle, Server, Service, SessionPool, Statement, User, boxed, content, fail, handle, text};
+use super::handle::{
+    Content, ErrorHandle, Handle, Server, Service, SessionPool, Statement, User, boxed, content, fail, handle, text,
+};
 use super::{ERROR, NO_DATA, Ptr, SUCCESS, exported, take_panic};
 use crate::code::OracleError;
 use crate::date::{Moment, Span};
@@ -17,7 +19,13 @@ const UTF8: u16 = 873;
 
 /// 19, or 0 unless the guard variable is set: a stray copy beside an executable would be found first.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn OCIClientVersion(major: *mut c_int, minor: *mut c_int, a: *mut c_int, b: *mut c_int, c: *mut c_int) {
+pub unsafe extern "C" fn OCIClientVersion(
+    major: *mut c_int,
+    minor: *mut c_int,
+    a: *mut c_int,
+    b: *mut c_int,
+    c: *mut c_int,
+) {
     *major = if crate::is_set("STRANGLER_OCI_STAND_IN") { 19 } else { 0 };
     *minor = 3;
     (*a, *b, *c) = (0, 0, 0);

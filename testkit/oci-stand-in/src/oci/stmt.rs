@@ -25,7 +25,8 @@ unsafe fn add_bind(statement: Ptr, out: *mut Ptr, errors: Ptr, place: usize, nam
     }
     // Bound again: ODPI-C frees nothing, so the old one goes here.
     statement.binds.retain(|known| {
-        let same = matches!(&handle(*known as Ptr).content, Content::Bind(bind) if bind.place == place && bind.name == name);
+        let same =
+            matches!(&handle(*known as Ptr).content, Content::Bind(bind) if bind.place == place && bind.name == name);
         if same {
             release(*known as Ptr);
         }

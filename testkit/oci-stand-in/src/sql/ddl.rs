@@ -64,13 +64,7 @@ fn piece(tokens: &[Token], at: usize, domains: &mut Vec<String>) -> (String, usi
     }
 }
 
-fn text_type(
-    inside: Option<&[Token]>,
-    national: bool,
-    name: &str,
-    base: &str,
-    domains: &mut Vec<String>,
-) -> String {
+fn text_type(inside: Option<&[Token]>, national: bool, name: &str, base: &str, domains: &mut Vec<String>) -> String {
     let Some(inside) = inside else { return base.to_owned() };
     let length = inside.first().map(Token::text).unwrap_or_default();
     let by_characters = national || inside.get(1).is_some_and(|unit| unit.is("CHAR"));

@@ -212,7 +212,9 @@ impl Writer<'_> {
 
     /// `WHERE ROWNUM <= n`, at the end of the statement.
     fn row_number(&mut self) -> bool {
-        let (Some(Token::Sign(sign)), Some(count)) = (self.next(2).cloned(), self.next(3).cloned()) else { return false };
+        let (Some(Token::Sign(sign)), Some(count)) = (self.next(2).cloned(), self.next(3).cloned()) else {
+            return false;
+        };
         let text = match count {
             Token::Bind(name) => self.bind(&name),
             Token::Number(number) => number,
@@ -326,7 +328,10 @@ mod tests {
         let cases = [
             ("SELECT a || '' FROM DUAL", "SELECT a OPERATOR(oracle.|||) NULL FROM DUAL"),
             ("SELECT id FROM t WHERE ROWNUM <= :n", "SELECT id FROM t  LIMIT ($1::numeric::bigint)"),
-            ("SELECT NVL(a, 1) FROM t MINUS SELECT 2 FROM dual", "SELECT coalesce(a, 1) FROM t EXCEPT SELECT 2 FROM dual"),
+            (
+                "SELECT NVL(a, 1) FROM t MINUS SELECT 2 FROM dual",
+                "SELECT coalesce(a, 1) FROM t EXCEPT SELECT 2 FROM dual",
+            ),
             ("SELECT s.NEXTVAL FROM DUAL", "SELECT nextval('s') FROM DUAL"),
             ("SELECT a FROM t FOR UPDATE WAIT 3", "SELECT a FROM t FOR UPDATE"),
             ("SELECT a FROM t FOR UPDATE SKIP LOCKED", "SELECT a FROM t FOR UPDATE SKIP LOCKED"),
