@@ -47,6 +47,22 @@ pub fn is_real() -> bool {
     std::env::var_os("ORACLE_TEST_URL").is_some()
 }
 
+/// How the adapter reaches a PostgreSQL database through the stand-in, as if it were an Oracle.
+pub fn settings_over(database: &Database) -> Settings {
+    let connect = format!("127.0.0.1:{}/{}", database.port(), database.name());
+    Settings { client_lib_dir: Some(client_lib_dir()), ..Settings::new(connect, OWNER, OWNER) }
+}
+
+/// Plans faults of the stand-in for the database behind `settings`; see `clntsh::fault`.
+///
+/// # Panics
+/// When they cannot be read, or no session can be had.
+pub fn plan_faults(settings: &Settings, faults: &str) {
+    let session = oracle::Connection::connect(&settings.user, &settings.password, &settings.connect);
+    let planned = session.expect("a session").execute(&format!("BEGIN STAND_IN.FAULTS('{faults}'); END;"), &[]);
+    planned.expect("faults that can be read");
+}
+
 fn real_settings() -> Option<Settings> {
     let variable = |name: &str| std::env::var(name).ok();
     let url = variable("ORACLE_TEST_URL")?;
@@ -75,10 +91,7 @@ impl ErpDatabase {
     /// How the adapter reaches it.
     pub fn settings(&self) -> Settings {
         match &self.home {
-            Home::StandIn(database) => {
-                let connect = format!("127.0.0.1:{}/{}", database.port(), database.name());
-                Settings { client_lib_dir: Some(client_lib_dir()), ..Settings::new(connect, OWNER, OWNER) }
-            }
+            Home::StandIn(database) => settings_over(database),
             Home::Real(server) => server.settings.clone(),
         }
     }
@@ -109,8 +122,7 @@ impl ErpDatabase {
 
     /// Plans faults of the stand-in; see `clntsh::fault`. Without effect on a real server.
     pub fn plan_faults(&self, faults: &str) {
-        let planned = self.connection().execute(&format!("BEGIN STAND_IN.FAULTS('{faults}'); END;"), &[]);
-        planned.expect("faults that can be read");
+        plan_faults(&self.settings(), faults);
     }
 
     /// The PostgreSQL under the stand-in, to kill sessions in.

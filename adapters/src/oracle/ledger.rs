@@ -213,6 +213,20 @@ fn seconds(time: Duration) -> Bind {
     Bind::number(format!("{}.{:06}", time.as_secs().min(3_000_000_000), time.subsec_micros()))
 }
 
+/// Locks the oldest due writes of so many groups.
+pub(super) fn lease_text(groups: usize) -> String {
+    let next = bucket(groups) + 1;
+    let groups = places(1, bucket(groups));
+    format!(
+        "SELECT c.write_id FROM strangler_ledger c WHERE c.ordinal = 0 AND c.state = 'unsettled' \
+         AND c.next_attempt_at <= {NOW} AND c.write_id IN (SELECT d.write_id FROM strangler_ledger d \
+         WHERE d.state = 'unsettled' AND d.ordinal = 0 AND d.grp IN ({groups}) \
+         AND d.created_at <= {NOW} - NUMTODSINTERVAL(:{next}, 'SECOND') AND d.next_attempt_at <= {NOW} \
+         ORDER BY d.created_at, d.write_id FETCH FIRST :{} ROWS ONLY) FOR UPDATE SKIP LOCKED",
+        next + 1
+    )
+}
+
 /// See `Store::lease_unsettled`. A lease is the time of the next attempt, put off. The oldest are chosen first and
 /// locked then, as an Oracle cannot do both at once: of those that others hold none is waited for, and whoever
 /// was leased meanwhile is seen by the time of its next attempt.
@@ -226,16 +240,7 @@ pub(super) fn lease_unsettled(
     if count == 0 || due.limit == 0 {
         return Ok(Vec::new());
     }
-    let groups = places(1, bucket(count));
-    let next = bucket(count) + 1;
-    let text = format!(
-        "SELECT c.write_id FROM strangler_ledger c WHERE c.ordinal = 0 AND c.state = 'unsettled' \
-         AND c.next_attempt_at <= {NOW} AND c.write_id IN (SELECT d.write_id FROM strangler_ledger d \
-         WHERE d.state = 'unsettled' AND d.ordinal = 0 AND d.grp IN ({groups}) \
-         AND d.created_at <= {NOW} - NUMTODSINTERVAL(:{next}, 'SECOND') AND d.next_attempt_at <= {NOW} \
-         ORDER BY d.created_at, d.write_id FETCH FIRST :{} ROWS ONLY) FOR UPDATE SKIP LOCKED",
-        next + 1
-    );
+    let text = lease_text(count);
     let mut names: Vec<_> = due.groups.iter().take(count).map(|group| Bind::text(group.as_str())).collect();
     names.resize(bucket(count), Bind::text(due.groups[count - 1].as_str()));
     let limit = due.limit.min(MAX_LIST);

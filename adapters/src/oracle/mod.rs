@@ -28,6 +28,9 @@ mod watchdog;
 mod wire;
 mod write_text;
 
+#[cfg(test)]
+mod tests;
+
 pub use bookkeeping::fence_lock;
 pub use lanes::TrackFigures;
 pub use settings::{Settings, Track};

@@ -27,6 +27,16 @@ impl Question {
         Self { text, binds, array: u32::try_from(rows.clamp(1, 500)).unwrap_or(500) }
     }
 
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    #[cfg(test)]
+    pub(super) fn binds(&self) -> &[Bind] {
+        &self.binds
+    }
+
     pub(super) fn ask(&self, session: &mut Session) -> Result<Vec<Row>, StoreError> {
         session.query(&self.text, &self.binds, self.array)
     }

@@ -21,7 +21,7 @@ const PASSING: [&str; 3] = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN
 async fn break_connections(erp: Arc<Erp>, side: Side, stop: CancellationToken) -> u64 {
     let client = connect(erp.databases.get(side)).await;
     let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-               WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'strangler'";
+               WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name IN ('strangler', 'oci-stand-in')";
     let mut broken = 0;
     while !stop.is_cancelled() {
         broken += client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0).unsigned_abs();
@@ -33,8 +33,17 @@ async fn break_connections(erp: Arc<Erp>, side: Side, stop: CancellationToken) -
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_break_at_any_moment_lose_and_double_nothing() {
+    lose_and_double_nothing(Erp::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_of_an_oracle_that_break_at_any_moment_lose_and_double_nothing() {
+    lose_and_double_nothing(Erp::on_oracle().await).await;
+}
+
+async fn lose_and_double_nothing(erp: Erp) {
     // GIVEN two databases whose connections keep breaking
-    let erp = Arc::new(Erp::new().await);
+    let erp = Arc::new(erp);
     let ground = erp.ground().await;
     erp.copy().await;
     ground.set(Stage::Shift, 50.0, 100.0);

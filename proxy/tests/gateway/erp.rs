@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use adapters::oracle::OracleStore;
 use adapters::postgres::{PostgresStore, Settings};
 use model::{PerSide, Side, Store};
 use proxy::catchup::baseline;
@@ -54,6 +55,15 @@ impl Erp {
     pub(crate) async fn new() -> Self {
         let databases = PerSide { legacy: Database::fresh("erp").await, modern: Database::fresh("shop").await };
         Self::of(databases).await
+    }
+
+    /// The same, with the ERP behind the Oracle adapter and the stand-in for Oracle's client library.
+    pub(crate) async fn on_oracle() -> Self {
+        let mut erp = Self::new().await;
+        let settings = testkit::oracle::settings_over(&erp.databases.legacy);
+        let store = OracleStore::connect(Side::Legacy, Arc::clone(&erp.loaded.contract), &settings).unwrap();
+        erp.stores.legacy = Arc::new(store);
+        erp
     }
 
     /// The same in databases that are there.

@@ -17,6 +17,7 @@ mod interleaving;
 mod inventory;
 mod limits;
 mod merging;
+mod oracle_faults;
 mod own_server;
 mod probes;
 mod random;

@@ -45,8 +45,16 @@ fn questions() -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_question_at_0_and_at_100_percent_has_the_same_answer_byte_for_byte() {
+    has_the_same_answer(Erp::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_to_an_oracle_has_the_same_answer_byte_for_byte() {
+    has_the_same_answer(Erp::on_oracle().await).await;
+}
+
+async fn has_the_same_answer(erp: Erp) {
     // GIVEN both sides equal, after a copy and writes of every kind
-    let erp = Erp::new().await;
     let ground = erp.ground().await;
     erp.copy().await;
     let replica = Replica::start(&ground, &Pace::default());

@@ -126,8 +126,16 @@ async fn lag_is_no_mismatch_and_a_lasting_difference_is_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn planted_defects_are_found_and_named_by_their_causes() {
+    are_found_and_named(Erp::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn planted_defects_are_found_beside_an_oracle() {
+    are_found_and_named(Erp::on_oracle().await).await;
+}
+
+async fn are_found_and_named(erp: Erp) {
     // GIVEN both sides equal, and a defect of each kind planted in modern
-    let erp = Erp::new().await;
     let ground = erp.ground().await;
     erp.copy().await;
     ground.set(Stage::Shadow, 0.0, 100.0);

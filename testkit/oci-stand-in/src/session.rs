@@ -97,6 +97,7 @@ impl Session {
         let mut config = Config::new();
         config.host(&address.host).port(address.port).dbname(&address.database.to_lowercase());
         config.user(&user.to_lowercase()).password(password).connect_timeout(Duration::from_secs(5));
+        config.application_name("oci-stand-in");
         config.options("-c search_path=public,oracle,pg_catalog -c timezone=UTC -c client_min_messages=warning");
         let mut client = config.connect(NoTls).map_err(|error| from_postgres(&error))?;
         bootstrap(&mut client).map_err(|error| from_postgres(&error))?;

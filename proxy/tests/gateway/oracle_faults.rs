@@ -1,0 +1,135 @@
+//! Every step of a write on an Oracle meets every fault that a session can have: the client is told the truth, and
+//! once it was told that it is done, the write stands once on both sides.
+//!
+//! The stores, the driver and its threads are real; the stand-in for Oracle's client library makes the faults. The
+//! same table with faults around any store, and paused time, is `fault_table`.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters::oracle::{OracleStore, Settings};
+use adapters::postgres::{self, PostgresStore};
+use model::{PerSide, Side, Stage, Store};
+use proxy::catchup::relay::RelaySettings;
+use proxy::contract;
+use serde_json::json;
+use testkit::oracle::{plan_faults, settings_over};
+use testkit::postgres::Database;
+
+use crate::erp::connect;
+use crate::rig::{Ground, Pace, Replica, until};
+
+/// A step of a write, by what is sent.
+const STEPS: [(&str, &str); 9] = [
+    ("take locks", "exec:DBMS_LOCK"),
+    ("known key?", "exec:idempotency_key = "),
+    ("work", "exec:UPDATE SHELF"),
+    ("read back", "exec:FOR UPDATE WAIT"),
+    ("prove fence", "exec:FROM strangler_fence"),
+    ("ledger", "exec:INSERT INTO strangler_ledger"),
+    ("commit", "commit"),
+    ("settle", "exec:SET state = "),
+    ("relay: lease", "exec:SKIP LOCKED"),
+];
+
+const FAULTS: [&str; 6] = ["ora-00060", "ora-04068", "lost-ack", "kill", "hang", "latency=150ms"];
+
+/// Codes that invite to try again.
+const PASSING: [&str; 3] = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"];
+
+const MOVE: &str = "mutation($from: ID!, $to: ID!) { move(from: $from, to: $to, quantity: 10) { onHand } }";
+
+struct Site {
+    databases: PerSide<Database>,
+    erp: Settings,
+    ground: Ground,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let databases = PerSide { legacy: Database::fresh("erp").await, modern: Database::fresh("shop").await };
+        let table = |name: &str, columns: &str| {
+            let count = STEPS.len() * FAULTS.len();
+            format!(
+                "CREATE TABLE {name} {columns}; INSERT INTO {name} SELECT p || n, 100 \
+                 FROM generate_series(1, {count}) n, unnest(ARRAY['A', 'B']) p"
+            )
+        };
+        let legacy = table("SHELF", "(ID char(8) PRIMARY KEY, QTY numeric NOT NULL, NOTE varchar(40))");
+        let modern = table("shelf", "(id varchar(8) PRIMARY KEY, on_hand integer NOT NULL, note varchar(40))");
+        connect(&databases.legacy).await.batch_execute(&legacy).await.unwrap();
+        connect(&databases.modern).await.batch_execute(&modern).await.unwrap();
+        let loaded = contract::load(include_str!("shelves.graphql"), "shelves.graphql").unwrap();
+        let erp = settings_over(&databases.legacy);
+        let contract = &loaded.contract;
+        let legacy: Arc<dyn Store> = Arc::new(OracleStore::connect(Side::Legacy, Arc::clone(contract), &erp).unwrap());
+        let shop = postgres::Settings::new(databases.modern.url());
+        let modern: Arc<dyn Store> =
+            Arc::new(PostgresStore::connect(Side::Modern, Arc::clone(contract), &shop).unwrap());
+        let ground = Ground::new(loaded, PerSide { legacy, modern });
+        ground.prepare().await;
+        ground.set(Stage::Shift, 100.0, 0.0);
+        Self { databases, erp, ground }
+    }
+
+    /// What both shelves of a case hold on a side.
+    async fn on_hand(&self, side: Side, number: usize) -> [i64; 2] {
+        let sql = match side {
+            Side::Legacy => "SELECT QTY::bigint FROM SHELF WHERE ID IN ($1, $2) ORDER BY ID",
+            Side::Modern => "SELECT on_hand::bigint FROM shelf WHERE id IN ($1, $2) ORDER BY id",
+        };
+        let (a, b) = (format!("A{number}"), format!("B{number}"));
+        let rows = connect(self.databases.get(side)).await.query(sql, &[&a, &b]).await.unwrap();
+        [rows[0].get(0), rows[1].get(0)]
+    }
+}
+
+/// What the client was told, each time.
+async fn transfer(replica: &Replica, number: usize) -> String {
+    let shelves = json!({ "from": format!("A{number}"), "to": format!("B{number}") });
+    let key = number.to_string();
+    let reply = replica.ask_with(MOVE, &shelves, &[("idempotency-key", &key)]).await;
+    if reply.body["errors"].is_null() { "done".to_owned() } else { reply.code().to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_step_of_a_write_on_an_oracle_survives_every_fault() {
+    let site = Site::new().await;
+    let relay = RelaySettings { older_than: Duration::from_millis(300), ..RelaySettings::default() };
+    let pace = Pace { relay: Some(relay), deadline: Duration::from_millis(1_500), ..Pace::default() };
+    let replica = Replica::ready(&site.ground, &pace).await;
+    let mut table = format!("{:<14} {:<14} the client saw\n", "step", "fault");
+    let cases = STEPS.iter().flat_map(|step| FAULTS.iter().map(move |fault| (step, fault)));
+    for (number, ((step, sent), fault)) in (1..).zip(cases) {
+        plan_faults(&site.erp, &format!("{sent}:{fault}:1"));
+        let mut told = vec![transfer(&replica, number).await];
+        let untouched = [100, 100];
+        match told[0].as_str() {
+            "done" => assert_eq!(site.on_hand(Side::Legacy, number).await, [90, 110], "{step} × {fault}"),
+            "OUTCOME_UNKNOWN" => {}
+            code => {
+                assert!(PASSING.contains(&code), "{step} × {fault}: {code}");
+                assert_eq!(site.on_hand(Side::Legacy, number).await, untouched, "{step} × {fault}: {code}");
+            }
+        }
+        plan_faults(&site.erp, "");
+        while told.last().is_some_and(|last| last != "done") {
+            assert!(told.len() < 8, "{step} × {fault}: {told:?}");
+            told.push(transfer(&replica, number).await);
+        }
+        // A repeat after it is done changes nothing.
+        assert_eq!(transfer(&replica, number).await, "done");
+        until("both sides have it once", async || {
+            let both = [site.on_hand(Side::Legacy, number).await, site.on_hand(Side::Modern, number).await];
+            both == [[90, 110], [90, 110]]
+        })
+        .await;
+        let _ = writeln!(table, "{step:<14} {fault:<14} {}", told.join(", "));
+        if (*step, *fault) == ("commit", "lost-ack") {
+            assert_eq!(told, ["done"], "the outcome is found in the ledger, and the client notices nothing");
+        }
+    }
+    site.ground.settled().await;
+    insta::assert_snapshot!(table);
+}
