@@ -25,6 +25,7 @@ use crate::contract::{ContractErrors, Loaded};
 use crate::evidence::Aggregator;
 use crate::fork::Fork;
 use crate::gateway::{self, Gateway};
+use crate::lanes;
 use crate::read::batch::Batch;
 use crate::read::breaker::Breaker;
 use crate::read::seen::Seen;
@@ -175,6 +176,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let shadow = parts.shadow(evidence, &secret, &background);
     let (writes, doors) = parts.write_road();
     parts.catch_up(doors, &background);
+    background.tasks.spawn(lanes::watch(backends.oracles.clone(), background.stop.clone()));
     let tasks = writes.tasks.clone();
     let settlers = PerSide { legacy: writes.sides.legacy.settler.clone(), modern: writes.sides.modern.settler.clone() };
     let fork = Arc::new(Fork { read: parts.read_road(shadow), write: writes });

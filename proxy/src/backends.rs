@@ -24,6 +24,8 @@ pub struct Backends {
     pub loaded: Loaded,
     /// Both sides.
     pub sides: PerSide<Lanes>,
+    /// Those of them that are an Oracle, for what only their threads can tell.
+    pub oracles: Vec<OracleStore>,
     /// The control store.
     pub control: Arc<dyn ControlStore>,
 }
@@ -38,7 +40,8 @@ impl Backends {
         let text = std::fs::read_to_string(&config.contract)
             .map_err(|error| StartError::NoContract { path: name.clone(), reason: crate::config::why(&error) })?;
         let loaded = contract::load(&text, &name)?;
-        let side = |side| open_side(side, &loaded.contract, config.sides.get(side));
+        let mut oracles = Vec::new();
+        let mut side = |side| open_side(side, &loaded.contract, config.sides.get(side), &mut oracles);
         let sides = PerSide { legacy: side(Side::Legacy)?, modern: side(Side::Modern)? };
         let control = PostgresControl::new(&ControlSettings {
             url: config.control_url.clone(),
@@ -46,7 +49,7 @@ impl Backends {
             connect_timeout: Duration::from_secs(2),
             limit: Duration::from_secs(2),
         })?;
-        Ok(Self { loaded, sides, control: Arc::new(control) })
+        Ok(Self { loaded, sides, oracles, control: Arc::new(control) })
     }
 
     /// Both sides on connections that are kept for `lane`.
@@ -65,13 +68,20 @@ impl Backends {
     }
 }
 
-fn open_side(side: Side, contract: &Arc<Contract>, settings: &SideSettings) -> Result<Lanes, StoreError> {
+fn open_side(
+    side: Side,
+    contract: &Arc<Contract>,
+    settings: &SideSettings,
+    oracles: &mut Vec<OracleStore>,
+) -> Result<Lanes, StoreError> {
     match settings {
         SideSettings::Postgres(settings) => {
             PostgresStore::connect(side, Arc::clone(contract), settings).map(|store| store.lanes())
         }
         SideSettings::Oracle(settings) => {
-            OracleStore::connect(side, Arc::clone(contract), settings).map(|store| store.lanes())
+            let store = OracleStore::connect(side, Arc::clone(contract), settings)?;
+            oracles.push(store.clone());
+            Ok(store.lanes())
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod error;
 pub mod evidence;
 pub mod fork;
 pub mod gateway;
+pub mod lanes;
 pub mod read;
 pub mod roads;
 pub mod rollout;

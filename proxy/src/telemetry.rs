@@ -18,6 +18,13 @@ pub const FALLBACKS_TOTAL: &str = "strangler_fallbacks_total";
 pub const SIDE_ERRORS_TOTAL: &str = "strangler_side_errors_total";
 /// Whether a side's breaker keeps calls away (1) or not (0). Label: `side`.
 pub const BREAKER_OPEN: &str = "strangler_breaker_open";
+/// Calls that wait for a session of an Oracle side. Answers: is a lane too narrow? Labels: `side`, `lane`
+/// (`read`, `write`, `shadow`, `scan`, `admin`).
+pub const LANE_WAITING: &str = "strangler_lane_waiting";
+/// Threads that were given up to a hanging Oracle and are not back. Labels: `side`, `lane`.
+pub const LANE_ABANDONED: &str = "strangler_lane_abandoned_threads";
+/// Calls that were turned away since their lane was full. Labels: `side`, `lane`.
+pub const LANE_SHED_TOTAL: &str = "strangler_lane_shed_total";
 /// The life of a side's log; it rises with a failover or restore. Label: `side`.
 pub const LOG_INCARNATION: &str = "strangler_log_incarnation";
 /// Writes by how they ended. Labels: `route`, `outcome` (settled, unsettled, primary_only, repeated,

@@ -39,16 +39,11 @@ pub(super) fn inspect(
             Err(_) => problems.push(format!("{name} is not a type of the contract: check the name")),
         }
     }
-    for (what, text) in [(
-        "EXECUTE on SYS.DBMS_LOCK is missing: a DBA must grant it",
-        "BEGIN :r := DBMS_LOCK.REQUEST(:l, 4, 0, TRUE); END;",
-    )] {
-        let ins = [("l".to_owned(), Bind::number(0))];
-        if session.block(text, &ins, &["r".to_owned()]).is_err() {
-            problems.push(what.into());
-        }
-        session.roll_back();
+    let lock = "BEGIN :r := DBMS_LOCK.REQUEST(:l, 4, 0, TRUE); END;";
+    if session.block(lock, &[("l".to_owned(), Bind::number(0))], &["r".to_owned()]).is_err() {
+        problems.push("EXECUTE on SYS.DBMS_LOCK is missing: a DBA must grant it".into());
     }
+    session.roll_back();
     if super::bookkeeping::position(session).is_err() {
         problems.push("EXECUTE on SYS.DBMS_FLASHBACK is missing: a DBA must grant it".into());
     }

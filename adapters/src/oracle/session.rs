@@ -65,9 +65,11 @@ impl Session {
         Ok(())
     }
 
-    /// What is left of the limit, in whole seconds and at least one: for `FOR UPDATE WAIT` and lock requests.
+    /// What is left of the limit, in whole seconds and at least one. In steps of powers of two, since it stands in
+    /// texts: `FOR UPDATE WAIT 4`.
     pub(super) fn seconds_left(&self) -> u64 {
-        self.deadline.saturating_duration_since(Instant::now()).as_secs().max(1)
+        let seconds = self.deadline.saturating_duration_since(Instant::now()).as_secs().clamp(1, 64);
+        1 << seconds.ilog2()
     }
 
     /// Sets the time of the next round trip.

@@ -7,7 +7,6 @@
 //! Every function that returns a status catches panics: the caller sees ORA-00600, not a broken process.
 
 #![expect(missing_docs, clippy::missing_safety_doc, reason = "documented by Oracle; safety is said above")]
-#![expect(clippy::too_many_arguments, reason = "the signatures are Oracle's")]
 
 pub mod attr;
 pub mod buffer;

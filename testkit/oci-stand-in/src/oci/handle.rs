@@ -94,6 +94,7 @@ pub struct SessionPool {
     pub settings: HashMap<u32, u32>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "every handle has a box of its own")]
 pub enum Content {
     Other,
     Error(ErrorHandle),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::{c_char, c_int};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -58,8 +58,6 @@ impl Pool {
 
     fn take(&self) -> Outcome<(Session, Context)> {
         let Mode { get, wait } = *self.mode.lock();
-        #[expect(clippy::disallowed_methods, reason = "no runtime and no paused clock on this side of the C interface")]
-        let until = Instant::now() + Duration::from_millis(wait.into());
         let mut state = self.state.lock();
         loop {
             if let Some(idle) = state.idle.pop() {
@@ -77,7 +75,9 @@ impl Pool {
             }
             match get {
                 1 => return Err(OracleError::plain(24418)),
-                3 if self.freed.wait_until(&mut state, until).timed_out() => return Err(OracleError::plain(24459)),
+                3 if self.freed.wait_for(&mut state, Duration::from_millis(wait.into())).timed_out() => {
+                    return Err(OracleError::plain(24459));
+                }
                 3 => {}
                 _ => self.freed.wait(&mut state),
             }
