@@ -30,6 +30,9 @@ pub(super) enum Kind {
 /// Room is made in steps: a server keeps one parsed statement for each size that it is bound with.
 const STEPS: [usize; 5] = [32, 128, 2_000, 4_000, 32_767];
 
+/// Bytes of the longest number: sign, zero, point, and as many digits as an Oracle keeps, with room.
+const LONGEST_NUMBER: usize = 200;
+
 impl Kind {
     /// What the driver calls it.
     pub(super) fn oracle(self) -> OracleType {
@@ -58,6 +61,8 @@ impl Kind {
         match (self, other) {
             (Self::Text(one), Self::Text(two)) => Self::Text(one.max(two)),
             (Self::Char(one), Self::Char(two)) => Self::Char(one.max(two)),
+            // A long number goes as text, see `Bind::number`: then all of its column do.
+            (Self::Number, Self::Text(size)) | (Self::Text(size), Self::Number) => Self::Text(size.max(LONGEST_NUMBER)),
             (one, _) => one,
         }
     }
@@ -93,8 +98,13 @@ impl Bind {
         Self { kind: Kind::Char(text.len()), sent: Sent::Text(text) }
     }
 
+    /// A number; as text when it is long, since the driver counts the digits of a NUMBER in 64 bits and panics beyond
+    /// them. The server makes a number of it, and not a text of the column.
     pub(super) fn number(number: impl ToString) -> Self {
-        Self { kind: Kind::Number, sent: Sent::Text(number.to_string()) }
+        let text = number.to_string();
+        let long = text.split(['.', '-']).any(|digits| digits.len() > 18);
+        let kind = if long { Kind::Text(text.len()) } else { Kind::Number };
+        Self { kind, sent: Sent::Text(text) }
     }
 
     pub(super) fn write(write: WriteId) -> Self {
@@ -126,16 +136,15 @@ impl Bind {
             Kind::Char(_) => Kind::Char(text.len()),
             other => other,
         };
-        let number = |text: String| Self { kind: Kind::Number, sent: Sent::Text(text) };
         match stored {
             Stored::Null | Stored::List(_) => Self { kind, sent: Sent::Null },
             Stored::Text(text) => Self { kind: sized(&text), sent: Sent::Text(text) },
             Stored::Uuid(uuid) => Self::text(uuid.to_string()),
-            Stored::Bool(flag) => number(u8::from(flag).to_string()),
-            Stored::Small(value) => number(value.to_string()),
-            Stored::Integer(value) => number(value.to_string()),
-            Stored::Big(value) => number(value.to_string()),
-            Stored::Numeric(value) => number(value.to_string()),
+            Stored::Bool(flag) => Self::number(u8::from(flag)),
+            Stored::Small(value) => Self::number(value),
+            Stored::Integer(value) => Self::number(value),
+            Stored::Big(value) => Self::number(value),
+            Stored::Numeric(value) => Self::number(value),
             Stored::Timestamp(time) => Self { kind, sent: Sent::Time(time) },
             Stored::TimestampTz(time) => Self { kind, sent: Sent::Time(time.naive_utc()) },
             Stored::Date(day) => Self { kind, sent: Sent::Time(day.into()) },

@@ -9,6 +9,7 @@
 //!
 //! Promise: a caller has its answer at the limit, whatever the server or the client library does.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -263,9 +264,10 @@ impl Crew {
         }
         session.begin_call(&ticket);
         let guard = self.watchdog.watch(self, badge, &session, &ticket);
-        work(Ok(&mut session));
+        // A panic in the driver must not cost the track a thread. Its caller hears nothing: what was sent may stand.
+        let survived = catch_unwind(AssertUnwindSafe(|| work(Ok(&mut session)))).is_ok();
         drop(guard);
-        session.end_call()
+        session.end_call().filter(|_| survived)
     }
 }
 

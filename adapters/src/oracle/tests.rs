@@ -67,3 +67,13 @@ fn a_look_up_asks_for_each_key_once_and_fills_its_list_up() {
     let (_, none) = Lookup::new(table, &[product_key(&"long".repeat(20))], table.entity.key_fields());
     assert!(none.is_none(), "a key that fits no row is not asked for");
 }
+
+#[test]
+fn a_long_number_goes_as_text_and_takes_its_column_along() {
+    use super::bind::{Bind, Kind};
+    let short = Bind::number("-12.5");
+    let long = Bind::number("1234567890123456789.5");
+    assert_eq!(Kind::widest(&[vec![short.clone()]], 0), Kind::Number);
+    assert!(matches!(Kind::widest(&[vec![short.clone()], vec![long.clone()]], 0), Kind::Text(200)));
+    assert!(matches!(Kind::widest(&[vec![long], vec![short]], 0), Kind::Text(200)));
+}

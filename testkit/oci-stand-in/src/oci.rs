@@ -13,6 +13,7 @@ pub mod buffer;
 pub mod connect;
 pub mod env;
 pub mod handle;
+pub mod lob;
 pub mod pool;
 pub mod stmt;
 

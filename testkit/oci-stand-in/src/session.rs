@@ -413,6 +413,16 @@ impl Session {
         Ok(Answer { affected: rows.len() as u64, columns, rows, outs: Vec::new() })
     }
 
+    /// Every row of an open cursor.
+    ///
+    /// # Errors
+    /// ORA-01001 when there is none of this name.
+    pub fn fetch_all(&mut self, cursor: &str) -> Outcome<Answer> {
+        let text = format!("FETCH ALL FROM \"{}\"", cursor.replace('"', "\"\""));
+        let sql = Sql { text, kind: Kind::Select, ..Sql::default() };
+        self.query(&sql, &[]).map_err(|_| OracleError::new(1001, "invalid cursor"))
+    }
+
     /// The number behind `AS OF SCN`, of a fixed one or the value of the variable at its place.
     pub fn moment(snapshot: &Snapshot, bound: impl Fn(usize) -> Option<u64>) -> Option<u64> {
         match snapshot {

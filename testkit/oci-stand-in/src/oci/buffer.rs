@@ -82,9 +82,23 @@ pub(crate) unsafe fn read(bind: &Bind, pointer: Ptr, row: usize) -> Parameter {
             });
             (Type::INTERVAL, text)
         }
+        112 | 113 => {
+            let lob = place.and_then(|(value, _)| match &handle(value).content {
+                Content::Lob(lob) => Some(lob),
+                _ => None,
+            });
+            match lob {
+                Some(lob) if lob.is_text => {
+                    let text = String::from_utf8_lossy(&lob.bytes).into_owned();
+                    (Type::UNKNOWN, Some(text).filter(|text| !text.is_empty()))
+                }
+                Some(lob) => (Type::BYTEA, Some(hexadecimal(&lob.bytes))),
+                None => (Type::UNKNOWN, None),
+            }
+        }
         23 | 24 => {
             let raw = place.and_then(|(_, length)| bytes(length));
-            (Type::BYTEA, raw.map(|raw| raw.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}"))))
+            (Type::BYTEA, raw.map(hexadecimal))
         }
         _ => {
             let text =
@@ -94,6 +108,10 @@ pub(crate) unsafe fn read(bind: &Bind, pointer: Ptr, row: usize) -> Parameter {
         }
     };
     Parameter { kind, text }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// DATE in seven bytes: century and year with 100 added, times with one.
@@ -149,6 +167,22 @@ pub(crate) unsafe fn write(value: &Value, kind: u16, target: Ptr, room: usize) -
         187 | 188 | 232 => {
             if let (Value::Moment(moment), Content::Moment(own)) = (value, &mut handle(target).content) {
                 *own = *moment;
+            }
+            (8, 0)
+        }
+        112 | 113 => {
+            if let Content::Lob(own) = &mut handle(target).content {
+                own.is_text = kind == 112;
+                own.bytes = match value {
+                    Value::Bytes(bytes) => bytes.clone(),
+                    _ => text.into_bytes(),
+                };
+            }
+            (8, 0)
+        }
+        104 => {
+            if let Content::RowId(own) = &mut handle(target).content {
+                *own = text;
             }
             (8, 0)
         }

@@ -7,7 +7,8 @@ use std::ptr::null_mut;
 use parking_lot::Mutex;
 
 use super::handle::{
-    Content, ErrorHandle, Handle, Server, Service, SessionPool, Statement, User, boxed, content, fail, handle, text,
+    Content, ErrorHandle, Handle, Lob, Server, Service, SessionPool, Statement, User, boxed, content, fail, handle,
+    text,
 };
 use super::{ERROR, NO_DATA, Ptr, SUCCESS, exported, take_panic};
 use crate::code::OracleError;
@@ -59,6 +60,8 @@ fn new_content(kind: u32) -> Content {
         8 => Content::Server(Server::default()),
         9 => Content::User(User::default()),
         27 => Content::Pool(SessionPool { pool: None, settings: HashMap::new() }),
+        50 => Content::Lob(Lob::default()),
+        54 => Content::RowId(String::new()),
         62 | 63 => Content::Span(Span::default()),
         68..=70 => Content::Moment(Moment::default()),
         _ => Content::Other,
@@ -267,6 +270,14 @@ exported! {
         let own = content!(from, Moment);
         *hours = i8::try_from(own.offset / 60).unwrap_or(0);
         *minutes = i8::try_from(own.offset % 60).unwrap_or(0);
+        SUCCESS
+    }
+
+    fn OCIRowidToChar(row: Ptr, buffer: *mut u8, length: *mut u16, _errors: Ptr) {
+        let own = content!(row, RowId);
+        let count = own.len().min((*length).into());
+        std::ptr::copy_nonoverlapping(own.as_ptr(), buffer, count);
+        *length = u16::try_from(count).unwrap_or(0);
         SUCCESS
     }
 

@@ -94,6 +94,15 @@ pub struct SessionPool {
     pub settings: HashMap<u32, u32>,
 }
 
+/// A large value, whole.
+#[derive(Clone, Default)]
+pub struct Lob {
+    pub bytes: Vec<u8>,
+    pub is_text: bool,
+    pub is_temporary: bool,
+    pub is_open: bool,
+}
+
 #[expect(clippy::large_enum_variant, reason = "every handle has a box of its own")]
 pub enum Content {
     Other,
@@ -107,6 +116,8 @@ pub enum Content {
     Pool(SessionPool),
     Column(*const Column),
     Moment(Moment),
+    Lob(Lob),
+    RowId(String),
     Span(Span),
 }
 

@@ -64,12 +64,35 @@ unsafe fn parameters(statement: &Statement, row: usize) -> Outcome<Vec<Parameter
     statement.sql.ins.iter().map(|mention| parameter(statement, *mention, row)).collect()
 }
 
-unsafe fn leave_outs(statement: &mut Statement, answer: &Answer, iteration: usize) -> Outcome<()> {
+/// A cursor that a block left open becomes the answer of the statement that the caller bound for it.
+unsafe fn leave_cursor(session: &mut Session, bind: &Bind, name: &str) -> Outcome<()> {
+    let target = *(bind.buffer.value as Ptr).cast::<Ptr>();
+    let Content::Statement(own) = &mut handle(target).content else {
+        return Err(OracleError::new(1001, "invalid cursor"));
+    };
+    own.answer = session.fetch_all(name)?;
+    own.columns.clone_from(&own.answer.columns);
+    (own.at, own.sql.kind) = (0, Kind::Select);
+    if !bind.buffer.indicator.is_null() {
+        *bind.buffer.indicator = 0;
+    }
+    Ok(())
+}
+
+unsafe fn leave_outs(
+    session: &mut Session,
+    statement: &mut Statement,
+    answer: &Answer,
+    iteration: usize,
+) -> Outcome<()> {
     for (place, value) in &answer.outs {
         if let Some(pointer) = bind_of(statement, *place)
             && let Content::Bind(bind) = &handle(pointer).content
         {
-            buffer::write_out(bind, pointer, value)?;
+            match value {
+                Value::Cursor(name) => leave_cursor(session, bind, name)?,
+                other => buffer::write_out(bind, pointer, other)?,
+            }
         }
     }
     for (column, mention) in statement.sql.outs.iter().enumerate() {
@@ -94,7 +117,7 @@ unsafe fn run_row(service: &mut Service, statement: &mut Statement, row: usize) 
     };
     statement.touched += answer.affected;
     statement.row_counts.push(answer.affected);
-    leave_outs(statement, &answer, row)?;
+    leave_outs(session, statement, &answer, row)?;
     if statement.sql.outs.is_empty() {
         if statement.columns != answer.columns {
             statement.columns.clone_from(&answer.columns);
@@ -265,6 +288,11 @@ exported! {
         fail(errors, &OracleError::new(24381, "error(s) in array DML"));
         content!(errors, Error).batch.clone_from(&own.failed);
         SUCCESS_WITH_INFO
+    }
+
+    /// Results that a procedure returns by itself: there are none here.
+    fn OCIStmtGetNextResult(_statement: Ptr, _errors: Ptr, _result: *mut Ptr, _kind: *mut u32, _mode: u32) {
+        NO_DATA
     }
 
     fn OCIStmtFetch2(statement: Ptr, errors: Ptr, rows: u32, _orientation: u16, _offset: i32, _mode: u32) {
