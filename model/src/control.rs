@@ -20,8 +20,14 @@ use crate::policy::{Policy, Rollout, RolloutVersion};
 use crate::store::DriverError;
 use crate::value::Instant;
 
+pub mod audit;
+pub mod promotion;
+pub mod proposal;
 pub mod sums;
 
+pub use audit::{Action, AuditEntry, AuditHash, AuditStore, Deed, Tampered};
+pub use promotion::{Progress, Promotion, PromotionStore, Step};
+pub use proposal::{Decision, Proposal, ProposalId, ProposalStore};
 pub use sums::{DifferenceKind, EvidenceFilter, Finding, Seen, Sums};
 
 /// A replica is live when its last heartbeat is at most this old, by the control store's clock.
@@ -118,6 +124,8 @@ pub struct Publication {
     pub evidence: serde_json::Value,
     /// The rollbacks that this rollout takes in.
     pub overrides: Vec<OverrideId>,
+    /// The second person, where one was needed.
+    pub approved_by: Option<String>,
 }
 
 /// A published rollout, as it stands in the control store for ever.
@@ -137,6 +145,9 @@ pub struct RolloutRecord {
     pub evidence: serde_json::Value,
     /// The rollbacks that this rollout took in.
     pub overrides: Vec<OverrideId>,
+    /// The second person, where one was needed.
+    #[serde(default)]
+    pub approved_by: Option<String>,
 }
 
 /// What a replica tells about itself.
@@ -161,7 +172,7 @@ pub struct BatchId(pub Uuid);
 /// [`ControlError::NoAnswer`] or [`ControlError::Unreachable`] after it. Every call may be repeated;
 /// for [`ControlStore::publish`] see there. All but `prepare` report missing tables as `Misfit`.
 #[async_trait]
-pub trait ControlStore: Send + Sync {
+pub trait ControlStore: AuditStore + ProposalStore + PromotionStore {
     /// Makes the tables that are missing. Changes nothing that exists; harmless when several do it at once.
     ///
     /// # Errors

@@ -15,6 +15,12 @@ use model::{Epoch, GroupName, Instant, PerSide, Percentage, Policy, Rollout, Rol
 use tokio::join;
 use uuid::Uuid;
 
+mod documents;
+
+pub use documents::{
+    a_promotion_moves_on_from_its_last_revision_only, a_proposal_is_decided_once, every_change_is_noted_in_one_chain,
+};
+
 /// Makes one test per promise. `$fresh` is an async function that returns an empty, prepared store
 /// and whatever must live as long.
 #[macro_export]
@@ -35,6 +41,9 @@ macro_rules! control_contract {
             samples_are_bounded_to_the_oldest_and_the_newest
             keys_once_compared_stay_compared
             old_evidence_is_forgotten_and_young_stays
+            every_change_is_noted_in_one_chain
+            a_proposal_is_decided_once
+            a_promotion_moves_on_from_its_last_revision_only
         }
     };
     ($fresh:path: $($promise:ident)*) => { $(
@@ -64,6 +73,7 @@ pub fn publication(expected: Option<u64>, rollout: Rollout) -> Publication {
         groups: vec![group("inventory")],
         evidence: serde_json::json!({ "routes": { "Query.stockLevel": { "match": 7 } }, "unsettled": null }),
         overrides: Vec::new(),
+        approved_by: None,
     }
 }
 

@@ -7,11 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::Utc;
 use model::control::{
-    BatchId, ControlError, ControlStore, EvidenceFilter, OverrideId, Publication, Replica, RolloutRecord, Sums,
+    AuditEntry, BatchId, ControlError, ControlStore, Deed, EvidenceFilter, OverrideId, Promotion, Proposal,
+    Publication, Replica, RolloutRecord, Sums,
 };
 use model::{GroupName, Instant, ReplicaId, RolloutVersion};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+
+mod documents;
 
 /// Rollouts, replicas and evidence of one process.
 #[derive(Debug)]
@@ -27,6 +30,9 @@ struct State {
     replicas: BTreeMap<ReplicaId, (Replica, tokio::time::Instant)>,
     /// Unmerged, so that a filter by time sees each flush on its own.
     evidence: Vec<(BatchId, Sums)>,
+    audit: Vec<AuditEntry>,
+    proposals: Vec<Proposal>,
+    promotions: BTreeMap<GroupName, Promotion>,
 }
 
 impl MemoryControl {
@@ -92,6 +98,7 @@ impl ControlStore for MemoryControl {
             return Err(ControlError::Conflict { expected, found });
         }
         let record = record(publication);
+        state.append(&Deed::of_rollout(&record), record.at);
         state.rollouts.push(record.clone());
         self.newest.send_replace(Some(record.rollout.version));
         Ok(record)
@@ -169,6 +176,8 @@ impl ControlStore for MemoryControl {
 }
 
 fn record(publication: &Publication) -> RolloutRecord {
-    let Publication { expected: _, rollout, author, summary, groups, evidence, overrides } = publication.clone();
-    RolloutRecord { rollout, at: Instant::new(Utc::now()), author, summary, groups, evidence, overrides }
+    let Publication { expected: _, rollout, author, summary, groups, evidence, overrides, approved_by } =
+        publication.clone();
+    let at = Instant::new(Utc::now());
+    RolloutRecord { rollout, at, author, summary, groups, evidence, overrides, approved_by }
 }

@@ -16,13 +16,26 @@ use model::control::{
 use model::{GroupName, ReplicaId, RolloutVersion};
 use tokio::time::Instant;
 
+mod audit;
 mod connection;
 mod evidence;
 mod listener;
+mod proposals;
 mod rollouts;
 
 use connection::Door;
 use listener::Listener;
+
+/// Runs a function on a connection of the pool, within the limit.
+macro_rules! call {
+    ($self:ident, $function:path $(, $argument:expr)*) => {{
+        let mut guard = $self.door.open().await?;
+        let work = $function(guard.client() $(, $argument)*);
+        let result = tokio::time::timeout($self.door.limit(), work).await;
+        guard.finish(result)
+    }};
+}
+use call;
 
 const TABLES: &str = include_str!("control/tables.sql");
 
@@ -66,16 +79,6 @@ impl PostgresControl {
         let listener = Listener::new(door.config().clone(), door.limit());
         Ok(Self { door, listener })
     }
-}
-
-/// Runs a function on a connection of the pool, within the limit.
-macro_rules! call {
-    ($self:ident, $function:path $(, $argument:expr)*) => {{
-        let mut guard = $self.door.open().await?;
-        let work = $function(guard.client() $(, $argument)*);
-        let result = tokio::time::timeout($self.door.limit(), work).await;
-        guard.finish(result)
-    }};
 }
 
 #[async_trait]

@@ -52,7 +52,7 @@ pub(super) async fn run(desk: &Desk, args: &SetArgs) -> Result<(), Stop> {
     let (out, control) = (desk.out, desk.control());
 
     let begun = Instant::now();
-    let change = publish_change(&desk.backends.witness(), &group, &set, &author).await?;
+    let change = publish_change(&desk.backends.witness(), &group, &set, &author, None).await?;
     let (record, before) = match change {
         Change::AlreadySo { policy, version } => {
             out.line(format!("Group {group} is so already; nothing was changed."));

@@ -153,7 +153,7 @@ impl World {
     pub async fn set(&self, set: SetPolicy, why: &str) -> Result<Duration, DemoError> {
         let began = Instant::now();
         let author = Author { who: "demo".into(), origin: "demo".into(), reason: Some(why.into()) };
-        let change = publish::publish_change(&self.witness(), &GROUP.into(), &set, &author).await?;
+        let change = publish::publish_change(&self.witness(), &GROUP.into(), &set, &author, None).await?;
         let version = match change {
             Change::Published { record, .. } => record.rollout.version,
             Change::AlreadySo { version, .. } => version,

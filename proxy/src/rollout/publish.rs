@@ -79,6 +79,7 @@ pub async fn publish_initial(
         summary: "first rollout: every group at stage legacy".to_owned(),
         evidence: Json::Null,
         overrides: Vec::new(),
+        approved_by: None,
     };
     match control.publish(&publication).await {
         Ok(record) => Ok(record.rollout),
@@ -115,6 +116,7 @@ pub(super) async fn publish_forgotten(
         summary: format!("restored version {} to a control store at {forgot}", base.version),
         evidence: Json::Null,
         overrides: known.pending().iter().map(|pending| pending.id).collect(),
+        approved_by: None,
     };
     control.publish(&publication).await
 }
@@ -137,7 +139,7 @@ pub async fn publish_rollback(witness: &Witness, told: &Override) -> Result<Chan
             return Ok(Change::AlreadySo { policy: before, version: newest.version });
         }
         let after = before.rolled_back();
-        let change = Step { newest: &newest, group: &told.group, before, after, word: "rollback" };
+        let change = Step { newest: &newest, group: &told.group, before, after, word: "rollback", approved_by: None };
         match change.publish(witness, &told.author, evidence.clone(), vec![told.id]).await {
             Ok(record) => return Ok(Change::Published { record: Box::new(record), before }),
             Err(ControlError::Conflict { .. }) => {}
@@ -147,7 +149,7 @@ pub async fn publish_rollback(witness: &Witness, told: &Override) -> Result<Chan
     Err(ChangeError::Control(ControlError::Conflict { expected: None, found: None }))
 }
 
-/// Publishes what an operator wants for `group`.
+/// Publishes what an operator wants for `group`; `approved_by` names the second person, where one was needed.
 ///
 /// # Errors
 /// [`ChangeError`]; nothing was changed, except after `NoAnswer` of the control store.
@@ -156,6 +158,7 @@ pub async fn publish_change(
     group: &GroupName,
     set: &SetPolicy,
     author: &Author,
+    approved_by: Option<&str>,
 ) -> Result<Change, ChangeError> {
     let evidence = witness.testify(group).await;
     let mut first_seen = None;
@@ -172,7 +175,7 @@ pub async fn publish_change(
         if after == before {
             return Ok(Change::AlreadySo { policy: before, version: record.rollout.version });
         }
-        let change = Step { newest: &record.rollout, group, before, after, word: "set" };
+        let change = Step { newest: &record.rollout, group, before, after, word: "set", approved_by };
         match change.publish(witness, author, evidence.clone(), Vec::new()).await {
             Ok(record) => return Ok(Change::Published { record: Box::new(record), before }),
             Err(ControlError::Conflict { .. }) => {}
@@ -189,6 +192,7 @@ struct Step<'a> {
     before: Policy,
     after: Policy,
     word: &'a str,
+    approved_by: Option<&'a str>,
 }
 
 impl Step<'_> {
@@ -208,6 +212,7 @@ impl Step<'_> {
             groups: vec![self.group.clone()],
             evidence,
             overrides,
+            approved_by: self.approved_by.map(str::to_owned),
         };
         witness.control.publish(&publication).await
     }

@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
-use model::control::{Author, ControlError, OverrideId, Publication, Replica, RolloutRecord};
+use model::control::{Author, ControlError, Deed, OverrideId, Publication, Replica, RolloutRecord};
 use model::{GroupName, Instant, ReplicaId, Rollout, RolloutVersion};
 use serde_json::Value as Json;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::audit::append;
 use super::connection::Broken;
 use super::listener::CHANNEL;
 
 /// Serializes publishing and making tables. Arbitrary and fixed for ever.
 pub(super) const LOCK: i64 = 0x7374_7261_6e67;
 
-const COLUMNS: &str = "version, at, who, origin, reason, summary, groups, policies, evidence, overrides";
+const COLUMNS: &str = "version, at, who, origin, reason, summary, groups, policies, evidence, overrides, approved_by";
 
 pub(super) async fn newest_version(client: &ClientWrapper) -> Result<Option<RolloutVersion>, Broken> {
     let query = client.prepare_cached("SELECT max(version) FROM strangler_rollout").await?;
@@ -39,25 +40,39 @@ pub(super) async fn publish(client: &mut ClientWrapper, publication: &Publicatio
         let expected = publication.expected;
         return Err(Broken::Control(ControlError::Conflict { expected, found }));
     }
-    let Publication { expected: _, rollout, author, summary, groups, evidence, overrides } = publication;
+    let Publication { expected: _, rollout, author, summary, groups, evidence, overrides, approved_by } = publication;
     let groups: Vec<&str> = groups.iter().map(GroupName::as_str).collect();
     let overrides: Vec<Uuid> = overrides.iter().map(|id| id.0).collect();
     let policies = serde_json::to_value(&rollout.policies)
         .map_err(|_| Broken::garbled("the policies could not be written as JSON"))?;
     let version = to_stored(rollout.version)?;
     let insert = format!(
-        "INSERT INTO strangler_rollout (version, who, origin, reason, summary, groups, policies, evidence, overrides) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING {COLUMNS}"
+        "INSERT INTO strangler_rollout ({COLUMNS}) \
+         VALUES ($1, clock_timestamp(), $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING {COLUMNS}"
     );
     let row = transaction
         .query_one(
             &insert,
-            &[&version, &author.who, &author.origin, &author.reason, summary, &groups, &policies, evidence, &overrides],
+            &[
+                &version,
+                &author.who,
+                &author.origin,
+                &author.reason,
+                summary,
+                &groups,
+                &policies,
+                evidence,
+                &overrides,
+                approved_by,
+            ],
         )
         .await?;
+    let record = record(&row)?;
+    // What the row says when it is read back is what the audit covers.
+    append(&transaction, &Deed::of_rollout(&record), record.at).await?;
     transaction.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &version.to_string()]).await?;
     transaction.commit().await?;
-    record(&row)
+    Ok(record)
 }
 
 pub(super) async fn history(
@@ -130,14 +145,15 @@ fn record(row: &Row) -> Result<RolloutRecord, Broken> {
         groups: row.get::<_, Vec<String>>(6).into_iter().map(GroupName::new).collect(),
         evidence: row.get(8),
         overrides: row.get::<_, Vec<Uuid>>(9).into_iter().map(OverrideId).collect(),
+        approved_by: row.get(10),
     })
 }
 
-fn to_stored(version: RolloutVersion) -> Result<i64, Broken> {
+pub(super) fn to_stored(version: RolloutVersion) -> Result<i64, Broken> {
     i64::try_from(version.0).map_err(|_| Broken::garbled("a rollout version is beyond all bounds"))
 }
 
-fn from_stored(version: i64) -> Result<RolloutVersion, Broken> {
+pub(super) fn from_stored(version: i64) -> Result<RolloutVersion, Broken> {
     let version = u64::try_from(version).map_err(|_| Broken::garbled("a rollout version is negative"))?;
     Ok(RolloutVersion(version))
 }

@@ -81,3 +81,46 @@ CREATE TABLE IF NOT EXISTS strangler_evidence_batch (
     id uuid PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+
+-- The second person of a rollout, where one was needed.
+ALTER TABLE strangler_rollout ADD COLUMN IF NOT EXISTS approved_by text;
+
+-- Every change that somebody made, in one chain of hashes. The detail is text: its bytes are hashed.
+CREATE TABLE IF NOT EXISTS strangler_audit (
+    place bigint PRIMARY KEY,
+    at timestamptz NOT NULL,
+    action text NOT NULL,
+    group_name text,
+    who text NOT NULL,
+    origin text NOT NULL,
+    reason text,
+    rollout bigint,
+    detail text NOT NULL,
+    previous text NOT NULL,
+    hash text NOT NULL
+);
+CREATE OR REPLACE FUNCTION strangler_audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'strangler_audit is append-only';
+END $$;
+CREATE OR REPLACE TRIGGER strangler_audit_is_append_only
+    BEFORE UPDATE OR DELETE ON strangler_audit
+    FOR EACH ROW EXECUTE FUNCTION strangler_audit_is_append_only();
+CREATE OR REPLACE TRIGGER strangler_audit_is_never_emptied
+    BEFORE TRUNCATE ON strangler_audit
+    FOR EACH STATEMENT EXECUTE FUNCTION strangler_audit_is_append_only();
+
+-- Changes that wait for a second person, or did.
+CREATE TABLE IF NOT EXISTS strangler_proposal (
+    id uuid PRIMARY KEY,
+    at timestamptz NOT NULL,
+    proposal jsonb NOT NULL,
+    decision jsonb
+);
+
+-- One promotion per group: its plan, and the place on it.
+CREATE TABLE IF NOT EXISTS strangler_promotion (
+    group_name text PRIMARY KEY,
+    revision bigint NOT NULL,
+    promotion jsonb NOT NULL
+);

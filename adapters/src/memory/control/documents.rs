@@ -1,0 +1,90 @@
+//! Audit, proposals and promotions in memory.
+
+use async_trait::async_trait;
+use chrono::Utc;
+use model::control::{
+    AuditEntry, AuditStore, ControlError, Decision, Deed, Promotion, PromotionStore, Proposal, ProposalId,
+    ProposalStore,
+};
+use model::{GroupName, Instant};
+
+use super::{MemoryControl, State};
+
+impl State {
+    pub(super) fn append(&mut self, deed: &Deed, at: Instant) -> AuditEntry {
+        let last = self.audit.last().map(|entry| (entry.place, &entry.hash));
+        let entry = AuditEntry::following(last, deed, at);
+        self.audit.push(entry.clone());
+        entry
+    }
+}
+
+#[async_trait]
+impl AuditStore for MemoryControl {
+    async fn note(&self, deed: &Deed) -> Result<AuditEntry, ControlError> {
+        self.up()?;
+        Ok(self.state.lock().append(deed, Instant::new(Utc::now())))
+    }
+
+    async fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, ControlError> {
+        self.up()?;
+        Ok(self.state.lock().audit.iter().filter(|entry| entry.place > after).take(limit).cloned().collect())
+    }
+
+    async fn newest_audit(&self, group: Option<&GroupName>, limit: usize) -> Result<Vec<AuditEntry>, ControlError> {
+        self.up()?;
+        let state = self.state.lock();
+        let wanted = |entry: &&AuditEntry| group.is_none_or(|group| entry.group.as_ref() == Some(group));
+        Ok(state.audit.iter().rev().filter(wanted).take(limit).cloned().collect())
+    }
+}
+
+#[async_trait]
+impl ProposalStore for MemoryControl {
+    async fn keep_proposal(&self, proposal: &Proposal) -> Result<(), ControlError> {
+        self.up()?;
+        let mut state = self.state.lock();
+        if state.proposals.iter().all(|known| known.id != proposal.id) {
+            state.proposals.push(Proposal { decision: None, ..proposal.clone() });
+        }
+        Ok(())
+    }
+
+    async fn decide_proposal(&self, id: ProposalId, decision: &Decision) -> Result<bool, ControlError> {
+        self.up()?;
+        let mut state = self.state.lock();
+        let open = state.proposals.iter_mut().find(|proposal| proposal.id == id && proposal.decision.is_none());
+        let decided = open.is_some();
+        if let Some(proposal) = open {
+            proposal.decision = Some(decision.clone());
+        }
+        Ok(decided)
+    }
+
+    async fn proposals(&self, limit: usize) -> Result<Vec<Proposal>, ControlError> {
+        self.up()?;
+        let mut proposals = self.state.lock().proposals.clone();
+        proposals.sort_by_key(|proposal| (std::cmp::Reverse(proposal.at), proposal.id));
+        proposals.truncate(limit);
+        Ok(proposals)
+    }
+}
+
+#[async_trait]
+impl PromotionStore for MemoryControl {
+    async fn promotions(&self) -> Result<Vec<Promotion>, ControlError> {
+        self.up()?;
+        Ok(self.state.lock().promotions.values().cloned().collect())
+    }
+
+    async fn save_promotion(&self, promotion: &Promotion) -> Result<bool, ControlError> {
+        self.up()?;
+        let mut state = self.state.lock();
+        let kept = state.promotions.get(&promotion.group).map_or(0, |kept| kept.revision);
+        let follows = promotion.revision == kept + 1;
+        if follows {
+            state.promotions.insert(promotion.group.clone(), promotion.clone());
+        }
+        Ok(follows)
+    }
+}
