@@ -5,7 +5,9 @@
 //! Not here: users and the dashboard, which have an issue of their own; until then the port listens
 //! on loopback unless the configuration says otherwise.
 
+pub mod auth;
 mod health;
+pub mod schema;
 
 use std::sync::Arc;
 

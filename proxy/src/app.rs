@@ -26,6 +26,7 @@ use crate::evidence::Aggregator;
 use crate::fork::Fork;
 use crate::gateway::{self, Gateway};
 use crate::lanes;
+use crate::promotion::Promoter;
 use crate::read::batch::Batch;
 use crate::read::breaker::Breaker;
 use crate::read::seen::Seen;
@@ -176,6 +177,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let shadow = parts.shadow(evidence, &secret, &background);
     let (writes, doors) = parts.write_road();
     parts.catch_up(doors, &background);
+    let promoter = Promoter { desk: backends.desk(config), origin: id.to_string() };
+    background.tasks.spawn(promoter.run(background.stop.clone()));
     background.tasks.spawn(lanes::watch(backends.oracles.clone(), background.stop.clone()));
     let tasks = writes.tasks.clone();
     let settlers = PerSide { legacy: writes.sides.legacy.settler.clone(), modern: writes.sides.modern.settler.clone() };

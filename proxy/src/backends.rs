@@ -11,11 +11,12 @@ use adapters::postgres::PostgresStore;
 use adapters::postgres::control::{ControlSettings, PostgresControl};
 use adapters::{Lane, Lanes};
 use model::control::ControlStore;
-use model::{Contract, PerSide, Side, Store, StoreError};
+use model::{Contract, Instant, PerSide, Side, Store, StoreError};
 
 use crate::app::StartError;
 use crate::config::{Config, SideSettings};
 use crate::contract::{self, Loaded};
+use crate::desk::Desk;
 use crate::rollout::Witness;
 
 /// What commands and replicas share: the contract, both sides and the control store.
@@ -55,6 +56,19 @@ impl Backends {
     /// Both sides on connections that are kept for `lane`.
     pub fn lane(&self, lane: Lane) -> PerSide<Arc<dyn Store>> {
         self.sides.clone().map(|_, lanes| Arc::clone(lanes.get(lane)))
+    }
+
+    /// What operators can ask and order.
+    pub fn desk(&self, config: &Config) -> Desk {
+        Desk {
+            contract: Arc::clone(&self.loaded.contract),
+            control: Arc::clone(&self.control),
+            sides: self.sides.clone(),
+            witness: self.witness(),
+            approvals: config.approvals.clone(),
+            promotions: config.promotion.clone(),
+            clock: || Instant::new(chrono::Utc::now()),
+        }
     }
 
     /// Sees what is known at the moment of a change. Legacy is asked what is unsettled: it is primary

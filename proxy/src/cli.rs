@@ -9,7 +9,9 @@ mod check;
 mod desk;
 mod diffs;
 mod groups;
+mod history;
 mod init;
+mod link;
 mod print;
 mod rollback;
 mod routes;
@@ -24,13 +26,14 @@ use clap::Parser;
 use model::StoreError;
 use model::control::ControlError;
 
-use args::{Cli, Command, GroupsCommand, RoutesCommand, SchemaArgs};
+use args::{Cli, Command, GroupsCommand, HistoryCommand, RoutesCommand, SchemaArgs, WhoArgs};
 use desk::Desk;
 use print::Printer;
 
 use crate::config::Config;
 use crate::contract;
 use crate::demo;
+use crate::error::with_root;
 use crate::rollout::publish::ChangeError;
 
 /// Why a command did not end well.
@@ -65,24 +68,14 @@ impl Stop {
 
 impl From<ControlError> for Stop {
     fn from(error: ControlError) -> Self {
-        Self::No(told(&error))
+        Self::No(with_root(&error))
     }
 }
 
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
-        Self::No(told(&error))
+        Self::No(with_root(&error))
     }
-}
-
-/// An error with its root, which names what an operator can act on: a refused connection, a wrong password.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut root = error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    let (text, root) = (error.to_string(), root.to_string());
-    if text.contains(&root) { text } else { format!("{text} ({root})") }
 }
 
 impl From<ChangeError> for Stop {
@@ -126,18 +119,38 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
             }
         }
         Command::Serve => serve::run(&cli.config).await,
-        Command::Groups(GroupsCommand::List) => groups::list(&desk()?).await,
-        Command::Groups(GroupsCommand::Show { group }) => groups::show(&desk()?, group).await,
-        Command::Groups(GroupsCommand::Set(set)) => set::run(&desk()?, set).await,
-        Command::Groups(GroupsCommand::Rollback(rollback)) => rollback::run(&desk()?, rollback).await,
-        Command::Groups(GroupsCommand::History { group, limit }) => {
-            groups::history(&desk()?, group.as_deref(), *limit).await
+        Command::Groups(command) => Box::pin(groups(&desk()?, command)).await,
+        Command::History(HistoryCommand::List { group, limit }) => {
+            let desk = desk()?;
+            history::list(&desk, &desk.link(None), group.as_deref(), *limit).await
         }
-        Command::Routes(RoutesCommand::List) => routes::list(&desk()?).await,
+        Command::History(HistoryCommand::Verify) => {
+            let desk = desk()?;
+            history::verify(&desk, &desk.link(None)).await
+        }
+        Command::Routes(RoutesCommand::List) => {
+            let desk = desk()?;
+            routes::list(&desk, &desk.link(None)).await
+        }
         Command::Diffs(diffs) => diffs::run(&desk()?, diffs).await,
         Command::Init(args) => init::run(&desk()?, args).await,
         Command::Check => check::run(&cli.config, out).await,
         Command::Schema(args) => schema(&cli.config, args, out),
+    }
+}
+
+async fn groups(desk: &Desk, command: &GroupsCommand) -> Result<(), Stop> {
+    let link = |who: Option<&WhoArgs>| desk.link(who);
+    match command {
+        GroupsCommand::List => groups::list(desk, &link(None)).await,
+        GroupsCommand::Show { group } => groups::show(desk, &link(None), group).await,
+        GroupsCommand::Set(args) => set::run(desk, &link(Some(&args.who)), args).await,
+        GroupsCommand::Promote(args) => set::promote(desk, &link(Some(&args.who)), args).await,
+        GroupsCommand::Proposals => set::proposals(desk, &link(None)).await,
+        GroupsCommand::Approve(args) => set::approve(desk, &link(Some(&args.who)), args).await,
+        GroupsCommand::Withdraw(args) => set::withdraw(desk, &link(Some(&args.who)), args).await,
+        GroupsCommand::Rollback(args) => rollback::run(desk, args).await,
+        GroupsCommand::History { group, limit } => groups::history(desk, &link(None), group.as_deref(), *limit).await,
     }
 }
 

@@ -6,6 +6,7 @@
 //! Not here: percentages and stages. They are no configuration; the control store has them.
 
 mod check;
+mod promotion;
 mod raw;
 mod side;
 
@@ -19,7 +20,9 @@ use model::PerSide;
 use thiserror::Error;
 
 use crate::catchup::relay::RelaySettings;
+use crate::desk::ApprovalRules;
 use crate::gateway::GatewayConfig;
+use crate::promotion::PromotionRules;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
 
@@ -54,6 +57,10 @@ pub struct Config {
     pub shadow: ShadowSettings,
     /// What becomes of verdicts.
     pub evidence: EvidenceSettings,
+    /// Which changes need a second person.
+    pub approvals: ApprovalRules,
+    /// The declared plan of promotions, and its gates.
+    pub promotion: PromotionRules,
     /// This replica among the others.
     pub fleet: Fleet,
     /// The log.
@@ -223,6 +230,9 @@ impl Config {
             .try_parsing(true)
             .list_separator(",")
             .with_list_parse_key("fleet.replicas")
+            .with_list_parse_key("approvals.stages")
+            .with_list_parse_key("promotion.steps")
+            .with_list_parse_key("promotion.hold_minutes")
             .source(Some(others.into_iter().collect()));
         let origins = Origins { file, variables: &variables };
         let syntax = |error: ConfigError| InvalidConfig::Syntax {

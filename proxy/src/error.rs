@@ -6,6 +6,16 @@ use model::StoreError;
 use model::contract::Refusal;
 use thiserror::Error;
 
+/// An error with its root, which names what an operator can act on: a refused connection, a wrong password.
+pub fn with_root(error: &dyn std::error::Error) -> String {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    let (text, root) = (error.to_string(), root.to_string());
+    if text.contains(&root) { text } else { format!("{text} ({root})") }
+}
+
 /// Why a root field has no answer.
 #[derive(Debug, Clone, Error)]
 pub enum Fault {

@@ -53,6 +53,8 @@ pub struct Promotion {
     pub since: Instant,
     /// Who began it, from where and why.
     pub author: Author,
+    /// The second person, where one was needed.
+    pub approved_by: Option<String>,
     /// Where it is.
     pub progress: Progress,
     /// What it does or waits for, in one sentence.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Author, ControlError};
+use super::{Author, ControlError, Step};
 use crate::name::GroupName;
 use crate::policy::{Policy, RolloutVersion};
 use crate::value::Instant;
@@ -55,6 +55,9 @@ pub struct Proposal {
     pub from: Policy,
     /// The policy it asks for.
     pub to: Policy,
+    /// The steps of a promotion to `to`; empty for a change that is made at once.
+    #[serde(default)]
+    pub steps: Vec<Step>,
     /// Who proposed it, from where and why.
     pub author: Author,
     /// When.

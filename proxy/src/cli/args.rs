@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Percentage, Stage};
 
 use crate::demo::DemoArgs;
+use crate::spoken::duration;
 
 /// Heading of the options that every command takes.
 const EVERYWHERE: &str = "Options of every command";
@@ -43,6 +44,9 @@ pub enum Command {
     /// Differences between the sides that shadow reads have found.
     #[command(subcommand)]
     Diffs(DiffsCommand),
+    /// The record of everything that anybody changed.
+    #[command(subcommand)]
+    History(HistoryCommand),
     /// Make the bookkeeping tables on both sides and in the control database.
     Init(InitArgs),
     /// Look at configuration, contract, both sides and the control database, and name what is wrong.
@@ -63,6 +67,14 @@ pub enum GroupsCommand {
     },
     /// Change stage or percentages on every replica, and wait until all have it.
     Set(SetArgs),
+    /// Walk the declared plan: each step is taken by the replicas, when every gate holds.
+    Promote(PromoteArgs),
+    /// Changes that wait for a second person.
+    Proposals,
+    /// Approve a change as the second person.
+    Approve(ApproveArgs),
+    /// Take a proposed change back, or turn it down.
+    Withdraw(WithdrawArgs),
     /// Answer all reads from legacy, now. Asks nothing, and works while the control database is down.
     Rollback(RollbackArgs),
     /// Who changed what, when and why, newest first.
@@ -106,6 +118,63 @@ pub struct SetArgs {
     /// Who, and how long to wait.
     #[command(flatten)]
     pub who: WhoArgs,
+}
+
+/// `groups promote`.
+#[derive(Debug, Args)]
+pub struct PromoteArgs {
+    /// The group.
+    pub group: String,
+    /// End the promotion where it is; percentages stay.
+    #[arg(long)]
+    pub stop: bool,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Who, and how long to wait.
+    #[command(flatten)]
+    pub who: WhoArgs,
+}
+
+/// `groups approve`.
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    /// The proposal; the first letters of its id are enough.
+    pub id: String,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Who, and how long to wait.
+    #[command(flatten)]
+    pub who: WhoArgs,
+}
+
+/// `groups withdraw`.
+#[derive(Debug, Args)]
+pub struct WithdrawArgs {
+    /// The proposal; the first letters of its id are enough.
+    pub id: String,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Who, and how long to wait.
+    #[command(flatten)]
+    pub who: WhoArgs,
+}
+
+/// What to do with the record.
+#[derive(Debug, Subcommand)]
+pub enum HistoryCommand {
+    /// Every change, of whatever kind, newest first.
+    List {
+        /// Only changes of this group.
+        group: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+    },
+    /// Look for entries that were altered, put in or taken out.
+    Verify,
 }
 
 /// `groups rollback`.
@@ -195,23 +264,6 @@ pub struct SchemaArgs {
     pub directives: bool,
 }
 
-/// Reads `250ms`, `5s`, `10m`, `6h`, `7d`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "give a time with its unit: 250ms, 5s, 10m, 6h or 7d".to_owned();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
-    let millis = match &text[digits..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(wrong()),
-    };
-    let millis = number.checked_mul(millis).filter(|millis| *millis <= 100 * 365 * 86_400_000);
-    millis.map(Duration::from_millis).ok_or_else(|| "is longer than a hundred years".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -221,14 +273,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn times_have_a_unit() {
-        assert_eq!(duration("50ms"), Ok(Duration::from_millis(50)));
-        assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 86_400)));
-        for text in ["", "5", "s", "-1s", "1.5s", "5 weeks", "99999999999999999999s", "999999999d", "ß"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
     }
 }

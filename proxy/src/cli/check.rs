@@ -7,10 +7,11 @@ use model::store::Inspection;
 use model::{EntityName, Side};
 use serde::Serialize;
 
+use super::Stop;
 use super::desk::Desk;
 use super::print::Printer;
-use super::{Stop, told};
 use crate::config::Config;
+use crate::error::with_root;
 use crate::state_dir::StateDir;
 
 /// How long one look at a side may take.
@@ -80,7 +81,7 @@ async fn side(desk: &Desk, side: Side) -> Finding {
         Ok(Inspection { server, facts, problems }) => {
             Finding { what, ok: problems.is_empty(), found: server, facts, problems }
         }
-        Err(error) => Finding::bad(what, told(&error)),
+        Err(error) => Finding::bad(what, with_root(&error)),
     }
 }
 
@@ -99,6 +100,6 @@ async fn control(desk: &Desk) -> Finding {
             Finding::good("control", format!("rollout {}{note}", rollout.version))
         }
         Ok(None) => Finding::bad("control", "there is no rollout yet: run `strangler init`"),
-        Err(error) => Finding::bad("control", told(&error)),
+        Err(error) => Finding::bad("control", with_root(&error)),
     }
 }

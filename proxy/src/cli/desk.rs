@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use adapters::Lane;
-use model::control::{Author, ControlStore, RolloutRecord};
+use model::control::{Author, ControlStore};
 use model::{Contract, GroupName, Instant, Side, Store};
 
+use super::link::Link;
 use super::print::Printer;
 use super::{Stop, args};
 use crate::app::Backends;
@@ -52,10 +53,15 @@ impl Desk {
         })
     }
 
-    /// The newest rollout.
-    pub(super) async fn newest(&self) -> Result<RolloutRecord, Stop> {
-        let newest = self.control().newest().await?;
-        newest.ok_or_else(|| Stop::No("there is no rollout yet: run `strangler init`".to_owned()))
+    /// The admin API, asked by whoever sits at this machine.
+    pub(super) fn link(&self, who: Option<&args::WhoArgs>) -> Link {
+        Link::here(self.backends.desk(&self.config), who_is(who.and_then(|who| who.who.as_deref())))
+    }
+
+    /// Changes need a name for the record.
+    pub(super) fn require_author(&self, who: &args::WhoArgs) -> Result<(), Stop> {
+        let nobody = || Stop::BadUse("say who you are with --who, for the record".to_owned());
+        who_is(who.who.as_deref()).map(drop).ok_or_else(nobody)
     }
 
     /// The list of replicas that the state folder keeps; `None` when the folder cannot be used.
@@ -72,10 +78,15 @@ impl Desk {
 
     /// Who makes a change from this machine.
     pub(super) fn author(&self, who: &args::WhoArgs, reason: Option<String>) -> Option<Author> {
-        let login = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-        let who = who.who.clone().or_else(login).map(|who| who.trim().to_owned()).filter(|who| !who.is_empty())?;
+        let who = who_is(who.who.as_deref())?;
         Some(Author { who, origin: crate::state_dir::machine_name(), reason })
     }
+}
+
+/// The name that was given, else the login name.
+fn who_is(given: Option<&str>) -> Option<String> {
+    let login = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    given.map(str::to_owned).or_else(login).map(|who| who.trim().to_owned()).filter(|who| !who.is_empty())
 }
 
 /// The wall clock.

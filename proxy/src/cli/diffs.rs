@@ -13,10 +13,11 @@ use shadow_compare::Report;
 use shadow_compare::report::SampleReport;
 
 use super::Stop;
-use super::args::{DiffsCommand, FilterArgs, duration};
+use super::args::{DiffsCommand, FilterArgs};
 use super::desk::{Desk, now};
 use crate::contract::suggest;
 use crate::evidence::stored;
+use crate::spoken::duration;
 
 /// How long a report waits for one total.
 const TOTALS_WITHIN: Duration = Duration::from_millis(500);

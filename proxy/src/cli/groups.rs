@@ -1,157 +1,166 @@
 //! `groups list`, `show` and `history`.
 
-use model::contract::RootKind;
-use model::control::{EvidenceFilter, LIVE_WITHIN, RolloutRecord};
-use model::evidence::Verdict;
-use model::{GroupName, Policy, RouteName};
 use serde_json::{Value as Json, json};
 
 use super::Stop;
 use super::desk::Desk;
-use super::print::Printer;
+use super::link::Link;
+use super::print::{Printer, seconds, text};
 
-/// How many changes `show` tells.
-const LAST_CHANGES: usize = 5;
+/// The fields of a policy, as scripts get them.
+pub(super) const POLICY: &str = "stage reads shadow primary epoch";
 
-/// A policy for scripts.
-pub(super) fn policy_json(group: &GroupName, policy: &Policy) -> Json {
-    json!({
-        "group": group,
-        "stage": policy.stage(),
-        "reads": policy.reads(),
-        "shadow": policy.shadow(),
-        "primary": policy.primary(),
-        "epoch": policy.epoch(),
-    })
+/// A group's policy for scripts.
+pub(super) fn policy_json(group: &Json, policy: &Json) -> Json {
+    let mut shown = json!({ "group": group });
+    for field in POLICY.split(' ') {
+        shown[field] = policy[field].clone();
+    }
+    shown
 }
 
-fn heading(names: &[&str]) -> Vec<String> {
+/// `12.5 %`.
+pub(super) fn percent(value: &Json) -> String {
+    format!("{} %", value.as_f64().unwrap_or_default())
+}
+
+pub(super) fn heading(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-pub(super) async fn list(desk: &Desk) -> Result<(), Stop> {
-    let newest = desk.newest().await?;
+fn list_of(value: &Json) -> &[Json] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+pub(super) async fn list(desk: &Desk, link: &Link) -> Result<(), Stop> {
+    let document =
+        format!("{{ rollout {{ version publishedAt who }} groups {{ name inContract policy {{ {POLICY} }} }} }}");
+    let answer = link.ask(&document, json!({})).await?;
     desk.remember_replicas().await;
-    let rollout = &newest.rollout;
-    let known = desk.contract().groups();
-    // A rollout may name groups that this contract does not have: a newer release published it.
-    let others = rollout.policies.keys().filter(|group| !known.contains(group));
-    let groups: Vec<&GroupName> = known.iter().chain(others).collect();
+    let groups = list_of(&answer["groups"]);
     let mut rows = vec![heading(&["GROUP", "STAGE", "READS", "SHADOW", "PRIMARY"])];
     rows.extend(groups.iter().map(|group| {
-        let policy = rollout.policy(group);
-        let unknown = if known.contains(group) { "" } else { "  (not in this contract)" };
+        let policy = &group["policy"];
+        let unknown = if group["inContract"] == true { "" } else { "  (not in this contract)" };
         vec![
-            group.to_string(),
-            policy.stage().to_string(),
-            policy.reads().to_string(),
-            policy.shadow().to_string(),
-            format!("{}{unknown}", policy.primary()),
+            text(&group["name"]),
+            text(&policy["stage"]),
+            percent(&policy["reads"]),
+            percent(&policy["shadow"]),
+            format!("{}{unknown}", text(&policy["primary"])),
         ]
     }));
     desk.out.table(&rows);
-    let (version, at, who) = (rollout.version, newest.at, &newest.author.who);
-    let seconds = at.to_utc().format("%Y-%m-%d %H:%M:%SZ");
-    desk.out.line(format!("\nRollout {version}, published {seconds} by {who}."));
-    let groups: Vec<Json> = groups.iter().map(|group| policy_json(group, &rollout.policy(group))).collect();
-    desk.out.json(&json!({ "rollout": version, "publishedAt": at, "groups": groups }));
+    let rollout = &answer["rollout"];
+    let (version, at, who) = (&rollout["version"], seconds(&rollout["publishedAt"]), text(&rollout["who"]));
+    desk.out.line(format!("\nRollout {version}, published {at} by {who}."));
+    let groups: Vec<Json> = groups.iter().map(|group| policy_json(&group["name"], &group["policy"])).collect();
+    desk.out.json(&json!({ "rollout": version, "publishedAt": rollout["publishedAt"], "groups": groups }));
     Ok(())
 }
 
-pub(super) async fn show(desk: &Desk, name: &str) -> Result<(), Stop> {
-    let group = desk.group(name)?;
-    let rollout = desk.newest().await?.rollout;
-    let policy = rollout.policy(&group);
-    let witness = desk.backends.witness();
-    let routes = witness.routes(&group);
-    let filter = EvidenceFilter { routes: Some(routes.clone()), ..EvidenceFilter::default() };
-    let control = desk.control();
-    let (sums, replicas, changes) = (
-        control.evidence(&filter).await?,
-        control.replicas(LIVE_WITHIN).await?,
-        control.history(Some(&group), LAST_CHANGES).await?,
+pub(super) async fn show(desk: &Desk, link: &Link, name: &str) -> Result<(), Stop> {
+    let document = format!(
+        "query($name: String!) {{ rollout {{ version }} replicas {{ id adminAddress rollout }} group(name: $name) {{ \
+         name policy {{ {POLICY} }} evidence unsettledInWords comparisons {{ route match excused mismatch inconclusive }} \
+         readiness {{ {READINESS} }} changes {{ {CHANGE} }} }} }}"
     );
-    let now = witness.testify(&group).await;
-
-    let out = desk.out;
-    out.line(format!("Group {group}: stage {}, modern answers {} of reads.", policy.stage(), policy.reads()));
+    let answer = link.ask(&document, json!({ "name": name })).await?;
+    let (out, group) = (desk.out, &answer["group"]);
+    let policy = &group["policy"];
+    out.line(format!(
+        "Group {name}: stage {}, modern answers {} of reads.",
+        text(&policy["stage"]),
+        percent(&policy["reads"])
+    ));
     out.line(format!(
         "Shadow reads: {}. Writes: {} is primary, epoch {}.",
-        policy.shadow(),
-        policy.primary(),
-        policy.epoch().0
+        percent(&policy["shadow"]),
+        text(&policy["primary"]),
+        policy["epoch"]
     ));
-    match now["unsettled"]["writes"].as_u64() {
-        Some(0) => out.line("Every write is settled."),
-        Some(1) => out.line("1 write is not settled yet."),
-        Some(writes) => out.line(format!("{writes} writes are not settled yet.")),
-        None => out.line("How many writes are unsettled is not known: the primary did not tell."),
-    }
+    out.line(text(&group["unsettledInWords"]));
     let mut rows = vec![heading(&["ROUTE", "MATCH", "EXCUSED", "MISMATCH", "INCONCLUSIVE"])];
-    // Mutations are never asked twice, so there is nothing to count.
-    let is_read =
-        |route: &&RouteName| desk.contract().root(route).is_none_or(|root| !matches!(root.kind, RootKind::Write(_)));
-    rows.extend(routes.iter().filter(is_read).map(|route| {
-        let counts = Verdict::ALL.map(|verdict| sums.count(Some(route), verdict).to_string());
-        std::iter::once(route.to_string()).chain(counts).collect()
+    rows.extend(list_of(&group["comparisons"]).iter().map(|route| {
+        ["route", "match", "excused", "mismatch", "inconclusive"].map(|field| text(&route[field])).to_vec()
     }));
     out.line("");
     out.table(&rows);
+    out.line("");
+    tell_readiness(out, &group["readiness"]);
+    let replicas = list_of(&answer["replicas"]);
     let mut rows = vec![heading(&["REPLICA", "ADMIN", "ROLLOUT"])];
-    rows.extend(replicas.iter().map(|r| vec![r.id.to_string(), r.admin_address.clone(), r.rollout.to_string()]));
+    rows.extend(replicas.iter().map(|replica| ["id", "adminAddress", "rollout"].map(|f| text(&replica[f])).to_vec()));
     out.line("");
     out.table(&rows);
     out.line("");
-    tell_changes(out, &changes);
-    let mut shown = policy_json(&group, &policy);
-    shown["rollout"] = json!(rollout.version);
-    shown["replicas"] = json!(replicas);
-    shown["evidence"] = now;
-    shown["changes"] = json!(changes);
+    tell_changes(out, list_of(&group["changes"]));
+    let mut shown = policy_json(&group["name"], policy);
+    shown["rollout"] = answer["rollout"]["version"].clone();
+    shown["replicas"] = answer["replicas"].clone();
+    shown["evidence"] = group["evidence"].clone();
+    shown["readiness"] = group["readiness"].clone();
+    shown["changes"] = list_of(&group["changes"]).iter().map(|change| change["record"].clone()).collect();
     out.json(&shown);
     Ok(())
 }
 
-pub(super) async fn history(desk: &Desk, group: Option<&str>, limit: usize) -> Result<(), Stop> {
-    let group = group.map(|name| desk.group(name)).transpose()?;
-    let records = desk.control().history(group.as_ref(), limit).await?;
-    if records.is_empty() {
+/// What answers "may I promote, and if not, why not?"
+pub(super) const READINESS: &str = "answer gates { name state figure limit sentence } plan { reads holdSeconds } \
+                                    promotion { state atStep since who reason said steps { reads holdSeconds } }";
+
+/// "May I promote, and if not, why not?"
+pub(super) fn tell_readiness(out: Printer, readiness: &Json) {
+    out.line(format!("May it be promoted? {}", text(&readiness["answer"])));
+    let mut rows = vec![heading(&["", "GATE", "FOUND", "ALLOWED"])];
+    let gates = list_of(&readiness["gates"]);
+    rows.extend(gates.iter().map(|gate| {
+        let mark = match gate["state"].as_str() {
+            Some("PASS") => "ok",
+            Some("NOT_ASKED") => "-",
+            Some("UNKNOWN") => "?",
+            Some(_) | None => "NO",
+        };
+        vec![mark.to_owned(), text(&gate["name"]), text(&gate["figure"]), text(&gate["limit"])]
+    }));
+    out.table(&rows);
+    let closed = gates.iter().filter(|gate| gate["state"] == "FAIL" || gate["state"] == "UNKNOWN");
+    closed.for_each(|gate| out.line(format!("  {}: {}", text(&gate["name"]), text(&gate["sentence"]))));
+}
+
+/// What a change is told by.
+const CHANGE: &str = "rollout at who origin reason approvedBy summary evidenceInWords record";
+
+pub(super) async fn history(desk: &Desk, link: &Link, group: Option<&str>, limit: usize) -> Result<(), Stop> {
+    let document =
+        format!("query($group: String, $limit: Int!) {{ history(group: $group, limit: $limit) {{ {CHANGE} }} }}");
+    let answer = link.ask(&document, json!({ "group": group, "limit": limit.min(500) })).await?;
+    let changes = list_of(&answer["history"]);
+    if changes.is_empty() {
         desk.out.line("Nothing was changed yet.");
     } else {
-        tell_changes(desk.out, &records);
+        tell_changes(desk.out, changes);
     }
-    desk.out.json(&records);
+    desk.out.json(&changes.iter().map(|change| &change["record"]).collect::<Vec<_>>());
     Ok(())
 }
 
 /// Each change in a few short lines: in one row they would be wider than any terminal.
-fn tell_changes(out: Printer, records: &[RolloutRecord]) {
-    for record in records {
-        let RolloutRecord { rollout, author, .. } = record;
-        let at = record.at.to_utc().format("%Y-%m-%d %H:%M:%SZ");
-        out.line(format!("Rollout {}, {at}, by {} from {}", rollout.version, author.who, author.origin));
-        out.line(format!("  {}", record.summary));
-        if let Some(reason) = &author.reason {
+fn tell_changes(out: Printer, changes: &[Json]) {
+    for change in changes {
+        let at = seconds(&change["at"]);
+        let (who, origin) = (text(&change["who"]), text(&change["origin"]));
+        out.line(format!("Rollout {}, {at}, by {who} from {origin}", change["rollout"]));
+        out.line(format!("  {}", text(&change["summary"])));
+        if let Some(reason) = change["reason"].as_str() {
             out.line(format!("  because: {}", reason.replace('\n', " ")));
         }
-        let evidence = evidence_then(&record.evidence);
+        if let Some(second) = change["approvedBy"].as_str() {
+            out.line(format!("  approved by {second}"));
+        }
+        let evidence = text(&change["evidenceInWords"]);
         if !evidence.is_empty() {
             out.line(format!("  evidence then: {evidence}"));
         }
-    }
-}
-
-/// `7 match, 1 mismatch; 0 unsettled`.
-fn evidence_then(evidence: &Json) -> String {
-    if evidence.is_null() {
-        return String::new();
-    }
-    let count = |verdict: Verdict| evidence["comparisons"][verdict.as_str()].as_u64();
-    let counts = Verdict::ALL.into_iter().filter_map(|verdict| Some((verdict, count(verdict)?)));
-    let counts: Vec<_> = counts.filter(|(_, n)| *n > 0).map(|(verdict, n)| format!("{n} {verdict}")).collect();
-    let compared = if counts.is_empty() { "nothing compared".to_owned() } else { counts.join(", ") };
-    match evidence["unsettled"]["writes"].as_u64() {
-        Some(writes) => format!("{compared}; {writes} unsettled"),
-        None => compared,
     }
 }

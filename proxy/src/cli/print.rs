@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
+use serde_json::Value as Json;
 
 /// Writes for people or for scripts.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +74,21 @@ impl Printer {
         let mut out = io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
+}
+
+/// A text or number of the API; nothing for null.
+pub(super) fn text(value: &Json) -> String {
+    match value {
+        Json::Null => String::new(),
+        Json::String(text) => text.clone(),
+        other @ (Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => other.to_string(),
+    }
+}
+
+/// A time of the API, to the second: `2026-01-31 08:00:00Z`.
+pub(super) fn seconds(value: &Json) -> String {
+    let time = value.as_str().and_then(model::Instant::parse);
+    time.map(|time| time.to_utc().format("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default()
 }
 
 fn width_of(cell: &str) -> usize {

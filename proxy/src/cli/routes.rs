@@ -1,49 +1,37 @@
 //! `routes list`.
 
-use model::contract::RootKind;
 use serde_json::{Value as Json, json};
 
 use super::Stop;
 use super::desk::Desk;
-use super::groups::policy_json;
+use super::groups::{POLICY, heading, percent, policy_json};
+use super::link::Link;
+use super::print::text;
 
-fn kind(kind: &RootKind) -> &'static str {
-    match kind {
-        RootKind::ByKey { .. } => "read by key",
-        RootKind::ByKeys { .. } => "read by keys",
-        RootKind::List { .. } => "read list",
-        RootKind::Write(_) => "write",
-    }
-}
-
-pub(super) async fn list(desk: &Desk) -> Result<(), Stop> {
+pub(super) async fn list(desk: &Desk, link: &Link) -> Result<(), Stop> {
+    let answer = link.ask("{ routes { route kind type group } }", json!({})).await?;
     // The contract is known without the control store; who answers today is not.
-    let newest = desk.control().newest().await;
-    let rollout = newest.as_ref().ok().and_then(Option::as_ref).map(|record| &record.rollout);
-    let mut rows = vec![["ROUTE", "KIND", "TYPE", "GROUP", "STAGE", "READS FROM MODERN"].map(str::to_owned).to_vec()];
+    let groups = link.ask(&format!("{{ groups {{ name policy {{ {POLICY} }} }} }}"), json!({})).await;
+    let policy = |group: &Json| {
+        let known = groups.as_ref().ok()?["groups"].as_array()?;
+        known.iter().find(|known| known["name"] == *group).map(|known| &known["policy"])
+    };
+    let mut rows = vec![heading(&["ROUTE", "KIND", "TYPE", "GROUP", "STAGE", "READS FROM MODERN"])];
     let mut shown: Vec<Json> = Vec::new();
-    for root in desk.contract().roots.values() {
-        let policy = rollout.map(|rollout| rollout.policy(&root.group));
-        let cell = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
-        rows.push(vec![
-            root.route.to_string(),
-            kind(&root.kind).to_owned(),
-            root.entity.name.to_string(),
-            root.group.to_string(),
-            cell(policy.map(|policy| policy.stage().to_string())),
-            cell(policy.map(|policy| policy.reads().to_string())),
-        ]);
-        shown.push(json!({
-            "route": root.route,
-            "kind": kind(&root.kind),
-            "type": root.entity.name,
-            "group": root.group,
-            "policy": policy.map(|policy| policy_json(&root.group, &policy)),
-        }));
+    for route in answer["routes"].as_array().into_iter().flatten() {
+        let policy = policy(&route["group"]);
+        let unknown = || "?".to_owned();
+        let mut row: Vec<String> = ["route", "kind", "type", "group"].map(|field| text(&route[field])).to_vec();
+        row.push(policy.map_or_else(unknown, |policy| text(&policy["stage"])));
+        row.push(policy.map_or_else(unknown, |policy| percent(&policy["reads"])));
+        rows.push(row);
+        let mut route = route.clone();
+        route["policy"] = policy.map(|policy| policy_json(&route["group"], policy)).into();
+        shown.push(route);
     }
     desk.out.table(&rows);
-    if let Err(error) = &newest {
-        desk.out.warn(format!("Stages and percentages are not known: {error}."));
+    if let Err(stop) = &groups {
+        desk.out.warn(format!("Stages and percentages are not known: {}.", stop.text().unwrap_or_default()));
     }
     desk.out.json(&shown);
     Ok(())

@@ -7,9 +7,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::{Stop, told};
+use super::Stop;
 use crate::app;
 use crate::config::{Config, Log};
+use crate::error::with_root;
 use crate::rollout::OpenError;
 use crate::telemetry;
 
@@ -23,7 +24,7 @@ pub(super) async fn run(config: &Path) -> Result<(), Stop> {
         app::StartError::NoContract { .. } | app::StartError::Contract(_) => Stop::BadConfig(error.to_string()),
         // Why the control store did not tell is what can be mended.
         app::StartError::Rollout(OpenError::NothingKnown(control) | OpenError::Damaged { control, .. }) => {
-            Stop::No(format!("{error}: {}", told(control)))
+            Stop::No(format!("{error}: {}", with_root(control)))
         }
         app::StartError::Store(_)
         | app::StartError::Control(_)

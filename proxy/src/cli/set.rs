@@ -1,96 +1,169 @@
-//! `groups set`: publish a change, and wait until every live replica works under it.
+//! `groups set`, and the two ends of a change that takes a second person.
 
-use std::time::Duration;
+use model::{Percentage, Stage};
+use serde_json::{Value as Json, json};
 
-use model::RolloutVersion;
-use model::control::{ControlError, ControlStore, LIVE_WITHIN, Replica};
-use serde_json::json;
-use tokio::time::Instant;
-
-use super::args::SetArgs;
+use super::Stop;
+use super::args::{ApproveArgs, SetArgs, WhoArgs, WithdrawArgs};
 use super::desk::Desk;
-use super::groups::policy_json;
-use super::{Stop, tell};
-use crate::rollout::publish::{Change, publish_change};
-use crate::rollout::{SetPolicy, describe};
+use super::groups::{POLICY, heading, percent, policy_json};
+use super::link::Link;
+use super::print::{seconds, text};
+use super::tell;
 
-/// How often the replicas' heartbeats are looked at.
-const LOOK: Duration = Duration::from_millis(10);
-
-/// Which replicas work under a version.
-pub(super) struct Acknowledged {
-    /// Those that do.
-    pub(super) by: Vec<Replica>,
-    /// Live ones that do not.
-    pub(super) laggards: Vec<Replica>,
+/// What came of a change.
+fn outcome() -> String {
+    format!(
+        "ended group summary rollout millis policy {{ {POLICY} }} proposal {{ id expires }} \
+         acknowledged {{ id adminAddress rollout }} laggards {{ id adminAddress rollout }}"
+    )
 }
 
-/// Waits until every live replica works under `version`, at most until `deadline`.
-pub(super) async fn acknowledged(
-    control: &dyn ControlStore,
-    version: RolloutVersion,
-    deadline: Instant,
-) -> Result<Acknowledged, ControlError> {
-    loop {
-        let live = control.replicas(LIVE_WITHIN).await?;
-        let (by, laggards): (Vec<_>, Vec<_>) = live.into_iter().partition(|replica| replica.rollout >= version);
-        if laggards.is_empty() || Instant::now() >= deadline {
-            return Ok(Acknowledged { by, laggards });
-        }
-        tokio::time::sleep(LOOK).await;
-    }
+fn millis(who: &WhoArgs) -> u64 {
+    u64::try_from(who.timeout.as_millis()).unwrap_or(u64::MAX).min(60_000)
 }
 
-pub(super) async fn run(desk: &Desk, args: &SetArgs) -> Result<(), Stop> {
-    let group = desk.group(&args.group)?;
-    if args.reason.trim().is_empty() {
-        return Err(Stop::BadUse("--reason is empty: say why, for the record".to_owned()));
-    }
-    let author = desk.author(&args.who, Some(args.reason.trim().to_owned()));
-    let author = author.ok_or_else(|| Stop::BadUse("say who you are with --who, for the record".to_owned()))?;
-    let set = SetPolicy { stage: args.stage, reads: args.reads, shadow: args.shadow };
-    let (out, control) = (desk.out, desk.control());
+pub(super) async fn run(desk: &Desk, link: &Link, args: &SetArgs) -> Result<(), Stop> {
+    let document = format!(
+        "mutation($group: String!, $stage: String, $reads: Float, $shadow: Float, $reason: String!, $wait: Int!) {{ \
+         done: setPolicy(group: $group, stage: $stage, reads: $reads, shadow: $shadow, reason: $reason, \
+         waitMillis: $wait) {{ {} }} }}",
+        outcome()
+    );
+    let variables = json!({
+        "group": args.group,
+        "stage": args.stage.map(Stage::as_str),
+        "reads": args.reads.map(<f64 as From<Percentage>>::from),
+        "shadow": args.shadow.map(<f64 as From<Percentage>>::from),
+        "reason": args.reason,
+        "wait": millis(&args.who),
+    });
+    desk.require_author(&args.who)?;
+    tell_outcome(desk, &link.ask(&document, variables).await?["done"]).await
+}
 
-    let begun = Instant::now();
-    let change = publish_change(&desk.backends.witness(), &group, &set, &author, None).await?;
-    let (record, before) = match change {
-        Change::AlreadySo { policy, version } => {
-            out.line(format!("Group {group} is so already; nothing was changed."));
-            let mut shown = policy_json(&group, &policy);
-            shown["changed"] = json!(false);
-            shown["rollout"] = json!(version);
-            out.json(&shown);
-            return Ok(());
-        }
-        Change::Published { record, before } => (record, before),
-    };
-    let version = record.rollout.version;
-    let after = record.rollout.policy(&group);
-    let seen = acknowledged(control, version, begun + args.who.timeout).await?;
-    let took = begun.elapsed().as_millis();
-    desk.remember_replicas().await;
+pub(super) async fn approve(desk: &Desk, link: &Link, args: &ApproveArgs) -> Result<(), Stop> {
+    let document = format!(
+        "mutation($id: String!, $reason: String!, $wait: Int!) {{ \
+         done: approve(id: $id, reason: $reason, waitMillis: $wait) {{ {} }} }}",
+        outcome()
+    );
+    let variables = json!({ "id": args.id, "reason": args.reason, "wait": millis(&args.who) });
+    desk.require_author(&args.who)?;
+    tell_outcome(desk, &link.ask(&document, variables).await?["done"]).await
+}
 
-    out.line(format!("Group {group}: {}. Rollout {version}.", describe(&before, &after)));
-    match (seen.by.len(), seen.laggards.len()) {
-        (0, 0) => out.line("No replica is live; those that start will begin with it."),
-        (all, 0) => out.line(format!("In force on {} after {took} ms.", tell::replicas(all))),
-        (some, _) => {
-            out.line(format!(
-                "In force on {some} of {} after {took} ms. Not on:",
-                tell::replicas(some + seen.laggards.len())
-            ));
-            for laggard in &seen.laggards {
-                out.line(format!("  {} at {} (rollout {})", laggard.id, laggard.admin_address, laggard.rollout));
+pub(super) async fn withdraw(desk: &Desk, link: &Link, args: &WithdrawArgs) -> Result<(), Stop> {
+    let document =
+        "mutation($id: String!, $reason: String!) { withdraw(id: $id, reason: $reason) { id group summary } }";
+    let answer = link.ask(document, json!({ "id": args.id, "reason": args.reason })).await?;
+    let withdrawn = &answer["withdraw"];
+    desk.out.line(format!("Withdrawn: {}, {}.", text(&withdrawn["group"]), text(&withdrawn["summary"])));
+    desk.out.json(withdrawn);
+    Ok(())
+}
+
+pub(super) async fn proposals(desk: &Desk, link: &Link) -> Result<(), Stop> {
+    let answer = link.ask("{ proposals { id group summary promotion who reason at expires } }", json!({})).await?;
+    let waiting = answer["proposals"].as_array().cloned().unwrap_or_default();
+    if waiting.is_empty() {
+        desk.out.line("Nothing waits for a second person.");
+    } else {
+        let mut rows = vec![heading(&["ID", "GROUP", "CHANGE", "BY", "UNTIL", "BECAUSE"])];
+        rows.extend(waiting.iter().map(|proposal| {
+            let mut change = text(&proposal["summary"]);
+            if proposal["promotion"] == true {
+                change += ", step by step";
             }
-            out.line("The change stands; they take it as soon as they reach the control database.");
+            let until = seconds(&proposal["expires"]);
+            let cell = |field: &str| text(&proposal[field]);
+            vec![cell("id"), cell("group"), change, cell("who"), until, cell("reason")]
+        }));
+        desk.out.table(&rows);
+    }
+    desk.out.json(&waiting);
+    Ok(())
+}
+
+async fn tell_outcome(desk: &Desk, done: &Json) -> Result<(), Stop> {
+    let out = desk.out;
+    let (group, count) = (text(&done["group"]), |list: &Json| list.as_array().map_or(0, Vec::len));
+    let mut shown = policy_json(&done["group"], &done["policy"]);
+    shown["changed"] = json!(done["ended"] == "PUBLISHED");
+    match done["ended"].as_str() {
+        Some("ALREADY_SO") => {
+            out.line(format!("Group {group} is so already; nothing was changed."));
+            shown["rollout"] = done["rollout"].clone();
+        }
+        Some("PROPOSED") => {
+            let proposal = &done["proposal"];
+            let id = text(&proposal["id"]);
+            out.line(format!(
+                "Group {group}: {}. Nothing has changed yet: it takes a second person.",
+                text(&done["summary"])
+            ));
+            out.line(format!(
+                "Somebody else, until {}: strangler groups approve {id} --reason …",
+                seconds(&proposal["expires"])
+            ));
+            shown["proposal"] = proposal.clone();
+        }
+        Some(_) | None => {
+            desk.remember_replicas().await;
+            let (by, laggards) = (count(&done["acknowledged"]), count(&done["laggards"]));
+            let millis = &done["millis"];
+            out.line(format!("Group {group}: {}. Rollout {}.", text(&done["summary"]), done["rollout"]));
+            match (by, laggards) {
+                (0, 0) => out.line("No replica is live; those that start will begin with it."),
+                (all, 0) => out.line(format!("In force on {} after {millis} ms.", tell::replicas(all))),
+                (some, _) => {
+                    let all = tell::replicas(some + laggards);
+                    out.line(format!("In force on {some} of {all} after {millis} ms. Not on:"));
+                    for laggard in done["laggards"].as_array().into_iter().flatten() {
+                        let (id, address) = (text(&laggard["id"]), text(&laggard["adminAddress"]));
+                        out.line(format!("  {id} at {address} (rollout {})", laggard["rollout"]));
+                    }
+                    out.line("The change stands; they take it as soon as they reach the control database.");
+                }
+            }
+            for field in ["rollout", "millis", "acknowledged", "laggards"] {
+                shown[field] = done[field].clone();
+            }
+            out.json(&shown);
+            return if laggards == 0 { Ok(()) } else { Err(Stop::Told) };
         }
     }
-    let mut shown = policy_json(&group, &after);
-    shown["changed"] = json!(true);
-    shown["rollout"] = json!(version);
-    shown["millis"] = json!(took);
-    shown["acknowledged"] = json!(seen.by);
-    shown["laggards"] = json!(seen.laggards);
     out.json(&shown);
-    if seen.laggards.is_empty() { Ok(()) } else { Err(Stop::Told) }
+    Ok(())
+}
+
+pub(super) async fn promote(desk: &Desk, link: &Link, args: &super::args::PromoteArgs) -> Result<(), Stop> {
+    desk.require_author(&args.who)?;
+    let field = if args.stop { "stopPromotion" } else { "promote" };
+    let proposal = if args.stop { "" } else { "proposal { id expires summary }" };
+    let document = format!(
+        "mutation($group: String!, $reason: String!) {{ done: {field}(group: $group, reason: $reason) {{ \
+         policy {{ {POLICY} }} readiness {{ {} }} {proposal} }} }}",
+        super::groups::READINESS
+    );
+    let answer = link.ask(&document, json!({ "group": args.group, "reason": args.reason })).await?;
+    let (out, done) = (desk.out, &answer["done"]);
+    if let Some(id) = done["proposal"]["id"].as_str() {
+        out.line(format!(
+            "Nothing has changed yet: it takes a second person. strangler groups approve {id} --reason …"
+        ));
+    } else {
+        let plan = done["readiness"]["promotion"]["steps"].as_array().cloned().unwrap_or_default();
+        let steps: Vec<String> = plan.iter().map(|step| percent(&step["reads"])).collect();
+        out.line(format!(
+            "Group {}: {}. Plan: {}.",
+            args.group,
+            if args.stop { "stopped" } else { "on its way" },
+            steps.join(" → ")
+        ));
+        super::groups::tell_readiness(out, &done["readiness"]);
+        out.line(format!("Look with `strangler groups show {}`.", args.group));
+    }
+    out.json(done);
+    Ok(())
 }

@@ -9,6 +9,7 @@ use axum::http::HeaderName;
 use model::PerSide;
 use shadow_compare::confirm::Patience;
 
+use super::promotion;
 use super::raw::{RawAdmin, RawConfig, RawEvidence, RawGateway, RawReads, RawShadow, RawWrites};
 use super::side::{SideSettings, sides};
 use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes};
@@ -45,6 +46,8 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         reads: reads(&raw.reads, origins)?,
         shadow: shadow(&raw.shadow, origins)?,
         evidence: evidence(raw.evidence, origins)?,
+        approvals: promotion::approvals(&raw.approvals, origins)?,
+        promotion: promotion::promotion(&raw.promotion, origins)?,
         fleet: Fleet { id: raw.fleet.id, admin_address: raw.fleet.admin_address, replicas: raw.fleet.replicas },
         log: Log { json: json(&raw.log.format, origins)?, filter: raw.log.filter },
     })

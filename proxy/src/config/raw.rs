@@ -52,6 +52,10 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) evidence: RawEvidence,
     #[serde(default)]
+    pub(super) approvals: RawApprovals,
+    #[serde(default)]
+    pub(super) promotion: RawPromotion,
+    #[serde(default)]
     pub(super) fleet: RawFleet,
     #[serde(default)]
     pub(super) log: RawLog,
@@ -170,6 +174,21 @@ section!(RawEvidence {
     secret: Option<String> = None,
     secret_file: Option<String> = None,
     flush_ms: u64 = 1_000,
+});
+
+section!(RawApprovals { stages: Vec<String> = Vec::new(), open_hours: u64 = 24 });
+
+section!(RawPromotion {
+    steps: Vec<f64> = vec![1.0, 5.0, 25.0, 50.0, 100.0],
+    hold_minutes: Vec<u64> = vec![60, 240, 1_440, 1_440, 1_440],
+    objective: f64 = 99.99,
+    evidence_hours: u64 = 24,
+    comparisons_per_route: u64 = 100,
+    keys: f64 = 10.0,
+    reconciled_within_hours: u64 = 24,
+    unsettled_age_ms: u64 = 10_000,
+    cdc_lag_ms: u64 = 500,
+    errors: f64 = 0.1,
 });
 
 section!(RawFleet {

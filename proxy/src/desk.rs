@@ -1,0 +1,156 @@
+//! What operators and engineers can ask and order, whoever carries it: command line, admin API, dashboard.
+//!
+//! Nothing here knows how a wish came in or how an answer is shown. Every change says who, from where and why, and
+//! ends in the audit.
+//!
+//! Not here: who may do what (`admin::schema`), what a change means (`rollout`).
+
+mod change;
+mod evidence;
+mod promote;
+mod verify;
+mod view;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters::Lanes;
+use model::control::{ControlError, ControlStore, RolloutRecord};
+use model::{Contract, GroupName, Instant, PerSide, Stage};
+use thiserror::Error;
+
+use crate::contract::suggest;
+use crate::promotion::PromotionRules;
+use crate::rollout::Witness;
+use crate::rollout::publish::ChangeError;
+
+pub(crate) use change::acknowledged;
+pub use change::{Acknowledged, SetOutcome};
+pub use evidence::DiffFilter;
+pub use promote::{PromoteOutcome, PromotionView};
+pub use verify::Verified;
+pub use view::{GroupView, RouteView, evidence_in_words, unsettled_in_words};
+
+/// Which changes need a second person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalRules {
+    /// Entering or staying in one of these stages needs approval, unless reads are only lowered.
+    pub stages: BTreeSet<Stage>,
+    /// How long a proposal can be approved.
+    pub open_for: Duration,
+}
+
+/// Why something was not done or not told.
+#[derive(Debug, Error)]
+pub enum DeskError {
+    /// What was asked for cannot be; the same on repeat. Nothing was changed.
+    #[error("{message}")]
+    Wrong {
+        /// A stable code.
+        code: &'static str,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// It could be asked for, and the answer is no.
+    #[error("{message}")]
+    No {
+        /// A stable code.
+        code: &'static str,
+        /// Why not, and what to do.
+        message: String,
+    },
+}
+
+impl DeskError {
+    /// What was asked for cannot be.
+    pub fn wrong(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Wrong { code, message: message.into() }
+    }
+
+    /// The answer is no.
+    pub fn no(code: &'static str, message: impl Into<String>) -> Self {
+        Self::No { code, message: message.into() }
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Wrong { code, .. } | Self::No { code, .. } => code,
+        }
+    }
+}
+
+impl From<ControlError> for DeskError {
+    fn from(error: ControlError) -> Self {
+        Self::no("CONTROL_STORE", crate::error::with_root(&error))
+    }
+}
+
+impl From<ChangeError> for DeskError {
+    fn from(error: ChangeError) -> Self {
+        match &error {
+            ChangeError::Refused(refused) => Self::wrong("NOT_POSSIBLE", refused.to_string()),
+            ChangeError::Control(ControlError::NoAnswer { .. }) => Self::no(
+                "CONTROL_STORE",
+                format!("{error}: the change may stand or not, look with `strangler groups history`"),
+            ),
+            ChangeError::Control(_) => Self::no("CONTROL_STORE", error.to_string()),
+            ChangeError::NoRollout => Self::no("NO_ROLLOUT", error.to_string()),
+            ChangeError::Overtaken { .. } => Self::no("OVERTAKEN", error.to_string()),
+        }
+    }
+}
+
+/// Everything that operators' questions and orders need. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    /// The contract.
+    pub contract: Arc<Contract>,
+    /// The control store.
+    pub control: Arc<dyn ControlStore>,
+    /// Both sides.
+    pub sides: PerSide<Lanes>,
+    /// Sees what is known at the moment of a change.
+    pub witness: Witness,
+    /// Which changes need a second person.
+    pub approvals: ApprovalRules,
+    /// The declared plan of promotions, and its gates.
+    pub promotions: PromotionRules,
+    /// The wall clock.
+    pub clock: fn() -> Instant,
+}
+
+impl Desk {
+    /// The group called `name`.
+    ///
+    /// # Errors
+    /// One that names the known groups.
+    pub fn group(&self, name: &str) -> Result<GroupName, DeskError> {
+        let groups = self.contract.groups();
+        groups.iter().find(|group| group.as_str() == name).cloned().ok_or_else(|| {
+            let known = suggest::or_all(name, "", groups.iter().map(GroupName::as_str));
+            DeskError::wrong("UNKNOWN_GROUP", format!("there is no group `{name}`: {known}"))
+        })
+    }
+
+    /// The newest rollout.
+    ///
+    /// # Errors
+    /// When there is none, or the control store does not tell.
+    pub async fn newest(&self) -> Result<RolloutRecord, DeskError> {
+        let newest = self.control.newest().await?;
+        newest.ok_or_else(|| DeskError::no("NO_ROLLOUT", "there is no rollout yet: run `strangler init`"))
+    }
+}
+
+/// A reason that says something.
+///
+/// # Errors
+/// When it is blank.
+pub fn reason(text: &str) -> Result<String, DeskError> {
+    match text.trim() {
+        "" => Err(DeskError::wrong("NO_REASON", "the reason is empty: say why, for the record")),
+        text => Ok(text.to_owned()),
+    }
+}

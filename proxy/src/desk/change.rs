@@ -1,0 +1,246 @@
+//! Changing a group's policy: at once, or when a second person has approved it.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use model::control::{
+    Action, Author, ControlError, ControlStore, Decision, Deed, LIVE_WITHIN, Proposal, ProposalId, Replica,
+    RolloutRecord, Step,
+};
+use model::{GroupName, Instant as WallTime, Policy, RolloutVersion};
+use serde_json::json;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{ApprovalRules, Desk, DeskError};
+use crate::rollout::publish::{Change, publish_change};
+use crate::rollout::{SetPolicy, describe, propose};
+
+/// How often the replicas' heartbeats are looked at.
+const LOOK: Duration = Duration::from_millis(10);
+/// Proposals that are looked through.
+pub(super) const PROPOSALS: usize = 500;
+
+/// What came of a wish.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SetOutcome {
+    /// It is published.
+    Published {
+        /// The record.
+        record: Box<RolloutRecord>,
+        /// The policy before.
+        before: Policy,
+    },
+    /// Everything was so already.
+    AlreadySo {
+        /// The policy that stands.
+        policy: Policy,
+        /// Under this version.
+        version: RolloutVersion,
+    },
+    /// It waits for a second person.
+    Proposed(Box<Proposal>),
+}
+
+/// Which replicas work under a version.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Acknowledged {
+    /// Those that do.
+    pub by: Vec<Replica>,
+    /// Live ones that do not.
+    pub laggards: Vec<Replica>,
+}
+
+impl ApprovalRules {
+    /// Whether going from one policy to another needs a second person. Lowering reads never does.
+    pub fn ask(&self, from: &Policy, to: &Policy) -> bool {
+        let lowers = from.stage() == to.stage() && to.reads() <= from.reads();
+        self.stages.contains(&to.stage()) && !lowers
+    }
+}
+
+/// Waits until every live replica works under `version`, at most until `deadline`.
+///
+/// # Errors
+/// When the control store does not tell.
+pub(crate) async fn acknowledged(
+    control: &dyn ControlStore,
+    version: RolloutVersion,
+    deadline: Instant,
+) -> Result<Acknowledged, ControlError> {
+    loop {
+        let live = control.replicas(LIVE_WITHIN).await?;
+        let (by, laggards): (Vec<_>, Vec<_>) = live.into_iter().partition(|replica| replica.rollout >= version);
+        if laggards.is_empty() || Instant::now() >= deadline {
+            return Ok(Acknowledged { by, laggards });
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+impl Desk {
+    /// Sets stage or percentages of `group`, or proposes it where a second person is needed.
+    ///
+    /// # Errors
+    /// [`DeskError`]; nothing was changed, except after `NoAnswer` of the control store.
+    pub async fn set(&self, group: &GroupName, wish: &SetPolicy, author: &Author) -> Result<SetOutcome, DeskError> {
+        let from = self.newest().await?.rollout.policy(group);
+        let to = propose(&from, wish).map_err(|refused| DeskError::wrong("NOT_POSSIBLE", refused.to_string()))?;
+        if self.approvals.ask(&from, &to) {
+            return self.keep_proposal(group, from, to, Vec::new(), author).await;
+        }
+        match publish_change(&self.witness, group, wish, author, None).await? {
+            Change::Published { record, before } => Ok(SetOutcome::Published { record, before }),
+            Change::AlreadySo { policy, version } => Ok(SetOutcome::AlreadySo { policy, version }),
+        }
+    }
+
+    /// Waits until every live replica works under `version`, at most `within`.
+    ///
+    /// # Errors
+    /// When the control store does not tell.
+    pub async fn acknowledged(&self, version: RolloutVersion, within: Duration) -> Result<Acknowledged, DeskError> {
+        Ok(acknowledged(self.control.as_ref(), version, Instant::now() + within).await?)
+    }
+
+    pub(super) async fn keep_proposal(
+        &self,
+        group: &GroupName,
+        from: Policy,
+        to: Policy,
+        steps: Vec<Step>,
+        author: &Author,
+    ) -> Result<SetOutcome, DeskError> {
+        let at = (self.clock)();
+        let open_for = TimeDelta::from_std(self.approvals.open_for).unwrap_or(TimeDelta::days(1));
+        let proposal = Proposal {
+            id: ProposalId(Uuid::now_v7()),
+            group: group.clone(),
+            from,
+            to,
+            steps,
+            author: author.clone(),
+            at,
+            expires: WallTime::new(at.to_utc() + open_for),
+            decision: None,
+        };
+        self.control.keep_proposal(&proposal).await?;
+        self.note(Action::Proposed, &proposal, author, None).await?;
+        Ok(SetOutcome::Proposed(Box::new(proposal)))
+    }
+
+    /// Proposals that can still be approved, newest first.
+    ///
+    /// # Errors
+    /// When the control store does not tell.
+    pub async fn open_proposals(&self) -> Result<Vec<Proposal>, DeskError> {
+        let now = (self.clock)();
+        let open = |proposal: &Proposal| proposal.decision.is_none() && proposal.expires > now;
+        Ok(self.control.proposals(PROPOSALS).await?.into_iter().filter(open).collect())
+    }
+
+    /// The open proposal whose id begins with `id`.
+    async fn open_proposal(&self, id: &str) -> Result<Proposal, DeskError> {
+        let mut open = self.open_proposals().await?;
+        open.retain(|proposal| !id.is_empty() && proposal.id.to_string().starts_with(id));
+        match open.len() {
+            1 => Ok(open.remove(0)),
+            0 => Err(DeskError::wrong(
+                "UNKNOWN_PROPOSAL",
+                format!(
+                    "no proposal `{id}` waits: it was decided, has expired, or never was; `strangler groups proposals` names those that wait"
+                ),
+            )),
+            several => Err(DeskError::wrong(
+                "UNKNOWN_PROPOSAL",
+                format!("{several} proposals begin with `{id}`: give more of its id"),
+            )),
+        }
+    }
+
+    /// Approves a proposal as the second person: it takes effect.
+    ///
+    /// # Errors
+    /// `SAME_PERSON`, `OVERTAKEN` when the group's policy is no longer the one it starts from, and as [`Desk::set`].
+    pub async fn approve(&self, id: &str, author: &Author) -> Result<(GroupName, SetOutcome), DeskError> {
+        let proposal = self.open_proposal(id).await?;
+        let group = proposal.group.clone();
+        if proposal.author.who == author.who {
+            return Err(DeskError::no(
+                "SAME_PERSON",
+                format!("{} proposed it: somebody else must approve", author.who),
+            ));
+        }
+        let now = self.newest().await?.rollout.policy(&proposal.group);
+        if now != proposal.from && now != proposal.to {
+            let message = format!(
+                "group `{}` has changed since ({}): propose again",
+                proposal.group,
+                describe(&proposal.from, &now)
+            );
+            return Err(DeskError::no("OVERTAKEN", message));
+        }
+        if !proposal.steps.is_empty() {
+            let view = self.begin_promotion(&proposal.group, &proposal.author, Some(&author.who)).await?;
+            let newest = self.newest().await?;
+            self.decide(&proposal, author, newest.rollout.version).await?;
+            return Ok((group, SetOutcome::AlreadySo { policy: view.policy, version: newest.rollout.version }));
+        }
+        let wish = SetPolicy {
+            stage: Some(proposal.to.stage()),
+            reads: Some(proposal.to.reads()),
+            shadow: Some(proposal.to.shadow()),
+        };
+        // Published first: a crash in between leaves a proposal that can be approved again, which changes nothing.
+        let change = publish_change(&self.witness, &proposal.group, &wish, &proposal.author, Some(&author.who)).await?;
+        let (outcome, version) = match change {
+            Change::Published { record, before } => {
+                let version = record.rollout.version;
+                (SetOutcome::Published { record, before }, version)
+            }
+            Change::AlreadySo { policy, version } => (SetOutcome::AlreadySo { policy, version }, version),
+        };
+        self.decide(&proposal, author, version).await?;
+        Ok((group, outcome))
+    }
+
+    async fn decide(&self, proposal: &Proposal, by: &Author, rollout: RolloutVersion) -> Result<(), DeskError> {
+        let decision = Decision::Approved { by: by.clone(), rollout };
+        self.control.decide_proposal(proposal.id, &decision).await?;
+        self.note(Action::Approved, proposal, by, Some(rollout)).await
+    }
+
+    /// Takes a proposal back, or turns it down.
+    ///
+    /// # Errors
+    /// When none waits under this id, or the control store does not do it.
+    pub async fn withdraw(&self, id: &str, author: &Author) -> Result<Proposal, DeskError> {
+        let proposal = self.open_proposal(id).await?;
+        let decision = Decision::Withdrawn { by: author.clone() };
+        if !self.control.decide_proposal(proposal.id, &decision).await? {
+            return Err(DeskError::no(
+                "OVERTAKEN",
+                "somebody has decided it meanwhile: look at `strangler groups history`",
+            ));
+        }
+        self.note(Action::Withdrawn, &proposal, author, None).await?;
+        Ok(Proposal { decision: Some(decision), ..proposal })
+    }
+
+    async fn note(
+        &self,
+        action: Action,
+        proposal: &Proposal,
+        author: &Author,
+        rollout: Option<RolloutVersion>,
+    ) -> Result<(), DeskError> {
+        let detail = json!({
+            "proposal": proposal.id,
+            "proposedBy": proposal.author.who,
+            "summary": describe(&proposal.from, &proposal.to),
+        });
+        let group = Some(proposal.group.clone());
+        self.control.note(&Deed { action, group, author: author.clone(), rollout, detail }).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! What operators see of groups and routes.
+
+use model::contract::RootKind;
+use model::control::{EvidenceFilter, Sums};
+use model::evidence::Verdict;
+use model::{GroupName, Policy, RouteName};
+use serde_json::Value as Json;
+
+use super::{Desk, DeskError};
+
+/// A group and the policy it is under.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupView {
+    /// The group.
+    pub name: GroupName,
+    /// Its policy in the newest rollout.
+    pub policy: Policy,
+    /// Whether the contract has it; a newer release may have published others.
+    pub in_contract: bool,
+}
+
+/// What is known about one route of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteView {
+    /// The route.
+    pub route: RouteName,
+    /// `read by key`, `read by keys`, `read list` or `write`.
+    pub kind: &'static str,
+    /// The type that it answers or changes.
+    pub entity: String,
+    /// Its group.
+    pub group: GroupName,
+}
+
+fn kind(kind: &RootKind) -> &'static str {
+    match kind {
+        RootKind::ByKey { .. } => "read by key",
+        RootKind::ByKeys { .. } => "read by keys",
+        RootKind::List { .. } => "read list",
+        RootKind::Write(_) => "write",
+    }
+}
+
+impl Desk {
+    /// Every group, those of the contract first.
+    ///
+    /// # Errors
+    /// As [`Desk::newest`].
+    pub async fn groups(&self) -> Result<Vec<GroupView>, DeskError> {
+        let rollout = self.newest().await?.rollout;
+        let known = self.contract.groups();
+        let others = rollout.policies.keys().filter(|group| !known.contains(group));
+        let view = |name: &GroupName| GroupView {
+            name: name.clone(),
+            policy: rollout.policy(name),
+            in_contract: known.contains(name),
+        };
+        Ok(known.iter().chain(others).map(view).collect())
+    }
+
+    /// Every route of the contract, or those of `group`.
+    pub fn routes(&self, group: Option<&GroupName>) -> Vec<RouteView> {
+        let roots = self.contract.roots.values().filter(|root| group.is_none_or(|group| root.group == *group));
+        let view = |root: &std::sync::Arc<model::Root>| RouteView {
+            route: root.route.clone(),
+            kind: kind(&root.kind),
+            entity: root.entity.name.to_string(),
+            group: root.group.clone(),
+        };
+        roots.map(view).collect()
+    }
+
+    /// The evidence of a group's routes.
+    ///
+    /// # Errors
+    /// When the control store does not tell.
+    pub async fn sums(&self, group: &GroupName, since: Option<model::Instant>) -> Result<Sums, DeskError> {
+        let routes = Some(self.witness.routes(group));
+        Ok(self.control.evidence(&EvidenceFilter { routes, since, ..EvidenceFilter::default() }).await?)
+    }
+}
+
+/// One sentence about what is unsettled, from what the witness saw.
+pub fn unsettled_in_words(evidence: &Json) -> String {
+    match evidence["unsettled"]["writes"].as_u64() {
+        Some(0) => "Every write is settled.".to_owned(),
+        Some(1) => "1 write is not settled yet.".to_owned(),
+        Some(writes) => format!("{writes} writes are not settled yet."),
+        None => "How many writes are unsettled is not known: the primary did not tell.".to_owned(),
+    }
+}
+
+/// `7 match, 1 mismatch; 0 unsettled`, from the evidence at the moment of a change.
+pub fn evidence_in_words(evidence: &Json) -> String {
+    if evidence.is_null() {
+        return String::new();
+    }
+    let count = |verdict: Verdict| evidence["comparisons"][verdict.as_str()].as_u64();
+    let counts = Verdict::ALL.into_iter().filter_map(|verdict| Some((verdict, count(verdict)?)));
+    let counts: Vec<_> = counts.filter(|(_, n)| *n > 0).map(|(verdict, n)| format!("{n} {verdict}")).collect();
+    let compared = if counts.is_empty() { "nothing compared".to_owned() } else { counts.join(", ") };
+    match evidence["unsettled"]["writes"].as_u64() {
+        Some(writes) => format!("{compared}; {writes} unsettled"),
+        None => compared,
+    }
+}

@@ -1,0 +1,76 @@
+use super::*;
+
+fn limits() -> GateLimits {
+    GateLimits {
+        objective: 0.9999,
+        evidence: Duration::from_secs(86_400),
+        comparisons_per_route: 100,
+        keys_ratio: 0.1,
+        reconciled_within: Some(Duration::from_secs(86_400)),
+        unsettled_age: Duration::from_secs(10),
+        cdc_lag: Duration::from_millis(500),
+        error_rate: 0.001,
+    }
+}
+
+fn well() -> Known {
+    Known {
+        compared: Some((40_000, 0)),
+        routes: Some([("Query.product".into(), 40_000)].into()),
+        fields_never: Some(Vec::new()),
+        keys_ratio: Some(0.4),
+        reconciled: Some((Duration::from_secs(3_600), 0)),
+        unsettled_age: Some(Duration::ZERO),
+        cdc_lag: Some(None),
+        modern: Some((5_000, 1)),
+        guard: Some(None),
+    }
+}
+
+#[test]
+fn all_gates_of_a_group_that_is_well_hold() {
+    let gates = judge(&well(), &limits());
+    assert_eq!(closed(&gates), "", "{gates:#?}");
+    assert_eq!(gates.len(), 9);
+}
+
+#[test]
+fn no_data_is_not_success() {
+    let gates = judge(&Known::default(), &limits());
+    assert!(gates.iter().all(|gate| gate.state == GateState::Unknown && !gate.holds()), "{gates:#?}");
+    let nothing = Known { compared: Some((0, 0)), modern: Some((0, 0)), ..well() };
+    assert_eq!(closed(&judge(&nothing, &limits())), "mismatches, errors of modern");
+}
+
+#[test]
+fn each_gate_closes_alone_and_says_why_with_figure_and_limit() {
+    let cases: Vec<Known> = vec![
+        Known { compared: Some((20_000, 0)), ..well() },
+        Known { compared: Some((1_000_000, 90)), ..well() },
+        Known { routes: Some([("Query.product".into(), 99), ("Query.products".into(), 100)].into()), ..well() },
+        Known { fields_never: Some(vec![("Product".into(), "weight".into())]), ..well() },
+        Known { keys_ratio: Some(0.099), ..well() },
+        Known { reconciled: None, ..well() },
+        Known { reconciled: Some((Duration::from_secs(60), 3)), ..well() },
+        Known { reconciled: Some((Duration::from_secs(200_000), 0)), ..well() },
+        Known { unsettled_age: Some(Duration::from_secs(11)), ..well() },
+        Known { cdc_lag: Some(Some(Duration::from_millis(501))), ..well() },
+        Known { modern: Some((1_000, 2)), ..well() },
+        Known { guard: Some(Some("modern is slower than legacy".into())), ..well() },
+    ];
+    let mut told = String::new();
+    for known in cases {
+        let gates = judge(&known, &limits());
+        let shut: Vec<_> = gates.iter().filter(|gate| !gate.holds()).collect();
+        assert_eq!(shut.len(), 1, "{shut:?}");
+        told += &format!("{}: {} (limit: {}). {}\n", shut[0].name, shut[0].figure, shut[0].limit, shut[0].sentence);
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn what_is_not_asked_for_holds_and_is_named() {
+    let gates = judge(&Known { reconciled: None, ..well() }, &GateLimits { reconciled_within: None, ..limits() });
+    assert_eq!(closed(&gates), "");
+    assert!(gates.iter().any(|gate| gate.state == GateState::NotAsked && gate.name == "reconciliation"));
+}

@@ -1,0 +1,120 @@
+//! Takes the steps of promotions that are under way. Runs on every replica: of those that try the same step, one
+//! wins, and the others find it taken.
+
+use std::time::Duration;
+
+use model::control::{Action, Author, Progress, Promotion};
+use model::{Percentage, Stage};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::steps::{Next, decide};
+use crate::desk::{Desk, DeskError};
+use crate::rollout::SetPolicy;
+use crate::rollout::publish::publish_change;
+
+/// Pause between two looks.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// Takes steps.
+pub struct Promoter {
+    /// What is known, and where changes go.
+    pub desk: Desk,
+    /// This replica's name, for the record.
+    pub origin: String,
+}
+
+impl Promoter {
+    /// Looks after every promotion until `stop`. Run it as a task.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(INTERVAL) => {}
+            }
+            if let Err(error) = self.round().await {
+                // Without the control store no group moves; the follower has said that it is down.
+                tracing::debug!(%error, "promotions wait: {error}");
+            }
+        }
+    }
+
+    /// One look at every promotion that is under way.
+    ///
+    /// # Errors
+    /// When the control store does not tell; nothing was changed that is not noted.
+    pub async fn round(&self) -> Result<(), DeskError> {
+        for promotion in self.desk.control.promotions().await? {
+            if promotion.progress == Progress::Running {
+                self.advance(promotion).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn advance(&self, promotion: Promotion) -> Result<(), DeskError> {
+        let group = promotion.group.clone();
+        let policy = self.desk.newest().await?.rollout.policy(&group);
+        let gates = self.desk.gates(&group).await;
+        let now = (self.desk.clock)();
+        let revision = promotion.revision + 1;
+        let stepped = |place: usize, said: String| Promotion {
+            at_step: Some(place),
+            since: now,
+            said,
+            revision,
+            ..promotion.clone()
+        };
+        let next = match decide(&promotion, &policy, &gates, now) {
+            Next::Wait(said) if said == promotion.said => return Ok(()),
+            Next::Wait(said) => Promotion { said, revision, ..promotion.clone() },
+            Next::Take(place, step) => {
+                if !self.take(&promotion, place, step.reads).await? {
+                    return Ok(());
+                }
+                stepped(place, format!("took {}", step.reads))
+            }
+            Next::Note(place, step) => stepped(place, format!("took {}", step.reads)),
+            Next::Finish => {
+                Promotion { progress: Progress::Finished, said: "done".to_owned(), revision, ..promotion.clone() }
+            }
+            Next::Stop(why) => {
+                Promotion { progress: Progress::Stopped { why: why.clone() }, said: why, revision, ..promotion.clone() }
+            }
+        };
+        if !self.desk.control.save_promotion(&next).await? {
+            return Ok(());
+        }
+        let author = self.author(&promotion, None);
+        match &next.progress {
+            Progress::Running => Ok(()),
+            Progress::Finished => {
+                tracing::info!(%group, "group {group} is promoted to its last step");
+                self.desk.note_promotion(Action::PromotionFinished, &next, &author, json!({})).await
+            }
+            Progress::Stopped { why } => {
+                tracing::warn!(%group, "the promotion of group {group} stopped: {why}");
+                self.desk.note_promotion(Action::PromotionStopped, &next, &author, json!({ "why": why })).await
+            }
+        }
+    }
+
+    /// Publishes a step; false when somebody was faster, or changed the group.
+    async fn take(&self, promotion: &Promotion, place: usize, reads: Percentage) -> Result<bool, DeskError> {
+        let wish = SetPolicy { stage: Some(Stage::Shift), reads: Some(reads), shadow: None };
+        let reason = format!("promotion: step {} of {}, every gate holds", place + 1, promotion.steps.len());
+        let author = self.author(promotion, Some(reason));
+        let approved_by = promotion.approved_by.as_deref();
+        match publish_change(&self.desk.witness, &promotion.group, &wish, &author, approved_by).await {
+            Ok(_) => Ok(true),
+            Err(crate::rollout::publish::ChangeError::Overtaken { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whoever began it stands for its steps; they come from this replica.
+    fn author(&self, promotion: &Promotion, reason: Option<String>) -> Author {
+        let reason = reason.or_else(|| promotion.author.reason.clone());
+        Author { who: promotion.author.who.clone(), origin: self.origin.clone(), reason }
+    }
+}
