@@ -62,7 +62,8 @@ def pod(what, template, named):
     expect(spec.get("automountServiceAccountToken") is False, f"{what}: has a token for the cluster")
     expect(security.get("runAsNonRoot") is True, f"{what}: may run as root")
     expect(security.get("seccompProfile", {}).get("type") == "RuntimeDefault", f"{what}: no seccomp profile")
-    claims = {claim["metadata"]["name"] for claim in named.get(("StatefulSet", "strangler"), {}).get("spec", {}).get("volumeClaimTemplates", [])}
+    replicas = named.get(("StatefulSet", "strangler"), {"spec": {}})
+    claims = {claim["metadata"]["name"] for claim in replicas["spec"].get("volumeClaimTemplates", [])}
     volumes = {volume["name"] for volume in spec.get("volumes", [])} | claims
     for volume in spec.get("volumes", []):
         name = volume.get("configMap", {}).get("name")
@@ -92,15 +93,18 @@ def fleet(file, named):
     expect(scaler["scaleTargetRef"]["kind"] == "StatefulSet", f"{file}: the autoscaler scales something else")
     # Every selector means the replicas, and every named port is one of theirs.
     for service in services:
-        expect(service["spec"]["selector"].items() <= labels.items(), f"{file}: {service['metadata']['name']} selects nothing")
+        name = service["metadata"]["name"]
+        expect(service["spec"]["selector"].items() <= labels.items(), f"{file}: {name} selects nothing")
         for port in service["spec"]["ports"]:
             expect(port["targetPort"] in ports, f"{file}: there is no port {port['targetPort']}")
-    expect(budget["spec"]["selector"]["matchLabels"].items() <= labels.items(), f"{file}: the budget selects nothing")
+    chosen = budget["spec"]["selector"]["matchLabels"]
+    expect(chosen.items() <= labels.items(), f"{file}: the budget selects nothing")
     for kind in ["startupProbe", "livenessProbe", "readinessProbe"]:
         expect(container[kind]["httpGet"]["port"] == "admin", f"{file}: {kind} does not ask the admin port")
     for (kind, name), policy in named.items():
         if kind == "NetworkPolicy":
-            expect(policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items(), f"{file}: {name} selects nothing")
+            chosen = policy["spec"]["podSelector"]["matchLabels"]
+            expect(chosen.items() <= labels.items(), f"{file}: {name} selects nothing")
             for rule in policy["spec"].get("ingress", []):
                 names = [port["port"] for port in rule.get("ports", [])]
                 expect(rule.get("from") and names, f"{file}: {name} lets everybody in")
@@ -109,6 +113,11 @@ def fleet(file, named):
     for section, port in [("gateway", "graphql"), ("admin", "admin")]:
         listens = settings[section]["listen"]
         expect(listens.endswith(f":{ports[port]}"), f"{file}: {section}.listen is {listens}, the port is {ports[port]}")
+    # The program refuses unknown keys; better that somebody learns of it here. The example has every key, by test.
+    variables = [variable["name"] for variable in container["env"] if variable["name"].startswith("STRANGLER__")]
+    for key in [*keys(settings), *(name.removeprefix("STRANGLER__").lower().replace("__", ".") for name in variables)]:
+        section, _, name = key.rpartition(".")
+        expect(re.search(rf"\b{name}\b", example_section(section)), f"{file}: docs/strangler.example.toml has no `{key}`")
     # Time: what preStop takes, then drain_ms, then twice five seconds for the last writes and their marks.
     pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     needed = pause + settings["gateway"].get("drain_ms", 25_000) / 1000 + 10
@@ -117,7 +126,8 @@ def fleet(file, named):
     # As many names as replicas that always run.
     env = {variable["name"]: variable.get("value") for variable in container["env"]}
     always = [f"strangler-{n}.{replicas['spec']['serviceName']}:{ports['admin']}" for n in range(scaler["minReplicas"])]
-    expect(env["STRANGLER__FLEET__REPLICAS"].split(",") == always, f"{file}: STRANGLER__FLEET__REPLICAS must be {','.join(always)}")
+    told = env["STRANGLER__FLEET__REPLICAS"].split(",")
+    expect(told == always, f"{file}: STRANGLER__FLEET__REPLICAS must be {','.join(always)}")
     expect(scaler["minReplicas"] >= 2, f"{file}: one replica is none while it is replaced")
     monitor = named.get(("ServiceMonitor", "strangler"))
     if monitor:
@@ -125,8 +135,21 @@ def fleet(file, named):
         found = [service for service in services if wanted <= service["metadata"]["labels"].items()]
         expect(len(found) == 1, f"{file}: the ServiceMonitor finds {len(found)} Services")
         names = {port["name"] for service in found for port in service["spec"]["ports"]}
-        expect({endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= names, f"{file}: the ServiceMonitor asks no port of it")
-        expect(monitor["spec"]["jobLabel"] == "app.kubernetes.io/name", f"{file}: the alerts rely on job=\"strangler\"")
+        asked = {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]}
+        expect(asked <= names, f"{file}: the ServiceMonitor asks a port that is not there: {asked}")
+        job = monitor["spec"]["jobLabel"]
+        expect(job == "app.kubernetes.io/name", f"{file}: jobLabel is {job}; the alerts rely on job=strangler")
+
+
+def keys(settings, section=""):
+    for name, value in settings.items():
+        yield from keys(value, f"{section}{name}.") if isinstance(value, dict) else [section + name]
+
+
+def example_section(name):
+    text = (ROOT / "docs/strangler.example.toml").read_text()
+    sections = re.split(r"^\[(.+)\]$", text, flags=re.M)
+    return dict(zip(["", *sections[1::2]], sections[0::2])).get(name, "")
 
 
 def rules(target):
@@ -167,7 +190,8 @@ def firing_at_some_time(tests):
 
 def metrics(what, expression, known):
     for name in re.findall(r"\bstrangler_\w+", expression):
-        expect(name in known or re.sub(r"_(bucket|count|sum)$", "", name) in known, f"{what}: docs/metrics.md has no {name}")
+        base = re.sub(r"_(bucket|count|sum)$", "", name)
+        expect({name, base} & known, f"{what}: docs/metrics.md has no {name}")
 
 
 def dashboard(known):
