@@ -41,7 +41,8 @@ def render(file):
         template = document.get("spec", {}).get("template")
         if template:
             pod(f"{file}: {kind} {name}", template, named)
-    if ("StatefulSet", "strangler") in named:
+    # What does not fit its schema is not looked into further.
+    if ("StatefulSet", "strangler") in named and not problems:
         fleet(file, named)
 
 
