@@ -110,9 +110,7 @@ fn columns(session: &mut Session, table: &str) -> Result<HashMap<String, Column>
             format!("SELECT {WHAT} FROM all_tab_columns WHERE owner = :1 AND table_name = :2"),
             vec![Bind::text(owner), Bind::text(name)],
         ),
-        (None, name) => {
-            (format!("SELECT {WHAT} FROM user_tab_columns WHERE table_name = :1"), vec![Bind::text(name)])
-        }
+        (None, name) => (format!("SELECT {WHAT} FROM user_tab_columns WHERE table_name = :1"), vec![Bind::text(name)]),
     };
     let rows = session.query(&text, &binds, 100)?;
     let column = |row: &Row| {

@@ -37,6 +37,11 @@ impl Question {
         &self.binds
     }
 
+    #[cfg(test)]
+    pub(super) fn array(&self) -> u32 {
+        self.array
+    }
+
     pub(super) fn ask(&self, session: &mut Session) -> Result<Vec<Row>, StoreError> {
         session.query(&self.text, &self.binds, self.array)
     }

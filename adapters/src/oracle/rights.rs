@@ -23,7 +23,8 @@ impl Rights {
     pub(super) fn of_account(session: &mut Session) -> Result<Self, StoreError> {
         let account = session.query("SELECT USER FROM DUAL", &[], 1)?;
         let account = account.first().and_then(|row| wire::text(row, 0)).unwrap_or_default().to_uppercase();
-        let on_any = session.query("SELECT privilege FROM session_privs WHERE privilege LIKE '% ANY TABLE'", &[], 10)?;
+        let on_any =
+            session.query("SELECT privilege FROM session_privs WHERE privilege LIKE '% ANY TABLE'", &[], 10)?;
         let on_any = on_any.iter().filter_map(|row| wire::text(row, 0));
         let on_any = on_any.filter_map(|right| right.strip_suffix(" ANY TABLE").map(str::to_owned)).collect();
         Ok(Self { account, on_any, found: Vec::new() })

@@ -13,7 +13,7 @@ use testkit::contract::{self, Subject, WITHIN, adjust, entity, now, on_hand, set
 use testkit::inventory::{self, level_key};
 use testkit::oracle::ErpDatabase;
 
-use super::any_oracle::{Fixture, level};
+use super::any_oracle::{Fixture, level, take_fence_alone};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -234,7 +234,12 @@ async fn the_doctor_names_what_is_wrong_and_what_to_do() {
     database.run(&["CREATE TABLE INV_ITM_MST (ITM_NO CHAR(12) NOT NULL, ITM_DSC VARCHAR2(60), ACT_FL CHAR(1), \
                     PRC NUMBER(8,2), WGT NUMBER(12,4), UPD_DT DATE, END_DT DATE, CMPNY CHAR(3) NOT NULL)"]);
     let under = super::postgres::connect(database.under()).await;
-    under.batch_execute("UPDATE oracle.instance SET log_mode = 'NOARCHIVELOG', supplemental_min = 'NO', supplemental_all = 'NO'").await.unwrap();
+    under
+        .batch_execute(
+            "UPDATE oracle.instance SET log_mode = 'NOARCHIVELOG', supplemental_min = 'NO', supplemental_all = 'NO'",
+        )
+        .await
+        .unwrap();
     let names: Vec<_> = inventory::contract().entities.keys().cloned().collect();
 
     let found = store.inspect(&names, WITHIN).await.unwrap();
@@ -284,4 +289,45 @@ async fn the_doctor_knows_the_rights_and_the_logging_of_tables_that_belong_to_th
     );
     let rights = found.facts.iter().find(|(name, _)| *name == "account's rights on tables").unwrap();
     assert_eq!(rights.1, "ERP.INV_ITM_MST: SELECT, INSERT, UPDATE, DELETE, FLASHBACK; ERP.INV_LOC_BAL: SELECT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_set_up_once_and_unset_it_is_not_used() {
+    let fixture = Fixture::new(Side::Legacy).await;
+    let store = fixture.with(|settings| settings.reads = one());
+    fixture.database.plan_faults("exec:ALTER SESSION:ora-01031:after=1");
+    for _ in 0..3 {
+        level(&store, WITHIN).await.unwrap();
+    }
+    fixture.database.plan_faults("exec:INV_LOC_BAL:kill:1; exec:ALTER SESSION:ora-01031");
+    assert!(matches!(level(&store, WITHIN).await, Err(StoreError::NoAnswer { .. })));
+    assert!(matches!(level(&store, WITHIN).await, Err(StoreError::Unreachable { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_takes_the_fence_alone_waits_for_writers_in_flight() {
+    let fixture = Fixture::new(Side::Legacy).await;
+    let store = fixture.subject();
+    set_level(&store, "A", "BER", 10).await;
+    fixture.database.plan_faults("exec:INSERT INTO strangler_ledger:latency=1500ms:1");
+    let writer = tokio::spawn({
+        let (store, command) = (Arc::clone(&store), adjust(&store, "A", "BER", -3));
+        async move { store.execute(&command, WITHIN).await }
+    });
+    let closer = fixture.database.connection();
+    // 1: somebody else has it.
+    until("the writer holds the fence", async || {
+        let answer = take_fence_alone(&closer, 0);
+        closer.rollback().unwrap();
+        answer == 1
+    })
+    .await;
+
+    assert_eq!(take_fence_alone(&closer, 15), 0);
+
+    // The writer has committed before, and is seen.
+    let seen = closer.query_row_as::<i64>("SELECT OH_QTY FROM INV_LOC_BAL", &[]).unwrap();
+    closer.rollback().unwrap();
+    assert_eq!(seen, 7);
+    now(writer.await.unwrap());
 }
