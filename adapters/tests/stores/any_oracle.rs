@@ -85,7 +85,7 @@ async fn a_writer_waits_for_whoever_moves_the_fence_and_sees_what_he_did() {
     let store = fixture.subject();
     set_level(&store, "A", "BER", 10).await;
     let closer = fixture.database.connection();
-    assert_eq!(take_fence_alone(&closer, 0), 0);
+    assert_eq!(take_fence_alone(&closer, 10), 0);
 
     let in_vain = store.execute(&adjust(&store, "A", "BER", -1), Duration::from_secs(3)).await;
     assert!(matches!(in_vain, Err(StoreError::Conflict { .. })), "{in_vain:?}");
