@@ -24,7 +24,7 @@ pub struct ErpDatabase {
 
 enum Home {
     StandIn(Database),
-    Given(Schema),
+    Given(Box<Schema>),
 }
 
 /// Where the stand-in lies: beside the test binaries.
@@ -68,7 +68,7 @@ impl ErpDatabase {
     /// # Panics
     /// When the server refuses; the text says what.
     pub fn on(server: &Server) -> Self {
-        Self { home: Home::Given(server.schema().expect("an account")) }
+        Self { home: Home::Given(Box::new(server.schema().expect("an account"))) }
     }
 
     /// How the adapter reaches it.
