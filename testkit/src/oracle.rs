@@ -1,8 +1,7 @@
-//! An Oracle for tests: the stand-in for its client library over a PostgreSQL database of one's own, or a real one.
-//!
-//! `ORACLE_TEST_URL` (`host:port/service`) with `ORACLE_TEST_USER` and `ORACLE_TEST_PASSWORD` names a real server, and an
-//! account that may create tables; `ORACLE_TEST_CLIENT` the folder of its client library. See `docs/oracle.md`.
-//! Tests on a real server share its account and run one after the other.
+//! An Oracle for tests: the stand-in for its client library over a PostgreSQL database of one's own, or a schema on the
+//! server that `ORACLE_TEST_URL` names; see `server`.
+
+pub mod server;
 
 use std::path::PathBuf;
 
@@ -10,8 +9,8 @@ use adapters::oracle::{OracleStore, Settings};
 // Named, so that it is built wherever tests are.
 use clntsh as _;
 use model::{Side, Store};
-use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use self::server::{Schema, Server};
 use crate::inventory;
 use crate::postgres::Database;
 
@@ -25,13 +24,7 @@ pub struct ErpDatabase {
 
 enum Home {
     StandIn(Database),
-    Real(RealServer),
-}
-
-struct RealServer {
-    settings: Settings,
-    /// One account, one test at a time.
-    _turn: OwnedMutexGuard<()>,
+    Given(Box<Schema>),
 }
 
 /// Where the stand-in lies: beside the test binaries.
@@ -40,11 +33,6 @@ pub fn client_lib_dir() -> PathBuf {
     let folder = program.parent().expect("a program is in a folder");
     let beside = folder.join("libclntsh.so");
     if beside.exists() { folder.to_owned() } else { folder.join("deps") }
-}
-
-/// Whether tests run against a real server.
-pub fn is_real() -> bool {
-    std::env::var_os("ORACLE_TEST_URL").is_some()
 }
 
 /// How the adapter reaches a PostgreSQL database through the stand-in, as if it were an Oracle.
@@ -63,36 +51,31 @@ pub fn plan_faults(settings: &Settings, faults: &str) {
     planned.expect("faults that can be read");
 }
 
-fn real_settings() -> Option<Settings> {
-    let variable = |name: &str| std::env::var(name).ok();
-    let url = variable("ORACLE_TEST_URL")?;
-    let user = variable("ORACLE_TEST_USER").expect("ORACLE_TEST_USER names the account");
-    let password = variable("ORACLE_TEST_PASSWORD").expect("ORACLE_TEST_PASSWORD is its password");
-    let client_lib_dir = variable("ORACLE_TEST_CLIENT").map(PathBuf::from);
-    Some(Settings { client_lib_dir, ..Settings::new(url, user, password) })
-}
-
 impl ErpDatabase {
-    /// Makes one in the shared server, or empties the account on the real one.
+    /// Makes one in the shared PostgreSQL, or on the server that `ORACLE_TEST_URL` names.
     ///
     /// # Panics
     /// When there is no server to be had.
     pub async fn fresh(prefix: &str) -> Self {
-        if let Some(settings) = real_settings() {
-            static TURN: std::sync::LazyLock<std::sync::Arc<Mutex<()>>> = std::sync::LazyLock::new(Default::default);
-            let turn = std::sync::Arc::clone(&TURN).lock_owned().await;
-            let database = Self { home: Home::Real(RealServer { settings, _turn: turn }) };
-            database.empty();
-            return database;
+        match Server::named() {
+            Some(server) => Self::on(&server),
+            None => Self { home: Home::StandIn(Database::fresh(prefix).await) },
         }
-        Self { home: Home::StandIn(Database::fresh(prefix).await) }
+    }
+
+    /// Makes one on a server.
+    ///
+    /// # Panics
+    /// When the server refuses; the text says what.
+    pub fn on(server: &Server) -> Self {
+        Self { home: Home::Given(Box::new(server.schema().expect("an account"))) }
     }
 
     /// How the adapter reaches it.
     pub fn settings(&self) -> Settings {
         match &self.home {
             Home::StandIn(database) => settings_over(database),
-            Home::Real(server) => server.settings.clone(),
+            Home::Given(schema) => schema.settings().clone(),
         }
     }
 
@@ -120,19 +103,23 @@ impl ErpDatabase {
         oracle::Connection::connect(&settings.user, &settings.password, &settings.connect).expect("a session")
     }
 
-    /// Plans faults of the stand-in; see `clntsh::fault`. Without effect on a real server.
+    /// Plans faults of the stand-in; see `clntsh::fault`.
+    ///
+    /// # Panics
+    /// On a server that was given: it is somebody's, and what needs faults is not in nextest's profile `oracle`.
     pub fn plan_faults(&self, faults: &str) {
+        assert!(matches!(self.home, Home::StandIn(_)), "faults are planned on the stand-in only: --profile oracle");
         plan_faults(&self.settings(), faults);
     }
 
     /// The PostgreSQL under the stand-in, to kill sessions in.
     ///
     /// # Panics
-    /// On a real server.
+    /// On a server that was given.
     pub fn under(&self) -> &Database {
         match &self.home {
             Home::StandIn(database) => database,
-            Home::Real(_) => panic!("there is no PostgreSQL under a real Oracle"),
+            Home::Given(_) => panic!("what is under a server is asked on the stand-in only: --profile oracle"),
         }
     }
 
@@ -146,13 +133,5 @@ impl ErpDatabase {
         let prepared = store.prepare(&[inventory::group()], model::Role::Primary, crate::contract::WITHIN).await;
         prepared.expect("prepared");
         store
-    }
-
-    fn empty(&self) {
-        let connection = self.connection();
-        let tables = connection.query_as::<String>("SELECT table_name FROM user_tables", &[]).unwrap();
-        for table in tables.collect::<Result<Vec<_>, _>>().unwrap() {
-            connection.execute(&format!("DROP TABLE {table} PURGE"), &[]).unwrap();
-        }
     }
 }

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use model::contract::{ColumnType, LengthUnit, Precision};
 use model::store::Inspection;
 use model::{Contract, EntityName, FieldIndex, Side, StoreError};
-use oracle::{Row, Version};
+use oracle::Row;
 
 use super::bind::Bind;
+use super::rights::Rights;
 use super::session::Session;
 use super::table::Table;
-use super::{ledger, wire};
+use super::{facts, ledger, wire};
 
 /// A column as the catalogue has it.
 struct Column {
@@ -32,10 +33,20 @@ pub(super) fn inspect(
 ) -> Result<Inspection, StoreError> {
     let (version, banner) = session.server_version()?;
     let mut problems = Vec::new();
-    let facts = facts(session, &version, &mut problems)?;
+    let mut facts = facts::of_server(session, &version, &mut problems)?;
+    let logs_all = facts.iter().any(|(name, value)| *name == facts::ALL_COLUMNS && value == "YES");
+    let mut rights = Rights::of_account(session)?;
     for name in entities {
         match ledger::entity(contract, side, name.as_str()) {
-            Ok(entity) => problems.extend(of_table(session, Table::new(entity, side))?),
+            Ok(entity) => {
+                let table = Table::new(entity, side);
+                let found = columns(session, table.name())?;
+                if !found.is_empty() {
+                    problems.extend(rights.missing(session, table.name())?);
+                    problems.extend(if logs_all { None } else { facts::unlogged(session, table.name())? });
+                }
+                problems.extend(of_table(session, table, found)?);
+            }
             Err(_) => problems.push(format!("{name} is not a type of the contract: check the name")),
         }
     }
@@ -57,69 +68,8 @@ pub(super) fn inspect(
     if !missing {
         problems.extend(fences(session, contract, entities)?);
     }
+    facts.extend(rights.fact());
     Ok(Inspection { server: banner.lines().next().unwrap_or_default().to_owned(), facts, problems })
-}
-
-/// What the server and its client library say of themselves; what a fact means for us is a problem or a note.
-fn facts(
-    session: &mut Session,
-    version: &Version,
-    problems: &mut Vec<String>,
-) -> Result<Vec<(&'static str, String)>, StoreError> {
-    let client = Version::client().map_or_else(|_| "unknown".to_owned(), |version| version.to_string());
-    let mut facts = vec![("server version", version.to_string()), ("client library", client)];
-    let nls = "SELECT parameter, value FROM nls_database_parameters \
-               WHERE parameter IN ('NLS_CHARACTERSET', 'NLS_NCHAR_CHARACTERSET')";
-    let names: HashMap<String, String> = pairs(&session.query(nls, &[], 10)?);
-    if let Some(charset) = names.get("NLS_CHARACTERSET") {
-        facts.push(("character set", charset.clone()));
-        if charset != "AL32UTF8" {
-            problems.push(format!(
-                "the database keeps texts in {charset}: letters outside of it are lost on the way in; \
-                 compare such fields with care"
-            ));
-        }
-    }
-    let session_nls = "SELECT parameter, value FROM nls_session_parameters \
-                       WHERE parameter IN ('NLS_SORT', 'NLS_COMP', 'NLS_NUMERIC_CHARACTERS')";
-    let names = pairs(&session.query(session_nls, &[], 10)?);
-    for (fact, name) in
-        [("sorting", "NLS_SORT"), ("comparison", "NLS_COMP"), ("decimal sign", "NLS_NUMERIC_CHARACTERS")]
-    {
-        facts.extend(names.get(name).map(|value| (fact, value.clone())));
-    }
-    let rights = session.query("SELECT privilege FROM session_privs ORDER BY privilege", &[], 100)?;
-    let rights: Vec<_> = rights.iter().filter_map(|row| wire::text(row, 0)).collect();
-    facts.push(("account's system rights", rights.join(", ")));
-    let log = "SELECT log_mode, supplemental_log_data_min, supplemental_log_data_all FROM v$database";
-    match session.query(log, &[], 1) {
-        Ok(rows) => log_facts(rows.first(), &mut facts, problems),
-        Err(StoreError::Misfit { .. }) => problems.push(
-            "SELECT on SYS.V_$DATABASE is missing: a DBA must grant it, the log's incarnation is part of every version"
-                .into(),
-        ),
-        Err(error) => return Err(error),
-    }
-    Ok(facts)
-}
-
-fn log_facts(row: Option<&Row>, facts: &mut Vec<(&'static str, String)>, problems: &mut Vec<String>) {
-    let Some(row) = row else { return };
-    let text = |place| wire::text(row, place).unwrap_or_else(|| "unknown".into());
-    let (mode, minimal, all) = (text(0), text(1), text(2));
-    if mode != "ARCHIVELOG" {
-        problems.push("the database does not archive its log: change capture needs `ALTER DATABASE ARCHIVELOG`".into());
-    }
-    if minimal == "NO" {
-        problems.push(
-            "supplemental logging is off: change capture needs `ALTER DATABASE ADD SUPPLEMENTAL LOG DATA`".into(),
-        );
-    }
-    facts.extend([("log mode", mode), ("supplemental logging", minimal), ("of all columns", all)]);
-}
-
-fn pairs(rows: &[Row]) -> HashMap<String, String> {
-    rows.iter().filter_map(|row| Some((wire::text(row, 0)?, wire::text(row, 1)?))).collect()
 }
 
 /// Groups that no write could pass: their fence was never made.
@@ -143,16 +93,24 @@ pub(super) fn folded(name: &str) -> String {
     }
 }
 
+/// Owner, where the contract names one, and name of a table, as the catalogue has them.
+pub(super) fn owned(table: &str) -> (Option<String>, String) {
+    match table.split_once('.') {
+        Some((owner, name)) => (Some(folded(owner)), folded(name)),
+        None => (None, folded(table)),
+    }
+}
+
 /// The columns of a table that this account can see; empty when there is none.
 fn columns(session: &mut Session, table: &str) -> Result<HashMap<String, Column>, StoreError> {
     const WHAT: &str = "column_name, data_type, data_length, char_length, char_used, data_precision, data_scale, \
                         nullable, CASE WHEN default_length IS NULL THEN 'N' ELSE 'Y' END";
-    let (text, binds) = match table.split_once('.') {
-        Some((owner, name)) => (
+    let (text, binds) = match owned(table) {
+        (Some(owner), name) => (
             format!("SELECT {WHAT} FROM all_tab_columns WHERE owner = :1 AND table_name = :2"),
-            vec![Bind::text(folded(owner)), Bind::text(folded(name))],
+            vec![Bind::text(owner), Bind::text(name)],
         ),
-        None => (format!("SELECT {WHAT} FROM user_tab_columns WHERE table_name = :1"), vec![Bind::text(folded(table))]),
+        (None, name) => (format!("SELECT {WHAT} FROM user_tab_columns WHERE table_name = :1"), vec![Bind::text(name)]),
     };
     let rows = session.query(&text, &binds, 100)?;
     let column = |row: &Row| {
@@ -170,9 +128,12 @@ fn columns(session: &mut Session, table: &str) -> Result<HashMap<String, Column>
     Ok(rows.iter().filter_map(column).collect())
 }
 
-fn of_table(session: &mut Session, table: Table<'_>) -> Result<Vec<String>, StoreError> {
+fn of_table(
+    session: &mut Session,
+    table: Table<'_>,
+    found: HashMap<String, Column>,
+) -> Result<Vec<String>, StoreError> {
     let name = table.name();
-    let found = columns(session, name)?;
     if found.is_empty() {
         let entity = &table.entity.name;
         return Ok(vec![format!("{name} is missing: create it, or correct the table of {entity} in the contract")]);
@@ -206,10 +167,7 @@ fn of_table(session: &mut Session, table: Table<'_>) -> Result<Vec<String>, Stor
 }
 
 fn has_unique_key(session: &mut Session, table: Table<'_>) -> Result<bool, StoreError> {
-    let (owner, name) = match table.name().split_once('.') {
-        Some((owner, name)) => (Some(folded(owner)), folded(name)),
-        None => (None, folded(table.name())),
-    };
+    let (owner, name) = owned(table.name());
     let (view, limit, binds) = match owner {
         Some(owner) => ("all", " AND i.table_owner = :2", vec![Bind::text(name), Bind::text(owner)]),
         None => ("user", "", vec![Bind::text(name)]),

@@ -37,6 +37,11 @@ impl Question {
         &self.binds
     }
 
+    #[cfg(test)]
+    pub(super) fn array(&self) -> u32 {
+        self.array
+    }
+
     pub(super) fn ask(&self, session: &mut Session) -> Result<Vec<Row>, StoreError> {
         session.query(&self.text, &self.binds, self.array)
     }
@@ -144,9 +149,14 @@ pub(super) fn moment(as_of: Option<u64>, binds: &mut Vec<Bind>) -> String {
 
 /// See `Store::rough_count`: the optimizer's statistics, and where there are none a count.
 pub(super) fn rough_count(session: &mut Session, table: &str) -> Result<u64, StoreError> {
-    let statistics = "SELECT num_rows FROM user_tables WHERE table_name = :1";
-    let name = super::inspect::folded(table);
-    let rows = session.query(statistics, &[Bind::text(name)], 1)?;
+    let (statistics, binds) = match super::inspect::owned(table) {
+        (Some(owner), name) => (
+            "SELECT num_rows FROM all_tables WHERE table_name = :1 AND owner = :2",
+            vec![Bind::text(name), Bind::text(owner)],
+        ),
+        (None, name) => ("SELECT num_rows FROM user_tables WHERE table_name = :1", vec![Bind::text(name)]),
+    };
+    let rows = session.query(statistics, &binds, 1)?;
     if let Some(count) = rows.first().and_then(|row| super::wire::number::<u64>(row, 0)) {
         return Ok(count);
     }

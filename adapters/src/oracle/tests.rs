@@ -1,12 +1,17 @@
 //! Every text that is sent to an Oracle, to be read when it changes: no real server has judged them here.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use model::Side;
 use model::checksum::Chunk;
+use oracle::sql_type::OracleType;
 use testkit::inventory::{self, level_key, product_key};
 
+use super::connect::use_client;
+use super::lanes::Lanes;
 use super::read::{Lookup, list, scan};
+use super::settings::{Settings, Track};
 use super::table::Table;
 use super::{bookkeeping, checksum, connect, ledger, write_text};
 
@@ -76,4 +81,59 @@ fn a_long_number_goes_as_text_and_takes_its_column_along() {
     assert_eq!(Kind::widest(&[vec![short.clone()]], 0), Kind::Number);
     assert!(matches!(Kind::widest(&[vec![short.clone()], vec![long.clone()]], 0), Kind::Text(200)));
     assert!(matches!(Kind::widest(&[vec![long], vec![short]], 0), Kind::Text(200)));
+}
+
+#[test]
+fn a_look_up_has_room_for_its_keys_and_a_page_for_no_more_than_a_session_should_hold() {
+    let contract = inventory::contract();
+    let table = Table::new(contract.entity(&"Product".into()).unwrap(), Side::Legacy);
+    let array = |count: usize| {
+        let keys: Vec<_> = (0..count).map(|number| product_key(&format!("A{number}"))).collect();
+        Lookup::new(table, &keys, table.entity.key_fields()).1.unwrap().array()
+    };
+    assert_eq!([array(1), array(3), array(1_000)], [1, 3, 500]);
+    assert_eq!(scan(table, None, 1_000, None).unwrap().array(), 500);
+}
+
+#[test]
+fn each_column_is_bound_as_what_it_is() {
+    use super::bind::{Bind, Kind};
+    use crate::stored::Stored;
+    use model::contract::ColumnType;
+    let day = chrono::NaiveDate::from_ymd_opt(2026, 10, 25).unwrap();
+    let time = || Stored::Timestamp(day.and_hms_opt(2, 30, 0).unwrap());
+    let cases = [
+        (ColumnType::Char(18), Stored::Text("A".into()), Kind::Char(1)),
+        (ColumnType::Varchar(Some(60)), Stored::Text("ä".into()), Kind::Text(2)),
+        (ColumnType::Numeric(None), Stored::Numeric("1.5".parse().unwrap()), Kind::Number),
+        (ColumnType::Integer, Stored::Integer(1), Kind::Number),
+        (ColumnType::BigInt, Stored::Big(1), Kind::Number),
+        (ColumnType::Boolean, Stored::Bool(true), Kind::Number),
+        // A DATE column that is compared with a TIMESTAMP loses its index.
+        (ColumnType::TimestampSeconds, time(), Kind::Date),
+        (ColumnType::Date, Stored::Date(day), Kind::Date),
+        (ColumnType::Timestamp, time(), Kind::Timestamp),
+        (ColumnType::TimestampTz, Stored::TimestampTz(day.and_hms_opt(2, 30, 0).unwrap().and_utc()), Kind::TimestampTz),
+    ];
+    for (column, stored, kind) in cases {
+        let rows = [vec![Bind::stored(column, stored)], vec![Bind::stored(column, Stored::Null)]];
+        assert_eq!(Kind::widest(&rows, 0), kind, "{column:?}");
+        let national = matches!(kind.oracle(), OracleType::NVarchar2(_) | OracleType::NChar(_));
+        assert!(!national, "{column:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_keeps_as_many_statements_as_the_settings_say() {
+    let database = testkit::postgres::Database::fresh("cache").await;
+    let connect = format!("127.0.0.1:{}/{}", database.port(), database.name());
+    let client_lib_dir = Some(testkit::oracle::client_lib_dir());
+    let usual = Settings { client_lib_dir, ..Settings::new(connect, "postgres", "none") };
+    use_client(Side::Legacy, &usual).unwrap();
+    for statement_cache in [usual.statement_cache, 7] {
+        let lanes = Lanes::new(Side::Legacy, &Settings { statement_cache, ..usual.clone() });
+        let kept = lanes
+            .call(Track::Read, Duration::from_secs(20), |session| Ok(session.connection().stmt_cache_size().unwrap()));
+        assert_eq!(kept.await.unwrap(), statement_cache);
+    }
 }

@@ -9,17 +9,17 @@ use proptest::test_runner::TestRunner;
 use testkit::contract::{Subject, WITHIN, checksum, entity, reads, write_id};
 use testkit::inventory::product_key;
 
-use super::{oracle, postgres};
+use super::{any_oracle, postgres};
 
 /// The ERP on an Oracle, the new store on PostgreSQL.
 struct Pair {
-    erp: oracle::Fixture,
+    erp: any_oracle::Fixture,
     shop: postgres::Fixture,
 }
 
 impl Pair {
     async fn new() -> Self {
-        Self { erp: oracle::Fixture::new(Side::Legacy).await, shop: postgres::Fixture::new(Side::Modern).await }
+        Self { erp: any_oracle::Fixture::new(Side::Legacy).await, shop: postgres::Fixture::new(Side::Modern).await }
     }
 
     fn subjects(&self) -> [Subject; 2] {

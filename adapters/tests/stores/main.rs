@@ -1,6 +1,8 @@
 //! Every store passes the contract suite; what only PostgreSQL can show is beside it.
 
 #[cfg(test)]
+mod any_oracle;
+#[cfg(test)]
 mod both;
 #[cfg(test)]
 mod checksum;
@@ -10,6 +12,8 @@ mod oracle;
 mod postgres;
 #[cfg(test)]
 mod races;
+#[cfg(test)]
+mod road;
 
 use std::sync::Arc;
 
@@ -43,7 +47,7 @@ mod postgres_as_legacy {
 }
 
 mod oracle_as_legacy {
-    use super::oracle::Fixture;
+    use super::any_oracle::Fixture;
     use super::{Side, Subject};
 
     async fn make() -> (Subject, Fixture) {
@@ -55,7 +59,7 @@ mod oracle_as_legacy {
 }
 
 mod oracle_as_modern {
-    use super::oracle::Fixture;
+    use super::any_oracle::Fixture;
     use super::{Side, Subject};
 
     async fn make() -> (Subject, Fixture) {

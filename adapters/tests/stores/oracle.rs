@@ -1,16 +1,19 @@
-//! What only the Oracle adapter has: threads that block, lost answers, servers that hang.
+//! What only the Oracle adapter has: threads that block, lost answers, servers that hang. All of it needs faults on
+//! demand, which no real server has; `any_oracle` has the rest.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::Lane;
-use adapters::oracle::{OracleStore, Settings, Track, TrackFigures};
+use adapters::oracle::{OracleStore, Track, TrackFigures};
 use model::write::Claim;
 use model::{Role, Side, Store, StoreError};
 use testkit::contract::{self, Subject, WITHIN, adjust, entity, now, on_hand, set_level};
 use testkit::inventory::{self, level_key};
 use testkit::oracle::ErpDatabase;
+
+use super::any_oracle::{Fixture, level, take_fence_alone};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -25,43 +28,12 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     panic!("still not: {what}");
 }
 
-/// A store of an empty inventory in a database of its own.
-pub(super) struct Fixture {
-    pub(super) database: ErpDatabase,
-    pub(super) store: OracleStore,
-}
-
-impl Fixture {
-    pub(super) async fn new(side: Side) -> Self {
-        let database = ErpDatabase::fresh("erp").await;
-        let store = database.inventory(side).await;
-        Self { database, store }
-    }
-
-    /// Another store on the same database.
-    fn with(&self, change: impl FnOnce(&mut Settings)) -> OracleStore {
-        let mut settings = self.database.settings();
-        change(&mut settings);
-        OracleStore::connect(Side::Legacy, inventory::contract(), &settings).unwrap()
-    }
-
-    pub(super) fn subject(&self) -> Subject {
-        Arc::new(self.store.clone())
-    }
-}
-
 fn one() -> NonZeroUsize {
     NonZeroUsize::MIN
 }
 
 fn figures(store: &OracleStore, track: Track) -> TrackFigures {
     store.figures().into_iter().find(|(of, _)| *of == track).unwrap().1
-}
-
-async fn level(store: &OracleStore, within: Duration) -> Result<(), StoreError> {
-    let key = level_key("A", "BER");
-    let entity = entity(&key);
-    store.fetch(&entity, &[key], entity.all_fields(), within).await.map(drop)
 }
 
 /// What a write came to whose outcome was unknown.
@@ -216,13 +188,8 @@ async fn killed_sessions_are_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_not_there_or_refuses_us_is_told_apart() {
+async fn a_locked_account_and_a_slow_login_are_told_apart() {
     let fixture = Fixture::new(Side::Legacy).await;
-    let nobody = fixture.with(|settings| settings.connect = "127.0.0.1:1/erp".into());
-    assert!(matches!(level(&nobody, WITHIN).await, Err(StoreError::Unreachable { .. })));
-    let nowhere = fixture.with(|settings| settings.connect = "erp".into());
-    let misfit = level(&nowhere, WITHIN).await.unwrap_err();
-    assert!(misfit.to_string().contains("names no service"), "{misfit}");
     fixture.database.plan_faults("connect:ora-28000:1");
     let locked = level(&fixture.with(|_| {}), WITHIN).await.unwrap_err();
     assert!(locked.to_string().contains("the account is locked"), "{locked}");
@@ -261,27 +228,18 @@ async fn a_moment_that_the_server_has_forgotten_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dba_can_make_the_bookkeeping_from_what_is_printed() {
-    let database = ErpDatabase::fresh("erp").await;
-    database.run(&inventory::oracle_ddl(Side::Legacy));
-    let store = OracleStore::connect(Side::Legacy, inventory::contract(), &database.settings()).unwrap();
-    let ddl = store.bookkeeping_ddl(&[inventory::group()], Role::Primary);
-    insta::assert_snapshot!(ddl);
-    let plain: String = ddl.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n");
-    let statements: Vec<_> = plain.split(';').map(str::trim).filter(|statement| !statement.is_empty()).collect();
-    database.run(&statements);
-    let names: Vec<_> = inventory::contract().entities.keys().cloned().collect();
-    assert_eq!(store.inspect(&names, WITHIN).await.unwrap().problems, Vec::<String>::new());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_names_what_is_wrong_and_what_to_do() {
     let database = ErpDatabase::fresh("erp").await;
     let store = OracleStore::connect(Side::Legacy, inventory::contract(), &database.settings()).unwrap();
     database.run(&["CREATE TABLE INV_ITM_MST (ITM_NO CHAR(12) NOT NULL, ITM_DSC VARCHAR2(60), ACT_FL CHAR(1), \
                     PRC NUMBER(8,2), WGT NUMBER(12,4), UPD_DT DATE, END_DT DATE, CMPNY CHAR(3) NOT NULL)"]);
     let under = super::postgres::connect(database.under()).await;
-    under.batch_execute("UPDATE oracle.instance SET log_mode = 'NOARCHIVELOG', supplemental_min = 'NO'").await.unwrap();
+    under
+        .batch_execute(
+            "UPDATE oracle.instance SET log_mode = 'NOARCHIVELOG', supplemental_min = 'NO', supplemental_all = 'NO'",
+        )
+        .await
+        .unwrap();
     let names: Vec<_> = inventory::contract().entities.keys().cloned().collect();
 
     let found = store.inspect(&names, WITHIN).await.unwrap();
@@ -290,4 +248,86 @@ async fn the_doctor_names_what_is_wrong_and_what_to_do() {
     insta::assert_snapshot!(found.problems.join("\n"));
     let facts: Vec<_> = found.facts.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     insta::assert_snapshot!(facts.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_knows_the_rights_and_the_logging_of_tables_that_belong_to_the_erp() {
+    let database = ErpDatabase::fresh("erp").await;
+    let mut contract = (*inventory::contract()).clone();
+    for entity in contract.entities.values_mut() {
+        let entity = Arc::make_mut(entity);
+        entity.table.legacy = format!("ERP.{}", entity.table.legacy);
+    }
+    let store = OracleStore::connect(Side::Legacy, Arc::new(contract), &database.settings()).unwrap();
+    store.prepare(&[inventory::group()], Role::Primary, WITHIN).await.unwrap();
+    let under = super::postgres::connect(database.under()).await;
+    under.batch_execute("CREATE SCHEMA erp").await.unwrap();
+    let tables = inventory::oracle_ddl(Side::Legacy).into_iter();
+    let tables: Vec<_> = tables.map(|table| table.replace("CREATE TABLE ", "CREATE TABLE erp.")).collect();
+    database.run(&tables.iter().map(String::as_str).collect::<Vec<_>>());
+    under
+        .batch_execute(
+            "UPDATE oracle.instance SET supplemental_all = 'NO';
+             INSERT INTO oracle.all_log_groups VALUES ('ERP', 'SYS_C1', 'INV_LOC_BAL', 'ALL COLUMN LOGGING');
+             INSERT INTO oracle.all_tab_privs SELECT 'ERP', 'POSTGRES', 'ERP', 'INV_ITM_MST', privilege
+             FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'FLASHBACK']) privilege;
+             INSERT INTO oracle.all_tab_privs VALUES ('ERP', 'POSTGRES', 'ERP', 'INV_LOC_BAL', 'SELECT')",
+        )
+        .await
+        .unwrap();
+    let names: Vec<_> = inventory::contract().entities.keys().cloned().collect();
+
+    let found = store.inspect(&names, WITHIN).await.unwrap();
+
+    assert_eq!(
+        found.problems,
+        [
+            "ERP.INV_ITM_MST does not log whole rows: change capture needs \
+             `ALTER TABLE ERP.INV_ITM_MST ADD SUPPLEMENTAL LOG DATA (ALL) COLUMNS`",
+            "rights are missing: `GRANT INSERT, UPDATE, DELETE, FLASHBACK ON ERP.INV_LOC_BAL TO POSTGRES`",
+        ]
+    );
+    let rights = found.facts.iter().find(|(name, _)| *name == "account's rights on tables").unwrap();
+    assert_eq!(rights.1, "ERP.INV_ITM_MST: SELECT, INSERT, UPDATE, DELETE, FLASHBACK; ERP.INV_LOC_BAL: SELECT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_set_up_once_and_unset_it_is_not_used() {
+    let fixture = Fixture::new(Side::Legacy).await;
+    let store = fixture.with(|settings| settings.reads = one());
+    fixture.database.plan_faults("exec:ALTER SESSION:ora-01031:after=1");
+    for _ in 0..3 {
+        level(&store, WITHIN).await.unwrap();
+    }
+    fixture.database.plan_faults("exec:INV_LOC_BAL:kill:1; exec:ALTER SESSION:ora-01031");
+    assert!(matches!(level(&store, WITHIN).await, Err(StoreError::NoAnswer { .. })));
+    assert!(matches!(level(&store, WITHIN).await, Err(StoreError::Unreachable { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_takes_the_fence_alone_waits_for_writers_in_flight() {
+    let fixture = Fixture::new(Side::Legacy).await;
+    let store = fixture.subject();
+    set_level(&store, "A", "BER", 10).await;
+    fixture.database.plan_faults("exec:INSERT INTO strangler_ledger:latency=1500ms:1");
+    let writer = tokio::spawn({
+        let (store, command) = (Arc::clone(&store), adjust(&store, "A", "BER", -3));
+        async move { store.execute(&command, WITHIN).await }
+    });
+    let closer = fixture.database.connection();
+    // 1: somebody else has it.
+    until("the writer holds the fence", async || {
+        let answer = take_fence_alone(&closer, 0);
+        closer.rollback().unwrap();
+        answer == 1
+    })
+    .await;
+
+    assert_eq!(take_fence_alone(&closer, 15), 0);
+
+    // The writer has committed before, and is seen.
+    let seen = closer.query_row_as::<i64>("SELECT OH_QTY FROM INV_LOC_BAL", &[]).unwrap();
+    closer.rollback().unwrap();
+    assert_eq!(seen, 7);
+    now(writer.await.unwrap());
 }

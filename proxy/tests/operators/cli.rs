@@ -195,6 +195,53 @@ async fn the_doctor_names_what_is_wrong_and_says_no() {
     assert_eq!((code, &report["ok"]), (1, &false.into()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erp_on_an_oracle_is_reviewed_set_up_and_looked_over() {
+    // GIVEN an ERP behind the stand-in for Oracle's client library
+    let bench = Bench::new().await;
+    let erp = testkit::oracle::settings_over(&bench.databases[0]);
+    let (client, connection) = tokio_postgres::connect(&bench.databases[0].url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(proxy::demo::seed::ERP_TABLES).await.unwrap();
+    let text = std::fs::read_to_string(&bench.config).unwrap();
+    let url = format!("url = {:?}\n[sides.modern]", bench.databases[0].url());
+    let oracle = format!(
+        "kind = \"oracle\"\nconnect = {:?}\nuser = {:?}\npassword = {:?}\nclient_lib_dir = {:?}\n[sides.modern]",
+        erp.connect,
+        erp.user,
+        erp.password,
+        erp.client_lib_dir.unwrap()
+    );
+    assert!(text.contains(&url));
+    std::fs::write(&bench.config, text.replace(&url, &oracle)).unwrap();
+
+    // WHEN a DBA looks, and somebody prepares it
+    let (ddl, error, code) = bench.run(&["init", "--print-ddl", "legacy"]);
+    assert_eq!(code, 0, "{error}");
+    assert!(ddl.contains("GRANT EXECUTE ON SYS.DBMS_LOCK") && ddl.contains("CREATE TABLE strangler_ledger"), "{ddl}");
+    let (before, _, _) = bench.run(&["check"]);
+    assert!(before.contains("strangler_ledger is missing: run `strangler init`"), "{before}");
+    bench.run(&["init"]);
+
+    // THEN the doctor tells what is there, and that it is no Oracle
+    let (after, _, _) = bench.run(&["check"]);
+    for told in [
+        "legacy: OCI stand-in over PostgreSQL",
+        "not an Oracle server",
+        "server version: 19.3",
+        "client library: 19.3",
+        "character set: AL32UTF8",
+        "sorting: BINARY",
+        "account's system rights: CREATE SESSION",
+        "log mode: ARCHIVELOG",
+        "supplemental logging: YES",
+        "undo retention: 900 s",
+    ] {
+        assert!(after.contains(told), "{told} is not in:\n{after}");
+    }
+    assert!(!after.contains("strangler_ledger is missing"), "{after}");
+}
+
 #[test]
 fn a_configuration_that_cannot_be_used_is_64_and_shows_no_secret() {
     let folder = tempfile::tempdir().unwrap();

@@ -88,7 +88,7 @@ CREATE FUNCTION oracle.dbms_application_info_set_module(module text, action text
     SELECT set_config('application_name', module, false) $$;
 CREATE FUNCTION oracle.dbms_session_set_identifier(id text) RETURNS void LANGUAGE sql AS $$ SELECT set_config('application_name', id, false) $$;
 
--- The dictionary, of the schema `public`.
+-- The dictionary; `user_…` of the account's own schema, which is `public` for an account without one.
 CREATE VIEW oracle.all_tab_columns AS
 SELECT upper(n.nspname)::text AS owner, upper(c.relname)::text AS table_name, upper(a.attname)::text AS column_name,
     CASE WHEN d.base IN ('varchar') THEN 'VARCHAR2' WHEN d.base = 'bpchar' THEN 'CHAR'
@@ -109,22 +109,22 @@ CROSS JOIN LATERAL (SELECT CASE WHEN t.typtype = 'd' THEN b.typname ELSE t.typna
     CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END AS modifier, t.typname LIKE '% BYTE)' AS by_bytes
     FROM pg_type b WHERE b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END) d
 WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v') AND n.nspname NOT IN ('pg_catalog', 'information_schema');
-CREATE VIEW oracle.user_tab_columns AS SELECT * FROM oracle.all_tab_columns WHERE owner = 'PUBLIC';
+CREATE VIEW oracle.user_tab_columns AS SELECT * FROM oracle.all_tab_columns WHERE owner = upper(current_schema());
 CREATE VIEW oracle.all_tables AS
 SELECT upper(n.nspname)::text AS owner, upper(c.relname)::text AS table_name,
     (CASE WHEN c.reltuples >= 0 THEN c.reltuples END)::numeric AS num_rows
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p');
-CREATE VIEW oracle.user_tables AS SELECT * FROM oracle.all_tables WHERE owner = 'PUBLIC';
+CREATE VIEW oracle.user_tables AS SELECT * FROM oracle.all_tables WHERE owner = upper(current_schema());
 CREATE VIEW oracle.all_indexes AS
 SELECT upper(n.nspname)::text AS owner, upper(n.nspname)::text AS table_owner, upper(c.relname)::text AS index_name, upper(t.relname)::text AS table_name,
     CASE WHEN i.indisunique THEN 'UNIQUE' ELSE 'NONUNIQUE' END AS uniqueness
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace;
-CREATE VIEW oracle.user_indexes AS SELECT * FROM oracle.all_indexes WHERE owner = 'PUBLIC';
+CREATE VIEW oracle.user_indexes AS SELECT * FROM oracle.all_indexes WHERE owner = upper(current_schema());
 CREATE VIEW oracle.all_ind_columns AS
 SELECT upper(n.nspname)::text AS index_owner, upper(c.relname)::text AS index_name, upper(t.relname)::text AS table_name, upper(a.attname)::text AS column_name
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace
 JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = ANY(i.indkey);
-CREATE VIEW oracle.user_ind_columns AS SELECT * FROM oracle.all_ind_columns WHERE index_owner = 'PUBLIC';
+CREATE VIEW oracle.user_ind_columns AS SELECT * FROM oracle.all_ind_columns WHERE index_owner = upper(current_schema());
 CREATE VIEW oracle.session_privs AS SELECT unnest(ARRAY['CREATE SESSION', 'CREATE TABLE'])::text AS privilege;
 CREATE TABLE oracle.instance (last_open_incarnation numeric NOT NULL, log_mode text NOT NULL, supplemental_min text NOT NULL, supplemental_all text NOT NULL);
 INSERT INTO oracle.instance VALUES (2, 'ARCHIVELOG', 'YES', 'YES');
@@ -133,3 +133,8 @@ CREATE VIEW oracle."v$database" AS SELECT upper(current_database())::text AS nam
 CREATE VIEW oracle."v$version" AS SELECT 'OCI stand-in over PostgreSQL - not an Oracle server'::text AS banner;
 CREATE VIEW oracle.nls_database_parameters AS SELECT * FROM (VALUES ('NLS_CHARACTERSET', 'AL32UTF8'), ('NLS_NCHAR_CHARACTERSET', 'AL16UTF16')) v(parameter, value);
 CREATE VIEW oracle.nls_session_parameters AS SELECT * FROM (VALUES ('NLS_SORT', 'BINARY'), ('NLS_COMP', 'BINARY'), ('NLS_NUMERIC_CHARACTERS', '.,')) v(parameter, value);
+CREATE VIEW oracle."v$parameter" AS SELECT 'undo_retention'::text AS name, '900'::text AS value;
+-- Rights and logging of tables, as tests say: the stand-in itself knows neither.
+CREATE TABLE oracle.all_tab_privs (grantor text, grantee text, table_schema text, table_name text, privilege text);
+CREATE TABLE oracle.all_log_groups (owner text, log_group_name text, table_name text, log_group_type text);
+CREATE VIEW oracle.user_log_groups AS SELECT * FROM oracle.all_log_groups WHERE owner = upper(current_schema());

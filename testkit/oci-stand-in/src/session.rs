@@ -19,7 +19,7 @@ use crate::fault::{self, Action};
 use crate::scn;
 use crate::sql::block::{self, Block};
 use crate::sql::rewrite::SCN;
-use crate::sql::{Kind, Lock, Snapshot, Sql};
+use crate::sql::{Kind, Lock, Snapshot, Sql, account};
 use crate::types::{Column, Origin, Parameter, Value, Wire, describe, read};
 
 /// What a statement answered.
@@ -54,7 +54,8 @@ impl Breaker {
 
 /// Makes what a database needs to answer in Oracle's SQL, when it is not there yet. Whoever comes first does it.
 fn bootstrap(client: &mut Client) -> Result<(), postgres::Error> {
-    const MISSING: &str = "SELECT to_regclass('oracle.scn') IS NULL";
+    // Read from the table: a name that was looked up in vain is remembered, also while somebody else makes it.
+    const MISSING: &str = "SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'oracle')";
     if !client.query_one(MISSING, &[])?.get::<_, bool>(0) {
         return Ok(());
     }
@@ -98,7 +99,9 @@ impl Session {
         config.host(&address.host).port(address.port).dbname(&address.database.to_lowercase());
         config.user(&user.to_lowercase()).password(password).connect_timeout(Duration::from_secs(5));
         config.application_name("oci-stand-in");
-        config.options("-c search_path=public,oracle,pg_catalog -c timezone=UTC -c client_min_messages=warning");
+        config.options(
+            "-c search_path=\"$user\",public,oracle,pg_catalog -c timezone=UTC -c client_min_messages=warning",
+        );
         let mut client = config.connect(NoTls).map_err(|error| from_postgres(&error))?;
         bootstrap(&mut client).map_err(|error| from_postgres(&error))?;
         let breaker = Breaker { cancel: client.cancel_token(), hanging: Arc::default() };
@@ -336,7 +339,7 @@ impl Session {
         }
         let (user, password) = self.account.clone();
         let mut keeper = Self::open(&self.address, &user, &password)?;
-        keeper.raw("BEGIN ISOLATION LEVEL REPEATABLE READ")?;
+        keeper.raw(&format!("SET application_name = '{}'; BEGIN ISOLATION LEVEL REPEATABLE READ", account::KEEPER))?;
         keeper.in_transaction = true;
         let scn = keeper.number("SELECT nextval('oracle.scn')")?;
         scn::keep(&self.address.clone(), scn, keeper);

@@ -3,6 +3,7 @@
 //!
 //! Functions, operators and views of Oracle's are in `bootstrap.sql`; here is only what the syntax asks for.
 
+pub mod account;
 pub mod block;
 pub mod ddl;
 pub mod lex;

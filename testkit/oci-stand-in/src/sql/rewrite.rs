@@ -1,7 +1,7 @@
 //! One statement, rewritten: bind variables become `$n`, and what PostgreSQL says otherwise is said its way.
 
 use super::lex::{Token, after_group, begins, lex};
-use super::{Kind, ddl};
+use super::{Kind, account, ddl};
 
 /// As of when a query reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub fn translate(original: &str) -> Sql {
     }
     let mut writer = Writer { sql, tokens: &tokens, at: 0, out: Vec::new(), limit: None, into: false };
     if kind.is_ddl() {
-        writer.out.push(ddl::translate(&tokens));
+        writer.out.push(account::translate(&tokens).unwrap_or_else(|| ddl::translate(&tokens)));
     } else {
         writer.run();
     }
