@@ -27,12 +27,16 @@ enum Home {
     Given(Box<Schema>),
 }
 
-/// Where the stand-in lies: beside the test binaries.
+/// Where the stand-in lies: beside test binaries; among the dependencies of other programs and of examples.
+///
+/// # Panics
+/// When it is not there: it is built with whatever uses this crate.
 pub fn client_lib_dir() -> PathBuf {
     let program = std::env::current_exe().expect("a running program has a path");
     let folder = program.parent().expect("a program is in a folder");
-    let beside = folder.join("libclntsh.so");
-    if beside.exists() { folder.to_owned() } else { folder.join("deps") }
+    let places = [folder.to_owned(), folder.join("deps"), folder.with_file_name("deps")];
+    let found = places.into_iter().find(|place| place.join("libclntsh.so").exists());
+    found.unwrap_or_else(|| panic!("no libclntsh.so beside {}", program.display()))
 }
 
 /// How the adapter reaches a PostgreSQL database through the stand-in, as if it were an Oracle.

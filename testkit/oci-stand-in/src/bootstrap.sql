@@ -36,7 +36,7 @@ CREATE FUNCTION oracle.sys_guid() RETURNS bytea LANGUAGE sql AS $$
 
 -- Numbers: division is exact, and one null makes null.
 CREATE FUNCTION oracle.divide(a numeric, b numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$
-    SELECT trim_scale(a / b) $$;
+    SELECT trim_scale(a OPERATOR(pg_catalog./) b) $$;
 CREATE OPERATOR oracle./ (leftarg = numeric, rightarg = numeric, function = oracle.divide);
 CREATE FUNCTION oracle.greatest(VARIADIC a anycompatiblearray) RETURNS anycompatible LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN array_position(a, NULL) IS NULL THEN (SELECT max(x) FROM unnest(a) x) END $$;
@@ -94,7 +94,8 @@ SELECT upper(n.nspname)::text AS owner, upper(c.relname)::text AS table_name, up
     CASE WHEN d.base IN ('varchar') THEN 'VARCHAR2' WHEN d.base = 'bpchar' THEN 'CHAR'
          WHEN d.base IN ('numeric', 'int2', 'int4', 'int8', 'bool') THEN 'NUMBER' WHEN d.base = 'text' THEN 'CLOB'
          WHEN d.base = 'timestamp' AND d.modifier = 0 THEN 'DATE' WHEN d.base = 'timestamp' THEN 'TIMESTAMP(6)'
-         WHEN d.base = 'timestamptz' THEN 'TIMESTAMP(6) WITH TIME ZONE' WHEN d.base = 'bytea' THEN 'RAW'
+         WHEN d.base = 'timestamptz' THEN 'TIMESTAMP(6) WITH TIME ZONE' WHEN t.typname LIKE 'RAW(%' THEN 'RAW' WHEN d.base = 'bytea' THEN 'BLOB'
+         WHEN d.base = 'float4' THEN 'BINARY_FLOAT' WHEN d.base = 'float8' THEN 'BINARY_DOUBLE'
          ELSE upper(d.base) END AS data_type,
     (CASE WHEN d.base IN ('varchar', 'bpchar') THEN (d.modifier - 4) * CASE WHEN d.by_bytes THEN 1 ELSE 4 END ELSE 22 END)::numeric AS data_length,
     (CASE WHEN d.base IN ('varchar', 'bpchar') THEN d.modifier - 4 ELSE 0 END)::numeric AS char_length,

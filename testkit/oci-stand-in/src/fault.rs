@@ -6,7 +6,8 @@
 //! - action: `ora-03113` (fails with that code) · `latency=50ms` · `hang` (until broken off, or the call timeout) ·
 //!   `stuck` (until broken off; no call timeout helps) · `deaf=500ms` (nothing helps) ·
 //!   `lost-ack` (does it, then the session is dead) · `kill` (the session is dead before it is done)
-//! - count: how often; for ever when left out. after: how many calls pass first. session: its module's name.
+//! - count: how often; for ever when left out. after: how many calls pass first. session: its action's name, or its
+//!   module's while it has none.
 
 use std::time::Duration;
 

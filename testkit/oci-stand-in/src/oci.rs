@@ -2,18 +2,25 @@
 //!
 //! SAFETY of all of it: the caller is ODPI-C, which passes handles that it got from [`env::OCIHandleAlloc`] and its like,
 //! frees each once, and keeps its buffers alive while they are bound or defined. A handle is a `Box<Handle>`; one
-//! thread at a time uses it, apart from [`connect::OCIBreak`], which touches the breaker only.
+//! thread at a time uses it, apart from [`breaker::OCIBreak`], which does not look into it.
 //!
 //! Every function that returns a status catches panics: the caller sees ORA-00600, not a broken process.
 
-#![expect(missing_docs, clippy::missing_safety_doc, reason = "documented by Oracle; safety is said above")]
+#![expect(
+    unsafe_code,
+    missing_docs,
+    clippy::missing_safety_doc,
+    reason = "a C interface, documented by Oracle; safety is said above"
+)]
 
 pub mod attr;
+pub mod breaker;
 pub mod buffer;
 pub mod connect;
 pub mod env;
 pub mod handle;
 pub mod lob;
+pub mod name;
 pub mod pool;
 pub mod stmt;
 

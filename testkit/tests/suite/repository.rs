@@ -37,6 +37,15 @@ fn output(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}
+
+fn metadata() -> Value {
+    let metadata = output(&cargo(), &["metadata", "--format-version=1", "--no-deps", "--offline"]);
+    serde_json::from_str(&metadata).unwrap()
+}
+
 struct Dependency {
     from: String,
     to: String,
@@ -45,9 +54,7 @@ struct Dependency {
 
 /// Every dependency that our crates declare, on each other and on libraries.
 fn dependencies() -> Vec<Dependency> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let metadata = output(&cargo, &["metadata", "--format-version=1", "--no-deps", "--offline"]);
-    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    let metadata = metadata();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let packages = metadata["packages"].as_array().unwrap().iter();
     let declared = packages.flat_map(|package| {
@@ -81,6 +88,24 @@ fn drivers_stay_in_adapters_and_the_graphql_engine_in_the_proxy() {
     });
     let strayed: Vec<String> = strayed.map(|arrow| format!("{} -> {}", arrow.from, arrow.to)).collect();
     assert!(strayed.is_empty(), "{strayed:?}");
+}
+
+/// It plays Oracle's client library under the name of Oracle's: beside the program that is shipped it would be found.
+#[test]
+fn the_stand_in_for_oracles_client_is_never_built_with_what_is_shipped() {
+    const STAND_IN: &str = "oci-stand-in";
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    let package = |name: &str| packages.iter().find(|package| package["name"] == name).unwrap();
+    assert_eq!(package(STAND_IN)["publish"], serde_json::json!([]), "publish = false");
+    // What `cargo build --release` makes, by itself or with any feature, and what it puts beside it.
+    assert_eq!(metadata["workspace_default_members"], serde_json::json!([package("proxy")["id"]]));
+    let tree =
+        ["tree", "--package=proxy", "--all-features", "--prefix=none", "--format={p}", "--offline", "--target=all"];
+    let crates = |edges: &str| output(&cargo(), &[&tree[..], &[edges]].concat());
+    let named = |crates: &str| crates.lines().any(|line| line.starts_with(&format!("{STAND_IN} ")));
+    assert!(!named(&crates("--edges=normal,build")));
+    assert!(named(&crates("--edges=all")), "tests do use it, or this test looks for the wrong name");
 }
 
 /// A store is changed to a state through `write/apply` alone: everywhere else it is a door that applies.

@@ -1,10 +1,12 @@
 //! A caller's buffers: values read from binds, and written to defines.
 
+use std::borrow::Cow;
 use std::ptr::null_mut;
 
 use postgres::types::Type;
 
 use super::handle::{Bind, Content, handle};
+use super::name::sqlt;
 use super::{CONTINUE, Ptr};
 use crate::code::{OracleError, Outcome};
 use crate::number;
@@ -16,9 +18,15 @@ type OutCallback =
 type DefineCallback =
     unsafe extern "C" fn(Ptr, Ptr, u32, *mut Ptr, *mut *mut u32, *mut u8, *mut Ptr, *mut *mut u16) -> i32;
 
+/// Bytes of a NUMBER.
+const NUMBER_SIZE: usize = 22;
+
+/// Bytes of both sorts of DATE.
+const DATE_SIZE: usize = 7;
+
 /// Types whose buffer holds a pointer to a descriptor.
 pub(crate) fn is_descriptor(kind: u16) -> bool {
-    matches!(kind, 104 | 112 | 113 | 187..=190 | 232)
+    matches!(kind, sqlt::RDD | sqlt::CLOB | sqlt::BLOB | sqlt::TIMESTAMP..=sqlt::INTERVAL_DS | sqlt::TIMESTAMP_LTZ)
 }
 
 fn callback_failed() -> OracleError {
@@ -50,68 +58,50 @@ unsafe fn locate(bind: &Bind, pointer: Ptr, row: usize) -> Option<(Ptr, usize)> 
 /// The value of a bind at a row of an array.
 pub(crate) unsafe fn read(bind: &Bind, pointer: Ptr, row: usize) -> Parameter {
     let place = locate(bind, pointer, row);
+    let kind = bind.buffer.kind;
+    if is_descriptor(kind) {
+        return read_descriptor(kind, place.map(|(value, _)| &handle(value).content));
+    }
     let bytes = |length: usize| place.map(|(value, _)| std::slice::from_raw_parts(value.cast::<u8>(), length));
-    let (kind, text) = match bind.buffer.kind {
-        2 | 6 => {
-            let number = bytes(22).and_then(|bytes| <&number::Bytes>::try_from(bytes).ok());
-            (Type::NUMERIC, number.map(|number| number::decode(number)))
-        }
-        3 => (Type::NUMERIC, place.map(|(value, _)| (*value.cast::<i64>()).to_string())),
-        68 => (Type::NUMERIC, place.map(|(value, _)| (*value.cast::<u64>()).to_string())),
-        21 | 100 => (Type::FLOAT8, place.map(|(value, _)| (*value.cast::<f32>()).to_string())),
-        22 | 101 => (Type::FLOAT8, place.map(|(value, _)| (*value.cast::<f64>()).to_string())),
-        12 => (Type::TIMESTAMP, bytes(7).map(packed_date)),
-        156 => (
-            Type::TIMESTAMP,
-            bytes(7).map(|parts| {
-                let year = i16::from_ne_bytes([parts[0], parts[1]]);
-                format!("{year:04}-{:02}-{:02} {:02}:{:02}:{:02}", parts[2], parts[3], parts[4], parts[5], parts[6])
-            }),
-        ),
-        kind @ (187 | 188 | 232) => {
-            let text = place.and_then(|(value, _)| match &handle(value).content {
-                Content::Moment(moment) => Some(moment.text(kind != 187)),
-                _ => None,
-            });
-            (if kind == 187 { Type::TIMESTAMP } else { Type::TIMESTAMPTZ }, text)
-        }
-        189 | 190 => {
-            let text = place.and_then(|(value, _)| match &handle(value).content {
-                Content::Span(span) => Some(span.text()),
-                _ => None,
-            });
-            (Type::INTERVAL, text)
-        }
-        112 | 113 => {
-            let lob = place.and_then(|(value, _)| match &handle(value).content {
-                Content::Lob(lob) => Some(lob),
-                _ => None,
-            });
-            match lob {
-                Some(lob) if lob.is_text => {
-                    let text = String::from_utf8_lossy(&lob.bytes).into_owned();
-                    (Type::UNKNOWN, Some(text).filter(|text| !text.is_empty()))
-                }
-                Some(lob) => (Type::BYTEA, Some(hexadecimal(&lob.bytes))),
-                None => (Type::UNKNOWN, None),
-            }
-        }
-        23 | 24 => {
-            let raw = place.and_then(|(_, length)| bytes(length));
-            (Type::BYTEA, raw.map(hexadecimal))
-        }
-        _ => {
-            let text =
-                place.and_then(|(_, length)| bytes(length)).map(|text| String::from_utf8_lossy(text).into_owned());
-            // Nothing is null.
-            (Type::UNKNOWN, text.filter(|text| !text.is_empty()))
-        }
+    let all = || place.and_then(|(_, length)| bytes(length));
+    let (kind, text) = match kind {
+        sqlt::NUM | sqlt::VNU => (Type::NUMERIC, bytes(NUMBER_SIZE).map(number::decode)),
+        sqlt::INT => (Type::NUMERIC, place.map(|(value, _)| (*value.cast::<i64>()).to_string())),
+        sqlt::UIN => (Type::NUMERIC, place.map(|(value, _)| (*value.cast::<u64>()).to_string())),
+        sqlt::BFLOAT | sqlt::IBFLOAT => (Type::FLOAT8, place.map(|(value, _)| (*value.cast::<f32>()).to_string())),
+        sqlt::BDOUBLE | sqlt::IBDOUBLE => (Type::FLOAT8, place.map(|(value, _)| (*value.cast::<f64>()).to_string())),
+        sqlt::DAT => (Type::TIMESTAMP, bytes(DATE_SIZE).map(packed_date)),
+        sqlt::ODT => (Type::TIMESTAMP, bytes(DATE_SIZE).map(date)),
+        sqlt::BIN | sqlt::LBI => (Type::BYTEA, all().map(hexadecimal)),
+        _ => (Type::UNKNOWN, all().map(String::from_utf8_lossy).map(Cow::into_owned).filter(|text| !text.is_empty())),
     };
     Parameter { kind, text }
 }
 
+/// The value of a descriptor; nothing where there is none, or one of another kind.
+fn read_descriptor(kind: u16, content: Option<&Content>) -> Parameter {
+    let zoned = kind != sqlt::TIMESTAMP;
+    let (kind, text) = match content {
+        Some(Content::Moment(moment)) if zoned => (Type::TIMESTAMPTZ, moment.text(true)),
+        Some(Content::Moment(moment)) => (Type::TIMESTAMP, moment.text(false)),
+        Some(Content::Span(span)) => (Type::INTERVAL, span.text()),
+        Some(Content::RowId(row)) => (Type::TID, row.clone()),
+        Some(Content::Lob(lob)) if lob.is_text => (Type::UNKNOWN, String::from_utf8_lossy(&lob.bytes).into_owned()),
+        Some(Content::Lob(lob)) => (Type::BYTEA, hexadecimal(&lob.bytes)),
+        _ => return Parameter::null(),
+    };
+    // Nothing is null.
+    Parameter { kind, text: Some(text).filter(|text| !text.is_empty()) }
+}
+
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// OCIDate: a year of two bytes in the machine's order, then a byte each.
+fn date(parts: &[u8]) -> String {
+    let year = i16::from_ne_bytes([parts[0], parts[1]]);
+    format!("{year:04}-{:02}-{:02} {:02}:{:02}:{:02}", parts[2], parts[3], parts[4], parts[5], parts[6])
 }
 
 /// DATE in seven bytes: century and year with 100 added, times with one.
@@ -132,77 +122,66 @@ fn text_of(value: &Value) -> String {
     }
 }
 
+/// ORA-01455: converting column overflows integer datatype.
+const OVERFLOW: u16 = 1455;
+
+/// ORA-01406: fetched column value is truncated.
+const CUT_OFF: u16 = 1406;
+
+/// Writes a plain value; 0 is the return code of a column that is whole.
+unsafe fn put<T>(target: *mut T, value: T) -> u16 {
+    *target = value;
+    0
+}
+
 /// Writes one value in a caller's type; how many bytes, and the column's return code.
 pub(crate) unsafe fn write(value: &Value, kind: u16, target: Ptr, room: usize) -> (usize, u16) {
+    if is_descriptor(kind) {
+        write_descriptor(value, kind, &mut handle(target).content);
+        return (size_of::<Ptr>(), 0);
+    }
     let text = text_of(value);
     match kind {
-        2 | 6 => {
-            *target.cast::<number::Bytes>() = number::encode(&text);
-            (22, 0)
-        }
-        3 => {
-            *target.cast::<i64>() = number::whole_part(&text).parse().unwrap_or(0);
-            (8, 0)
-        }
-        68 => {
-            *target.cast::<u64>() = number::whole_part(&text).parse().unwrap_or(0);
-            (8, 0)
-        }
-        21 | 100 => {
-            *target.cast::<f32>() = text.parse().unwrap_or(0.0);
-            (4, 0)
-        }
-        22 | 101 => {
-            *target.cast::<f64>() = text.parse().unwrap_or(0.0);
-            (8, 0)
-        }
-        156 => {
+        sqlt::NUM | sqlt::VNU => (NUMBER_SIZE, put(target.cast(), number::encode(&text))),
+        sqlt::INT => (8, number::whole_part(&text).parse().map_or(OVERFLOW, |whole| put(target.cast::<i64>(), whole))),
+        sqlt::UIN => (8, number::whole_part(&text).parse().map_or(OVERFLOW, |whole| put(target.cast::<u64>(), whole))),
+        sqlt::BFLOAT | sqlt::IBFLOAT => (4, put(target.cast::<f32>(), text.parse().unwrap_or(f32::NAN))),
+        sqlt::BDOUBLE | sqlt::IBDOUBLE => (8, put(target.cast::<f64>(), text.parse().unwrap_or(f64::NAN))),
+        sqlt::ODT => {
             if let Value::Moment(moment) = value {
                 let parts = [moment.month, moment.day, moment.hour, moment.minute, moment.second];
                 target.cast::<i16>().write_unaligned(moment.year);
                 std::ptr::copy_nonoverlapping(parts.as_ptr(), target.cast::<u8>().add(2), parts.len());
             }
-            (7, 0)
-        }
-        187 | 188 | 232 => {
-            if let (Value::Moment(moment), Content::Moment(own)) = (value, &mut handle(target).content) {
-                *own = *moment;
-            }
-            (8, 0)
-        }
-        112 | 113 => {
-            if let Content::Lob(own) = &mut handle(target).content {
-                own.is_text = kind == 112;
-                own.bytes = match value {
-                    Value::Bytes(bytes) => bytes.clone(),
-                    _ => text.into_bytes(),
-                };
-            }
-            (8, 0)
-        }
-        104 => {
-            if let Content::RowId(own) = &mut handle(target).content {
-                *own = text;
-            }
-            (8, 0)
-        }
-        189 | 190 => {
-            if let (Value::Span(span), Content::Span(own)) = (value, &mut handle(target).content) {
-                *own = *span;
-            }
-            (8, 0)
+            (DATE_SIZE, 0)
         }
         _ => {
             let bytes = match value {
-                Value::Bytes(bytes) if matches!(kind, 23 | 24 | 95) => bytes.clone(),
+                Value::Bytes(bytes) if matches!(kind, sqlt::BIN | sqlt::LBI | sqlt::LVB) => bytes.clone(),
                 Value::Number(number) => number::as_text(number).into_bytes(),
                 _ => text.into_bytes(),
             };
             let length = bytes.len().min(room);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), target.cast::<u8>(), length);
-            // Cut off: ORA-01406.
-            (length, if length < bytes.len() { 1406 } else { 0 })
+            (length, if length < bytes.len() { CUT_OFF } else { 0 })
         }
+    }
+}
+
+fn write_descriptor(value: &Value, kind: u16, content: &mut Content) {
+    match (value, content) {
+        (Value::Moment(moment), Content::Moment(own)) => *own = *moment,
+        (Value::Span(span), Content::Span(own)) => *own = *span,
+        (value, Content::RowId(own)) => *own = text_of(value),
+        (value, Content::Lob(own)) => {
+            (own.is_set, own.is_text) = (true, kind == sqlt::CLOB);
+            own.bytes = match value {
+                Value::Bytes(bytes) => bytes.clone(),
+                other => text_of(other).into_bytes(),
+            };
+        }
+        // A value of another type than its descriptor: the driver asked for what the column is not.
+        _ => {}
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sessions: attach, log in, ping, commit, roll back, break off.
+//! Sessions: attach, log in, ping, commit, roll back.
 
 use std::ffi::{c_char, c_int};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::env::put_text;
 use super::handle::{Content, Service, content, fail, handle, status, text};
-use super::{ERROR, Ptr, SUCCESS, exported};
+use super::{Ptr, SUCCESS, breaker, exported};
 use crate::BANNER;
 use crate::address::Address;
 use crate::code::{OracleError, Outcome};
@@ -66,7 +66,7 @@ exported! {
         match Session::open(&address, &user.name, &user.password) {
             Ok(mut session) => {
                 session.module.clone_from(&user.module);
-                *own.breaker.lock() = Some(session.breaker());
+                breaker::remember(service, session.breaker());
                 own.session = Some(session);
                 SUCCESS
             }
@@ -75,6 +75,7 @@ exported! {
     }
 
     fn OCISessionEnd(service: Ptr, _errors: Ptr, _user: Ptr, _mode: u32) {
+        breaker::forget(service);
         content!(service, Service).session = None;
         SUCCESS
     }
@@ -87,12 +88,9 @@ exported! {
         SUCCESS
     }
 
-    fn OCIServerRelease(_service: Ptr, _errors: Ptr, buffer: *mut c_char, size: u32, _kind: u8, version: *mut u32) {
-        if !buffer.is_null() {
-            put_text(buffer, size as usize, BANNER);
-        }
-        *version = VERSION;
-        SUCCESS
+    /// As clients before 18 ask it.
+    fn OCIServerRelease(service: Ptr, errors: Ptr, buffer: *mut c_char, size: u32, kind: u8, version: *mut u32) {
+        OCIServerRelease2(service, errors, buffer, size, kind, version, 0)
     }
 
     fn OCIPing(service: Ptr, errors: Ptr, _mode: u32) {
@@ -105,18 +103,6 @@ exported! {
 
     fn OCITransRollback(service: Ptr, errors: Ptr, _flags: u32) {
         on_session(service, errors, Session::roll_back)
-    }
-
-    /// Called from another thread while a call is under way: touches the breaker only.
-    fn OCIBreak(service: Ptr, _errors: Ptr) {
-        let breaker = content!(service, Service).breaker.lock().clone();
-        match breaker {
-            Some(breaker) => {
-                breaker.break_off();
-                SUCCESS
-            }
-            None => ERROR,
-        }
     }
 
     fn OCIPasswordChange(_service: Ptr, errors: Ptr, _user: *const c_char, _u: u32, _old: *const c_char, _o: u32, _new: *const c_char, _n: u32, _mode: u32) {

@@ -6,17 +6,19 @@ use std::ptr::null_mut;
 
 use parking_lot::Mutex;
 
+use super::breaker;
 use super::handle::{
     Content, ErrorHandle, Handle, Lob, Server, Service, SessionPool, Statement, User, boxed, content, fail, handle,
     text,
 };
+use super::name::handle_type as name;
 use super::{ERROR, NO_DATA, Ptr, SUCCESS, exported, take_panic};
 use crate::code::OracleError;
 use crate::date::{Moment, Span};
 use crate::number;
 
 /// AL32UTF8, the only character set here.
-const UTF8: u16 = 873;
+pub(crate) const UTF8: u16 = 873;
 
 /// 19, or 0 unless the guard variable is set: a stray copy beside an executable would be found first.
 #[unsafe(no_mangle)]
@@ -54,16 +56,16 @@ unsafe extern "C" {
 
 fn new_content(kind: u32) -> Content {
     match kind {
-        2 => Content::Error(ErrorHandle::default()),
-        3 => Content::Service(Service::default()),
-        4 => Content::Statement(Statement::default()),
-        8 => Content::Server(Server::default()),
-        9 => Content::User(User::default()),
-        27 => Content::Pool(SessionPool { pool: None, settings: HashMap::new() }),
-        50 => Content::Lob(Lob::default()),
-        54 => Content::RowId(String::new()),
-        62 | 63 => Content::Span(Span::default()),
-        68..=70 => Content::Moment(Moment::default()),
+        name::ERROR => Content::Error(ErrorHandle::default()),
+        name::SVCCTX => Content::Service(Service::default()),
+        name::STMT => Content::Statement(Statement::default()),
+        name::SERVER => Content::Server(Server::default()),
+        name::SESSION => Content::User(User::default()),
+        name::SPOOL => Content::Pool(SessionPool::default()),
+        name::LOB => Content::Lob(Lob::default()),
+        name::ROWID => Content::RowId(String::new()),
+        name::INTERVAL_YM | name::INTERVAL_DS => Content::Span(Span::default()),
+        name::TIMESTAMP..=name::TIMESTAMP_LTZ => Content::Moment(Moment::default()),
         _ => Content::Other,
     }
 }
@@ -73,6 +75,9 @@ pub(crate) unsafe fn release(pointer: Ptr) {
         return;
     }
     let owned = Box::from_raw(pointer.cast::<Handle>());
+    if matches!(owned.content, Content::Service(_)) {
+        breaker::forget(pointer);
+    }
     if let Content::Statement(statement) = &owned.content {
         for part in statement.binds.iter().chain(&statement.defines) {
             drop(Box::from_raw((*part as Ptr).cast::<Handle>()));
@@ -82,7 +87,7 @@ pub(crate) unsafe fn release(pointer: Ptr) {
 
 exported! {
     fn OCIEnvNlsCreate(env: *mut Ptr, _mode: u32, _context: Ptr, _a: Ptr, _b: Ptr, _c: Ptr, _extra: usize, _user: *mut Ptr, _charset: u16, _national: u16) {
-        *env = boxed(1, Content::Other);
+        *env = boxed(name::ENV, Content::Other);
         SUCCESS
     }
 
@@ -273,11 +278,15 @@ exported! {
         SUCCESS
     }
 
+    /// ODPI-C asks twice: without room, for the length; then for the text.
     fn OCIRowidToChar(row: Ptr, buffer: *mut u8, length: *mut u16, _errors: Ptr) {
         let own = content!(row, RowId);
-        let count = own.len().min((*length).into());
-        std::ptr::copy_nonoverlapping(own.as_ptr(), buffer, count);
-        *length = u16::try_from(count).unwrap_or(0);
+        let room = usize::from(*length);
+        *length = u16::try_from(own.len()).unwrap_or(u16::MAX);
+        if room < own.len() {
+            return ERROR;
+        }
+        std::ptr::copy_nonoverlapping(own.as_ptr(), buffer, own.len());
         SUCCESS
     }
 

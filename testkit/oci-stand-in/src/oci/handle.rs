@@ -4,14 +4,12 @@ use std::collections::HashMap;
 use std::ffi::c_char;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::{ERROR, Ptr, SUCCESS};
 use crate::address::Address;
 use crate::code::{OracleError, Outcome};
 use crate::date::{Moment, Span};
 use crate::oci::pool::Pool;
-use crate::session::{Answer, Breaker, Session};
+use crate::session::{Answer, Session};
 use crate::sql::Sql;
 use crate::types::Column;
 
@@ -43,7 +41,6 @@ pub struct Service {
     pub server: usize,
     pub user: usize,
     pub session: Option<Session>,
-    pub breaker: Mutex<Option<Breaker>>,
     pub cache_size: u32,
     pub pool: Option<Arc<Pool>>,
 }
@@ -81,6 +78,8 @@ pub struct Statement {
     pub columns: Vec<Column>,
     pub binds: Vec<usize>,
     pub defines: Vec<usize>,
+    /// The service handle of its last execution; the driver closes statements before sessions.
+    pub service: usize,
     pub answer: Answer,
     pub at: usize,
     pub fetched: u32,
@@ -89,14 +88,19 @@ pub struct Statement {
     pub failed: Vec<(i32, OracleError)>,
 }
 
+#[derive(Default)]
 pub struct SessionPool {
     pub pool: Option<Arc<Pool>>,
+    /// The caller keeps a pointer to it for as long as it has the handle.
+    pub label: String,
     pub settings: HashMap<u32, u32>,
 }
 
 /// A large value, whole.
 #[derive(Clone, Default)]
 pub struct Lob {
+    /// Whether there is a value at all: fetched, or made as a temporary one.
+    pub is_set: bool,
     pub bytes: Vec<u8>,
     pub is_text: bool,
     pub is_temporary: bool,

@@ -36,7 +36,7 @@ fn start(offset: u64) -> usize {
 
 exported! {
     fn OCILobCreateTemporary(_service: Ptr, _errors: Ptr, locator: Ptr, _charset: u16, _form: u8, kind: u8, _cache: i32, _duration: u16) {
-        *content!(locator, Lob) = Lob { is_text: kind == CLOB, is_temporary: true, ..Lob::default() };
+        *content!(locator, Lob) = Lob { is_set: true, is_text: kind == CLOB, is_temporary: true, ..Lob::default() };
         SUCCESS
     }
 
@@ -62,6 +62,9 @@ exported! {
 
     fn OCILobRead2(_service: Ptr, _errors: Ptr, locator: Ptr, bytes: *mut u64, letters: *mut u64, offset: u64, buffer: Ptr, room: u64, _piece: u8, _context: Ptr, _callback: Ptr, _charset: u16, _form: u8) {
         let own = content!(locator, Lob);
+        if !own.is_set {
+            return INVALID_HANDLE;
+        }
         let asked = usize::try_from(if own.is_text { *letters } else { *bytes }).unwrap_or(usize::MAX);
         let first = own.byte_of(start(offset));
         let mut last = own.byte_of(start(offset).saturating_add(asked));
@@ -79,6 +82,9 @@ exported! {
 
     fn OCILobWrite2(_service: Ptr, _errors: Ptr, locator: Ptr, bytes: *mut u64, letters: *mut u64, offset: u64, buffer: Ptr, length: u64, _piece: u8, _context: Ptr, _callback: Ptr, _charset: u16, _form: u8) {
         let own = content!(locator, Lob);
+        if !own.is_set {
+            return INVALID_HANDLE;
+        }
         let count = usize::try_from(if *bytes > 0 { (*bytes).min(length) } else { length }).unwrap_or(0);
         let new = std::slice::from_raw_parts(buffer.cast::<u8>(), count);
         let first = own.byte_of(start(offset));
@@ -89,8 +95,12 @@ exported! {
         SUCCESS
     }
 
+    /// ODPI-C makes a temporary value for a locator that has none when it hears so from here.
     fn OCILobTrim2(_service: Ptr, _errors: Ptr, locator: Ptr, length: u64) {
         let own = content!(locator, Lob);
+        if !own.is_set {
+            return INVALID_HANDLE;
+        }
         let end = own.byte_of(usize::try_from(length).unwrap_or(usize::MAX));
         own.bytes.truncate(end);
         SUCCESS

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::handle::{Content, Handle, Server, Service, User, boxed, content, fail, status, text};
-use super::{Ptr, SUCCESS, exported};
+use super::env::release;
+use super::handle::{Content, Server, Service, User, boxed, content, fail, status, text};
+use super::name::{attribute, handle_type};
+use super::{Ptr, SUCCESS, breaker, exported};
 use crate::address::Address;
 use crate::code::{OracleError, Outcome};
 use crate::session::Session;
@@ -51,8 +53,8 @@ impl Pool {
 
     pub(crate) fn set_mode(&self, settings: &HashMap<u32, u32>) {
         *self.mode.lock() = Mode {
-            get: settings.get(&309).copied().unwrap_or_default(),
-            wait: settings.get(&506).copied().unwrap_or_default(),
+            get: settings.get(&attribute::SPOOL_GETMODE).copied().unwrap_or_default(),
+            wait: settings.get(&attribute::SPOOL_WAIT_TIMEOUT).copied().unwrap_or_default(),
         };
     }
 
@@ -120,12 +122,10 @@ exported! {
             Ok(made) => made,
             Err(error) => return fail(errors, &error),
         };
-        let label = format!("stand-in-pool-{pool:p}");
-        *name_length = u32::try_from(label.len()).unwrap_or(0);
-        // ODPI-C keeps the pointer for as long as the process lives.
-        *name = Box::leak(label.clone().into_boxed_str()).as_ptr();
+        own.label = format!("stand-in-pool-{pool:p}");
+        (*name, *name_length) = (own.label.as_ptr(), u32::try_from(own.label.len()).unwrap_or(0));
         own.pool = Some(Arc::clone(&made));
-        POOLS.lock().push((label, made));
+        POOLS.lock().push((own.label.clone(), made));
         SUCCESS
     }
 
@@ -146,16 +146,17 @@ exported! {
             Ok(taken) => taken,
             Err(error) => return status(errors, Err(error)),
         };
-        let server = boxed(8, Content::Server(Server { address: pool.address.clone(), up: true }));
-        let user = boxed(9, Content::User(User { name: pool.user.clone(), context, ..User::default() }));
-        let service = boxed(3, Content::Service(Service {
+        let server = boxed(handle_type::SERVER, Content::Server(Server { address: pool.address.clone(), up: true }));
+        let user = boxed(handle_type::SESSION, Content::User(User { name: pool.user.clone(), context, ..User::default() }));
+        let breaker = session.breaker();
+        let service = boxed(handle_type::SVCCTX, Content::Service(Service {
             server: server as usize,
             user: user as usize,
-            breaker: Mutex::new(Some(session.breaker())),
             session: Some(session),
             cache_size: 20,
             pool: Some(pool),
         }));
+        breaker::remember(service, breaker);
         content!(user, User).service = service as usize;
         *out = service;
         if !found_tag.is_null() {
@@ -181,7 +182,7 @@ exported! {
             pool.give_back(session, context);
         }
         for pointer in [server, user, service] {
-            drop(Box::from_raw(pointer.cast::<Handle>()));
+            release(pointer);
         }
         SUCCESS
     }

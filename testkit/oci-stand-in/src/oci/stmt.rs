@@ -5,7 +5,8 @@ use std::ptr::null_mut;
 
 use super::connect::note_loss;
 use super::env::release;
-use super::handle::{Bind, Buffer, Content, Define, Service, Statement, boxed, content, fail, handle, text};
+use super::handle::{Bind, Buffer, Content, Define, Service, Statement, boxed, content, fail, handle, service, text};
+use super::name::handle_type;
 use super::{INVALID_HANDLE, NO_DATA, Ptr, SUCCESS, SUCCESS_WITH_INFO, buffer, exported};
 use crate::code::{OracleError, Outcome};
 use crate::session::{Answer, Session};
@@ -33,7 +34,7 @@ unsafe fn add_bind(statement: Ptr, out: *mut Ptr, errors: Ptr, place: usize, nam
         !same
     });
     let bind = Bind { place, name, buffer: own, input: None, output: None, returned: 0 };
-    *out = boxed(5, Content::Bind(bind));
+    *out = boxed(handle_type::BIND, Content::Bind(bind));
     statement.binds.push(*out as usize);
     SUCCESS
 }
@@ -109,7 +110,7 @@ unsafe fn run_row(service: &mut Service, statement: &mut Statement, row: usize) 
     let values = parameters(statement, row)?;
     let session = service.session.as_mut().ok_or_else(|| OracleError::plain(3114))?;
     let bound = |mention: usize| unsafe { parameter(statement, mention, row) }.ok()?.text?.parse().ok();
-    let moment = statement.sql.as_of.as_ref().map(|snapshot| Session::moment(snapshot, bound));
+    let moment = statement.sql.as_of.as_ref().map(|snapshot| snapshot.number(bound));
     let answer = match moment {
         None => session.execute(&statement.sql, &values)?,
         Some(Some(scn)) => session.execute_as_of(&statement.sql, &values, scn)?,
@@ -141,6 +142,16 @@ unsafe fn run(service: &mut Service, statement: &mut Statement, rows: usize, mod
         service.session.as_mut().ok_or_else(|| OracleError::plain(3114))?.commit()?;
     }
     Ok(())
+}
+
+/// Rows are here already; what is planned for a fetch happens before them. Cursors of blocks have no plan.
+unsafe fn before_fetch(statement: &Statement) -> Outcome<()> {
+    if statement.service == 0 {
+        return Ok(());
+    }
+    let Some(service) = service(statement.service) else { return Ok(()) };
+    let Some(session) = &mut service.session else { return Ok(()) };
+    session.before_fetch(&statement.sql.original).inspect_err(|error| note_loss(service, error))
 }
 
 unsafe fn fetch(statement: &Statement, count: usize) -> Outcome<()> {
@@ -177,7 +188,7 @@ unsafe fn fetch(statement: &Statement, count: usize) -> Outcome<()> {
 exported! {
     fn OCIStmtPrepare2(_service: Ptr, out: *mut Ptr, _errors: Ptr, query: *const c_char, length: u32, _key: *const c_char, _key_length: u32, _language: u32, _mode: u32) {
         let sql = sql::translate(&text(query, length as usize));
-        *out = boxed(4, Content::Statement(Statement { sql, ..Statement::default() }));
+        *out = boxed(handle_type::STMT, Content::Statement(Statement { sql, ..Statement::default() }));
         SUCCESS
     }
 
@@ -238,7 +249,7 @@ exported! {
         });
         let size = usize::try_from(size).unwrap_or(0);
         let buffer = Buffer { value: value as usize, size, kind, indicator, length, code };
-        *out = boxed(6, Content::Define(Define { place, buffer, callback: None }));
+        *out = boxed(handle_type::DEFINE, Content::Define(Define { place, buffer, callback: None }));
         own.defines.push(*out as usize);
         SUCCESS
     }
@@ -255,7 +266,7 @@ exported! {
         match &handle(pointer).content {
             Content::Statement(statement) => match statement.columns.get((place as usize).wrapping_sub(1)) {
                 Some(column) => {
-                    *out = boxed(53, Content::Column(column));
+                    *out = boxed(handle_type::PARAM, Content::Column(column));
                     SUCCESS
                 }
                 None => fail(errors, &none),
@@ -273,6 +284,7 @@ exported! {
     }
 
     fn OCIStmtExecute(service: Ptr, statement: Ptr, errors: Ptr, rows: u32, _offset: u32, _in: Ptr, _out: Ptr, mode: u32) {
+        content!(statement, Statement).service = service as usize;
         let (service, own) = (content!(service, Service), content!(statement, Statement));
         own.failed.clear();
         own.row_counts.clear();
@@ -297,6 +309,9 @@ exported! {
 
     fn OCIStmtFetch2(statement: Ptr, errors: Ptr, rows: u32, _orientation: u16, _offset: i32, _mode: u32) {
         let own = content!(statement, Statement);
+        if let Err(error) = before_fetch(own) {
+            return fail(errors, &error);
+        }
         let count = (rows as usize).min(own.answer.rows.len() - own.at);
         if let Err(error) = fetch(own, count) {
             return fail(errors, &error);

@@ -1,7 +1,7 @@
 //! `CREATE TABLE` and the like: types by Oracle's names.
 //!
 //! A length in bytes is a domain that counts them, made when it is first needed: `VARCHAR2(20)` holds 20 bytes, and
-//! 20 letters only while they are plain.
+//! 20 letters only while they are plain. `types::describe` reads the length from the domain's name.
 
 use super::lex::{Token, after_group};
 
@@ -44,13 +44,21 @@ fn piece(tokens: &[Token], at: usize, domains: &mut Vec<String>) -> (String, usi
         return ("timestamp(0)".to_owned(), at + 1);
     }
     if token.is("RAW") && group.is_some() {
-        return ("bytea".to_owned(), next);
+        let length = inside.and_then(<[_]>::first).map(Token::text).unwrap_or_default();
+        let room = format!("octet_length(VALUE) <= {length}");
+        return (domain(&format!("RAW({length})"), "bytea", &room, domains), next);
     }
     if token.is("CLOB") {
         return ("text".to_owned(), at + 1);
     }
     if token.is("BLOB") {
         return ("bytea".to_owned(), at + 1);
+    }
+    if token.is("BINARY_FLOAT") {
+        return ("real".to_owned(), at + 1);
+    }
+    if token.is("BINARY_DOUBLE") {
+        return ("double precision".to_owned(), at + 1);
     }
     if token.is("SYSDATE") {
         return ("oracle.sysdate()".to_owned(), at + 1);
@@ -71,10 +79,15 @@ fn text_type(inside: Option<&[Token]>, national: bool, name: &str, base: &str, d
     if by_characters {
         return format!("{base}({length})");
     }
-    let domain = format!("oracle.\"{name}({length} BYTE)\"");
+    let room = format!("octet_length(rtrim(VALUE)) <= {length}");
+    domain(&format!("{name}({length} BYTE)"), &format!("{base}({length})"), &room, domains)
+}
+
+fn domain(name: &str, base: &str, room: &str, domains: &mut Vec<String>) -> String {
+    let domain = format!("oracle.\"{name}\"");
     // Two sessions may make it at once; the one that is late finds it.
     domains.push(format!(
-        "DO $$ BEGIN CREATE DOMAIN {domain} AS {base}({length}) CHECK (octet_length(rtrim(VALUE)) <= {length}); \
+        "DO $$ BEGIN CREATE DOMAIN {domain} AS {base} CHECK ({room}); \
          EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$; "
     ));
     domain

@@ -12,6 +12,16 @@ pub enum Snapshot {
     Fixed(u64),
 }
 
+impl Snapshot {
+    /// The system change number, where `bound` gives the value of a variable by its place.
+    pub fn number(&self, bound: impl Fn(usize) -> Option<u64>) -> Option<u64> {
+        match self {
+            Self::Fixed(scn) => Some(*scn),
+            Self::Bound(place) => bound(*place),
+        }
+    }
+}
+
 /// How long a lock is waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lock {

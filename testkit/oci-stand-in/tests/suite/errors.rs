@@ -5,7 +5,7 @@ use std::time::Duration;
 use oracle::Connection;
 use oracle::sql_type::OracleType;
 
-use super::{Site, code};
+use super::{Site, code, run_under};
 
 fn fails(session: &Connection, statement: &str) -> i32 {
     let run = if statement.starts_with("SELECT") {
@@ -51,6 +51,67 @@ async fn statements_fail_with_oracles_codes_and_leave_the_transaction() {
     assert_eq!(site.session.query_row_as::<i64>("SELECT COUNT(*) FROM item WHERE id = 2", &[]).unwrap(), 1);
 }
 
+/// Oracle's code as the text says it: the driver hides the code of an error that ends a session.
+fn told(error: &oracle::Error) -> i32 {
+    let text = error.to_string();
+    let start = text.find("ORA-").expect("Oracle's code") + "ORA-".len();
+    text[start..].split(|letter: char| !letter.is_ascii_digit()).next().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_state_of_the_server_has_its_code() {
+    let site = Site::new().await;
+    let function = "CREATE FUNCTION fail_with(state text) RETURNS void LANGUAGE plpgsql AS \
+                    $$ BEGIN RAISE EXCEPTION USING ERRCODE = state, MESSAGE = 'on purpose'; END $$";
+    run_under(&site, function).await;
+    let fails_with = |session: &Connection, state: &str| {
+        let state = (&state, &OracleType::Varchar2(5));
+        told(&session.execute("BEGIN fail_with(:1); END;", &[&state]).unwrap_err())
+    };
+    // What is told apart by more than the state, too; and what has no code of its own.
+    let others = [("57014", 1013), ("57P02", 3113), ("ORA00", 600), ("XX000", 600)];
+    for (state, expected) in clntsh::code::TABLE.into_iter().chain(others) {
+        let session = if expected == 3113 { &site.another() } else { &site.session };
+        assert_eq!(fails_with(session, state), expected, "{state}");
+    }
+    site.session.ping().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn binds_cursors_and_merges_fail_with_oracles_codes() {
+    let site = Site::new().await;
+    let two = "INSERT INTO item (id, code) VALUES (2, 'B')";
+    site.session.execute(two, &[]).unwrap();
+    let failed = |text: &str, binds: &[&dyn oracle::sql_type::ToSql]| {
+        site.session.execute(text, binds).map(drop).map_err(|error| code(&error))
+    };
+    assert_eq!(failed("DELETE FROM item WHERE id = :1 AND id = :2", &[&1]), Err(1008));
+    assert_eq!(failed("UPDATE item SET price = (SELECT id FROM item)", &[]), Err(1427));
+    let unstable = "MERGE INTO item i USING (SELECT 1 AS id FROM item) s ON (i.id = s.id) \
+                    WHEN MATCHED THEN UPDATE SET price = 2";
+    assert_eq!(failed(unstable, &[]), Err(30926));
+    run_under(&site, "CREATE FUNCTION no_cursor() RETURNS refcursor LANGUAGE sql AS $$ SELECT 'gone'::refcursor $$")
+        .await;
+    assert_eq!(failed("BEGIN :1 := no_cursor(); END;", &[&OracleType::RefCursor]), Err(1001));
+    assert_eq!(failed("BEGIN STAND_IN.FAULTS('walk:kill'); END;", &[]), Err(6550));
+    // Each undid itself alone.
+    assert_eq!(site.session.query_row_as::<i64>("SELECT COUNT(*) FROM item", &[]).unwrap(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_serializable_transactions_that_write_the_same_gives_way() {
+    let site = Site::new().await;
+    site.session.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", &[]).unwrap();
+    site.session.query_row_as::<i64>("SELECT COUNT(*) FROM item", &[]).unwrap();
+    let other = site.another();
+    other.execute("UPDATE item SET price = 2 WHERE id = 1", &[]).unwrap();
+    other.commit().unwrap();
+    let late = site.session.execute("UPDATE item SET price = 3 WHERE id = 1", &[]).unwrap_err();
+    assert_eq!(code(&late), 8177);
+    site.session.rollback().unwrap();
+    assert_eq!(site.session.query_row_as::<f64>("SELECT price FROM item WHERE id = 1", &[]).unwrap(), 2.0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_gets_in_by_a_wrong_door() {
     let site = Site::new().await;
@@ -90,12 +151,12 @@ async fn one_of_two_that_wait_for_each_other_gives_way() {
     };
     take(&site.session, 1).unwrap();
     take(&other, 2).unwrap();
+    let first_session = &site.session;
     let (one, two) = std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| take(&site.session, 2));
-        let second = take(&other, 1);
-        if second.is_err() {
-            other.rollback().unwrap();
-        }
+        // Whoever gives way has only lost its statement, and still holds what the other waits for.
+        let give_way = |session: &Connection, id: i64| take(session, id).inspect_err(|_| session.rollback().unwrap());
+        let waiting = scope.spawn(move || give_way(first_session, 2));
+        let second = give_way(&other, 1);
         let first = waiting.join().unwrap();
         (first, second)
     });

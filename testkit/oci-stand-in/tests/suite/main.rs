@@ -37,6 +37,14 @@ impl Site {
     }
 }
 
+/// Runs a script on the PostgreSQL under the stand-in: what Oracle's SQL of the stand-in cannot say.
+pub(crate) async fn run_under(site: &Site, script: &str) {
+    let under = tokio_postgres::connect(&site.database.under().url(), tokio_postgres::NoTls).await;
+    let (client, connection) = under.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(script).await.unwrap();
+}
+
 /// Oracle's code of a failure, or the driver's where it hides Oracle's.
 pub(crate) fn code(error: &oracle::Error) -> i32 {
     match error.oci_code() {

@@ -14,7 +14,7 @@ pub use rewrite::{Lock, Snapshot, Sql, translate};
 /// What sort of statement it is, with the numbers of the C interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
-    /// Not known, or without a kind of its own, such as SET TRANSACTION.
+    /// Not known, or without a kind of its own.
     #[default]
     Other,
     /// SELECT
@@ -43,6 +43,8 @@ pub enum Kind {
     Commit,
     /// ROLLBACK
     Rollback,
+    /// SET TRANSACTION
+    SetTransaction,
 }
 
 impl Kind {
@@ -62,6 +64,8 @@ impl Kind {
             "CALL" => Self::Call,
             "COMMIT" => Self::Commit,
             "ROLLBACK" => Self::Rollback,
+            // SET ROLE and SET CONSTRAINTS are not asked for here.
+            "SET" => Self::SetTransaction,
             _ => Self::Other,
         }
     }
@@ -69,7 +73,7 @@ impl Kind {
     /// `OCI_ATTR_STMT_TYPE`.
     pub fn code(self) -> u16 {
         match self {
-            Self::Other => 0,
+            Self::Other | Self::SetTransaction => 0,
             Self::Select => 1,
             Self::Update => 2,
             Self::Delete => 3,
@@ -99,6 +103,7 @@ impl Kind {
             Self::Alter => 15,
             Self::Begin | Self::Declare => 34,
             Self::Commit => 54,
+            Self::SetTransaction => 48,
             Self::Rollback => 55,
             Self::Call => 170,
             Self::Merge => 189,
