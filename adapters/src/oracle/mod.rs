@@ -17,6 +17,7 @@ mod execute;
 mod inspect;
 mod lanes;
 mod ledger;
+mod pace;
 mod params;
 mod read;
 mod session;

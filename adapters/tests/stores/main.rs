@@ -10,6 +10,8 @@ mod oracle;
 mod postgres;
 #[cfg(test)]
 mod races;
+#[cfg(test)]
+mod slow;
 
 use std::sync::Arc;
 

@@ -39,7 +39,7 @@ impl Fixture {
     }
 
     /// Another store on the same database.
-    fn with(&self, change: impl FnOnce(&mut Settings)) -> OracleStore {
+    pub(super) fn with(&self, change: impl FnOnce(&mut Settings)) -> OracleStore {
         let mut settings = self.database.settings();
         change(&mut settings);
         OracleStore::connect(Side::Legacy, inventory::contract(), &settings).unwrap()
@@ -54,11 +54,11 @@ fn one() -> NonZeroUsize {
     NonZeroUsize::MIN
 }
 
-fn figures(store: &OracleStore, track: Track) -> TrackFigures {
+pub(super) fn figures(store: &OracleStore, track: Track) -> TrackFigures {
     store.figures().into_iter().find(|(of, _)| *of == track).unwrap().1
 }
 
-async fn level(store: &OracleStore, within: Duration) -> Result<(), StoreError> {
+pub(super) async fn level(store: &OracleStore, within: Duration) -> Result<(), StoreError> {
     let key = level_key("A", "BER");
     let entity = entity(&key);
     store.fetch(&entity, &[key], entity.all_fields(), within).await.map(drop)
