@@ -144,7 +144,7 @@ impl Lanes {
     /// Runs `work` on a session of `track`, within the limit.
     ///
     /// # Errors
-    /// `Unreachable` when nothing was sent: the track is full, or no session could be had in time. `NoAnswer`
+    /// `Unreachable` when nothing was sent: too many wait already, or no session could be had in time. `NoAnswer`
     /// when the limit is over. What `work` says.
     pub(super) async fn call<T: Send + 'static>(
         &self,

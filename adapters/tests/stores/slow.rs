@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adapters::Lane;
 use adapters::oracle::{Track, TrackFigures};
-use model::{Side, Store, StoreError};
+use model::{Side, StoreError};
 use testkit::contract::{Subject, WITHIN, adjust, now, on_hand, set_level};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
