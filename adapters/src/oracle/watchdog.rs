@@ -83,7 +83,7 @@ impl Watchdog {
             crew: Arc::clone(crew),
             badge: Arc::clone(badge),
         };
-        // It is not woken for each call, which would cost more than the rest of the way to a session.
+        // It is not woken for each call: only for one that it would look at too late by itself.
         if state.looks.is_some_and(|looks| call.deadline < looks) {
             self.changed.notify_one();
         }
