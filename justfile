@@ -8,6 +8,7 @@ check:
 tour:
     cargo run --release -- demo
 
-# Ratios against PostgreSQL without us.
+# Ratios against PostgreSQL without us, and of the Oracle adapter against the bare driver.
 bench:
     cargo bench -p proxy --bench gateway
+    cargo bench -p adapters --bench lanes

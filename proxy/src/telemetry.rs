@@ -23,7 +23,7 @@ pub const BREAKER_OPEN: &str = "strangler_breaker_open";
 pub const LANE_WAITING: &str = "strangler_lane_waiting";
 /// Threads that were given up to a hanging Oracle and are not back. Labels: `side`, `lane`.
 pub const LANE_ABANDONED: &str = "strangler_lane_abandoned_threads";
-/// Calls that were turned away since their lane was full. Labels: `side`, `lane`.
+/// Calls that were turned away since too many waited in their lane. Labels: `side`, `lane`.
 pub const LANE_SHED_TOTAL: &str = "strangler_lane_shed_total";
 /// The life of a side's log; it rises with a failover or restore. Label: `side`.
 pub const LOG_INCARNATION: &str = "strangler_log_incarnation";

@@ -7,5 +7,6 @@ pub mod control_contract;
 pub mod faults;
 pub mod fleet;
 pub mod inventory;
+pub mod load;
 pub mod oracle;
 pub mod postgres;

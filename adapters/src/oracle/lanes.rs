@@ -2,7 +2,9 @@
 //!
 //! Oracle's client cannot be asked from an async runtime: a call holds its thread until the server answers. So each
 //! track has threads of its own, and what one of them does can never make another wait. A call whose track is full
-//! is shed at once; one whose caller has gone, or whose time is over, is dropped unstarted.
+//! is shed at once, and so is one that would wait too long for what its sessions take these days; one whose caller has
+//! gone, or whose time is over, is dropped unstarted. Without that a server that was slow for a moment would stay lost:
+//! every call would come to a session with too little time left, run into its limit and cost the session.
 //!
 //! A call that hangs beyond its limit is broken off by the watchdog. When even that does not help, its thread is
 //! given up and replaced: a stuck thread cannot be ended. It ends, or takes up its work again, when it comes back.
@@ -23,6 +25,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::Connecting;
 use super::error;
+use super::pace::Pace;
 use super::session::Session;
 use super::settings::{Settings, Track};
 use super::watchdog::Watchdog;
@@ -54,6 +57,11 @@ impl Ticket {
         self.stage.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
+    /// What is left of the limit.
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
     /// The caller gives up. Whether anything was sent.
     fn give_up(&self) -> bool {
         self.stage.swap(Stage::GivenUp as u8, Ordering::AcqRel) == Stage::Sent as u8
@@ -77,7 +85,7 @@ pub struct TrackFigures {
     pub threads: usize,
     /// Threads that were given up and are not back.
     pub abandoned: usize,
-    /// Calls that were turned away because the queue was full.
+    /// Calls that were turned away because too many waited.
     pub shed: u64,
 }
 
@@ -93,6 +101,7 @@ pub(super) struct Crew {
     /// Of the whole store.
     all_abandoned: Arc<AtomicUsize>,
     shed: AtomicU64,
+    pace: Pace,
     watchdog: Arc<Watchdog>,
 }
 
@@ -119,6 +128,7 @@ impl Lanes {
                 abandoned: AtomicUsize::default(),
                 all_abandoned: Arc::clone(&all_abandoned),
                 shed: AtomicU64::default(),
+                pace: Pace::default(),
                 watchdog: Arc::clone(&watchdog),
             };
             (Arc::new(crew), sender)
@@ -134,7 +144,7 @@ impl Lanes {
     /// Runs `work` on a session of `track`, within the limit.
     ///
     /// # Errors
-    /// `Unreachable` when nothing was sent: the track is full, or no session could be had in time. `NoAnswer`
+    /// `Unreachable` when nothing was sent: too many wait already, or no session could be had in time. `NoAnswer`
     /// when the limit is over. What `work` says.
     pub(super) async fn call<T: Send + 'static>(
         &self,
@@ -143,6 +153,7 @@ impl Lanes {
         work: impl FnOnce(&mut Session) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (crew, sender) = &self.tracks[track as usize];
+        crew.admit(within)?;
         let ticket = Arc::new(Ticket::new(within));
         let (reply, answer) = oneshot::channel();
         let reply = Arc::new(Mutex::new(Some(reply)));
@@ -159,9 +170,7 @@ impl Lanes {
             is_wanted: Box::new(move || asked.lock().as_ref().is_some_and(|reply| !reply.is_closed())),
         };
         if sender.try_send(job).is_err() {
-            crew.shed.fetch_add(1, Ordering::Relaxed);
-            let reason = format!("{} calls wait for its {} sessions already", crew.settings.queue, track.as_str());
-            return Err(error::unreachable(self.side, reason));
+            return Err(crew.turn_away(crew.settings.queue.get()));
         }
         crew.reinforce();
         match timeout_at(ticket.deadline, answer).await {
@@ -183,6 +192,27 @@ impl Crew {
             abandoned: self.abandoned.load(Ordering::Relaxed),
             shed: self.shed.load(Ordering::Relaxed),
         }
+    }
+
+    /// Turns a call away that would hardly be answered in time behind those that wait.
+    fn admit(&self, within: Duration) -> Result<(), StoreError> {
+        let (waiting, threads) = (self.queue.len(), self.threads.load(Ordering::Relaxed));
+        // Where nobody waits the next free session is its own, whatever we believe that calls take.
+        let admitted = waiting == 0 || self.pace.allows(waiting, threads, within);
+        if admitted { Ok(()) } else { Err(self.turn_away(waiting)) }
+    }
+
+    fn turn_away(&self, waiting: usize) -> StoreError {
+        self.shed.fetch_add(1, Ordering::Relaxed);
+        let reason = format!("{waiting} calls wait for its {} sessions already", self.track.as_str());
+        error::unreachable(self.side, reason)
+    }
+
+    /// Whether a call comes to a session too late to be answered, while others wait that may be.
+    fn is_too_late(&self, ticket: &Ticket) -> bool {
+        let waiting = self.queue.len();
+        // Nobody else has a use for the session: then it is tried, and we learn what calls take now.
+        waiting > 0 && !self.pace.allows(0, 1, ticket.left())
     }
 
     /// Starts a thread when more calls wait than threads are idle.
@@ -251,6 +281,11 @@ impl Crew {
         if !is_wanted() || !ticket.advance(Stage::Waiting, Stage::Connecting) {
             return session;
         }
+        if self.is_too_late(&ticket) {
+            work(Err(self.turn_away(self.queue.len())));
+            return session;
+        }
+        let is_new = session.is_none();
         let connected = match session.map_or_else(|| Connecting::run(self, &ticket), Ok) {
             Ok(session) => session,
             Err(error) => {
@@ -259,15 +294,23 @@ impl Crew {
             }
         };
         let mut session = connected;
+        // Connecting took of its time as well. The session is good for the next.
+        if is_new && self.is_too_late(&ticket) {
+            work(Err(self.turn_away(self.queue.len())));
+            return Some(session);
+        }
         if !ticket.advance(Stage::Connecting, Stage::Sent) {
             return Some(session);
         }
         session.begin_call(&ticket);
+        let began = Instant::now();
         let guard = self.watchdog.watch(self, badge, &session, &ticket);
         // A panic in the driver must not cost the track a thread. Its caller hears nothing: what was sent may stand.
         let survived = catch_unwind(AssertUnwindSafe(|| work(Ok(&mut session)))).is_ok();
         drop(guard);
-        session.end_call().filter(|_| survived)
+        let session = session.end_call().filter(|_| survived);
+        self.pace.took(began.elapsed(), session.is_some());
+        session
     }
 }
 

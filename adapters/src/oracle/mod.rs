@@ -18,6 +18,7 @@ mod facts;
 mod inspect;
 mod lanes;
 mod ledger;
+mod pace;
 mod params;
 mod read;
 mod rights;

@@ -30,6 +30,8 @@ pub(super) struct Watchdog {
 struct State {
     next: u64,
     calls: HashMap<u64, Call>,
+    /// When the watchdog looks by itself, while it sleeps.
+    looks: Option<Instant>,
 }
 
 struct Call {
@@ -81,8 +83,11 @@ impl Watchdog {
             crew: Arc::clone(crew),
             badge: Arc::clone(badge),
         };
+        // It is not woken for each call: only for one that it would look at too late by itself.
+        if state.looks.is_some_and(|looks| call.deadline < looks) {
+            self.changed.notify_one();
+        }
         state.calls.insert(number, call);
-        self.changed.notify_one();
         Watched { watchdog: self, number }
     }
 
@@ -94,7 +99,9 @@ impl Watchdog {
             let next = state.calls.values().map(|call| call.deadline).min();
             let wait = next.map_or(LOOK, |next| next.saturating_duration_since(Instant::now()).min(LOOK));
             if !wait.is_zero() {
+                state.looks = Some(Instant::now() + wait);
                 watchdog.changed.wait_for(&mut state, wait);
+                state.looks = None;
             }
             let overdue = watchdog.overdue(&mut state);
             drop(state);

@@ -14,6 +14,8 @@ mod postgres;
 mod races;
 #[cfg(test)]
 mod road;
+#[cfg(test)]
+mod slow;
 
 use std::sync::Arc;
 

@@ -32,7 +32,7 @@ fn one() -> NonZeroUsize {
     NonZeroUsize::MIN
 }
 
-fn figures(store: &OracleStore, track: Track) -> TrackFigures {
+pub(super) fn figures(store: &OracleStore, track: Track) -> TrackFigures {
     store.figures().into_iter().find(|(of, _)| *of == track).unwrap().1
 }
 

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use rand::RngExt;
+use testkit::load::Worker;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::load::Worker;
 use crate::site::{Bench, Shelf};
 
 /// One keep-alive connection to the gateway.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use rand::RngExt;
+use testkit::load::Worker;
 use tokio_postgres::NoTls;
 
-use crate::load::Worker;
 use crate::site::{Bench, Shelf};
 
 const LOOK: &str = "SELECT ITMNO, LOCCD, QTYOH, QTYRSV FROM STKBAL WHERE ITMNO = $1 AND LOCCD = $2";

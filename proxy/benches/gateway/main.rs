@@ -10,7 +10,6 @@
 mod client;
 mod cost;
 mod direct;
-mod load;
 mod report;
 mod settings;
 mod site;

@@ -107,10 +107,3 @@ impl Report {
         json!({ "rounds": self.rounds, "durableCommits": self.durable, "rows": rows, "findings": findings })
     }
 }
-
-/// The middle one; of two in the middle the higher.
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}

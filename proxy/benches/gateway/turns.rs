@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use testkit::load::{self, Seen, Worker, median};
+
 use crate::client::{GatewayRead, GatewayWrite};
 use crate::cost::Cpu;
 use crate::direct::{DirectRead, DirectWrite, pool};
-use crate::load::{self, Seen, Worker};
-use crate::report::{Report, Row, median};
+use crate::report::{Report, Row};
 use crate::settings::Settings;
 use crate::site::Bench;
 

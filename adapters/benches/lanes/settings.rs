@@ -1,0 +1,43 @@
+//! How long to measure, and what.
+
+use std::time::Duration;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Rounds per row; each has a turn of every kind.
+    pub(crate) rounds: usize,
+    /// Length of one turn.
+    pub(crate) turn: Duration,
+    /// How long the ERP is as always, ten times slower, and as always again.
+    pub(crate) phases: [Duration; 3],
+    /// Print JSON.
+    pub(crate) json: bool,
+    only: Option<String>,
+}
+
+impl Settings {
+    /// Reads the arguments; `None` when this is not a bench run (`cargo test` starts benches too).
+    pub(crate) fn from_arguments() -> Option<Self> {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+        if !has("--bench") {
+            return None;
+        }
+        let quick = has("--quick") || std::env::var_os("STRANGLER_BENCH_QUICK").is_some();
+        let only = arguments.iter().position(|argument| argument == "--only");
+        let seconds = |full: f64, short: f64| Duration::from_secs_f64(if quick { short } else { full });
+        Some(Self {
+            rounds: if quick { 3 } else { 7 },
+            turn: seconds(1.5, 0.3),
+            phases: [seconds(5.0, 1.5), seconds(10.0, 3.0), seconds(8.0, 2.5)],
+            json: has("--json"),
+            only: only.and_then(|place| arguments.get(place + 1).cloned()),
+        })
+    }
+
+    /// Whether `part` is to be measured.
+    pub(crate) fn wants(&self, part: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == part)
+    }
+}
