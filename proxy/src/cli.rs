@@ -16,6 +16,7 @@ mod routes;
 mod serve;
 mod set;
 mod tell;
+mod token;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -138,6 +139,7 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
         Command::Init(args) => init::run(&desk()?, args).await,
         Command::Check => check::run(&cli.config, out).await,
         Command::Schema(args) => schema(&cli.config, args, out),
+        Command::Token(command) => token::run(command, out),
     }
 }
 
