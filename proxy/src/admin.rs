@@ -2,21 +2,21 @@
 //!
 //! A rollback told here takes effect at the next request, whether or not the control store, modern,
 //! or both are up. Errors are JSON: `{"code": …, "message": …}`.
-//! Not here: users and the dashboard, which have an issue of their own; until then the port listens
-//! on loopback unless the configuration says otherwise.
+//! Not here: who comes and what they may (`auth`, which stands in front of this router); the dashboard.
 
 pub mod auth;
 mod health;
 pub mod schema;
+pub mod serve;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::control::{Author, OverrideId};
 use model::{GroupName, Instant, ReplicaId};
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::rollout::{Override, RolloutHandle};
+use auth::Identity;
 
 pub use health::{Check, Health};
 
@@ -72,7 +73,7 @@ impl IntoResponse for AdminError {
     }
 }
 
-/// The routes of the admin port.
+/// The routes of the admin port. To be put behind [`auth::Auth::protect`], without which nobody may roll back.
 pub fn router(admin: Admin) -> Router {
     Router::new()
         .route("/", get(|| async { Html(PAGE) }))
@@ -120,6 +121,7 @@ async fn group(State(admin): State<Admin>, Path(name): Path<String>) -> Result<a
 async fn roll_back(
     State(admin): State<Admin>,
     Path(name): Path<String>,
+    Extension(identity): Extension<Identity>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<axum::Json<Json>, Box<AdminError>> {
@@ -134,7 +136,8 @@ async fn roll_back(
         let message = format!("the body must be {{\"id\": uuid, \"author\": {{\"who\", \"origin\"}}}}: {problem}");
         error(StatusCode::BAD_REQUEST, "BAD_BODY", message)
     })?;
-    let told = Override { id: order.id, group: group.clone(), author: order.author, at: (admin.clock)() };
+    let told =
+        Override { id: order.id, group: group.clone(), author: identity.sign(order.author), at: (admin.clock)() };
     let done = admin.rollout.roll_back(told).await;
     Ok(axum::Json(json!({
         "group": group,

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::auth::AuthError;
 use crate::admin::{self, Admin, Health};
 pub use crate::backends::Backends;
 use crate::catchup::relay::Relay;
@@ -33,8 +34,10 @@ use crate::read::seen::Seen;
 use crate::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use crate::read::shadow::{Shadow, ShadowWorker};
 use crate::rollout::{self, OpenError, RolloutHandle};
+use crate::serving::Port;
 use crate::state_dir::{StateDir, StateDirError};
 use crate::telemetry;
+use crate::tls::{Tls, TlsError};
 use crate::write::apply::Door;
 use crate::write::road::{WriteRoad, WriteSettings, WriteSide};
 use crate::write::settle::Settler;
@@ -71,6 +74,12 @@ pub enum StartError {
     /// The state directory cannot be used.
     #[error("{0}")]
     State(#[from] StateDirError),
+    /// A certificate cannot be used.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    /// What signing in rests on cannot be used.
+    #[error("{0}")]
+    Auth(#[from] AuthError),
     /// A port cannot be listened on.
     #[error("{address} cannot be listened on: {reason}; set `{key}` to a free address")]
     Listen {
@@ -144,12 +153,15 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let state = StateDir::open(&config.state_dir)?;
     let lock = state.lock()?;
     let backends = Backends::open(config)?;
+    let door = admin::serve::Door::open(&config.admin, now)?;
+    let graphql_tls = config.graphql_tls.clone().map(Tls::open).transpose()?;
     let graphql = listen(config.listen, "gateway.listen").await?;
-    let admin_port = listen(config.admin, "admin.listen").await?;
-    let (graphql_address, admin_address) = (address(&graphql, config.listen), address(&admin_port, config.admin));
+    let admin_port = listen(config.admin.listen, "admin.listen").await?;
+    let (graphql_address, admin_address) =
+        (address(&graphql, config.listen), address(&admin_port, config.admin.listen));
 
     let id = config.fleet.id.clone().map_or_else(|| state.replica_id(), |id| Ok(ReplicaId::new(id)))?;
-    let advertised = config.fleet.admin_address.clone().unwrap_or_else(|| admin_address.to_string());
+    let advertised = config.fleet.admin_address.clone().unwrap_or_else(|| door.address(admin_address));
     let (rollout, follower) = rollout::open(backends.witness(), state.clone(), id.as_str(), advertised).await?;
     let follower = follower.remembering(rollout::fleet::Cache::new(state.clone()));
     let newest: gateway::RolloutSource = {
@@ -185,7 +197,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let fork = Arc::new(Fork { read: parts.read_road(shadow), write: writes });
 
     let groups = backends.loaded.contract.groups();
-    let gateway = serve_graphql(config, backends.loaded, fork, newest, graphql);
+    let gateway = serve_graphql(config, backends.loaded, fork, newest, Port { listener: graphql, tls: graphql_tls });
     let admin = Admin {
         replica: id,
         groups,
@@ -194,7 +206,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         health: Arc::clone(&health),
         clock: now,
     };
-    serve_admin(admin, admin_port, metrics, &last);
+    last.tasks.spawn(door.serve(admin, admin_port, last.stop.clone()));
+    keep_metrics(metrics, &last);
     Ok(Running {
         graphql: graphql_address,
         admin: admin_address,
@@ -319,26 +332,23 @@ fn serve_graphql(
     loaded: Loaded,
     fork: Arc<Fork>,
     newest: gateway::RolloutSource,
-    listener: TcpListener,
+    port: Port,
 ) -> Stoppable {
     let gateway = Gateway::new(loaded.client_schema, loaded.contract, fork, newest, config.gateway.clone());
     let router = gateway::router(Arc::clone(&gateway));
     let serving = Stoppable::new();
     let stop = serving.stop.clone();
+    if let Some(tls) = port.tls.clone() {
+        serving.tasks.spawn(tls.follow(stop.clone()));
+    }
     serving.tasks.spawn(async move {
-        gateway::serve(listener, router, gateway, stop.cancelled()).await;
+        gateway::serve(port, router, gateway, stop.cancelled()).await;
     });
     serving
 }
 
-fn serve_admin(admin: Admin, listener: TcpListener, metrics: PrometheusHandle, last: &Stoppable) {
-    let stop = last.stop.clone();
-    last.tasks.spawn(async move {
-        let serving = axum::serve(listener, admin::router(admin)).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the admin port is no longer served");
-        }
-    });
+/// Tidies up the recorder from time to time.
+fn keep_metrics(metrics: PrometheusHandle, last: &Stoppable) {
     let stop = last.stop.clone();
     last.tasks.spawn(async move {
         let upkeep = async {

@@ -18,6 +18,7 @@ mod routes;
 mod serve;
 mod set;
 mod tell;
+mod token;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -136,6 +137,7 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
         Command::Init(args) => init::run(&desk()?, args).await,
         Command::Check => check::run(&cli.config, out).await,
         Command::Schema(args) => schema(&cli.config, args, out),
+        Command::Token(command) => token::run(command, out),
     }
 }
 

@@ -5,6 +5,7 @@
 //! variable it came from. Nothing starts with a configuration that is only partly understood.
 //! Not here: percentages and stages. They are no configuration; the control store has them.
 
+mod admin;
 mod check;
 mod promotion;
 mod raw;
@@ -25,7 +26,9 @@ use crate::gateway::GatewayConfig;
 use crate::promotion::PromotionRules;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
+use crate::tls::TlsFiles;
 
+pub use admin::{AdminSettings, AuthSettings, JwtSettings, KeySource, SessionSettings};
 use raw::RawConfig;
 pub use side::SideSettings;
 
@@ -47,8 +50,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How the gateway behaves.
     pub gateway: GatewayConfig,
-    /// Where health, metrics and the admin API are.
-    pub admin: SocketAddr,
+    /// The certificate of the GraphQL port; `None`: plain HTTP.
+    pub graphql_tls: Option<TlsFiles>,
+    /// Where health, metrics and the admin API are, and who may use them.
+    pub admin: AdminSettings,
     /// The write road and its relay.
     pub writes: Writes,
     /// The read road.
@@ -110,6 +115,10 @@ pub struct Fleet {
     pub admin_address: Option<String>,
     /// Admin addresses that `groups rollback` tells directly, whatever the control store knows.
     pub replicas: Vec<String>,
+    /// The authorities that signed the certificates of the replicas' admin ports; `None`: those of this machine.
+    pub ca_file: Option<PathBuf>,
+    /// The token that commands show to the admin ports.
+    pub token_file: Option<PathBuf>,
 }
 
 /// The log.
@@ -233,6 +242,9 @@ impl Config {
             .with_list_parse_key("approvals.stages")
             .with_list_parse_key("promotion.steps")
             .with_list_parse_key("promotion.hold_minutes")
+            .with_list_parse_key("admin.jwt.viewers")
+            .with_list_parse_key("admin.jwt.operators")
+            .with_list_parse_key("admin.jwt.admins")
             .source(Some(others.into_iter().collect()));
         let origins = Origins { file, variables: &variables };
         let syntax = |error: ConfigError| InvalidConfig::Syntax {

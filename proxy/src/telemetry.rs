@@ -55,6 +55,11 @@ pub const CONTROL_STORE_UP: &str = "strangler_control_store_up";
 /// (`refused`: by the control store).
 pub const EVIDENCE_DROPPED_TOTAL: &str = "strangler_evidence_dropped_total";
 
+/// Requests that the admin port did not let in. Answers: does somebody guess, or lack a role? Labels: `reason`
+/// (`no_credential`, `bad_credential`, `expired`, `role`, `csrf`, `cross_site`, `host`, `limited`, `too_large`,
+/// `too_slow`, `unavailable`).
+pub const ADMIN_REFUSED_TOTAL: &str = "strangler_admin_refused_total";
+
 /// HTTP requests answered. Answers: how much comes in and how much of it goes wrong?
 /// Labels: `outcome` (`ok`, `partial`, `refused`, `failed`).
 pub const HTTP_REQUESTS_TOTAL: &str = "strangler_http_requests_total";
@@ -112,6 +117,7 @@ pub fn describe() {
     describe_gauge!(ROLLOUT_VERSION, "The rollout that this replica works under");
     describe_gauge!(CONTROL_STORE_UP, "1 while the control store answers, else 0");
     describe_counter!(EVIDENCE_DROPPED_TOTAL, "Comparisons whose evidence was lost");
+    describe_counter!(ADMIN_REFUSED_TOTAL, "Requests that the admin port did not let in");
     describe_counter!(HTTP_REQUESTS_TOTAL, "HTTP requests answered");
     describe_histogram!(
         HTTP_REQUEST_DURATION_SECONDS,
@@ -207,4 +213,9 @@ pub(crate) fn compared(observation: &Observation) {
 /// The evidence of `count` comparisons was lost.
 pub(crate) fn evidence_dropped(reason: &'static str, count: u64) {
     counter!(EVIDENCE_DROPPED_TOTAL, "reason" => reason).increment(count);
+}
+
+/// The admin port did not let a request in.
+pub(crate) fn admin_refused(reason: &'static str) {
+    counter!(ADMIN_REFUSED_TOTAL, "reason" => reason).increment(1);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Percentage, Stage};
 
+pub use super::token::TokenCommand;
 use crate::demo::DemoArgs;
 use crate::spoken::duration;
 
@@ -53,6 +54,9 @@ pub enum Command {
     Check,
     /// Print the schema that clients see.
     Schema(SchemaArgs),
+    /// Tokens for the admin port.
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 /// What to do with groups.
@@ -185,6 +189,9 @@ pub struct RollbackArgs {
     /// Why, for the record.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// The file with your token for the admin ports. Default: the variable STRANGLER_TOKEN, else `fleet.token_file`.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Who, and how long to wait.
     #[command(flatten)]
     pub who: WhoArgs,

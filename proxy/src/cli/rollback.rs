@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::Stop;
 use super::args::RollbackArgs;
 use super::desk::{Desk, now};
-use super::tell::{self, Told};
+use super::tell::{self, Teller, Told};
 use crate::admin::RollbackOrder;
 use crate::desk::acknowledged;
 use crate::rollout::Override;
@@ -48,10 +48,17 @@ pub(super) async fn run(desk: &Desk, args: &RollbackArgs) -> Result<(), Stop> {
     let author = desk.author(&args.who, args.reason.clone()).unwrap_or_else(nobody);
     let order = RollbackOrder { id: OverrideId(Uuid::new_v4()), author };
 
+    let teller = Teller::new(&desk.config.fleet, args.token_file.as_deref());
+    for problem in &teller.problems {
+        desk.out.warn(format!("strangler: {problem}"));
+    }
     let begun = Instant::now();
     let known: BTreeSet<String> = desk.config.fleet.replicas.iter().cloned().chain(cached(desk)).collect();
-    let (mut told, recorded) =
-        tokio::join!(tell_all(&known, &group, &order), record(desk, &group, &order, &known, begun + args.who.timeout));
+    let deadline = begun + args.who.timeout;
+    let (mut told, recorded) = tokio::join!(
+        tell_all(&teller, &known, &group, &order),
+        record(desk, &teller, &group, &order, &known, deadline)
+    );
     told.extend(recorded.told.clone());
     let took = begun.elapsed().as_millis();
     report(desk, &group, &Outcome::of(told, recorded), took)
@@ -62,13 +69,14 @@ fn cached(desk: &Desk) -> Vec<String> {
 }
 
 async fn tell_all(
+    teller: &Teller,
     addresses: &BTreeSet<String>,
     group: &GroupName,
     order: &RollbackOrder,
 ) -> BTreeMap<String, Result<Told, String>> {
     let tell = |address: &String| {
         let address = address.clone();
-        async move { (address.clone(), tell::roll_back(&address, group, order).await) }
+        async move { (address.clone(), teller.roll_back(&address, group, order).await) }
     };
     join_all(addresses.iter().map(tell)).await.into_iter().collect()
 }
@@ -76,6 +84,7 @@ async fn tell_all(
 /// Tells the control store, and the replicas that only it knows; then waits for heartbeats.
 async fn record(
     desk: &Desk,
+    teller: &Teller,
     group: &GroupName,
     order: &RollbackOrder,
     known: &BTreeSet<String>,
@@ -89,7 +98,7 @@ async fn record(
         let replicas = control.replicas(REMEMBERED).await.ok()?;
         let addresses = replicas.iter().map(|replica| replica.admin_address.clone());
         let others = addresses.filter(|address| !known.contains(address)).collect();
-        Some(tell_all(&others, group, order).await)
+        Some(tell_all(teller, &others, group, order).await)
     };
     let (published, others) = tokio::join!(published, others);
     let version = match published {

@@ -1,16 +1,19 @@
 //! Tells a rollback to replicas directly, over their admin ports.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Request, Uri, header};
+use hyper::header::HeaderValue;
+use hyper::{Request, StatusCode, Uri, header};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use model::GroupName;
 
 use crate::admin::RollbackOrder;
+use crate::config::{self, Fleet};
+use crate::tls::client::{Connector, connector};
 
 /// How long one replica may take.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -18,6 +21,8 @@ const WITHIN: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_millis(700);
 /// More than any answer.
 const LARGEST_ANSWER: usize = 1 << 20;
+/// Holds the operator's token.
+const TOKEN_VARIABLE: &str = "STRANGLER_TOKEN";
 
 /// What a replica answered.
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -26,35 +31,104 @@ pub(super) struct Told {
     pub(super) saved: bool,
 }
 
-/// Rolls `group` back on the replica at `address`; else says why not.
-pub(super) async fn roll_back(address: &str, group: &GroupName, order: &RollbackOrder) -> Result<Told, String> {
-    match tokio::time::timeout(WITHIN, post(address, group, order)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(format!("gave no answer within {} s", WITHIN.as_secs())),
+/// Speaks to admin ports, with the operator's token if there is one.
+pub(super) struct Teller {
+    client: Client<Connector, Full<Bytes>>,
+    authorization: Option<HeaderValue>,
+    /// What could not be used. Said, but no reason not to try: there is another road.
+    pub(super) problems: Vec<String>,
+}
+
+impl Teller {
+    /// From the configuration of the fleet; `token_file` comes before its own, and the variable before both.
+    pub(super) fn new(fleet: &Fleet, token_file: Option<&Path>) -> Self {
+        let mut problems = Vec::new();
+        let connector = connector(fleet.ca_file.as_deref(), CONNECT).or_else(|why| {
+            let file = fleet.ca_file.as_deref().unwrap_or(Path::new("")).display();
+            problems.push(format!("`fleet.ca_file`: {file} {why}"));
+            connector(None, CONNECT)
+        });
+        // Without a file of ours nothing is left that could be wrong.
+        let connector = connector.expect("the authorities of this machine, or none");
+        let file = token_file.or(fleet.token_file.as_deref());
+        let token = token(std::env::var(TOKEN_VARIABLE).ok(), file).unwrap_or_else(|why| {
+            problems.push(why);
+            None
+        });
+        let authorization = token.and_then(|token| {
+            let value = HeaderValue::try_from(format!("Bearer {token}"));
+            let mut value =
+                value.map_err(|_| problems.push("the token is no text that can be sent".to_owned())).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        Self { client: Client::builder(TokioExecutor::new()).build(connector), authorization, problems }
+    }
+
+    /// Rolls `group` back on the replica at `address`; else says why not.
+    pub(super) async fn roll_back(
+        &self,
+        address: &str,
+        group: &GroupName,
+        order: &RollbackOrder,
+    ) -> Result<Told, String> {
+        match tokio::time::timeout(WITHIN, self.post(address, group, order)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(format!("gave no answer within {} s", WITHIN.as_secs())),
+        }
+    }
+
+    async fn post(&self, address: &str, group: &GroupName, order: &RollbackOrder) -> Result<Told, String> {
+        let wrong = || "is not an address: give host:port or https://host:port".to_owned();
+        let (scheme, authority) = address.split_once("://").unwrap_or(("http", address));
+        let uri = Uri::builder().scheme(scheme).authority(authority.trim_end_matches('/'));
+        let uri = uri.path_and_query(format!("/api/v1/groups/{group}/rollback")).build().map_err(|_| wrong())?;
+        let body = serde_json::to_vec(order).map_err(|_| "the order could not be written".to_owned())?;
+        let mut request = Request::post(uri).header(header::CONTENT_TYPE, "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).map_err(|_| wrong())?;
+        let response = self.client.request(request).await.map_err(|error| unreached(&error))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
+        let body = body.map_err(|_| "broke off its answer".to_owned())?.to_bytes();
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|_| "answered, but not as a replica does".to_owned());
+        }
+        let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let message = answer["message"].as_str().unwrap_or("without a reason");
+        let hint = match (status, &self.authorization) {
+            (StatusCode::UNAUTHORIZED, None) => "; give a token by STRANGLER_TOKEN or --token-file",
+            _ => "",
+        };
+        Err(format!("refused with status {}: {message}{hint}", status.as_u16()))
     }
 }
 
-async fn post(address: &str, group: &GroupName, order: &RollbackOrder) -> Result<Told, String> {
-    let uri = Uri::builder().scheme("http").authority(address);
-    let uri = uri.path_and_query(format!("/api/v1/groups/{group}/rollback")).build();
-    let uri = uri.map_err(|_| "is not an address: give host:port".to_owned())?;
-    let body = serde_json::to_vec(order).map_err(|_| "the order could not be written".to_owned())?;
-    let request =
-        Request::post(uri).header(header::CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)));
-    let request = request.map_err(|_| "is not an address: give host:port".to_owned())?;
-    let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(CONNECT));
-    let client = Client::builder(TokioExecutor::new()).build(connector);
-    let response = client.request(request).await.map_err(|_| "could not be reached".to_owned())?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
-    let body = body.map_err(|_| "broke off its answer".to_owned())?.to_bytes();
-    if status.is_success() {
-        return serde_json::from_slice(&body).map_err(|_| "answered, but not as a replica does".to_owned());
+/// Why a replica was not reached: not trusted is another thing than not there.
+fn unreached(error: &hyper_util::client::legacy::Error) -> String {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        // rustls stands inside an error of the system.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(rustls::Error::InvalidCertificate(why)) = inner.and_then(|inner| inner.downcast_ref()) {
+            return format!("has a certificate that is not trusted ({why}): set `fleet.ca_file` to its authority");
+        }
+        cause = error.source();
     }
-    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    let message = answer["message"].as_str().unwrap_or("without a reason");
-    Err(format!("refused with status {}: {message}", status.as_u16()))
+    "could not be reached".to_owned()
+}
+
+/// The operator's token: of the variable, else of the file.
+fn token(variable: Option<String>, file: Option<&Path>) -> Result<Option<String>, String> {
+    let text = match (variable, file) {
+        (Some(token), _) => token,
+        (None, Some(file)) => std::fs::read_to_string(file)
+            .map_err(|error| format!("the token file {} cannot be read: {}", file.display(), config::why(&error)))?,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty()))
 }
 
 /// `1 replica`, `3 replicas`.

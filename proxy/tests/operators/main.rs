@@ -6,6 +6,8 @@ mod cli;
 #[cfg(test)]
 mod follow;
 #[cfg(test)]
+mod guarded;
+#[cfg(test)]
 mod replica;
 #[cfg(test)]
 mod rollback;

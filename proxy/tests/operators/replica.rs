@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use model::control::ControlStore;
 use model::{Contract, GroupName, Instant, PerSide, Percentage, Rollout};
-use proxy::admin::{self, Admin, Health};
+use proxy::admin::serve::Door;
+use proxy::admin::{Admin, Health};
+use proxy::config::AdminSettings;
 use proxy::read::breaker::{Breaker, BreakerSettings};
 use proxy::rollout::fleet::Cache;
 use proxy::rollout::{OpenError, RolloutHandle, Witness, open};
@@ -43,24 +45,34 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) async fn start(control: &Arc<dyn ControlStore>, id: &str, state: &Path) -> Result<Self, OpenError> {
+        let settings = AdminSettings { listen: "127.0.0.1:0".parse().unwrap(), tls: None, auth: None };
+        let door = Door::open(&settings, || Instant::new(chrono::Utc::now())).unwrap();
+        Self::start_behind(door, control, id, state).await
+    }
+
+    pub(crate) async fn start_behind(
+        door: Door,
+        control: &Arc<dyn ControlStore>,
+        id: &str,
+        state: &Path,
+    ) -> Result<Self, OpenError> {
         let state = StateDir::open(state).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let address = door.address(listener.local_addr().unwrap());
         let (rollout, follower) = open(witness(control), state.clone(), id, address.clone()).await?;
         let stop = CancellationToken::new();
         let breaker = || Arc::new(Breaker::new(BreakerSettings { failures: 5, pause: Duration::from_secs(1) }));
-        let router = admin::router(Admin {
+        let admin = Admin {
             replica: id.into(),
             groups: contract().groups(),
             rollout: rollout.clone(),
             metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
             health: Arc::new(Health::new(PerSide { legacy: breaker(), modern: breaker() })),
             clock: || Instant::new(chrono::Utc::now()),
-        });
-        let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        };
         let tasks = vec![
             tokio::spawn(follower.remembering(Cache::new(state)).run(stop.clone())),
-            tokio::spawn(async move { serving.await.unwrap() }),
+            tokio::spawn(door.serve(admin, listener, stop.clone())),
         ];
         Ok(Self { rollout, address, stop, tasks })
     }
