@@ -4,6 +4,7 @@
 //! or both are up. Errors are JSON: `{"code": …, "message": …}`.
 //! Not here: who comes and what they may (`auth`, which stands in front of this router); the dashboard.
 
+mod api;
 pub mod auth;
 mod health;
 pub mod schema;
@@ -25,6 +26,7 @@ use serde_json::{Value as Json, json};
 
 use crate::rollout::{Override, RolloutHandle};
 use auth::Identity;
+use schema::AdminSchema;
 
 pub use health::{Check, Health};
 
@@ -44,6 +46,8 @@ pub struct Admin {
     pub metrics: PrometheusHandle,
     /// Says whether this replica can serve.
     pub health: Arc<Health>,
+    /// The admin API.
+    pub api: AdminSchema,
     /// The wall clock, for the record of an override.
     pub clock: fn() -> Instant,
 }
@@ -80,6 +84,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/health/live", get(|| async { axum::Json(json!({ "status": "live" })) }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
+        .route("/api/graphql", get(api::listen).post(api::ask))
         .route("/api/v1/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }))
         .route("/api/v1/replica", get(replica))
         .route("/api/v1/groups", get(groups))

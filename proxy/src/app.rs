@@ -23,6 +23,7 @@ use crate::catchup::relay::Relay;
 use crate::catchup::watch::Watch;
 use crate::config::Config;
 use crate::contract::{ContractErrors, Loaded};
+use crate::desk::{Desk, Here};
 use crate::evidence::Aggregator;
 use crate::fork::Fork;
 use crate::gateway::{self, Gateway};
@@ -162,7 +163,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
 
     let id = config.fleet.id.clone().map_or_else(|| state.replica_id(), |id| Ok(ReplicaId::new(id)))?;
     let advertised = config.fleet.admin_address.clone().unwrap_or_else(|| door.address(admin_address));
-    let (rollout, follower) = rollout::open(backends.witness(), state.clone(), id.as_str(), advertised).await?;
+    let (rollout, follower) = rollout::open(backends.witness(), state.clone(), id.as_str(), advertised.clone()).await?;
     let follower = follower.remembering(rollout::fleet::Cache::new(state.clone()));
     let newest: gateway::RolloutSource = {
         let rollout = rollout.clone();
@@ -189,7 +190,9 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let shadow = parts.shadow(evidence, &secret, &background);
     let (writes, doors) = parts.write_road();
     parts.catch_up(doors, &background);
-    let promoter = Promoter { desk: backends.desk(config), origin: id.to_string() };
+    let here = Here { id: id.clone(), address: advertised, rollout: rollout.clone() };
+    let desk = Desk { here: Some(here), ..backends.desk(config) };
+    let promoter = Promoter { desk: desk.clone(), origin: id.to_string() };
     background.tasks.spawn(promoter.run(background.stop.clone()));
     background.tasks.spawn(lanes::watch(backends.oracles.clone(), background.stop.clone()));
     let tasks = writes.tasks.clone();
@@ -204,6 +207,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         rollout: rollout.clone(),
         metrics: metrics.clone(),
         health: Arc::clone(&health),
+        api: admin::schema::schema(desk),
         clock: now,
     };
     last.tasks.spawn(door.serve(admin, admin_port, last.stop.clone()));

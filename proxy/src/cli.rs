@@ -17,7 +17,6 @@ mod rollback;
 mod routes;
 mod serve;
 mod set;
-mod tell;
 mod token;
 
 use std::path::Path;

@@ -107,7 +107,7 @@ pub struct EvidenceSettings {
 }
 
 /// This replica among the others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fleet {
     /// The replica's name; `None`: made once and kept in the state directory.
     pub id: Option<String>,

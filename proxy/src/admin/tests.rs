@@ -20,6 +20,7 @@ pub(super) fn admin() -> (Admin, PerSide<Arc<Breaker>>) {
         rollout: RolloutHandle::fixed(rollout),
         metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
         health: Arc::new(Health::new(breakers.clone())),
+        api: super::schema::tests::idle(),
         clock: || Instant::parse("2026-01-31T08:00:00Z").unwrap(),
     };
     (admin, breakers)

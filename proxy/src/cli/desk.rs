@@ -13,8 +13,6 @@ use super::{Stop, args};
 use crate::app::Backends;
 use crate::config::Config;
 use crate::contract::suggest;
-use crate::rollout::fleet::{Cache, REMEMBERED};
-use crate::state_dir::StateDir;
 
 /// Everything a command needs.
 pub(super) struct Desk {
@@ -64,16 +62,9 @@ impl Desk {
         who_is(who.who.as_deref()).map(drop).ok_or_else(nobody)
     }
 
-    /// The list of replicas that the state folder keeps; `None` when the folder cannot be used.
-    pub(super) fn known_replicas(&self) -> Option<Cache> {
-        StateDir::open(&self.config.state_dir).ok().map(Cache::new)
-    }
-
     /// Keeps the list of replicas for a rollback while the control store is down. Best effort.
     pub(super) async fn remember_replicas(&self) {
-        if let (Ok(replicas), Some(mut cache)) = (self.control().replicas(REMEMBERED).await, self.known_replicas()) {
-            cache.remember(replicas).await;
-        }
+        self.backends.desk(&self.config).remember_replicas().await;
     }
 
     /// Who makes a change from this machine.

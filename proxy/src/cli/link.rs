@@ -19,7 +19,7 @@ pub(super) struct Link {
 impl Link {
     /// On the databases of the configuration: whoever can reach them may do everything.
     pub(super) fn here(desk: Desk, who: Option<String>) -> Self {
-        Self { schema: schema(desk, None), who: who.unwrap_or_else(|| "unknown".to_owned()) }
+        Self { schema: schema(desk), who: who.unwrap_or_else(|| "unknown".to_owned()) }
     }
 
     /// Asks; the answer's `data`.

@@ -9,7 +9,7 @@ use super::desk::Desk;
 use super::groups::{POLICY, heading, percent, policy_json};
 use super::link::Link;
 use super::print::{seconds, text};
-use super::tell;
+use crate::rollout::tell;
 
 /// What came of a change.
 fn outcome() -> String {

@@ -1,14 +1,19 @@
 //! A replica in this process: rollout, follower, and a real admin port.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::Lanes;
+use adapters::memory::MemoryStore;
 use model::control::ControlStore;
-use model::{Contract, GroupName, Instant, PerSide, Percentage, Rollout};
+use model::{Contract, GroupName, Instant, PerSide, Percentage, Rollout, Side, Store};
 use proxy::admin::serve::Door;
 use proxy::admin::{Admin, Health};
 use proxy::config::AdminSettings;
+use proxy::desk::{ApprovalRules, Desk, Here};
+use proxy::promotion::{GateLimits, PromotionRules};
 use proxy::read::breaker::{Breaker, BreakerSettings};
 use proxy::rollout::fleet::Cache;
 use proxy::rollout::{OpenError, RolloutHandle, Witness, open};
@@ -34,6 +39,37 @@ pub(crate) fn inventory() -> GroupName {
 
 pub(crate) fn witness(control: &Arc<dyn ControlStore>) -> Witness {
     Witness { control: Arc::clone(control), contract: contract(), primary: None }
+}
+
+/// A desk over empty stores.
+fn desk(control: &Arc<dyn ControlStore>, id: &str, address: &str, rollout: &RolloutHandle) -> Desk {
+    let contract = contract();
+    let lanes = |side| {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(side, Arc::clone(&contract)));
+        Lanes::of(move |_| Arc::clone(&store))
+    };
+    let limits = GateLimits {
+        objective: 0.9999,
+        evidence: SOON,
+        comparisons_per_route: 1,
+        keys_ratio: 0.1,
+        reconciled_within: None,
+        unsettled_age: SOON,
+        cdc_lag: SOON,
+        error_rate: 0.1,
+    };
+    Desk {
+        control: Arc::clone(control),
+        sides: PerSide { legacy: lanes(Side::Legacy), modern: lanes(Side::Modern) },
+        witness: witness(control),
+        approvals: ApprovalRules { stages: BTreeSet::new(), open_for: SOON },
+        promotions: PromotionRules { steps: Vec::new(), limits },
+        fleet: Arc::default(),
+        state: None,
+        here: Some(Here { id: id.into(), address: address.to_owned(), rollout: rollout.clone() }),
+        clock: || Instant::new(chrono::Utc::now()),
+        contract,
+    }
 }
 
 pub(crate) struct Replica {
@@ -62,7 +98,9 @@ impl Replica {
         let (rollout, follower) = open(witness(control), state.clone(), id, address.clone()).await?;
         let stop = CancellationToken::new();
         let breaker = || Arc::new(Breaker::new(BreakerSettings { failures: 5, pause: Duration::from_secs(1) }));
+        let api = proxy::admin::schema::schema(desk(control, id, &address, &rollout));
         let admin = Admin {
+            api,
             replica: id.into(),
             groups: contract().groups(),
             rollout: rollout.clone(),

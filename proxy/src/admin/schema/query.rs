@@ -12,7 +12,7 @@ use super::types::{
     AuditShape, ChangeShape, DiffFilterInput, Me, PolicyShape, PromotionShape, ProposalShape, Readiness, ReplicaShape,
     RolloutShape, RouteEvidence, RouteShape, Unsettled, VerifiedShape, rfc3339, step,
 };
-use super::{Here, at_least, desk, shown};
+use super::{at_least, desk, shown};
 use crate::admin::auth::{Identity, Role};
 use crate::desk::{GroupView, unsettled_in_words};
 
@@ -36,7 +36,7 @@ impl Query {
 
     /// The replica that answers; null on the command line.
     async fn replica(&self, context: &Context<'_>) -> Result<Option<String>> {
-        Ok(context.data::<Option<Here>>()?.as_ref().map(|here| here.id.to_string()))
+        Ok(desk(context)?.here.as_ref().map(|here| here.id.to_string()))
     }
 
     /// The newest rollout.

@@ -6,7 +6,7 @@ use model::control::{Decision, Progress, Promotion, Proposal, Replica, RolloutRe
 use model::{GroupName, Policy, RolloutVersion};
 use serde_json::Value;
 
-use crate::desk::{DiffFilter, RouteView, SetOutcome, Verified, evidence_in_words};
+use crate::desk::{DiffFilter, RollbackOutcome, RouteView, SetOutcome, Verified, evidence_in_words};
 use crate::promotion::Gate;
 use crate::rollout::describe;
 
@@ -363,6 +363,40 @@ impl SetShape {
                 let from = proposal.from;
                 (shape(Ended::Proposed, &from, summary, None, Some((*proposal).into())), None)
             }
+        }
+    }
+}
+
+/// Where a rollback has got to.
+#[derive(SimpleObject)]
+pub(super) struct RollbackShape {
+    /// Whether every replica that may be running has confirmed.
+    pub(super) done: bool,
+    /// The rollout that has it; null while the control store has none.
+    pub(super) rollout: Option<u64>,
+    /// Why the control store does not have it yet; the replicas hold it and tell it when it is back.
+    pub(super) control_store: Option<String>,
+    /// Admin addresses of replicas that have confirmed.
+    pub(super) confirmed: Vec<String>,
+    /// Replicas that may be running and have not confirmed.
+    pub(super) open: Vec<OpenReplica>,
+}
+
+/// A replica that may still answer from modern.
+#[derive(SimpleObject)]
+pub(super) struct OpenReplica {
+    pub(super) address: String,
+    pub(super) why: String,
+}
+
+impl From<RollbackOutcome> for RollbackShape {
+    fn from(outcome: RollbackOutcome) -> Self {
+        Self {
+            done: outcome.is_done(),
+            rollout: outcome.version.as_ref().ok().map(|version| version.0),
+            control_store: outcome.version.err(),
+            confirmed: outcome.confirmed.into_iter().collect(),
+            open: outcome.open.into_iter().map(|(address, why)| OpenReplica { address, why }).collect(),
         }
     }
 }

@@ -59,7 +59,8 @@ async fn a_viewer_can_change_nothing_that_the_description_lists() {
     let description: Json = serde_json::from_str(include_str!("../../openapi.json")).unwrap();
     let mut tried = 0;
     for (path, methods) in description["paths"].as_object().unwrap() {
-        let is_own_business = matches!(path.as_str(), "/login" | "/logout");
+        // The schema checks its fields one by one: `schema::tests`.
+        let is_own_business = matches!(path.as_str(), "/login" | "/logout" | "/api/graphql");
         for method in methods.as_object().unwrap().keys().filter(|method| *method != "get" && !is_own_business) {
             let path = path.replace("{group}", "inventory");
             let answer = desk.send(ask(&method.to_uppercase(), &path).token(&desk.viewer)).await;

@@ -26,22 +26,22 @@ const TOKEN_VARIABLE: &str = "STRANGLER_TOKEN";
 
 /// What a replica answered.
 #[derive(Debug, Clone, serde::Deserialize)]
-pub(super) struct Told {
+pub(crate) struct Told {
     /// Whether it will survive a restart of the replica.
-    pub(super) saved: bool,
+    pub(crate) saved: bool,
 }
 
 /// Speaks to admin ports, with the operator's token if there is one.
-pub(super) struct Teller {
+pub(crate) struct Teller {
     client: Client<Connector, Full<Bytes>>,
     authorization: Option<HeaderValue>,
     /// What could not be used. Said, but no reason not to try: there is another road.
-    pub(super) problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
 }
 
 impl Teller {
     /// From the configuration of the fleet; `token_file` comes before its own, and the variable before both.
-    pub(super) fn new(fleet: &Fleet, token_file: Option<&Path>) -> Self {
+    pub(crate) fn new(fleet: &Fleet, token_file: Option<&Path>) -> Self {
         let mut problems = Vec::new();
         let connector = connector(fleet.ca_file.as_deref(), CONNECT).or_else(|why| {
             let file = fleet.ca_file.as_deref().unwrap_or(Path::new("")).display();
@@ -66,7 +66,7 @@ impl Teller {
     }
 
     /// Rolls `group` back on the replica at `address`; else says why not.
-    pub(super) async fn roll_back(
+    pub(crate) async fn roll_back(
         &self,
         address: &str,
         group: &GroupName,
@@ -132,6 +132,6 @@ fn token(variable: Option<String>, file: Option<&Path>) -> Result<Option<String>
 }
 
 /// `1 replica`, `3 replicas`.
-pub(super) fn replicas(count: usize) -> String {
+pub(crate) fn replicas(count: usize) -> String {
     if count == 1 { "1 replica".to_owned() } else { format!("{count} replicas") }
 }
