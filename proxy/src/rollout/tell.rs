@@ -1,5 +1,6 @@
 //! Tells a rollback to replicas directly, over their admin ports.
 
+use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use hyper::{Request, StatusCode, Uri, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use model::GroupName;
+use rustls::CertificateError;
 
 use crate::admin::RollbackOrder;
 use crate::config::{self, Fleet};
@@ -107,17 +109,22 @@ impl Teller {
 }
 
 /// Why a replica was not reached: not trusted is another thing than not there.
-fn unreached(error: &hyper_util::client::legacy::Error) -> String {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        // rustls stands inside an error of the system.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(rustls::Error::InvalidCertificate(why)) = inner.and_then(|inner| inner.downcast_ref()) {
-            return format!("has a certificate that is not trusted ({why}): set `fleet.ca_file` to its authority");
-        }
-        cause = error.source();
+fn unreached(error: &(dyn Error + 'static)) -> String {
+    match distrust(error) {
+        Some(why) => format!("has a certificate that is not trusted ({why}): set `fleet.ca_file` to its authority"),
+        None => "could not be reached".to_owned(),
     }
-    "could not be reached".to_owned()
+}
+
+/// What is wrong with a certificate, wherever in the error it stands.
+fn distrust<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
+    if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+        return Some(why);
+    }
+    // What an error of the system carries is no source of it.
+    let carried = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let within = carried.map(|carried| carried as &(dyn Error + 'static)).or_else(|| error.source());
+    within.and_then(distrust)
 }
 
 /// The operator's token: of the variable, else of the file.

@@ -114,4 +114,4 @@ fn claim<'a>(claims: &'a Map<String, Json>, name: &str) -> Option<&'a Json> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

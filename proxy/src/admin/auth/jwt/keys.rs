@@ -51,7 +51,7 @@ enum Source {
     File(PathBuf),
     Url {
         url: Uri,
-        client: Client<Connector, Empty<Bytes>>,
+        client: Box<Client<Connector, Empty<Bytes>>>,
         /// When it was asked last.
         asked: Mutex<Option<Instant>>,
     },
@@ -71,7 +71,7 @@ impl Keys {
                     AuthError { key: "admin.jwt.ca_file", reason: format!("{} {reason}", file.display()) }
                 };
                 let connector = connector(ca_file.as_deref(), WITHIN).map_err(wrong)?;
-                let client = Client::builder(TokioExecutor::new()).build(connector);
+                let client = Box::new(Client::builder(TokioExecutor::new()).build(connector));
                 (Source::Url { url, client, asked: Mutex::new(None) }, Vec::new())
             }
         };

@@ -27,13 +27,13 @@ fn now() -> i64 {
 }
 
 /// A key of the provider.
-enum Signer {
+pub(in crate::admin::auth) enum Signer {
     Ed(Ed25519KeyPair),
     Ec(EcdsaKeyPair),
 }
 
 impl Signer {
-    fn ed() -> Self {
+    pub(in crate::admin::auth) fn ed() -> Self {
         let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         Self::Ed(Ed25519KeyPair::from_pkcs8(key.as_ref()).unwrap())
     }
@@ -58,7 +58,7 @@ impl Signer {
         }
     }
 
-    fn jwk(&self, id: &str) -> Json {
+    pub(in crate::admin::auth) fn jwk(&self, id: &str) -> Json {
         match self {
             Self::Ed(_) => {
                 json!({ "kty": "OKP", "crv": "Ed25519", "x": encoded(self.public()), "kid": id, "use": "sig" })
@@ -79,7 +79,7 @@ impl Signer {
         format!("{message}.{}", encoded(signature))
     }
 
-    fn token(&self, id: &str, claims: &Json) -> String {
+    pub(in crate::admin::auth) fn token(&self, id: &str, claims: &Json) -> String {
         self.sign(&json!({ "alg": self.algorithm(), "kid": id }), claims)
     }
 }
@@ -89,7 +89,7 @@ fn claims() -> Json {
 }
 
 /// The usual claims, with `changes`; null takes one away.
-fn claims_with(changes: &Json) -> Json {
+pub(in crate::admin::auth) fn claims_with(changes: &Json) -> Json {
     let mut claims = claims();
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
@@ -134,17 +134,20 @@ impl Provider {
 }
 
 fn jwt(keys: KeySource) -> Jwt {
+    Jwt::open(&settings(keys)).unwrap()
+}
+
+pub(in crate::admin::auth) fn settings(keys: KeySource) -> JwtSettings {
     let roles = [("look", Role::Viewer), ("ops", Role::Operator), ("https://x/lead", Role::Admin)];
     let roles: BTreeMap<_, _> = roles.into_iter().map(|(value, role)| (value.to_owned(), role)).collect();
-    let settings = JwtSettings {
+    JwtSettings {
         issuer: "https://login.example".into(),
         audience: "strangler".into(),
         keys,
         who_claim: "sub".into(),
         role_claim: "roles".into(),
         roles,
-    };
-    Jwt::open(&settings).unwrap()
+    }
 }
 
 /// A provider with one key of each kind, `ed` and `ec`.

@@ -1,6 +1,8 @@
 use serde_json::Value as Json;
 
+use super::super::jwt::tests::{Signer, claims_with, settings};
 use super::*;
+use crate::config::KeySource;
 
 /// A browser that has signed in.
 struct Browser {
@@ -105,6 +107,26 @@ async fn a_session_has_its_tokens_role_and_ends_with_it() {
     tokio::time::timeout(Duration::from_secs(2), gone).await.unwrap();
     assert_eq!(desk.send(viewer.of(get("/api/v1/me"))).await.status, 200);
     stop.cancel();
+}
+
+#[tokio::test]
+async fn a_session_for_a_jwt_has_its_role_and_ends_with_it() {
+    let (signer, folder) = (Signer::ed(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("keys.json");
+    std::fs::write(&file, serde_json::json!({ "keys": [signer.jwk("a")] }).to_string()).unwrap();
+    let desk = Desk::with(|auth| auth.jwt = Some(settings(KeySource::File(file))));
+    let ends = clock().to_utc().timestamp() + 300;
+    let token = signer.token("a", &claims_with(&serde_json::json!({ "exp": ends })));
+    let me = desk.send(get("/api/v1/me").token(&token)).await;
+    assert!(me.body.contains("\"via\":\"jwt\"") && me.body.contains("\"who\":\"ada\""), "{me:?}");
+    assert_eq!(desk.send(roll_back().token(&token)).await.status, 200);
+
+    let browser = Browser::sign_in(&desk, &token).await;
+    assert_eq!(desk.send(browser.own(roll_back())).await.status, 200);
+    later(301);
+    desk.send(browser.of(get("/api/v1/me"))).await.is(401, "has ended");
+    // The tokens of the file go on beside it.
+    assert_eq!(desk.send(get("/api/v1/me").token(&desk.viewer)).await.status, 200);
 }
 
 #[tokio::test]
