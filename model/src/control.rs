@@ -1,4 +1,4 @@
-//! The port to the control store: rollouts, replicas and evidence.
+//! The port to the control store: rollouts, replicas, evidence and figures.
 //!
 //! Its outage stops neither reads nor writes nor rollback: every caller must go on without it.
 //! Rollouts are appended and never changed, each with who, when, why and the evidence at that moment.
@@ -20,8 +20,11 @@ use crate::policy::{Policy, Rollout, RolloutVersion};
 use crate::store::DriverError;
 use crate::value::Instant;
 
+pub mod figures;
+pub mod histogram;
 pub mod sums;
 
+pub use figures::{Figures, FiguresStore, GroupFigures, Slot};
 pub use sums::{DifferenceKind, EvidenceFilter, Finding, Seen, Sums};
 
 /// A replica is live when its last heartbeat is at most this old, by the control store's clock.
@@ -161,7 +164,7 @@ pub struct BatchId(pub Uuid);
 /// [`ControlError::NoAnswer`] or [`ControlError::Unreachable`] after it. Every call may be repeated;
 /// for [`ControlStore::publish`] see there. All but `prepare` report missing tables as `Misfit`.
 #[async_trait]
-pub trait ControlStore: Send + Sync {
+pub trait ControlStore: FiguresStore + Send + Sync {
     /// Makes the tables that are missing. Changes nothing that exists; harmless when several do it at once.
     ///
     /// # Errors
@@ -236,7 +239,7 @@ pub trait ControlStore: Send + Sync {
     /// As `newest`.
     async fn evidence(&self, filter: &EvidenceFilter) -> Result<Sums, ControlError>;
 
-    /// Deletes counts, samples and replicas last seen longer than `retention` ago. Keys stay.
+    /// Deletes counts, samples, figures and replicas last seen longer than `retention` ago. Keys stay.
     ///
     /// # Errors
     /// As `newest`.

@@ -1,6 +1,10 @@
 //! What every control store promises, as tests. [`control_contract!`](crate::control_contract!) makes
 //! one test of each for a store.
 
+mod figures;
+
+pub use figures::*;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -35,6 +39,10 @@ macro_rules! control_contract {
             samples_are_bounded_to_the_oldest_and_the_newest
             keys_once_compared_stay_compared
             old_evidence_is_forgotten_and_young_stays
+            figures_are_summed_by_slot_and_a_batch_counts_once
+            figures_are_found_by_group_and_time_in_the_order_of_time
+            replicas_that_send_figures_at_once_lose_none
+            old_figures_are_forgotten_and_young_stay
         }
     };
     ($fresh:path: $($promise:ident)*) => { $(

@@ -1,13 +1,14 @@
 //! A control store in memory, for tests and for trying things out; it can be made to fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::Utc;
 use model::control::{
-    BatchId, ControlError, ControlStore, EvidenceFilter, OverrideId, Publication, Replica, RolloutRecord, Sums,
+    BatchId, ControlError, ControlStore, EvidenceFilter, Figures, FiguresStore, OverrideId, Publication, Replica,
+    RolloutRecord, Sums,
 };
 use model::{GroupName, Instant, ReplicaId, RolloutVersion};
 use parking_lot::Mutex;
@@ -27,6 +28,8 @@ struct State {
     replicas: BTreeMap<ReplicaId, (Replica, tokio::time::Instant)>,
     /// Unmerged, so that a filter by time sees each flush on its own.
     evidence: Vec<(BatchId, Sums)>,
+    figures: Figures,
+    figure_batches: BTreeSet<BatchId>,
 }
 
 impl MemoryControl {
@@ -160,11 +163,31 @@ impl ControlStore for MemoryControl {
 
     async fn forget(&self, retention: Duration) -> Result<(), ControlError> {
         self.up()?;
-        let kept = EvidenceFilter { since: Some(Instant::new(Utc::now() - retention)), ..EvidenceFilter::default() };
-        for (_, sums) in &mut self.state.lock().evidence {
+        let since = Instant::new(Utc::now() - retention);
+        let kept = EvidenceFilter { since: Some(since), ..EvidenceFilter::default() };
+        let mut state = self.state.lock();
+        for (_, sums) in &mut state.evidence {
             *sums = std::mem::take(sums).retained(&kept);
         }
+        state.figures.slots.retain(|slot, _| slot.at >= since);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl FiguresStore for MemoryControl {
+    async fn add_figures(&self, batch: BatchId, figures: &Figures) -> Result<(), ControlError> {
+        self.up()?;
+        let mut state = self.state.lock();
+        if state.figure_batches.insert(batch) {
+            state.figures.merge(figures);
+        }
+        Ok(())
+    }
+
+    async fn figures(&self, group: Option<&GroupName>, since: Instant) -> Result<Figures, ControlError> {
+        self.up()?;
+        Ok(self.state.lock().figures.clone().retained(group, since))
     }
 }
 
