@@ -6,6 +6,7 @@
 //! Not here: percentages and stages. They are no configuration; the control store has them.
 
 mod check;
+mod guard;
 mod raw;
 mod side;
 
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 use crate::catchup::relay::RelaySettings;
 use crate::gateway::GatewayConfig;
+use crate::guard::GuardSettings;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub shadow: ShadowSettings,
     /// What becomes of verdicts.
     pub evidence: EvidenceSettings,
+    /// The guard.
+    pub guard: GuardSettings,
     /// This replica among the others.
     pub fleet: Fleet,
     /// The log.

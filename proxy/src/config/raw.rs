@@ -52,6 +52,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) evidence: RawEvidence,
     #[serde(default)]
+    pub(super) guard: RawGuard,
+    #[serde(default)]
     pub(super) fleet: RawFleet,
     #[serde(default)]
     pub(super) log: RawLog,
@@ -170,6 +172,23 @@ section!(RawEvidence {
     secret: Option<String> = None,
     secret_file: Option<String> = None,
     flush_ms: u64 = 1_000,
+});
+
+section!(RawGuard {
+    enabled: bool = true,
+    window_s: u64 = 30,
+    samples: u64 = 100,
+    events: u64 = 3,
+    mismatch_percent: f64 = 0.1,
+    error_percent: f64 = 1.0,
+    latency_ratio: f64 = 2.0,
+    latency_floor_ms: u64 = 100,
+    unsettled_age_s: u64 = 60,
+    cdc_lag_s: u64 = 60,
+    sigmas: f64 = 3.0,
+    baseline_hours: u64 = 24,
+    baseline_windows: usize = 20,
+    canary_s: u64 = 60,
 });
 
 section!(RawFleet {
