@@ -20,7 +20,7 @@ pub(super) fn guard(raw: &RawGuard, origins: &Origins<'_>) -> Checked<GuardSetti
         // NaN is in no range.
         (1.0..=most).contains(&number).then_some(number).ok_or_else(|| origins.rule(key, rule))
     };
-    if raw.window_s % 10 != 0 {
+    if !raw.window_s.is_multiple_of(10) {
         return Err(origins.rule("guard.window_s", "must be a multiple of 10: figures are kept in tens of seconds"));
     }
     if !(10..=1_000_000).contains(&raw.samples) {

@@ -53,7 +53,7 @@ impl Replica {
             rollout: RolloutHandle::new(Known::new(rollout), None),
             figures: Recorder::new(&contract, &name.into(), clock),
             settings: GuardSettings::default(),
-            clock: clock,
+            clock,
         };
         let pulse = Arc::new(Pulse::new(true, parts.settings.canary));
         let guard = Guard::new(parts.clone(), Arc::default(), pulse);
