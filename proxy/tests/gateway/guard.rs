@@ -120,7 +120,7 @@ async fn guarded(name: &'static str, shelves: &Shelves, control: &Arc<MemoryCont
     let store: Arc<dyn ControlStore> = Arc::clone(control) as Arc<dyn ControlStore>;
     let contract = Arc::clone(&shelves.ground.loaded.contract);
     let witness = Witness { control: Arc::clone(&store), contract: Arc::clone(&contract), primary: None };
-    let state = StateDir::open(&folder.path().join(name)).unwrap();
+    let state = StateDir::open(folder.path().join(name)).unwrap();
     let (rollout, follower) = rollout::open(witness, state, name, format!("{name}:9090")).await.unwrap();
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tokio::spawn(follower.run(stop.clone()));
