@@ -25,8 +25,10 @@ use crate::config::Config;
 use crate::contract::{ContractErrors, Loaded};
 use crate::desk::{Desk, Here};
 use crate::evidence::Aggregator;
+use crate::figures::Recorder;
 use crate::fork::Fork;
 use crate::gateway::{self, Gateway};
+use crate::guard;
 use crate::lanes;
 use crate::promotion::Promoter;
 use crate::read::batch::Batch;
@@ -171,7 +173,6 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     };
 
     let breakers = PerSide { legacy: (), modern: () }.map(|_, ()| Arc::new(Breaker::new(config.reads.breaker)));
-    let health = Arc::new(Health::new(breakers.clone()));
     let secret = config.evidence.secret.clone().map_or_else(|| state.hash_secret(), Ok)?;
     let evidence = Aggregator::new(now);
     let (background, last) = (Stoppable::new(), Stoppable::new());
@@ -185,8 +186,24 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         drop(lock);
     });
 
+    let figures = Recorder::new(&backends.loaded.contract, &id, now);
+    let (control, handle) = (Arc::clone(&backends.control), rollout.clone());
+    last.tasks.spawn(figures.clone().run(control, Arc::new(move || handle.version()), last.stop.clone()));
+    let guard = guard::Parts {
+        replica: id.clone(),
+        groups: backends.loaded.contract.groups(),
+        control: Arc::clone(&backends.control),
+        rollout: rollout.clone(),
+        figures: figures.clone(),
+        settings: config.guard.clone(),
+        clock: now,
+    };
+    let guard = guard::start(guard, &last.tasks, last.stop.clone());
+    let health = Arc::new(Health::new(breakers.clone()).with_guard(guard));
+
     let unsettled = Arc::new(UnsettledKeys::default());
-    let parts = Parts { config, backends: &backends, breakers: &breakers, unsettled: &unsettled, newest: &newest };
+    let parts =
+        Parts { config, backends: &backends, breakers: &breakers, unsettled: &unsettled, newest: &newest, figures };
     let shadow = parts.shadow(evidence, &secret, &background);
     let (writes, doors) = parts.write_road();
     parts.catch_up(doors, &background);
@@ -232,6 +249,7 @@ struct Parts<'a> {
     breakers: &'a PerSide<Arc<Breaker>>,
     unsettled: &'a Arc<UnsettledKeys>,
     newest: &'a Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
+    figures: Recorder,
 }
 
 impl Parts<'_> {
@@ -251,6 +269,7 @@ impl Parts<'_> {
             unsettled: Arc::clone(self.unsettled),
             seen: stores.clone().map(|side, store| Seen::new(store, Arc::clone(self.breakers.get(side)), SEEN_WITHIN)),
             shadow,
+            figures: self.figures.clone(),
             settings: ReadSettings {
                 share: self.config.reads.modern_share,
                 answer_budget: self.config.writes.answer_budget,
@@ -276,6 +295,7 @@ impl Parts<'_> {
             sides: PerSide { legacy: side(Side::Legacy), modern: side(Side::Modern) },
             rollout: Arc::clone(self.newest),
             unsettled: Arc::clone(self.unsettled),
+            figures: self.figures.clone(),
             clock: now,
             settings: WriteSettings { answer_budget: writes.answer_budget, claim_within: writes.claim_timeout },
             tasks: TaskTracker::new(),
@@ -284,7 +304,7 @@ impl Parts<'_> {
     }
 
     fn shadow(&self, evidence: Aggregator, secret: &[u8], background: &Stoppable) -> Shadow {
-        let (shadow, jobs) = Shadow::queue(&self.config.shadow);
+        let (shadow, jobs) = Shadow::queue(&self.config.shadow, self.figures.clone());
         let stores = self.backends.lane(Lane::Shadow);
         let worker = Arc::new(ShadowWorker {
             batches: stores.clone().map(|_, store| batches(self.contract(), &store)),
@@ -292,6 +312,7 @@ impl Parts<'_> {
             unsettled: Arc::clone(self.unsettled),
             redactor: Redactor::new(secret),
             observe: Arc::new(move |observation| evidence.observe(&observation)),
+            figures: self.figures.clone(),
             today: || chrono::Utc::now().date_naive(),
             limits: self.config.shadow.per_side.map(|_, limit| Semaphore::new(limit)),
             settings: self.config.shadow,
@@ -312,6 +333,7 @@ impl Parts<'_> {
             stores: stores.clone(),
             doors,
             rollout: Arc::clone(self.newest),
+            figures: self.figures.clone(),
             settings: self.config.writes.relay,
         });
         background.tasks.spawn(relay.run(background.stop.clone()));
@@ -319,6 +341,7 @@ impl Parts<'_> {
             stores,
             rollout: Arc::clone(self.newest),
             unsettled: Arc::clone(self.unsettled),
+            figures: self.figures.clone(),
             retention: self.config.writes.retention,
             within: self.config.writes.relay.within,
         });

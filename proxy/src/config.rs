@@ -7,6 +7,7 @@
 
 mod admin;
 mod check;
+mod guard;
 mod promotion;
 mod raw;
 mod side;
@@ -23,6 +24,7 @@ use thiserror::Error;
 use crate::catchup::relay::RelaySettings;
 use crate::desk::ApprovalRules;
 use crate::gateway::GatewayConfig;
+use crate::guard::GuardSettings;
 use crate::promotion::PromotionRules;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
@@ -66,6 +68,8 @@ pub struct Config {
     pub approvals: ApprovalRules,
     /// The declared plan of promotions, and its gates.
     pub promotion: PromotionRules,
+    /// The guard.
+    pub guard: GuardSettings,
     /// This replica among the others.
     pub fleet: Fleet,
     /// The log.

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use model::control::histogram::BOUNDS;
 use model::evidence::Observation;
 use model::{GroupName, Incarnation, Rollout, RouteName, Side, StoreError};
 use tokio::time::Instant;
+
+use crate::guard::{GuardState, Measure};
 
 /// Time from the gateway asking to the answer. Answers: how fast is which side? Labels: `route`, `side`.
 pub const REQUEST_DURATION_SECONDS: &str = "strangler_request_duration_seconds";
@@ -59,6 +62,16 @@ pub const EVIDENCE_DROPPED_TOTAL: &str = "strangler_evidence_dropped_total";
 /// (`no_credential`, `bad_credential`, `expired`, `role`, `csrf`, `cross_site`, `host`, `limited`, `too_large`,
 /// `too_slow`, `unavailable`).
 pub const ADMIN_REFUSED_TOTAL: &str = "strangler_admin_refused_total";
+/// Breaches that the guard found, once each for a group and rollout. Labels: `group`, `reason`
+/// (`mismatches`, `errors`, `latency`, `unsettled_age`, `lag`).
+pub const GUARD_BREACHES_TOTAL: &str = "strangler_guard_breaches_total";
+/// 1 for what the guard makes of a group now, 0 for the rest. Labels: `group`, `state` (`idle`, `well`,
+/// `paused`, `breach`).
+pub const GUARD_STATE: &str = "strangler_guard_state";
+/// 1 while the guard looks and catches its canaries, else 0. Answers: would a breach be seen?
+pub const GUARD_HEALTHY: &str = "strangler_guard_healthy";
+/// When the guard last caught a canary, in seconds since 1970.
+pub const GUARD_CANARY_CAUGHT: &str = "strangler_guard_canary_caught_timestamp_seconds";
 
 /// HTTP requests answered. Answers: how much comes in and how much of it goes wrong?
 /// Labels: `outcome` (`ok`, `partial`, `refused`, `failed`).
@@ -78,10 +91,6 @@ pub const PLAN_CACHE_TOTAL: &str = "strangler_plan_cache_total";
 /// How often the recorder tidies up.
 pub const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Upper bounds of the duration histograms: from a quarter millisecond to ten seconds.
-const BOUNDS: [f64; 16] =
-    [0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-
 /// The process-wide recorder; installed at the first call.
 ///
 /// # Errors
@@ -92,7 +101,8 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     if let Some(handle) = &*installed {
         return Ok(handle.clone());
     }
-    let handle = PrometheusBuilder::new().set_buckets(&BOUNDS)?.install_recorder()?;
+    let bounds = BOUNDS.map(|bound| bound.as_secs_f64());
+    let handle = PrometheusBuilder::new().set_buckets(&bounds)?.install_recorder()?;
     describe();
     *installed = Some(handle.clone());
     Ok(handle)
@@ -118,6 +128,10 @@ pub fn describe() {
     describe_gauge!(CONTROL_STORE_UP, "1 while the control store answers, else 0");
     describe_counter!(EVIDENCE_DROPPED_TOTAL, "Comparisons whose evidence was lost");
     describe_counter!(ADMIN_REFUSED_TOTAL, "Requests that the admin port did not let in");
+    describe_counter!(GUARD_BREACHES_TOTAL, "Breaches that the guard found");
+    describe_gauge!(GUARD_STATE, "1 for what the guard makes of a group now, 0 for the rest");
+    describe_gauge!(GUARD_HEALTHY, "1 while the guard looks and catches its canaries, else 0");
+    describe_gauge!(GUARD_CANARY_CAUGHT, Unit::Seconds, "When the guard last caught a canary, since 1970");
     describe_counter!(HTTP_REQUESTS_TOTAL, "HTTP requests answered");
     describe_histogram!(
         HTTP_REQUEST_DURATION_SECONDS,
@@ -218,4 +232,28 @@ pub(crate) fn evidence_dropped(reason: &'static str, count: u64) {
 /// The admin port did not let a request in.
 pub(crate) fn admin_refused(reason: &'static str) {
     counter!(ADMIN_REFUSED_TOTAL, "reason" => reason).increment(1);
+}
+
+/// The guard found a breach of `group`.
+pub(crate) fn guard_breach(group: &GroupName, reason: Measure) {
+    counter!(GUARD_BREACHES_TOTAL, "group" => group.to_string(), "reason" => reason.as_str()).increment(1);
+}
+
+/// What the guard makes of `group`.
+pub(crate) fn guard_state(group: &GroupName, state: GuardState) {
+    for one in GuardState::ALL {
+        let is_it = if one == state { 1.0 } else { 0.0 };
+        gauge!(GUARD_STATE, "group" => group.to_string(), "state" => one.as_str()).set(is_it);
+    }
+}
+
+/// Whether the guard is alive and sees.
+pub(crate) fn guard_healthy(healthy: bool) {
+    gauge!(GUARD_HEALTHY).set(if healthy { 1.0 } else { 0.0 });
+}
+
+/// The guard caught a canary.
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
+pub(crate) fn canary_caught(at: model::Instant) {
+    gauge!(GUARD_CANARY_CAUGHT).set(at.to_utc().timestamp() as f64);
 }

@@ -16,10 +16,12 @@ use tokio::join;
 use uuid::Uuid;
 
 mod documents;
+mod figures;
 
 pub use documents::{
     a_promotion_moves_on_from_its_last_revision_only, a_proposal_is_decided_once, every_change_is_noted_in_one_chain,
 };
+pub use figures::*;
 
 /// Makes one test per promise. `$fresh` is an async function that returns an empty, prepared store
 /// and whatever must live as long.
@@ -44,6 +46,10 @@ macro_rules! control_contract {
             every_change_is_noted_in_one_chain
             a_proposal_is_decided_once
             a_promotion_moves_on_from_its_last_revision_only
+            figures_are_summed_by_slot_and_a_batch_counts_once
+            figures_are_found_by_group_and_time_in_the_order_of_time
+            replicas_that_send_figures_at_once_lose_none
+            old_figures_are_forgotten_and_young_stay
         }
     };
     ($fresh:path: $($promise:ident)*) => { $(

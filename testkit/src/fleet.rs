@@ -29,6 +29,8 @@ pub struct Site {
     pub contract: PathBuf,
     /// More lines for `strangler.toml`.
     pub more: String,
+    /// Whether the guard rolls back by itself. Off: tests break sides on purpose.
+    pub guard: bool,
     folder: TempDir,
 }
 
@@ -50,7 +52,16 @@ impl Site {
     pub fn new(binary: impl Into<PathBuf>, legacy: String, modern: String, contract: impl Into<PathBuf>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let control = modern.clone();
-        Self { binary: binary.into(), legacy, modern, control, contract: contract.into(), more: String::new(), folder }
+        Self {
+            binary: binary.into(),
+            legacy,
+            modern,
+            control,
+            contract: contract.into(),
+            more: String::new(),
+            guard: false,
+            folder,
+        }
     }
 
     /// Writes the configuration of the replica called `name`; commands may use it too.
@@ -63,8 +74,8 @@ impl Site {
         let text = format!(
             "contract = {:?}\nstate_dir = {:?}\n{}\n\
              [sides.legacy]\nurl = {:?}\n[sides.modern]\nurl = {:?}\n[control]\nurl = {:?}\n\
-             [gateway]\nlisten = \"127.0.0.1:{graphql}\"\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n",
-            self.contract, state, self.more, self.legacy, self.modern, self.control
+             [gateway]\nlisten = \"127.0.0.1:{graphql}\"\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n[guard]\nenabled = {}\n",
+            self.contract, state, self.more, self.legacy, self.modern, self.control, self.guard
         );
         std::fs::write(&path, text).expect("the configuration is written");
         path

@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::control::{
-    BatchId, ControlError, ControlStore, EvidenceFilter, OverrideId, Publication, Replica, RolloutRecord, Sums,
+    BatchId, ControlError, ControlStore, EvidenceFilter, Figures, FiguresStore, OverrideId, Publication, Replica,
+    RolloutRecord, Sums,
 };
-use model::{GroupName, ReplicaId, RolloutVersion};
+use model::{GroupName, Instant as Time, ReplicaId, RolloutVersion};
 use tokio::time::Instant;
 
 mod audit;
 mod connection;
 mod evidence;
+mod figures;
 mod listener;
 mod proposals;
 mod rollouts;
@@ -145,7 +147,19 @@ impl ControlStore for PostgresControl {
     }
 
     async fn forget(&self, retention: Duration) -> Result<(), ControlError> {
-        call!(self, evidence::forget, retention)
+        call!(self, evidence::forget, retention)?;
+        call!(self, figures::forget, retention)
+    }
+}
+
+#[async_trait]
+impl FiguresStore for PostgresControl {
+    async fn add_figures(&self, batch: BatchId, added: &Figures) -> Result<(), ControlError> {
+        call!(self, figures::add, batch, added)
+    }
+
+    async fn figures(&self, group: Option<&GroupName>, since: Time) -> Result<Figures, ControlError> {
+        call!(self, figures::read, group, since)
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         approvals: promotion::approvals(&raw.approvals, origins)?,
         promotion: promotion::promotion(&raw.promotion, origins)?,
         fleet: fleet(raw.fleet),
+        guard: super::guard::guard(&raw.guard, origins)?,
         log: Log { json: json(&raw.log.format, origins)?, filter: raw.log.filter },
     })
 }

@@ -70,6 +70,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) promotion: RawPromotion,
     #[serde(default)]
+    pub(super) guard: RawGuard,
+    #[serde(default)]
     pub(super) fleet: RawFleet,
     #[serde(default)]
     pub(super) log: RawLog,
@@ -230,6 +232,23 @@ section!(RawPromotion {
     unsettled_age_ms: u64 = 10_000,
     cdc_lag_ms: u64 = 500,
     errors: f64 = 0.1,
+});
+
+section!(RawGuard {
+    enabled: bool = true,
+    window_s: u64 = 30,
+    samples: u64 = 100,
+    events: u64 = 3,
+    mismatch_percent: f64 = 0.1,
+    error_percent: f64 = 1.0,
+    latency_ratio: f64 = 2.0,
+    latency_floor_ms: u64 = 100,
+    unsettled_age_s: u64 = 60,
+    cdc_lag_s: u64 = 60,
+    sigmas: f64 = 3.0,
+    baseline_hours: u64 = 24,
+    baseline_windows: usize = 20,
+    canary_s: u64 = 60,
 });
 
 section!(RawFleet {

@@ -11,6 +11,7 @@ mod erp;
 mod errors;
 mod fake;
 mod fault_table;
+mod guard;
 mod http;
 mod inputs;
 mod interleaving;

@@ -124,3 +124,17 @@ CREATE TABLE IF NOT EXISTS strangler_promotion (
     revision bigint NOT NULL,
     promotion jsonb NOT NULL
 );
+
+-- Figures: what was counted in ten seconds of a group under a rollout, over all replicas.
+CREATE TABLE IF NOT EXISTS strangler_figures (
+    group_name text NOT NULL,
+    at timestamptz NOT NULL,
+    rollout_version bigint NOT NULL,
+    figures jsonb NOT NULL,
+    PRIMARY KEY (group_name, at, rollout_version)
+);
+CREATE INDEX IF NOT EXISTS strangler_figures_at ON strangler_figures (at);
+CREATE TABLE IF NOT EXISTS strangler_figures_batch (
+    id uuid PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
