@@ -20,9 +20,13 @@ use crate::policy::{Policy, Rollout, RolloutVersion};
 use crate::store::DriverError;
 use crate::value::Instant;
 
+pub mod excuse;
 pub mod sums;
+pub mod trend;
 
+pub use excuse::{AcceptedExcuse, ExcuseId, ExcuseRecord, ExcuseScope, ExcuseState, ExcuseStore, Withdrawal};
 pub use sums::{DifferenceKind, EvidenceFilter, Finding, Seen, Sums};
+pub use trend::{Counts, Period, Span, Trend, TrendStore, Width};
 
 /// A replica is live when its last heartbeat is at most this old, by the control store's clock.
 pub const LIVE_WITHIN: Duration = Duration::from_secs(3);
@@ -161,7 +165,7 @@ pub struct BatchId(pub Uuid);
 /// [`ControlError::NoAnswer`] or [`ControlError::Unreachable`] after it. Every call may be repeated;
 /// for [`ControlStore::publish`] see there. All but `prepare` report missing tables as `Misfit`.
 #[async_trait]
-pub trait ControlStore: Send + Sync {
+pub trait ControlStore: ExcuseStore + TrendStore {
     /// Makes the tables that are missing. Changes nothing that exists; harmless when several do it at once.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ use crate::catchup::watch::Watch;
 use crate::config::Config;
 use crate::contract::{ContractErrors, Loaded};
 use crate::evidence::Aggregator;
+use crate::excuses::AcceptedExcuses;
 use crate::fork::Fork;
 use crate::gateway::{self, Gateway};
 use crate::lanes;
@@ -265,6 +266,9 @@ impl Parts<'_> {
 
     fn shadow(&self, evidence: Aggregator, secret: &[u8], background: &Stoppable) -> Shadow {
         let (shadow, jobs) = Shadow::queue(&self.config.shadow);
+        let excuses = AcceptedExcuses::default();
+        let (control, stop) = (Arc::clone(&self.backends.control), background.stop.clone());
+        background.tasks.spawn(excuses.clone().follow(control, stop));
         let stores = self.backends.lane(Lane::Shadow);
         let worker = Arc::new(ShadowWorker {
             batches: stores.clone().map(|_, store| batches(self.contract(), &store)),
@@ -273,6 +277,7 @@ impl Parts<'_> {
             redactor: Redactor::new(secret),
             observe: Arc::new(move |observation| evidence.observe(&observation)),
             today: || chrono::Utc::now().date_naive(),
+            excuses,
             limits: self.config.shadow.per_side.map(|_, limit| Semaphore::new(limit)),
             settings: self.config.shadow,
         });

@@ -5,10 +5,13 @@
 //! Not here: what a change means (`rollout`), how a report looks (`shadow-compare`).
 
 pub mod args;
+pub mod breakeven;
 mod check;
 mod desk;
 mod diffs;
+pub mod excuses;
 mod groups;
+mod history;
 mod init;
 mod print;
 mod rollback;
@@ -135,6 +138,7 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
         }
         Command::Routes(RoutesCommand::List) => routes::list(&desk()?).await,
         Command::Diffs(diffs) => diffs::run(&desk()?, diffs).await,
+        Command::Breakeven(args) => breakeven::run(&desk()?, args).await,
         Command::Init(args) => init::run(&desk()?, args).await,
         Command::Check => check::run(&cli.config, out).await,
         Command::Schema(args) => schema(&cli.config, args, out),

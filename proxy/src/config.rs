@@ -5,6 +5,7 @@
 //! variable it came from. Nothing starts with a configuration that is only partly understood.
 //! Not here: percentages and stages. They are no configuration; the control store has them.
 
+mod breakeven;
 mod check;
 mod raw;
 mod side;
@@ -18,6 +19,7 @@ use config::{ConfigError, Environment, File, FileFormat};
 use model::PerSide;
 use thiserror::Error;
 
+use crate::breakeven::Given;
 use crate::catchup::relay::RelaySettings;
 use crate::gateway::GatewayConfig;
 use crate::read::breaker::BreakerSettings;
@@ -54,6 +56,8 @@ pub struct Config {
     pub shadow: ShadowSettings,
     /// What becomes of verdicts.
     pub evidence: EvidenceSettings,
+    /// What errors and waiting cost.
+    pub breakeven: Given,
     /// This replica among the others.
     pub fleet: Fleet,
     /// The log.

@@ -14,6 +14,8 @@ use model::evidence::{self, Observation};
 use model::{EntityKey, EntityType, FieldIndex, PerSide, Record, RouteName, Side, Value};
 use serde_json::Value as Json;
 
+use crate::canon::canonical;
+use crate::explain::explanations;
 use crate::judge::{Difference, Judgement, Seen, Subject};
 
 /// Hides sensitive values. One secret per fleet, or the hashes of two replicas do not meet.
@@ -74,7 +76,15 @@ impl Redactor {
             Subject::Field { key, .. } | Subject::Row { key } => self.key(entity, key).to_string(),
             Subject::Order { params } => self.params(entity, params),
         };
+        let explained = match (difference.subject.field(), difference.values()) {
+            (Some(field), Some((legacy, modern))) => {
+                let compare = &entity.field(field).compare;
+                explanations(&canonical(legacy, compare), &canonical(modern, compare))
+            }
+            (Some(_) | None, _) => Vec::new(),
+        };
         evidence::Difference {
+            explained,
             field: difference.subject.field().map(|field| entity.field(field).name.clone()),
             cause: difference.cause,
             key,
@@ -88,7 +98,8 @@ impl Redactor {
         if entity.field(field).sensitive { self.hash(value) } else { value.to_json() }
     }
 
-    fn record(&self, entity: &EntityType, record: &Record) -> Json {
+    /// A record as a JSON object, its sensitive values hashed.
+    pub fn record(&self, entity: &EntityType, record: &Record) -> Json {
         let fields = record.iter();
         let pair = |(index, value)| (entity.field(index).name.to_string(), self.value(entity, index, value));
         Json::Object(fields.map(pair).collect())
@@ -129,7 +140,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::judge::samples::{entity, field, record, today};
+    use crate::judge::samples::{entity, excuses, field, record, today};
     use crate::judge::{Answer, Asked, Question, judge};
 
     /// `Customer`: email (key, sensitive), name (sensitive), city.
@@ -148,7 +159,7 @@ mod tests {
         let entity = customer();
         let question = Question { fields: entity.all_fields(), entity: entity.clone(), asked };
         let answers = PerSide { legacy: Answer(legacy), modern: Answer(modern) };
-        let judgement = judge(&question, &answers, today());
+        let judgement = judge(&question, &answers, &excuses(today()));
         Redactor::new(b"secret").observe("Query.customer".into(), &entity, &judgement)
     }
 

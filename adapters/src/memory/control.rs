@@ -1,5 +1,8 @@
 //! A control store in memory, for tests and for trying things out; it can be made to fail.
 
+mod excuses;
+mod trend;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,7 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::Utc;
 use model::control::{
-    BatchId, ControlError, ControlStore, EvidenceFilter, OverrideId, Publication, Replica, RolloutRecord, Sums,
+    BatchId, ControlError, ControlStore, EvidenceFilter, ExcuseRecord, OverrideId, Publication, Replica, RolloutRecord,
+    Sums,
 };
 use model::{GroupName, Instant, ReplicaId, RolloutVersion};
 use parking_lot::Mutex;
@@ -27,6 +31,7 @@ struct State {
     replicas: BTreeMap<ReplicaId, (Replica, tokio::time::Instant)>,
     /// Unmerged, so that a filter by time sees each flush on its own.
     evidence: Vec<(BatchId, Sums)>,
+    excuses: Vec<ExcuseRecord>,
 }
 
 impl MemoryControl {

@@ -14,6 +14,7 @@ mod checksum;
 mod connect;
 mod error;
 mod execute;
+mod history;
 mod inspect;
 mod lanes;
 mod ledger;

@@ -11,15 +11,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::control::{
-    BatchId, ControlError, ControlStore, EvidenceFilter, OverrideId, Publication, Replica, RolloutRecord, Sums,
+    AcceptedExcuse, Author, BatchId, ControlError, ControlStore, EvidenceFilter, ExcuseId, ExcuseRecord, ExcuseStore,
+    OverrideId, Publication, Replica, RolloutRecord, Span, Sums, Trend, TrendStore,
 };
 use model::{GroupName, ReplicaId, RolloutVersion};
 use tokio::time::Instant;
 
 mod connection;
 mod evidence;
+mod excuses;
+mod explained;
 mod listener;
 mod rollouts;
+mod trend;
 
 use connection::Door;
 use listener::Listener;
@@ -143,6 +147,28 @@ impl ControlStore for PostgresControl {
 
     async fn forget(&self, retention: Duration) -> Result<(), ControlError> {
         call!(self, evidence::forget, retention)
+    }
+}
+
+#[async_trait]
+impl ExcuseStore for PostgresControl {
+    async fn excuse(&self, excuse: &AcceptedExcuse) -> Result<(), ControlError> {
+        call!(self, excuses::add, excuse)
+    }
+
+    async fn withdraw_excuse(&self, id: ExcuseId, author: &Author) -> Result<bool, ControlError> {
+        call!(self, excuses::withdraw, id, author)
+    }
+
+    async fn excuses(&self) -> Result<Vec<ExcuseRecord>, ControlError> {
+        call!(self, excuses::all)
+    }
+}
+
+#[async_trait]
+impl TrendStore for PostgresControl {
+    async fn trend(&self, filter: &EvidenceFilter, span: Span) -> Result<Trend, ControlError> {
+        call!(self, trend::read, filter, span)
     }
 }
 

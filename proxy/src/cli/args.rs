@@ -43,6 +43,8 @@ pub enum Command {
     /// Differences between the sides that shadow reads have found.
     #[command(subcommand)]
     Diffs(DiffsCommand),
+    /// Weigh what errors would cost against what waiting costs.
+    Breakeven(super::breakeven::BreakevenArgs),
     /// Make the bookkeeping tables on both sides and in the control database.
     Init(InitArgs),
     /// Look at configuration, contract, both sides and the control database, and name what is wrong.
@@ -154,7 +156,16 @@ pub enum DiffsCommand {
     Show {
         /// Its id, as reports show it; the first letters are enough.
         id: String,
+        /// Also what both sides' ledgers remember of the key.
+        #[arg(long)]
+        history: bool,
     },
+    /// Excuse a kind of difference until a day, on every replica, without a deploy.
+    Excuse(super::excuses::ExcuseArgs),
+    /// Every accepted excuse: in force, expired, withdrawn.
+    Excuses,
+    /// Take an excuse back: its differences count again.
+    Unexcuse(super::excuses::UnexcuseArgs),
     /// Everything that is known: verdicts, coverage, differences, samples.
     Report {
         /// Which differences.

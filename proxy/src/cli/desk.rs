@@ -72,10 +72,19 @@ impl Desk {
 
     /// Who makes a change from this machine.
     pub(super) fn author(&self, who: &args::WhoArgs, reason: Option<String>) -> Option<Author> {
-        let login = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-        let who = who.who.clone().or_else(login).map(|who| who.trim().to_owned()).filter(|who| !who.is_empty())?;
-        Some(Author { who, origin: crate::state_dir::machine_name(), reason })
+        author(who.who.as_deref(), reason)
     }
+
+    /// Who makes a change from this machine; an error when nobody is named.
+    pub(super) fn named_author(&self, who: Option<&str>, reason: Option<String>) -> Result<Author, Stop> {
+        author(who, reason).ok_or_else(|| Stop::BadUse("say who you are: --who NAME".to_owned()))
+    }
+}
+
+fn author(who: Option<&str>, reason: Option<String>) -> Option<Author> {
+    let login = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let who = who.map(str::to_owned).or_else(login).map(|who| who.trim().to_owned()).filter(|who| !who.is_empty())?;
+    Some(Author { who, origin: crate::state_dir::machine_name(), reason })
 }
 
 /// The wall clock.

@@ -1,20 +1,20 @@
-//! `diffs list`, `show` and `report`: the stored evidence, as `shadow-compare` words it.
+//! `diffs list`, `show` and `report`, from route to field to cause to sample to the history of a key: the stored evidence, as `shadow-compare` words it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use adapters::Lane;
-use model::control::EvidenceFilter;
-use model::evidence::Cause;
+use model::control::{EvidenceFilter, ExcuseScope, Span};
+use model::evidence::{Cause, Evidence};
 use model::{EntityName, Instant, RouteName};
 use serde_json::json;
 use shadow_compare::Report;
 use shadow_compare::report::SampleReport;
 
-use super::Stop;
 use super::args::{DiffsCommand, FilterArgs, duration};
 use super::desk::{Desk, now};
+use super::{Stop, excuses, history};
 use crate::contract::suggest;
 use crate::evidence::stored;
 
@@ -28,7 +28,10 @@ pub(super) async fn run(desk: &Desk, command: &DiffsCommand) -> Result<(), Stop>
             desk.out.text(&if desk.out.is_json() { report.list_json() } else { report.list_text() });
             Ok(())
         }
-        DiffsCommand::Show { id } => show(desk, id).await,
+        DiffsCommand::Show { id, history } => show(desk, id, *history).await,
+        DiffsCommand::Excuse(args) => excuses::excuse(desk, args).await,
+        DiffsCommand::Excuses => excuses::list(desk).await,
+        DiffsCommand::Unexcuse(args) => excuses::withdraw(desk, args).await,
         DiffsCommand::Report { filter, html } => {
             let report = report(desk, &wanted(desk, filter)?).await?;
             match html {
@@ -44,7 +47,27 @@ pub(super) async fn run(desk: &Desk, command: &DiffsCommand) -> Result<(), Stop>
 
 async fn report(desk: &Desk, filter: &EvidenceFilter) -> Result<Report, Stop> {
     let sums = desk.control().evidence(filter).await?;
-    Ok(Report::of(&stored(&sums, desk.contract(), filter, &totals(desk).await), now()))
+    let until = now();
+    // Of all time: from the first comparison on.
+    let first = || sums.comparisons.values().map(|seen| seen.first).min();
+    let trend = match filter.since.or_else(first) {
+        Some(since) => {
+            let span = Span::between(since, until);
+            Some((span, desk.control().trend(filter, span).await?))
+        }
+        None => None,
+    };
+    let mut excuses = desk.control().excuses().await?;
+    excuses.retain(|record| concerns(&record.excuse.scope, filter));
+    let evidence = stored(&sums, desk.contract(), filter, &totals(desk).await);
+    Ok(Report::of(&Evidence { trend, excuses, ..evidence }, until))
+}
+
+/// Whether an excuse is about what `filter` wants.
+fn concerns(scope: &ExcuseScope, filter: &EvidenceFilter) -> bool {
+    filter.routes.as_ref().is_none_or(|routes| routes.contains(&scope.route))
+        && (filter.field.is_none() || filter.field == scope.field)
+        && filter.cause.is_none_or(|cause| cause == scope.cause)
 }
 
 /// How many records legacy holds of each type; those are left out that it does not tell at once.
@@ -59,13 +82,16 @@ async fn totals(desk: &Desk) -> BTreeMap<EntityName, u64> {
     totals
 }
 
-async fn show(desk: &Desk, id: &str) -> Result<(), Stop> {
+async fn show(desk: &Desk, id: &str, with_history: bool) -> Result<(), Stop> {
     let sums = desk.control().evidence(&EvidenceFilter::default()).await?;
     let found: Vec<_> = sums.samples.iter().filter(|sample| !id.is_empty() && sample.id.starts_with(id)).collect();
     match found.as_slice() {
         [sample] => {
-            let sample = SampleReport::of(sample);
-            desk.out.text(&if desk.out.is_json() { sample.json() } else { sample.text() });
+            let mut shown = SampleReport::of(sample);
+            if with_history {
+                shown.history = Some(history::of(desk, sample).await?);
+            }
+            desk.out.text(&if desk.out.is_json() { shown.json() } else { shown.text() });
             Ok(())
         }
         [] => Err(Stop::No(format!("there is no sample `{id}`: `strangler diffs report` names those that are kept"))),
@@ -81,7 +107,7 @@ fn write(desk: &Desk, file: &Path, page: &str) -> Result<(), Stop> {
     Ok(())
 }
 
-fn wanted(desk: &Desk, args: &FilterArgs) -> Result<EvidenceFilter, Stop> {
+pub(super) fn wanted(desk: &Desk, args: &FilterArgs) -> Result<EvidenceFilter, Stop> {
     let contract = desk.contract();
     let routes = args.route.as_ref().map(|name| match contract.root(&RouteName::from(name.as_str())) {
         Some(root) => Ok(vec![root.route.clone()]),

@@ -11,7 +11,7 @@ use shadow_compare::confirm::Patience;
 
 use super::raw::{RawAdmin, RawConfig, RawEvidence, RawGateway, RawReads, RawShadow, RawWrites};
 use super::side::{SideSettings, sides};
-use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes};
+use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes, breakeven};
 use crate::catchup::relay::RelaySettings;
 use crate::gateway::{GatewayConfig, Limits};
 use crate::read::breaker::BreakerSettings;
@@ -45,6 +45,7 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         reads: reads(&raw.reads, origins)?,
         shadow: shadow(&raw.shadow, origins)?,
         evidence: evidence(raw.evidence, origins)?,
+        breakeven: breakeven::given(raw.breakeven, origins)?,
         fleet: Fleet { id: raw.fleet.id, admin_address: raw.fleet.admin_address, replicas: raw.fleet.replicas },
         log: Log { json: json(&raw.log.format, origins)?, filter: raw.log.filter },
     })

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 /// Last parts of the keys that hold text.
-const TEXTS: [&str; 17] = [
+const TEXTS: [&str; 18] = [
     "kind",
     "connect",
     "user",
@@ -21,6 +21,7 @@ const TEXTS: [&str; 17] = [
     "id",
     "admin_address",
     "filter",
+    "currency",
 ];
 
 /// Whether the variable called `name` gives a key that holds text.
@@ -51,6 +52,8 @@ pub(super) struct RawConfig {
     pub(super) shadow: RawShadow,
     #[serde(default)]
     pub(super) evidence: RawEvidence,
+    #[serde(default)]
+    pub(super) breakeven: RawBreakeven,
     #[serde(default)]
     pub(super) fleet: RawFleet,
     #[serde(default)]
@@ -170,6 +173,16 @@ section!(RawEvidence {
     secret: Option<String> = None,
     secret_file: Option<String> = None,
     flush_ms: u64 = 1_000,
+});
+
+section!(RawBreakeven {
+    currency: String = "EUR".into(),
+    daily_transactions: Option<f64> = None,
+    cost_per_error: Option<f64> = None,
+    licences_per_day: Option<f64> = None,
+    missed_revenue_per_day: Option<f64> = None,
+    team_per_day: Option<f64> = None,
+    horizon_days: u32 = 365,
 });
 
 section!(RawFleet {

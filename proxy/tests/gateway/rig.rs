@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use proxy::catchup::relay::{Relay, RelaySettings};
 use proxy::catchup::watch::Watch;
 use proxy::contract::Loaded;
+use proxy::excuses::AcceptedExcuses;
 use proxy::fork::Fork;
 use proxy::gateway::{self, Gateway, GatewayConfig};
 use proxy::read::batch::Batch;
@@ -128,6 +129,8 @@ pub(crate) struct Pace {
     pub(crate) deadline: Duration,
     pub(crate) breaker: BreakerSettings,
     pub(crate) shadow: ShadowSettings,
+    /// What engineers have excused.
+    pub(crate) excuses: AcceptedExcuses,
 }
 
 impl Default for Pace {
@@ -139,6 +142,7 @@ impl Default for Pace {
             deadline: Duration::from_secs(2),
             breaker: BreakerSettings::default(),
             shadow: ShadowSettings::default(),
+            excuses: AcceptedExcuses::default(),
         }
     }
 }
@@ -249,6 +253,7 @@ fn shadow(
         redactor: Redactor::new(b"a secret of the tests"),
         observe: Arc::new(move |observation| observed.lock().push(observation)),
         today: || chrono::Utc::now().date_naive(),
+        excuses: pace.excuses.clone(),
         limits: pace.shadow.per_side.map(|_, limit| Semaphore::new(limit)),
         settings: pace.shadow,
     });
