@@ -135,13 +135,15 @@ fn per_side(of: impl Fn(Side) -> Json) -> PerSide<Json> {
 mod tests {
     use std::sync::Arc;
 
-    use model::Kind;
     use model::contract::{Compare, Field};
+    use model::history::{KeyHistory, PastState};
+    use model::{Epoch, Incarnation, Instant, Kind, Position, Version, WriteId};
     use proptest::prelude::*;
 
     use super::*;
     use crate::judge::samples::{entity, excuses, field, record, today};
     use crate::judge::{Answer, Asked, Question, judge};
+    use crate::report::SideHistory;
 
     /// `Customer`: email (key, sensitive), name (sensitive), city.
     fn customer() -> Arc<EntityType> {
@@ -190,6 +192,19 @@ mod tests {
         assert_eq!(difference.values.legacy, "Bern");
         assert_eq!(difference.values.modern, "Basel");
         assert_eq!(observation.fields.len(), 3);
+    }
+
+    #[test]
+    fn a_history_hides_what_the_evidence_hides_and_the_hashes_agree() {
+        let (redactor, ann) = (Redactor::new(b"secret"), person("SECRET-ann", "SECRET", "Bern"));
+        let version = Version { epoch: Epoch(1), incarnation: Incarnation(1), position: Position(7) };
+        let at = Instant::parse("2026-01-31T08:00:00Z").unwrap();
+        let past = PastState { version, write: WriteId(uuid::Uuid::nil()), at, state: Some(ann.clone()) };
+        let history = KeyHistory { states: vec![past], recorded: Some(version) };
+        let shown = SideHistory::of(&customer(), &history, Some(&ann), &redactor);
+        assert!(!serde_json::to_string(&shown).unwrap().contains("SECRET"));
+        assert_eq!(shown.present["email"], redactor.hash(&"SECRET-ann".into()));
+        assert_eq!(shown.states[0].record["city"], "Bern");
     }
 
     proptest! {
