@@ -21,17 +21,21 @@ use crate::store::DriverError;
 use crate::value::Instant;
 
 pub mod audit;
+pub mod excuse;
 pub mod figures;
 pub mod histogram;
 pub mod promotion;
 pub mod proposal;
 pub mod sums;
+pub mod trend;
 
 pub use audit::{Action, AuditEntry, AuditHash, AuditStore, Deed, Tampered};
+pub use excuse::{AcceptedExcuse, ExcuseId, ExcuseRecord, ExcuseScope, ExcuseState, ExcuseStore, Withdrawal};
 pub use figures::{Figures, FiguresStore, GroupFigures, Slot};
 pub use promotion::{Progress, Promotion, PromotionStore, Step};
 pub use proposal::{Decision, Proposal, ProposalId, ProposalStore};
 pub use sums::{DifferenceKind, EvidenceFilter, Finding, Seen, Sums};
+pub use trend::{Counts, Period, Span, Trend, TrendStore, Width};
 
 /// A replica is live when its last heartbeat is at most this old, by the control store's clock.
 pub const LIVE_WITHIN: Duration = Duration::from_secs(3);
@@ -175,7 +179,7 @@ pub struct BatchId(pub Uuid);
 /// [`ControlError::NoAnswer`] or [`ControlError::Unreachable`] after it. Every call may be repeated;
 /// for [`ControlStore::publish`] see there. All but `prepare` report missing tables as `Misfit`.
 #[async_trait]
-pub trait ControlStore: AuditStore + FiguresStore + ProposalStore + PromotionStore {
+pub trait ControlStore: AuditStore + ExcuseStore + FiguresStore + PromotionStore + ProposalStore + TrendStore {
     /// Makes the tables that are missing. Changes nothing that exists; harmless when several do it at once.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::contract::{ContractErrors, Loaded};
 use crate::desk::{Desk, Here};
 use crate::evidence::Aggregator;
+use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
 use crate::fork::Fork;
 use crate::gateway::{self, Gateway};
@@ -305,6 +306,9 @@ impl Parts<'_> {
 
     fn shadow(&self, evidence: Aggregator, secret: &[u8], background: &Stoppable) -> Shadow {
         let (shadow, jobs) = Shadow::queue(&self.config.shadow, self.figures.clone());
+        let excuses = AcceptedExcuses::default();
+        let (control, stop) = (Arc::clone(&self.backends.control), background.stop.clone());
+        background.tasks.spawn(excuses.clone().follow(control, stop));
         let stores = self.backends.lane(Lane::Shadow);
         let worker = Arc::new(ShadowWorker {
             batches: stores.clone().map(|_, store| batches(self.contract(), &store)),
@@ -314,6 +318,7 @@ impl Parts<'_> {
             observe: Arc::new(move |observation| evidence.observe(&observation)),
             figures: self.figures.clone(),
             today: || chrono::Utc::now().date_naive(),
+            excuses,
             limits: self.config.shadow.per_side.map(|_, limit| Semaphore::new(limit)),
             settings: self.config.shadow,
         });

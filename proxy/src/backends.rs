@@ -68,6 +68,8 @@ impl Backends {
             witness: self.witness(),
             approvals: config.approvals.clone(),
             promotions: config.promotion.clone(),
+            breakeven: config.breakeven.clone(),
+            secret: config.evidence.secret.clone(),
             fleet: Arc::new(config.fleet.clone()),
             state: StateDir::open(&config.state_dir).ok(),
             here: None,

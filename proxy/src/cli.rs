@@ -5,9 +5,11 @@
 //! Not here: what a change means (`rollout`), how a report looks (`shadow-compare`).
 
 pub mod args;
+pub mod breakeven;
 mod check;
 mod desk;
 mod diffs;
+pub mod excuses;
 mod groups;
 mod history;
 mod init;
@@ -33,8 +35,8 @@ use print::Printer;
 use crate::config::Config;
 use crate::contract;
 use crate::demo;
+use crate::desk::DeskError;
 use crate::error::with_root;
-use crate::rollout::publish::ChangeError;
 
 /// Why a command did not end well.
 #[derive(Debug)]
@@ -78,16 +80,11 @@ impl From<StoreError> for Stop {
     }
 }
 
-impl From<ChangeError> for Stop {
-    fn from(error: ChangeError) -> Self {
-        match &error {
-            ChangeError::Refused(refused) => Self::BadUse(refused.to_string()),
-            ChangeError::Control(ControlError::NoAnswer { .. }) => {
-                Self::No(format!("{error}: the change may stand or not, look with `strangler groups history`"))
-            }
-            ChangeError::NoRollout | ChangeError::Overtaken { .. } | ChangeError::Control(_) => {
-                Self::No(error.to_string())
-            }
+impl From<DeskError> for Stop {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Wrong { message, .. } => Self::BadUse(message),
+            DeskError::No { message, .. } => Self::No(message),
         }
     }
 }
@@ -133,6 +130,7 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
             routes::list(&desk, &desk.link(None)).await
         }
         Command::Diffs(diffs) => diffs::run(&desk()?, diffs).await,
+        Command::Breakeven(args) => breakeven::run(&desk()?, args).await,
         Command::Init(args) => init::run(&desk()?, args).await,
         Command::Check => check::run(&cli.config, out).await,
         Command::Schema(args) => schema(&cli.config, args, out),

@@ -6,6 +6,7 @@
 //! Not here: percentages and stages. They are no configuration; the control store has them.
 
 mod admin;
+mod breakeven;
 mod check;
 mod guard;
 mod promotion;
@@ -21,6 +22,7 @@ use config::{ConfigError, Environment, File, FileFormat};
 use model::PerSide;
 use thiserror::Error;
 
+use crate::breakeven::Given;
 use crate::catchup::relay::RelaySettings;
 use crate::desk::ApprovalRules;
 use crate::gateway::GatewayConfig;
@@ -70,6 +72,8 @@ pub struct Config {
     pub promotion: PromotionRules,
     /// The guard.
     pub guard: GuardSettings,
+    /// What errors and waiting cost.
+    pub breakeven: Given,
     /// This replica among the others.
     pub fleet: Fleet,
     /// The log.

@@ -5,8 +5,11 @@
 //!
 //! Not here: who may do what (`admin::schema`), what a change means (`rollout`).
 
+mod breakeven;
 mod change;
 mod evidence;
+mod excuses;
+mod key_history;
 mod promote;
 mod rollback;
 mod verify;
@@ -21,6 +24,7 @@ use model::control::{ControlError, ControlStore, RolloutRecord};
 use model::{Contract, GroupName, Instant, PerSide, ReplicaId, Stage};
 use thiserror::Error;
 
+use crate::breakeven::Given;
 use crate::config::Fleet;
 use crate::contract::suggest;
 use crate::promotion::PromotionRules;
@@ -31,6 +35,7 @@ use crate::state_dir::StateDir;
 pub(crate) use change::acknowledged;
 pub use change::{Acknowledged, SetOutcome};
 pub use evidence::DiffFilter;
+pub use excuses::ExcuseWish;
 pub use promote::{PromoteOutcome, PromotionView};
 pub use rollback::{RollbackOptions, RollbackOutcome};
 pub use verify::Verified;
@@ -132,6 +137,10 @@ pub struct Desk {
     pub approvals: ApprovalRules,
     /// The declared plan of promotions, and its gates.
     pub promotions: PromotionRules,
+    /// What errors and waiting cost.
+    pub breakeven: Given,
+    /// Key of the hashes that stand for sensitive values; `None`: the one of the state folder.
+    pub secret: Option<Vec<u8>>,
     /// The replicas that rollbacks are told to directly, and how they are spoken to.
     pub fleet: Arc<Fleet>,
     /// Where the list of replicas is kept; `None` when the folder cannot be used.

@@ -1,5 +1,8 @@
 //! A control store in memory, for tests and for trying things out; it can be made to fail.
 
+mod excuses;
+mod trend;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::Utc;
 use model::control::{
-    AuditEntry, BatchId, ControlError, ControlStore, Deed, EvidenceFilter, Figures, FiguresStore, OverrideId,
-    Promotion, Proposal, Publication, Replica, RolloutRecord, Sums,
+    AuditEntry, BatchId, ControlError, ControlStore, Deed, EvidenceFilter, ExcuseRecord, Figures, FiguresStore,
+    OverrideId, Promotion, Proposal, Publication, Replica, RolloutRecord, Sums,
 };
 use model::{GroupName, Instant, ReplicaId, RolloutVersion};
 use parking_lot::Mutex;
@@ -35,6 +38,7 @@ struct State {
     promotions: BTreeMap<GroupName, Promotion>,
     figures: Figures,
     figure_batches: BTreeSet<BatchId>,
+    excuses: Vec<ExcuseRecord>,
 }
 
 impl MemoryControl {

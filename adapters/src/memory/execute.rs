@@ -51,6 +51,7 @@ impl MemoryStore {
             attempts: 0,
             next_attempt_at: Instant::now(),
             created_at: Instant::now(),
+            written_at: super::wall_clock(),
             sequence,
         };
         state.ledger.insert(command.write, entry);
@@ -176,6 +177,7 @@ impl MemoryStore {
             attempts: 0,
             next_attempt_at: Instant::now(),
             created_at: Instant::now(),
+            written_at: super::wall_clock(),
             sequence,
         });
         if !entry.changes.iter().any(|known| known.ordinal == change.ordinal) {

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::control::{
-    BatchId, ControlError, ControlStore, EvidenceFilter, Figures, FiguresStore, OverrideId, Publication, Replica,
-    RolloutRecord, Sums,
+    AcceptedExcuse, Author, BatchId, ControlError, ControlStore, EvidenceFilter, ExcuseId, ExcuseRecord, ExcuseStore,
+    Figures, FiguresStore, OverrideId, Publication, Replica, RolloutRecord, Span, Sums, Trend, TrendStore,
 };
 use model::{GroupName, Instant as Time, ReplicaId, RolloutVersion};
 use tokio::time::Instant;
@@ -20,10 +20,13 @@ use tokio::time::Instant;
 mod audit;
 mod connection;
 mod evidence;
+mod excuses;
+mod explained;
 mod figures;
 mod listener;
 mod proposals;
 mod rollouts;
+mod trend;
 
 use connection::Door;
 use listener::Listener;
@@ -160,6 +163,28 @@ impl FiguresStore for PostgresControl {
 
     async fn figures(&self, group: Option<&GroupName>, since: Time) -> Result<Figures, ControlError> {
         call!(self, figures::read, group, since)
+    }
+}
+
+#[async_trait]
+impl ExcuseStore for PostgresControl {
+    async fn excuse(&self, excuse: &AcceptedExcuse) -> Result<(), ControlError> {
+        call!(self, excuses::add, excuse)
+    }
+
+    async fn withdraw_excuse(&self, id: ExcuseId, author: &Author) -> Result<bool, ControlError> {
+        call!(self, excuses::withdraw, id, author)
+    }
+
+    async fn excuses(&self) -> Result<Vec<ExcuseRecord>, ControlError> {
+        call!(self, excuses::all)
+    }
+}
+
+#[async_trait]
+impl TrendStore for PostgresControl {
+    async fn trend(&self, filter: &EvidenceFilter, span: Span) -> Result<Trend, ControlError> {
+        call!(self, trend::read, filter, span)
     }
 }
 

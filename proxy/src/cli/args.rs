@@ -48,6 +48,8 @@ pub enum Command {
     /// The record of everything that anybody changed.
     #[command(subcommand)]
     History(HistoryCommand),
+    /// Weigh what errors would cost against what waiting costs.
+    Breakeven(super::breakeven::BreakevenArgs),
     /// Make the bookkeeping tables on both sides and in the control database.
     Init(InitArgs),
     /// Look at configuration, contract, both sides and the control database, and name what is wrong.
@@ -205,7 +207,7 @@ pub enum RoutesCommand {
 }
 
 /// Which differences.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct FilterArgs {
     /// Only this route, such as Query.stockLevel.
     #[arg(long)]
@@ -230,7 +232,16 @@ pub enum DiffsCommand {
     Show {
         /// Its id, as reports show it; the first letters are enough.
         id: String,
+        /// Also what both sides' ledgers remember of the key.
+        #[arg(long)]
+        history: bool,
     },
+    /// Excuse a kind of difference until a day, on every replica, without a deploy.
+    Excuse(super::excuses::ExcuseArgs),
+    /// Every accepted excuse: in force, expired, withdrawn.
+    Excuses,
+    /// Take an excuse back: its differences count again.
+    Unexcuse(super::excuses::UnexcuseArgs),
     /// Everything that is known: verdicts, coverage, differences, samples.
     Report {
         /// Which differences.

@@ -13,6 +13,7 @@ use super::{Stop, args};
 use crate::app::Backends;
 use crate::config::Config;
 use crate::contract::suggest;
+use crate::desk::Desk as Office;
 
 /// Everything a command needs.
 pub(super) struct Desk {
@@ -51,9 +52,14 @@ impl Desk {
         })
     }
 
+    /// What operators can ask and order, on the databases of the configuration.
+    pub(super) fn office(&self) -> Office {
+        self.backends.desk(&self.config)
+    }
+
     /// The admin API, asked by whoever sits at this machine.
     pub(super) fn link(&self, who: Option<&args::WhoArgs>) -> Link {
-        Link::here(self.backends.desk(&self.config), who_is(who.and_then(|who| who.who.as_deref())))
+        Link::here(self.office(), who_is(who.and_then(|who| who.who.as_deref())))
     }
 
     /// Changes need a name for the record.
@@ -64,14 +70,23 @@ impl Desk {
 
     /// Keeps the list of replicas for a rollback while the control store is down. Best effort.
     pub(super) async fn remember_replicas(&self) {
-        self.backends.desk(&self.config).remember_replicas().await;
+        self.office().remember_replicas().await;
     }
 
     /// Who makes a change from this machine.
     pub(super) fn author(&self, who: &args::WhoArgs, reason: Option<String>) -> Option<Author> {
-        let who = who_is(who.who.as_deref())?;
-        Some(Author { who, origin: crate::state_dir::machine_name(), reason })
+        author(who.who.as_deref(), reason)
     }
+
+    /// Who makes a change from this machine; an error when nobody is named.
+    pub(super) fn named_author(&self, who: Option<&str>, reason: Option<String>) -> Result<Author, Stop> {
+        author(who, reason).ok_or_else(|| Stop::BadUse("say who you are: --who NAME".to_owned()))
+    }
+}
+
+fn author(who: Option<&str>, reason: Option<String>) -> Option<Author> {
+    let origin = crate::state_dir::machine_name();
+    who_is(who).map(|who| Author { who, origin, reason })
 }
 
 /// The name that was given, else the login name.

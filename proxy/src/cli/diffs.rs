@@ -1,37 +1,30 @@
-//! `diffs list`, `show` and `report`: the stored evidence, as `shadow-compare` words it.
+//! `diffs list`, `show` and `report`, from route to field to cause to sample to the history of a key: the stored
+//! evidence, as `shadow-compare` words it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
-use adapters::Lane;
-use model::control::EvidenceFilter;
-use model::evidence::Cause;
-use model::{EntityName, Instant, RouteName};
 use serde_json::json;
 use shadow_compare::Report;
 use shadow_compare::report::SampleReport;
 
-use super::Stop;
 use super::args::{DiffsCommand, FilterArgs};
-use super::desk::{Desk, now};
-use crate::contract::suggest;
-use crate::evidence::stored;
-use crate::spoken::duration;
-
-/// How long a report waits for one total.
-const TOTALS_WITHIN: Duration = Duration::from_millis(500);
+use super::desk::Desk;
+use super::{Stop, excuses};
+use crate::desk::DiffFilter;
 
 pub(super) async fn run(desk: &Desk, command: &DiffsCommand) -> Result<(), Stop> {
     match command {
         DiffsCommand::List(filter) => {
-            let report = report(desk, &wanted(desk, filter)?).await?;
+            let report = report(desk, filter).await?;
             desk.out.text(&if desk.out.is_json() { report.list_json() } else { report.list_text() });
             Ok(())
         }
-        DiffsCommand::Show { id } => show(desk, id).await,
+        DiffsCommand::Show { id, history } => show(desk, id, *history).await,
+        DiffsCommand::Excuse(args) => excuses::excuse(desk, args).await,
+        DiffsCommand::Excuses => excuses::list(desk).await,
+        DiffsCommand::Unexcuse(args) => excuses::withdraw(desk, args).await,
         DiffsCommand::Report { filter, html } => {
-            let report = report(desk, &wanted(desk, filter)?).await?;
+            let report = report(desk, filter).await?;
             match html {
                 Some(file) => write(desk, file, &report.html()),
                 None => {
@@ -43,35 +36,27 @@ pub(super) async fn run(desk: &Desk, command: &DiffsCommand) -> Result<(), Stop>
     }
 }
 
-async fn report(desk: &Desk, filter: &EvidenceFilter) -> Result<Report, Stop> {
-    let sums = desk.control().evidence(filter).await?;
-    Ok(Report::of(&stored(&sums, desk.contract(), filter, &totals(desk).await), now()))
+impl From<&FilterArgs> for DiffFilter {
+    fn from(args: &FilterArgs) -> Self {
+        let FilterArgs { route, field, cause, since } = args.clone();
+        Self { route, field, cause, since }
+    }
 }
 
-/// How many records legacy holds of each type; those are left out that it does not tell at once.
-async fn totals(desk: &Desk) -> BTreeMap<EntityName, u64> {
-    let legacy = desk.backends.sides.legacy.get(Lane::Scan);
-    let mut totals = BTreeMap::new();
-    for (name, entity) in &desk.contract().entities {
-        if let Ok(count) = legacy.rough_count(entity, TOTALS_WITHIN).await {
-            totals.insert(name.clone(), count);
-        }
-    }
-    totals
+async fn report(desk: &Desk, filter: &FilterArgs) -> Result<Report, Stop> {
+    let office = desk.office();
+    Ok(office.report(&office.evidence_filter(&filter.into())?).await?)
 }
 
-async fn show(desk: &Desk, id: &str) -> Result<(), Stop> {
-    let sums = desk.control().evidence(&EvidenceFilter::default()).await?;
-    let found: Vec<_> = sums.samples.iter().filter(|sample| !id.is_empty() && sample.id.starts_with(id)).collect();
-    match found.as_slice() {
-        [sample] => {
-            let sample = SampleReport::of(sample);
-            desk.out.text(&if desk.out.is_json() { sample.json() } else { sample.text() });
-            Ok(())
-        }
-        [] => Err(Stop::No(format!("there is no sample `{id}`: `strangler diffs report` names those that are kept"))),
-        several => Err(Stop::BadUse(format!("{} samples begin with `{id}`: give more of its id", several.len()))),
+async fn show(desk: &Desk, id: &str, with_history: bool) -> Result<(), Stop> {
+    let office = desk.office();
+    let sample = office.sample(id).await?;
+    let mut shown = SampleReport::of(&sample);
+    if with_history {
+        shown.history = Some(office.key_history(&sample).await?);
     }
+    desk.out.text(&if desk.out.is_json() { shown.json() } else { shown.text() });
+    Ok(())
 }
 
 fn write(desk: &Desk, file: &Path, page: &str) -> Result<(), Stop> {
@@ -80,42 +65,4 @@ fn write(desk: &Desk, file: &Path, page: &str) -> Result<(), Stop> {
     desk.out.line(format!("Report written to {path}."));
     desk.out.json(&json!({ "html": file }));
     Ok(())
-}
-
-fn wanted(desk: &Desk, args: &FilterArgs) -> Result<EvidenceFilter, Stop> {
-    let contract = desk.contract();
-    let routes = args.route.as_ref().map(|name| match contract.root(&RouteName::from(name.as_str())) {
-        Some(root) => Ok(vec![root.route.clone()]),
-        None => {
-            let known = suggest::or_all(name, "", contract.roots.keys().map(RouteName::as_str));
-            Err(Stop::BadUse(format!("there is no route `{name}`: {known}")))
-        }
-    });
-    let cause = args.cause.as_ref().map(|name| {
-        let known = || suggest::or_all(name, "", Cause::ALL.iter().map(|cause| cause.as_str()));
-        Cause::named(name).ok_or_else(|| Stop::BadUse(format!("there is no cause `{name}`: {}", known())))
-    });
-    let fields: Vec<&str> =
-        contract.entities.values().flat_map(|entity| entity.fields.iter().map(|field| field.name.as_str())).collect();
-    let field = args.field.as_ref().map(|name| {
-        let known = || suggest::or_all(name, "", fields.iter().copied());
-        let found = fields.contains(&name.as_str()).then(|| name.as_str().into());
-        found.ok_or_else(|| Stop::BadUse(format!("there is no field `{name}`: {}", known())))
-    });
-    Ok(EvidenceFilter {
-        routes: routes.transpose()?,
-        field: field.transpose()?,
-        cause: cause.transpose()?,
-        since: args.since.as_deref().map(since).transpose()?,
-    })
-}
-
-fn since(text: &str) -> Result<Instant, Stop> {
-    if let Some(instant) = Instant::parse(text) {
-        return Ok(instant);
-    }
-    let ago = duration(text).ok().and_then(|ago| chrono::TimeDelta::from_std(ago).ok());
-    let ago =
-        ago.ok_or_else(|| Stop::BadUse("--since takes 2h, 7d, or a time such as 2026-01-31T08:00:00Z".to_owned()))?;
-    Ok(Instant::new(now().to_utc() - ago))
 }

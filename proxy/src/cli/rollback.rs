@@ -19,7 +19,7 @@ pub(super) async fn run(desk: &Desk, args: &RollbackArgs) -> Result<(), Stop> {
     let begun = Instant::now();
     let options = RollbackOptions { token_file: args.token_file.as_deref(), within: args.who.timeout };
     let warn = |problem: &str| desk.out.warn(format!("strangler: {problem}"));
-    let outcome = desk.backends.desk(&desk.config).roll_back(&group, author, &options, warn).await;
+    let outcome = desk.office().roll_back(&group, author, &options, warn).await;
     report(desk, &group, &outcome, begun.elapsed().as_millis())
 }
 

@@ -13,7 +13,7 @@ use super::admin::{self, tls};
 use super::promotion;
 use super::raw::{RawConfig, RawEvidence, RawFleet, RawGateway, RawReads, RawShadow, RawWrites};
 use super::side::{SideSettings, sides};
-use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes};
+use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes, breakeven};
 use crate::catchup::relay::RelaySettings;
 use crate::gateway::{GatewayConfig, Limits};
 use crate::read::breaker::BreakerSettings;
@@ -54,6 +54,7 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         promotion: promotion::promotion(&raw.promotion, origins)?,
         fleet: fleet(raw.fleet),
         guard: super::guard::guard(&raw.guard, origins)?,
+        breakeven: breakeven::given(raw.breakeven, origins)?,
         log: Log { json: json(&raw.log.format, origins)?, filter: raw.log.filter },
     })
 }

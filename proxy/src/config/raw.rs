@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 /// Last parts of the keys that hold text.
-const TEXTS: [&str; 31] = [
+const TEXTS: [&str; 32] = [
     "kind",
     "connect",
     "user",
@@ -35,6 +35,7 @@ const TEXTS: [&str; 31] = [
     "role_claim",
     "who_claim",
     "format",
+    "currency",
 ];
 
 /// Whether the variable called `name` gives a key that holds text.
@@ -71,6 +72,8 @@ pub(super) struct RawConfig {
     pub(super) promotion: RawPromotion,
     #[serde(default)]
     pub(super) guard: RawGuard,
+    #[serde(default)]
+    pub(super) breakeven: RawBreakeven,
     #[serde(default)]
     pub(super) fleet: RawFleet,
     #[serde(default)]
@@ -249,6 +252,16 @@ section!(RawGuard {
     baseline_hours: u64 = 24,
     baseline_windows: usize = 20,
     canary_s: u64 = 60,
+});
+
+section!(RawBreakeven {
+    currency: String = "EUR".into(),
+    daily_transactions: Option<f64> = None,
+    cost_per_error: Option<f64> = None,
+    licences_per_day: Option<f64> = None,
+    missed_revenue_per_day: Option<f64> = None,
+    team_per_day: Option<f64> = None,
+    horizon_days: u32 = 365,
 });
 
 section!(RawFleet {

@@ -18,6 +18,7 @@ use model::contract::RootKind;
 use model::evidence::{Observation, Verdict};
 use model::sql::{Params, params_text};
 use model::{EntityKey, EntityName, FieldSet, PerSide, Record, Root, Side, Store, StoreError};
+use shadow_compare::Excuses;
 use shadow_compare::confirm::{Confirmation, Look, Patience, Step};
 use shadow_compare::judge::{Answer, Asked, Judgement, Question, Reason};
 use shadow_compare::redact::Redactor;
@@ -25,6 +26,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tracing::Instrument;
 
 use super::batch::Batch;
+use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
 use crate::telemetry;
 use crate::write::unsettled::UnsettledKeys;
@@ -127,6 +129,8 @@ pub struct ShadowWorker {
     pub figures: Recorder,
     /// Today's date, for excuses that end.
     pub today: fn() -> NaiveDate,
+    /// Excuses that engineers have accepted; those of the contract count besides.
+    pub excuses: AcceptedExcuses,
     /// Calls allowed at once.
     pub limits: PerSide<Semaphore>,
     /// Limits.
@@ -188,11 +192,12 @@ impl ShadowWorker {
             Side::Legacy => PerSide { legacy: answer, modern: other },
             Side::Modern => PerSide { legacy: other, modern: answer },
         };
-        let mut step = Confirmation::begin(question, &first, (self.today)(), self.settings.patience);
+        let excuses = self.excuses.of(&root.route, (self.today)());
+        let mut step = Confirmation::begin(question, &first, excuses.clone(), self.settings.patience);
         loop {
             match step {
                 Step::Done { mut judgement, .. } => {
-                    self.explain(root, &mut judgement).await;
+                    self.explain(root, &mut judgement, &excuses).await;
                     return judgement;
                 }
                 Step::LookAgain { after, confirmation } => {
@@ -254,7 +259,7 @@ impl ShadowWorker {
     }
 
     /// Looks into both ledgers: is one side's state simply an older one of the other's?
-    async fn explain(&self, root: &Root, judgement: &mut Judgement) {
+    async fn explain(&self, root: &Root, judgement: &mut Judgement, excuses: &Excuses) {
         /// Older states that are looked at.
         const PAST: usize = 20;
         for key in judgement.differing_keys() {
@@ -264,7 +269,7 @@ impl ShadowWorker {
                 // Without the ledger the cause is only less precise.
                 *past.get_mut(side) = states.unwrap_or_default();
             }
-            judgement.explain_by_past(&root.entity, &key, &past);
+            judgement.explain_by_past(&root.entity, &key, &past, excuses);
         }
     }
 }

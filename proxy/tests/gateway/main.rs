@@ -9,6 +9,7 @@ mod batching;
 mod broken_connections;
 mod erp;
 mod errors;
+mod excuses;
 mod fake;
 mod fault_table;
 mod guard;

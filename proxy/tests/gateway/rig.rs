@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use proxy::catchup::relay::{Relay, RelaySettings};
 use proxy::catchup::watch::Watch;
 use proxy::contract::Loaded;
+use proxy::excuses::AcceptedExcuses;
 use proxy::figures::{Recorder, wall_clock};
 use proxy::fork::Fork;
 use proxy::gateway::{self, Gateway, GatewayConfig};
@@ -141,6 +142,8 @@ pub(crate) struct Pace {
     pub(crate) deadline: Duration,
     pub(crate) breaker: BreakerSettings,
     pub(crate) shadow: ShadowSettings,
+    /// What engineers have excused.
+    pub(crate) excuses: AcceptedExcuses,
 }
 
 impl Default for Pace {
@@ -153,6 +156,7 @@ impl Default for Pace {
             deadline: Duration::from_secs(2),
             breaker: BreakerSettings::default(),
             shadow: ShadowSettings::default(),
+            excuses: AcceptedExcuses::default(),
         }
     }
 }
@@ -269,6 +273,7 @@ fn shadow(
         observe: Arc::new(move |observation| observed.lock().push(observation)),
         figures: figures.clone(),
         today: || chrono::Utc::now().date_naive(),
+        excuses: pace.excuses.clone(),
         limits: pace.shadow.per_side.map(|_, limit| Semaphore::new(limit)),
         settings: pace.shadow,
     });

@@ -14,14 +14,14 @@ use testkit::postgres::Database;
 use crate::follow::postgres;
 use crate::replica::{Replica, eventually, schema};
 
-struct Bench {
+pub(crate) struct Bench {
     folder: TempDir,
     config: PathBuf,
-    databases: [Database; 2],
+    pub(crate) databases: [Database; 2],
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let databases = [Database::fresh("cli").await, Database::fresh("cli").await];
         let config = folder.path().join("strangler.toml");
@@ -36,11 +36,11 @@ impl Bench {
         Self { folder, config, databases }
     }
 
-    fn run(&self, arguments: &[&str]) -> (String, String, i32) {
+    pub(crate) fn run(&self, arguments: &[&str]) -> (String, String, i32) {
         run(&[&["--config", self.config.to_str().unwrap()], arguments].concat())
     }
 
-    fn json(&self, arguments: &[&str]) -> Json {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Json {
         let (printed, error, code) = self.run(&[&["--json"], arguments].concat());
         assert_eq!(code, 0, "{printed}\n{error}");
         serde_json::from_str(&printed).unwrap()

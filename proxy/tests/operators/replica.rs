@@ -11,6 +11,7 @@ use model::control::ControlStore;
 use model::{Contract, GroupName, Instant, PerSide, Percentage, Rollout, Side, Store};
 use proxy::admin::serve::Door;
 use proxy::admin::{Admin, Health};
+use proxy::breakeven::Given;
 use proxy::config::AdminSettings;
 use proxy::desk::{ApprovalRules, Desk, Here};
 use proxy::promotion::{GateLimits, PromotionRules};
@@ -41,6 +42,18 @@ pub(crate) fn witness(control: &Arc<dyn ControlStore>) -> Witness {
     Witness { control: Arc::clone(control), contract: contract(), primary: None }
 }
 
+fn given() -> Given {
+    Given {
+        currency: "EUR".into(),
+        daily_transactions: None,
+        cost_per_error: None,
+        licences_per_day: None,
+        missed_revenue_per_day: None,
+        team_per_day: None,
+        horizon_days: 365,
+    }
+}
+
 /// A desk over empty stores.
 fn desk(control: &Arc<dyn ControlStore>, id: &str, address: &str, rollout: &RolloutHandle) -> Desk {
     let contract = contract();
@@ -64,6 +77,8 @@ fn desk(control: &Arc<dyn ControlStore>, id: &str, address: &str, rollout: &Roll
         witness: witness(control),
         approvals: ApprovalRules { stages: BTreeSet::new(), open_for: SOON },
         promotions: PromotionRules { steps: Vec::new(), limits },
+        breakeven: given(),
+        secret: None,
         fleet: Arc::default(),
         state: None,
         here: Some(Here { id: id.into(), address: address.to_owned(), rollout: rollout.clone() }),

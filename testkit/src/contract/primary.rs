@@ -345,6 +345,12 @@ pub async fn old_states_are_kept_and_settled_ones_forgotten(store: Subject) {
     let states = store.past_states(&entity(&key), &key, 3, WITHIN).await.expect("states");
     let expected = [None, Some(3), Some(2)].map(|n| n.map(|n| inventory::level("A", "BER", n)));
     assert_eq!(states, expected);
+    let history = store.history(&key, 3, WITHIN).await.expect("a history");
+    assert_eq!(history.states.iter().map(|past| past.state.clone()).collect::<Vec<_>>(), expected);
+    assert_eq!(history.states[1].write, writes[2]);
+    assert!(history.states.is_sorted_by_key(|past| std::cmp::Reverse(past.version)));
+    assert!(history.states.iter().all(|past| (chrono::Utc::now() - past.at.to_utc()).num_minutes().abs() < 5));
+    assert_eq!(history.recorded, None);
     store.settle(&writes, WITHIN).await.expect("settled");
     let kept = store.forget(Duration::from_secs(3600), 10, WITHIN).await.expect("forgotten");
     assert_eq!(kept, 0);

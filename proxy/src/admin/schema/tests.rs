@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::admin::auth::Via;
+use crate::breakeven::Given;
 use crate::desk::ApprovalRules;
 use crate::promotion::{GateLimits, PromotionRules};
 use crate::rollout::Witness;
@@ -34,6 +35,18 @@ pub(crate) fn limits() -> GateLimits {
         unsettled_age: Duration::from_secs(10),
         cdc_lag: Duration::from_millis(500),
         error_rate: 0.001,
+    }
+}
+
+fn given() -> Given {
+    Given {
+        currency: "EUR".into(),
+        daily_transactions: None,
+        cost_per_error: None,
+        licences_per_day: None,
+        missed_revenue_per_day: None,
+        team_per_day: None,
+        horizon_days: 365,
     }
 }
 
@@ -60,6 +73,8 @@ fn desk(needs_second: &[Stage], control: &Arc<MemoryControl>) -> Desk {
             steps: [1.0, 100.0].map(|percent| Step { reads: percent.try_into().unwrap(), hold: WITHIN }).to_vec(),
             limits: limits(),
         },
+        breakeven: given(),
+        secret: None,
         fleet: Arc::default(),
         state: None,
         here: None,

@@ -2,6 +2,7 @@
 //! its tests one at a time.
 
 mod crash;
+mod evidence;
 mod fleet;
 mod newcomer;
 mod operators;
