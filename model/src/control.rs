@@ -20,8 +20,10 @@ use crate::policy::{Policy, Rollout, RolloutVersion};
 use crate::store::DriverError;
 use crate::value::Instant;
 
+pub mod reconciliation;
 pub mod sums;
 
+pub use reconciliation::{Findings, ReconciliationStore, RunId};
 pub use sums::{DifferenceKind, EvidenceFilter, Finding, Seen, Sums};
 
 /// A replica is live when its last heartbeat is at most this old, by the control store's clock.
@@ -161,7 +163,7 @@ pub struct BatchId(pub Uuid);
 /// [`ControlError::NoAnswer`] or [`ControlError::Unreachable`] after it. Every call may be repeated;
 /// for [`ControlStore::publish`] see there. All but `prepare` report missing tables as `Misfit`.
 #[async_trait]
-pub trait ControlStore: Send + Sync {
+pub trait ControlStore: ReconciliationStore + Send + Sync {
     /// Makes the tables that are missing. Changes nothing that exists; harmless when several do it at once.
     ///
     /// # Errors

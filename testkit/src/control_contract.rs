@@ -15,6 +15,12 @@ use model::{Epoch, GroupName, Instant, PerSide, Percentage, Policy, Rollout, Rol
 use tokio::join;
 use uuid::Uuid;
 
+mod reconciliation;
+
+pub use reconciliation::{
+    repairs_are_on_record_from_their_beginning, the_last_complete_reconciliation_of_each_type_is_known,
+};
+
 /// Makes one test per promise. `$fresh` is an async function that returns an empty, prepared store
 /// and whatever must live as long.
 #[macro_export]
@@ -35,6 +41,8 @@ macro_rules! control_contract {
             samples_are_bounded_to_the_oldest_and_the_newest
             keys_once_compared_stay_compared
             old_evidence_is_forgotten_and_young_stays
+            the_last_complete_reconciliation_of_each_type_is_known
+            repairs_are_on_record_from_their_beginning
         }
     };
     ($fresh:path: $($promise:ident)*) => { $(

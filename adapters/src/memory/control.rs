@@ -13,6 +13,8 @@ use model::{GroupName, Instant, ReplicaId, RolloutVersion};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+mod reconciliation;
+
 /// Rollouts, replicas and evidence of one process.
 #[derive(Debug)]
 pub struct MemoryControl {
@@ -27,6 +29,7 @@ struct State {
     replicas: BTreeMap<ReplicaId, (Replica, tokio::time::Instant)>,
     /// Unmerged, so that a filter by time sees each flush on its own.
     evidence: Vec<(BatchId, Sums)>,
+    reconciliation: reconciliation::Kept,
 }
 
 impl MemoryControl {

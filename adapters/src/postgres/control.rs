@@ -78,6 +78,9 @@ macro_rules! call {
     }};
 }
 
+// After the macro, which it uses.
+mod reconciliation;
+
 #[async_trait]
 impl ControlStore for PostgresControl {
     async fn prepare(&self) -> Result<(), ControlError> {
