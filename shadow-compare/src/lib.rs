@@ -3,7 +3,8 @@
 //! The road of one comparison: [`canon`] brings both answers into one form, [`mod@judge`] finds the
 //! differences, [`confirm`] looks again until lag and races are ruled out, [`cause`] says why,
 //! [`redact`] turns the judgement into evidence that may be stored. [`coverage`] counts what has
-//! ever been compared; [`report`] makes lines, records and pages of the stored evidence.
+//! ever been compared; [`report`] makes lines, records and pages of the stored evidence. [`mod@reconcile`]
+//! compares two stores at rest, by sums of chunks first.
 //!
 //! Promise: nothing here does IO, reads a clock or draws a random number; `judge(x, x)` is a match.
 //! Not here: asking the sides, waiting and storing (`proxy`).
@@ -13,6 +14,7 @@ pub mod cause;
 pub mod confirm;
 pub mod coverage;
 pub mod judge;
+pub mod reconcile;
 pub mod redact;
 pub mod report;
 
