@@ -31,6 +31,7 @@ use crate::read::breaker::Breaker;
 use crate::read::seen::Seen;
 use crate::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use crate::read::shadow::{Shadow, ShadowWorker};
+use crate::reconcile;
 use crate::rollout::{self, OpenError, RolloutHandle};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::telemetry;
@@ -177,6 +178,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let (writes, doors) = parts.write_road();
     parts.catch_up(doors, &background);
     background.tasks.spawn(lanes::watch(backends.oracles.clone(), background.stop.clone()));
+    let (control, contract) = (Arc::clone(&backends.control), Arc::clone(&backends.loaded.contract));
+    background.tasks.spawn(reconcile::figures::watch(control, contract, background.stop.clone()));
     let tasks = writes.tasks.clone();
     let settlers = PerSide { legacy: writes.sides.legacy.settler.clone(), modern: writes.sides.modern.settler.clone() };
     let fork = Arc::new(Fork { read: parts.read_road(shadow), write: writes });

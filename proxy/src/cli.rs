@@ -11,6 +11,8 @@ mod diffs;
 mod groups;
 mod init;
 mod print;
+pub mod reconcile;
+pub mod repair;
 mod rollback;
 mod routes;
 mod serve;
@@ -135,6 +137,8 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
         }
         Command::Routes(RoutesCommand::List) => routes::list(&desk()?).await,
         Command::Diffs(diffs) => diffs::run(&desk()?, diffs).await,
+        Command::Reconcile(args) => Box::pin(reconcile::run(&desk()?, args)).await,
+        Command::Repair(args) => Box::pin(repair::run(&desk()?, args)).await,
         Command::Init(args) => init::run(&desk()?, args).await,
         Command::Check => check::run(&cli.config, out).await,
         Command::Schema(args) => schema(&cli.config, args, out),

@@ -21,6 +21,7 @@ pub mod fork;
 pub mod gateway;
 pub mod lanes;
 pub mod read;
+pub mod reconcile;
 pub mod roads;
 pub mod rollout;
 pub mod route;
