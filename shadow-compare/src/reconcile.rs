@@ -198,7 +198,7 @@ impl Drift {
         let kind =
             |((field, cause), rows): (&Kind, &u64)| DriftKind { field: field.clone(), cause: *cause, rows: *rows };
         let mut kinds: Vec<_> = self.kinds.iter().map(kind).collect();
-        kinds.sort_by(|one, other| other.rows.cmp(&one.rows));
+        kinds.sort_by_key(|kind| std::cmp::Reverse(kind.rows));
         Findings {
             rows: self.rows,
             drift: self.drifted,
