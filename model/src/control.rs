@@ -26,6 +26,7 @@ pub mod figures;
 pub mod histogram;
 pub mod promotion;
 pub mod proposal;
+pub mod reconciliation;
 pub mod sums;
 pub mod trend;
 
@@ -34,6 +35,7 @@ pub use excuse::{AcceptedExcuse, ExcuseId, ExcuseRecord, ExcuseScope, ExcuseStat
 pub use figures::{Figures, FiguresStore, GroupFigures, Slot};
 pub use promotion::{Progress, Promotion, PromotionStore, Step};
 pub use proposal::{Decision, Proposal, ProposalId, ProposalStore};
+pub use reconciliation::{Findings, ReconciliationStore, RunId};
 pub use sums::{DifferenceKind, EvidenceFilter, Finding, Seen, Sums};
 pub use trend::{Counts, Period, Span, Trend, TrendStore, Width};
 
@@ -179,7 +181,9 @@ pub struct BatchId(pub Uuid);
 /// [`ControlError::NoAnswer`] or [`ControlError::Unreachable`] after it. Every call may be repeated;
 /// for [`ControlStore::publish`] see there. All but `prepare` report missing tables as `Misfit`.
 #[async_trait]
-pub trait ControlStore: AuditStore + ExcuseStore + FiguresStore + PromotionStore + ProposalStore + TrendStore {
+pub trait ControlStore:
+    AuditStore + ExcuseStore + FiguresStore + PromotionStore + ProposalStore + ReconciliationStore + TrendStore
+{
     /// Makes the tables that are missing. Changes nothing that exists; harmless when several do it at once.
     ///
     /// # Errors

@@ -37,6 +37,7 @@ use crate::read::breaker::Breaker;
 use crate::read::seen::Seen;
 use crate::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use crate::read::shadow::{Shadow, ShadowWorker};
+use crate::reconcile;
 use crate::rollout::{self, OpenError, RolloutHandle};
 use crate::serving::Port;
 use crate::state_dir::{StateDir, StateDirError};
@@ -213,6 +214,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let promoter = Promoter { desk: desk.clone(), origin: id.to_string() };
     background.tasks.spawn(promoter.run(background.stop.clone()));
     background.tasks.spawn(lanes::watch(backends.oracles.clone(), background.stop.clone()));
+    let (control, contract) = (Arc::clone(&backends.control), Arc::clone(&backends.loaded.contract));
+    background.tasks.spawn(reconcile::figures::watch(control, contract, background.stop.clone()));
     let tasks = writes.tasks.clone();
     let settlers = PerSide { legacy: writes.sides.legacy.settler.clone(), modern: writes.sides.modern.settler.clone() };
     let fork = Arc::new(Fork { read: parts.read_road(shadow), write: writes });

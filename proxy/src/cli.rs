@@ -15,6 +15,8 @@ mod history;
 mod init;
 mod link;
 mod print;
+pub mod reconcile;
+pub mod repair;
 mod rollback;
 mod routes;
 mod serve;
@@ -131,6 +133,8 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
         }
         Command::Diffs(diffs) => diffs::run(&desk()?, diffs).await,
         Command::Breakeven(args) => breakeven::run(&desk()?, args).await,
+        Command::Reconcile(args) => Box::pin(reconcile::run(&desk()?, args)).await,
+        Command::Repair(args) => Box::pin(repair::run(&desk()?, args)).await,
         Command::Init(args) => init::run(&desk()?, args).await,
         Command::Check => check::run(&cli.config, out).await,
         Command::Schema(args) => schema(&cli.config, args, out),

@@ -27,6 +27,7 @@ pub mod guard;
 pub mod lanes;
 pub mod promotion;
 pub mod read;
+pub mod reconcile;
 pub mod roads;
 pub mod rollout;
 pub mod route;

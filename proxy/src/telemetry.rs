@@ -41,6 +41,11 @@ pub const UNSETTLED_AGE_SECONDS: &str = "strangler_unsettled_age_seconds";
 pub const RELAYED_TOTAL: &str = "strangler_relayed_writes_total";
 /// Unsettled writes that the secondary refuses: they need an engineer.
 pub const RELAY_REFUSED_TOTAL: &str = "strangler_relay_refused_total";
+/// Rows that differ at rest, by the last complete reconciliation. Label: `group`.
+pub const DRIFT_ROWS: &str = "strangler_drift_rows";
+/// When the last complete reconciliation ended, of the type that waits longest for the next. Answers: how old is what
+/// we know about data at rest? Label: `group`.
+pub const RECONCILE_COMPLETED_TIMESTAMP_SECONDS: &str = "strangler_reconcile_completed_timestamp_seconds";
 /// Comparisons made. Answers: is the modern side right? Labels: `route`, `verdict`.
 pub const COMPARISONS_TOTAL: &str = "strangler_comparisons_total";
 /// Shadow reads not made. Answers: how much do we not know? Label: `reason`.
@@ -120,6 +125,12 @@ pub fn describe() {
     describe_gauge!(UNSETTLED_AGE_SECONDS, Unit::Seconds, "Age of the oldest unsettled write");
     describe_counter!(RELAYED_TOTAL, "Unsettled writes that the relay finished");
     describe_counter!(RELAY_REFUSED_TOTAL, "Unsettled writes that the secondary refuses");
+    describe_gauge!(DRIFT_ROWS, "Rows that differ at rest, by the last complete reconciliation");
+    describe_gauge!(
+        RECONCILE_COMPLETED_TIMESTAMP_SECONDS,
+        Unit::Seconds,
+        "When the last complete reconciliation of the group ended"
+    );
     describe_counter!(COMPARISONS_TOTAL, "Comparisons made, by verdict");
     describe_counter!(SHADOW_DROPPED_TOTAL, "Shadow reads not made");
     describe_gauge!(SHADOW_QUEUE_LENGTH, "Shadow reads waiting in the queue");
@@ -186,6 +197,17 @@ pub fn relayed() {
 /// The secondary refuses a write that stands on the primary.
 pub fn relay_refused() {
     counter!(RELAY_REFUSED_TOTAL).increment(1);
+}
+
+/// What the last complete reconciliation has found.
+pub(crate) fn reconciled(group: &GroupName, drift: u64, completed: Option<model::Instant>) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 rows")]
+    gauge!(DRIFT_ROWS, "group" => group.to_string()).set(drift as f64);
+    if let Some(completed) = completed {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge; exact to the millisecond for ages")]
+        let seconds = completed.to_utc().timestamp_millis() as f64 / 1_000.0;
+        gauge!(RECONCILE_COMPLETED_TIMESTAMP_SECONDS, "group" => group.to_string()).set(seconds);
+    }
 }
 
 /// A shadow read was not made.

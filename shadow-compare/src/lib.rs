@@ -4,7 +4,8 @@
 //! differences, [`confirm`] looks again until lag and races are ruled out, [`cause`] says why,
 //! [`redact`] turns the judgement into evidence that may be stored. [`excuses`] says what does not count,
 //! [`explain`] and [`propose`] which rule would make a difference none. [`coverage`] counts what has
-//! ever been compared; [`report`] makes lines, records and pages of the stored evidence.
+//! ever been compared; [`report`] makes lines, records and pages of the stored evidence. [`mod@reconcile`]
+//! compares two stores at rest, by sums of chunks first.
 //!
 //! Promise: nothing here does IO, reads a clock or draws a random number; `judge(x, x)` is a match.
 //! Not here: asking the sides, waiting and storing (`proxy`).
@@ -17,6 +18,7 @@ pub mod excuses;
 pub mod explain;
 pub mod judge;
 pub mod propose;
+pub mod reconcile;
 pub mod redact;
 pub mod report;
 

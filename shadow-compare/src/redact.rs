@@ -33,15 +33,24 @@ impl Redactor {
     /// The evidence of `judgement`, which compared records of `entity` for `route`.
     pub fn observe(&self, route: RouteName, entity: &EntityType, judgement: &Judgement) -> Observation {
         let name = |index: FieldIndex| entity.field(index).name.clone();
-        let differences = judgement.differences.iter();
         Observation {
             route,
             verdict: judgement.verdict,
             reason: judgement.reason.map(|reason| reason.as_str().to_owned()),
-            differences: differences.map(|d| self.difference(entity, d)).collect(),
+            differences: self.differences(entity, judgement),
             fields: judgement.fields.iter().map(name).collect(),
-            keys: judgement.keys.iter().map(|key| self.key(entity, key).to_string()).collect(),
+            keys: judgement.keys.iter().map(|key| self.key_text(entity, key)).collect(),
         }
+    }
+
+    /// The differences of `judgement`, which compared records of `entity`.
+    pub fn differences(&self, entity: &EntityType, judgement: &Judgement) -> Vec<evidence::Difference> {
+        judgement.differences.iter().map(|difference| self.difference(entity, difference)).collect()
+    }
+
+    /// The key as JSON text.
+    pub fn key_text(&self, entity: &EntityType, key: &EntityKey) -> String {
+        self.key(entity, key).to_string()
     }
 
     /// `hash:` and 32 hexadecimal digits; null for null.

@@ -27,6 +27,11 @@ pub use documents::{
 pub use excuse::an_excuse_is_kept_whole_and_ends_without_being_lost;
 pub use figures::*;
 pub use trend::a_trend_adds_up_what_was_seen_in_each_period;
+mod reconciliation;
+
+pub use reconciliation::{
+    repairs_are_on_record_from_their_beginning, the_last_complete_reconciliation_of_each_type_is_known,
+};
 
 /// Makes one test per promise. `$fresh` is an async function that returns an empty, prepared store
 /// and whatever must live as long.
@@ -57,6 +62,8 @@ macro_rules! control_contract {
             old_figures_are_forgotten_and_young_stay
             an_excuse_is_kept_whole_and_ends_without_being_lost
             a_trend_adds_up_what_was_seen_in_each_period
+            the_last_complete_reconciliation_of_each_type_is_known
+            repairs_are_on_record_from_their_beginning
         }
     };
     ($fresh:path: $($promise:ident)*) => { $(

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 mod documents;
+mod reconciliation;
 
 /// Rollouts, replicas and evidence of one process.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ struct State {
     figures: Figures,
     figure_batches: BTreeSet<BatchId>,
     excuses: Vec<ExcuseRecord>,
+    reconciliation: reconciliation::Kept,
 }
 
 impl MemoryControl {

@@ -95,6 +95,7 @@ impl MemoryStore {
                 }
                 Ok(())
             }
+            Work::Touch => Ok(()),
             Work::Set(record) => self.put(&mut state.rows, key, record),
             Work::Delete => match state.rows.remove(key) {
                 Some(_) => Ok(()),
@@ -189,11 +190,12 @@ impl MemoryStore {
     }
 }
 
-/// One change per touched key that has a record now, or had one before.
+/// One change per touched key that has a record now, or had one before, or is stated anew.
 fn changes(command: &Command, version: Version, before: &Rows, after: &Rows) -> Vec<Change> {
     let mut seen = HashSet::new();
     let touched = command.touches.iter().filter(|key| seen.insert(*key));
-    let known = touched.filter(|key| before.contains_key(*key) || after.contains_key(*key));
+    let anew = matches!(command.work, Work::Touch);
+    let known = touched.filter(|key| anew || before.contains_key(*key) || after.contains_key(*key));
     let change = |(ordinal, key): (u16, &EntityKey)| Change {
         write: command.write,
         ordinal,

@@ -25,6 +25,7 @@ mod explained;
 mod figures;
 mod listener;
 mod proposals;
+mod reconciliation;
 mod rollouts;
 mod trend;
 

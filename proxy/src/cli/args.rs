@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Percentage, Stage};
 
+use super::reconcile::ReconcileArgs;
+use super::repair::RepairArgs;
 pub use super::token::TokenCommand;
 use crate::demo::DemoArgs;
 use crate::spoken::duration;
@@ -50,6 +52,10 @@ pub enum Command {
     History(HistoryCommand),
     /// Weigh what errors would cost against what waiting costs.
     Breakeven(super::breakeven::BreakevenArgs),
+    /// Compare data at rest on both sides, and name the rows that have drifted.
+    Reconcile(ReconcileArgs),
+    /// Level rows that differ: the secondary takes the primary's state.
+    Repair(RepairArgs),
     /// Make the bookkeeping tables on both sides and in the control database.
     Init(InitArgs),
     /// Look at configuration, contract, both sides and the control database, and name what is wrong.

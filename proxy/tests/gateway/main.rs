@@ -7,6 +7,7 @@ mod bad_input;
 mod baseline;
 mod batching;
 mod broken_connections;
+mod drift;
 mod erp;
 mod errors;
 mod excuses;

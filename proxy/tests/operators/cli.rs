@@ -47,7 +47,7 @@ impl Bench {
     }
 }
 
-fn run(arguments: &[&str]) -> (String, String, i32) {
+pub(crate) fn run(arguments: &[&str]) -> (String, String, i32) {
     let output = Command::new(env!("CARGO_BIN_EXE_strangler"))
         .args(arguments)
         .env_remove("STRANGLER_WHO")

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod drift;
+#[cfg(test)]
 mod drill_down;
 #[cfg(test)]
 mod follow;

@@ -184,3 +184,33 @@ CREATE OR REPLACE TRIGGER strangler_excuse_is_append_only
 CREATE OR REPLACE TRIGGER strangler_excuse_withdrawal_is_append_only
     BEFORE UPDATE OR DELETE ON strangler_excuse_withdrawal
     FOR EACH ROW EXECUTE FUNCTION strangler_excuse_is_append_only();
+
+-- Reconciliations: one row per entity type of a run. `findings` is JSON kept as text, as samples are.
+CREATE TABLE IF NOT EXISTS strangler_reconciliation (
+    run uuid NOT NULL,
+    entity text NOT NULL,
+    group_name text NOT NULL,
+    who text NOT NULL,
+    origin text NOT NULL,
+    reason text,
+    begun_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamptz,
+    complete boolean NOT NULL DEFAULT false,
+    findings text,
+    PRIMARY KEY (run, entity)
+);
+CREATE INDEX IF NOT EXISTS strangler_reconciliation_group
+    ON strangler_reconciliation (group_name, entity, begun_at);
+-- Repairs: who had what levelled, and why.
+CREATE TABLE IF NOT EXISTS strangler_repair (
+    id uuid PRIMARY KEY,
+    group_name text NOT NULL,
+    entity text NOT NULL,
+    who text NOT NULL,
+    origin text NOT NULL,
+    reason text,
+    asked text NOT NULL,
+    begun_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamptz,
+    outcome text
+);
