@@ -1,57 +1,45 @@
 //! All wiring on one page: from a checked configuration to a replica that serves, and back.
 
-use std::collections::HashMap;
+mod roads;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::Lane;
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::control::ControlError;
-use model::{Contract, EntityName, Instant, PerSide, ReplicaId, Rollout, Side, Store, StoreError};
-use shadow_compare::redact::Redactor;
+use model::{Instant, PerSide, ReplicaId, StoreError};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::auth::AuthError;
 use crate::admin::{self, Admin, Health};
 pub use crate::backends::Backends;
-use crate::catchup::relay::Relay;
-use crate::catchup::watch::Watch;
 use crate::config::Config;
 use crate::contract::{ContractErrors, Loaded};
 use crate::desk::{Desk, Here};
 use crate::evidence::Aggregator;
-use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
 use crate::fork::Fork;
 use crate::gateway::{self, Gateway};
 use crate::guard;
 use crate::lanes;
 use crate::promotion::Promoter;
-use crate::read::batch::Batch;
 use crate::read::breaker::Breaker;
-use crate::read::seen::Seen;
-use crate::read::serve::{ReadRoad, ReadSettings, ReadSide};
-use crate::read::shadow::{Shadow, ShadowWorker};
 use crate::reconcile;
 use crate::rollout::{self, OpenError, RolloutHandle};
 use crate::serving::Port;
 use crate::state_dir::{StateDir, StateDirError};
 use crate::telemetry;
 use crate::tls::{Tls, TlsError};
-use crate::write::apply::Door;
-use crate::write::road::{WriteRoad, WriteSettings, WriteSide};
 use crate::write::settle::Settler;
 use crate::write::unsettled::UnsettledKeys;
+use roads::Parts;
 
 /// How long shutdown waits for writes under way, after the last request was answered.
 const LAST_WRITES: Duration = Duration::from_secs(5);
-/// Longest look of a token's writes on the secondary.
-const SEEN_WITHIN: Duration = Duration::from_millis(500);
 
 /// Why a replica cannot start.
 #[derive(Debug, Error)]
@@ -201,7 +189,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         clock: now,
     };
     let guard = guard::start(guard, &last.tasks, last.stop.clone());
-    let health = Arc::new(Health::new(breakers.clone()).with_guard(guard));
+    let health = Arc::new(Health::new(breakers.clone()).with_guard(guard.clone()));
 
     let unsettled = Arc::new(UnsettledKeys::default());
     let parts =
@@ -210,7 +198,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let (writes, doors) = parts.write_road();
     parts.catch_up(doors, &background);
     let here = Here { id: id.clone(), address: advertised, rollout: rollout.clone() };
-    let desk = Desk { here: Some(here), ..backends.desk(config) };
+    let desk = Desk { here: Some(here), guard: Some(guard.clone()), ..backends.desk(config) };
     let promoter = Promoter { desk: desk.clone(), origin: id.to_string() };
     background.tasks.spawn(promoter.run(background.stop.clone()));
     background.tasks.spawn(lanes::watch(backends.oracles.clone(), background.stop.clone()));
@@ -244,122 +232,6 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         background,
         last,
     })
-}
-
-/// What the roads are made of.
-struct Parts<'a> {
-    config: &'a Config,
-    backends: &'a Backends,
-    breakers: &'a PerSide<Arc<Breaker>>,
-    unsettled: &'a Arc<UnsettledKeys>,
-    newest: &'a Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
-    figures: Recorder,
-}
-
-impl Parts<'_> {
-    fn contract(&self) -> &Contract {
-        &self.backends.loaded.contract
-    }
-
-    fn read_road(&self, shadow: Shadow) -> ReadRoad {
-        let stores = self.backends.lane(Lane::Client);
-        let side = |side| ReadSide {
-            store: Arc::clone(stores.get(side)),
-            breaker: Arc::clone(self.breakers.get(side)),
-            batches: batches(self.contract(), stores.get(side)),
-        };
-        ReadRoad {
-            sides: PerSide { legacy: side(Side::Legacy), modern: side(Side::Modern) },
-            unsettled: Arc::clone(self.unsettled),
-            seen: stores.clone().map(|side, store| Seen::new(store, Arc::clone(self.breakers.get(side)), SEEN_WITHIN)),
-            shadow,
-            figures: self.figures.clone(),
-            settings: ReadSettings {
-                share: self.config.reads.modern_share,
-                answer_budget: self.config.writes.answer_budget,
-            },
-        }
-    }
-
-    fn write_road(&self) -> (Arc<WriteRoad>, PerSide<Arc<Door>>) {
-        let stores = self.backends.lane(Lane::Client);
-        let admin = self.backends.lane(Lane::Admin);
-        let writes = self.config.writes;
-        let door = |side: Side, store: Arc<dyn Store>| {
-            Door::new(store, Arc::clone(self.breakers.get(side)), writes.apply_timeout)
-        };
-        let doors = stores.clone().map(door);
-        let side = |side| WriteSide {
-            store: Arc::clone(stores.get(side)),
-            door: Arc::clone(doors.get(side)),
-            settler: Settler::start(Arc::clone(admin.get(side)), writes.apply_timeout),
-            breaker: Arc::clone(self.breakers.get(side)),
-        };
-        let road = WriteRoad {
-            sides: PerSide { legacy: side(Side::Legacy), modern: side(Side::Modern) },
-            rollout: Arc::clone(self.newest),
-            unsettled: Arc::clone(self.unsettled),
-            figures: self.figures.clone(),
-            clock: now,
-            settings: WriteSettings { answer_budget: writes.answer_budget, claim_within: writes.claim_timeout },
-            tasks: TaskTracker::new(),
-        };
-        (Arc::new(road), doors)
-    }
-
-    fn shadow(&self, evidence: Aggregator, secret: &[u8], background: &Stoppable) -> Shadow {
-        let (shadow, jobs) = Shadow::queue(&self.config.shadow, self.figures.clone());
-        let excuses = AcceptedExcuses::default();
-        let (control, stop) = (Arc::clone(&self.backends.control), background.stop.clone());
-        background.tasks.spawn(excuses.clone().follow(control, stop));
-        let stores = self.backends.lane(Lane::Shadow);
-        let worker = Arc::new(ShadowWorker {
-            batches: stores.clone().map(|_, store| batches(self.contract(), &store)),
-            stores,
-            unsettled: Arc::clone(self.unsettled),
-            redactor: Redactor::new(secret),
-            observe: Arc::new(move |observation| evidence.observe(&observation)),
-            figures: self.figures.clone(),
-            today: || chrono::Utc::now().date_naive(),
-            excuses,
-            limits: self.config.shadow.per_side.map(|_, limit| Semaphore::new(limit)),
-            settings: self.config.shadow,
-        });
-        let stop = background.stop.clone();
-        background.tasks.spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = worker.run(jobs) => {}
-            }
-        });
-        shadow
-    }
-
-    fn catch_up(&self, doors: PerSide<Arc<Door>>, background: &Stoppable) {
-        let stores = self.backends.lane(Lane::Admin);
-        let relay = Arc::new(Relay {
-            stores: stores.clone(),
-            doors,
-            rollout: Arc::clone(self.newest),
-            figures: self.figures.clone(),
-            settings: self.config.writes.relay,
-        });
-        background.tasks.spawn(relay.run(background.stop.clone()));
-        let watch = Arc::new(Watch {
-            stores,
-            rollout: Arc::clone(self.newest),
-            unsettled: Arc::clone(self.unsettled),
-            figures: self.figures.clone(),
-            retention: self.config.writes.retention,
-            within: self.config.writes.relay.within,
-        });
-        background.tasks.spawn(watch.run(background.stop.clone()));
-    }
-}
-
-fn batches(contract: &Contract, store: &Arc<dyn Store>) -> HashMap<EntityName, Arc<Batch>> {
-    let batch = |(name, entity): (&EntityName, _)| (name.clone(), Batch::new(Arc::clone(store), Arc::clone(entity)));
-    contract.entities.iter().map(batch).collect()
 }
 
 fn serve_graphql(

@@ -73,6 +73,7 @@ impl Backends {
             fleet: Arc::new(config.fleet.clone()),
             state: StateDir::open(&config.state_dir).ok(),
             here: None,
+            guard: None,
             clock: || Instant::new(chrono::Utc::now()),
         }
     }

@@ -27,6 +27,7 @@ use thiserror::Error;
 use crate::breakeven::Given;
 use crate::config::Fleet;
 use crate::contract::suggest;
+use crate::guard::GuardHandle;
 use crate::promotion::PromotionRules;
 use crate::rollout::publish::ChangeError;
 use crate::rollout::{RolloutHandle, Witness};
@@ -147,6 +148,8 @@ pub struct Desk {
     pub state: Option<StateDir>,
     /// The replica that asks; `None` where there is none, as on the command line.
     pub here: Option<Here>,
+    /// The guard of the replica that asks; `None` where there is none.
+    pub guard: Option<GuardHandle>,
     /// The wall clock.
     pub clock: fn() -> Instant,
 }

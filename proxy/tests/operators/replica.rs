@@ -82,6 +82,7 @@ fn desk(control: &Arc<dyn ControlStore>, id: &str, address: &str, rollout: &Roll
         fleet: Arc::default(),
         state: None,
         here: Some(Here { id: id.into(), address: address.to_owned(), rollout: rollout.clone() }),
+        guard: None,
         clock: || Instant::new(chrono::Utc::now()),
         contract,
     }

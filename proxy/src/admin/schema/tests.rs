@@ -78,6 +78,7 @@ fn desk(needs_second: &[Stage], control: &Arc<MemoryControl>) -> Desk {
         fleet: Arc::default(),
         state: None,
         here: None,
+        guard: None,
         clock: at,
     }
 }
