@@ -6,7 +6,7 @@ use std::sync::Arc;
 use adapters::Lane;
 use clap::Args;
 use model::control::reconciliation::{RepairCount, RepairOrder};
-use model::control::{Author, EvidenceFilter, Findings, RunId};
+use model::control::{Action, Author, Deed, EvidenceFilter, Findings, RunId};
 use model::evidence::Cause;
 use model::{EntityKey, EntityName, EntityType, FieldName, GroupName, Policy};
 use serde_json::json;
@@ -170,6 +170,9 @@ impl<'a> Mending<'a> {
         let (group, author) = (entity.group.clone(), self.author.clone());
         let order = RepairOrder { id, group, entity: name.clone(), author, asked: asked.to_owned() };
         desk.control().begin_repair(&order).await?;
+        let detail = json!({ "repair": id, "type": name, "asked": asked, "keys": keys.len() });
+        let (group, author) = (Some(entity.group.clone()), self.author.clone());
+        desk.control().note(&Deed { action: Action::Repaired, group, author, rollout: None, detail }).await?;
         let told = |key: &EntityKey, outcome: &Levelled| self.tell_trouble(&redactor, entity, key, outcome);
         let count = Box::pin(self.repairer.level_all(&self.policy, entity, keys, stop, told)).await;
         desk.control().end_repair(id, &count).await?;

@@ -8,7 +8,8 @@ use model::{GroupName, Percentage, Stage};
 use tokio::time::Instant;
 
 use super::types::{
-    Ended, PolicyShape, PromotionShape, ProposalShape, Readiness, ReplicaShape, RollbackShape, SetShape, step,
+    Ended, ExcuseInput, PolicyShape, PromotionShape, ProposalShape, Readiness, ReplicaShape, RollbackShape, SetShape,
+    step,
 };
 use super::{Origin, at_least, desk, shown};
 use crate::admin::auth::{Identity, Role};
@@ -75,6 +76,32 @@ impl Mutation {
         let options = RollbackOptions { token_file: None, within };
         let warn = |problem: &str| tracing::warn!(%group, "while group {group} is rolled back: {problem}");
         Ok(desk.roll_back(&group, author, &options, warn).await.into())
+    }
+
+    /// Accepts a known difference until a day; every replica counts it within seconds.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn excuse(
+        &self,
+        context: &Context<'_>,
+        excuse: ExcuseInput,
+        #[graphql(desc = "Why, for the record")] reason: String,
+    ) -> Result<String> {
+        let author = author(context, &reason)?;
+        let accepted = desk(context)?.excuse(&excuse.wish().map_err(shown)?, &author).await.map_err(shown)?;
+        Ok(accepted.id.to_string())
+    }
+
+    /// Takes an excuse back: it counts again. The first letters of its id are enough.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn unexcuse(
+        &self,
+        context: &Context<'_>,
+        id: String,
+        #[graphql(desc = "Why, for the record")] reason: String,
+    ) -> Result<String> {
+        let author = author(context, &reason)?;
+        let record = desk(context)?.unexcuse(&id, &author).await.map_err(shown)?;
+        Ok(record.excuse.id.to_string())
     }
 
     /// Approves a change that waits for a second person: it takes effect.
