@@ -23,6 +23,15 @@ pub struct Cli {
     /// The configuration.
     #[arg(long, global = true, env = "STRANGLER_CONFIG", default_value = "strangler.toml", value_name = "FILE", help_heading = EVERYWHERE)]
     pub config: PathBuf,
+    /// Ask this replica's admin port instead of the databases: https://host:9090. With your token.
+    #[arg(long, global = true, env = "STRANGLER_ADMIN", value_name = "ADDRESS", help_heading = EVERYWHERE)]
+    pub admin: Option<String>,
+    /// The file with your token for admin ports. Default: the variable STRANGLER_TOKEN, else `fleet.token_file`.
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
+    pub token_file: Option<PathBuf>,
+    /// The authority that signed the certificate of `--admin`, when the machine does not know it.
+    #[arg(long, global = true, value_name = "FILE", requires = "admin", help_heading = EVERYWHERE)]
+    pub ca_file: Option<PathBuf>,
     /// Print JSON for scripts.
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
@@ -197,9 +206,6 @@ pub struct RollbackArgs {
     /// Why, for the record.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// The file with your token for the admin ports. Default: the variable STRANGLER_TOKEN, else `fleet.token_file`.
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
     /// Who, and how long to wait.
     #[command(flatten)]
     pub who: WhoArgs,

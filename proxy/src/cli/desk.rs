@@ -62,17 +62,6 @@ impl Desk {
         Link::here(self.office(), who_is(who.and_then(|who| who.who.as_deref())))
     }
 
-    /// Changes need a name for the record.
-    pub(super) fn require_author(&self, who: &args::WhoArgs) -> Result<(), Stop> {
-        let nobody = || Stop::BadUse("say who you are with --who, for the record".to_owned());
-        who_is(who.who.as_deref()).map(drop).ok_or_else(nobody)
-    }
-
-    /// Keeps the list of replicas for a rollback while the control store is down. Best effort.
-    pub(super) async fn remember_replicas(&self) {
-        self.office().remember_replicas().await;
-    }
-
     /// Who makes a change from this machine.
     pub(super) fn author(&self, who: &args::WhoArgs, reason: Option<String>) -> Option<Author> {
         author(who.who.as_deref(), reason)

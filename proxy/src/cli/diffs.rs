@@ -3,66 +3,55 @@
 
 use std::path::Path;
 
-use serde_json::json;
-use shadow_compare::Report;
-use shadow_compare::report::SampleReport;
+use serde_json::{Value as Json, json};
 
-use super::args::{DiffsCommand, FilterArgs};
-use super::desk::Desk;
-use super::{Stop, excuses};
-use crate::desk::DiffFilter;
+use super::Stop;
+use super::args::FilterArgs;
+use super::link::Link;
+use super::print::{Printer, text};
 
-pub(super) async fn run(desk: &Desk, command: &DiffsCommand) -> Result<(), Stop> {
-    match command {
-        DiffsCommand::List(filter) => {
-            let report = report(desk, filter).await?;
-            desk.out.text(&if desk.out.is_json() { report.list_json() } else { report.list_text() });
-            Ok(())
-        }
-        DiffsCommand::Show { id, history } => show(desk, id, *history).await,
-        DiffsCommand::Excuse(args) => excuses::excuse(desk, args).await,
-        DiffsCommand::Excuses => excuses::list(desk).await,
-        DiffsCommand::Unexcuse(args) => excuses::withdraw(desk, args).await,
-        DiffsCommand::Report { filter, html } => {
-            let report = report(desk, filter).await?;
-            match html {
-                Some(file) => write(desk, file, &report.html()),
-                None => {
-                    desk.out.text(&if desk.out.is_json() { report.json() } else { report.text() });
-                    Ok(())
-                }
-            }
-        }
-    }
+fn filter(args: &FilterArgs) -> Json {
+    json!({ "filter": { "route": args.route, "field": args.field, "cause": args.cause, "since": args.since } })
 }
 
-impl From<&FilterArgs> for DiffFilter {
-    fn from(args: &FilterArgs) -> Self {
-        let FilterArgs { route, field, cause, since } = args.clone();
-        Self { route, field, cause, since }
-    }
+async fn report(link: &Link, args: &FilterArgs, form: &str) -> Result<Json, Stop> {
+    let document = format!("query($filter: DiffFilterInput!) {{ report(filter: $filter) {{ told: {form} }} }}");
+    Ok(link.ask(&document, filter(args)).await?["report"]["told"].clone())
 }
 
-async fn report(desk: &Desk, filter: &FilterArgs) -> Result<Report, Stop> {
-    let office = desk.office();
-    Ok(office.report(&office.evidence_filter(&filter.into())?).await?)
+/// What was told, in the form that the reader wants.
+fn tell(out: Printer, told: &Json) {
+    if out.is_json() { out.json(told) } else { out.text(&text(told)) }
 }
 
-async fn show(desk: &Desk, id: &str, with_history: bool) -> Result<(), Stop> {
-    let office = desk.office();
-    let sample = office.sample(id).await?;
-    let mut shown = SampleReport::of(&sample);
-    if with_history {
-        shown.history = Some(office.key_history(&sample).await?);
-    }
-    desk.out.text(&if desk.out.is_json() { shown.json() } else { shown.text() });
+pub(super) async fn list(out: Printer, link: &Link, args: &FilterArgs) -> Result<(), Stop> {
+    tell(out, &report(link, args, if out.is_json() { "listJson" } else { "listText" }).await?);
     Ok(())
 }
 
-fn write(desk: &Desk, file: &Path, page: &str) -> Result<(), Stop> {
+pub(super) async fn show_report(out: Printer, link: &Link, args: &FilterArgs, html: Option<&Path>) -> Result<(), Stop> {
+    match html {
+        Some(file) => write(out, file, &text(&report(link, args, "html").await?)),
+        None => {
+            tell(out, &report(link, args, if out.is_json() { "json" } else { "text" }).await?);
+            Ok(())
+        }
+    }
+}
+
+pub(super) async fn show(out: Printer, link: &Link, id: &str, history: bool) -> Result<(), Stop> {
+    let form = if out.is_json() { "json" } else { "text" };
+    let document =
+        format!("query($id: String!, $history: Boolean!) {{ sample(id: $id) {{ told: {form}(history: $history) }} }}");
+    let answer = link.ask(&document, json!({ "id": id, "history": history })).await?;
+    tell(out, &answer["sample"]["told"]);
+    Ok(())
+}
+
+fn write(out: Printer, file: &Path, page: &str) -> Result<(), Stop> {
     let path = file.display();
     std::fs::write(file, page).map_err(|error| Stop::No(format!("{path} cannot be written: {error}")))?;
-    desk.out.line(format!("Report written to {path}."));
-    desk.out.json(&json!({ "html": file }));
+    out.line(format!("Report written to {path}."));
+    out.json(&json!({ "html": file }));
     Ok(())
 }

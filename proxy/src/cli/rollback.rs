@@ -1,5 +1,7 @@
 //! `groups rollback`: all reads back to legacy, whatever is down.
 
+use std::path::Path;
+
 use model::GroupName;
 use model::control::Author;
 use serde_json::json;
@@ -8,16 +10,38 @@ use tokio::time::Instant;
 use super::Stop;
 use super::args::RollbackArgs;
 use super::desk::Desk;
+use super::link::Link;
+use super::print::{Printer, text};
 use crate::desk::{RollbackOptions, RollbackOutcome};
 use crate::rollout::tell;
 
-pub(super) async fn run(desk: &Desk, args: &RollbackArgs) -> Result<(), Stop> {
+/// Asks the replica that `--admin` names to tell the others.
+pub(super) async fn there(out: Printer, link: &Link, args: &RollbackArgs) -> Result<(), Stop> {
+    let document = "mutation($group: String!, $reason: String, $wait: Int!) { done: rollBack(group: $group, \
+                    reason: $reason, waitMillis: $wait) { done rollout controlStore confirmed open { address why } } }";
+    let wait = u64::try_from(args.who.timeout.as_millis()).unwrap_or(u64::MAX).min(60_000);
+    let variables = json!({ "group": args.group, "reason": args.reason, "wait": wait });
+    let begun = Instant::now();
+    let answer = link.ask(document, variables).await?;
+    let done = &answer["done"];
+    let confirmed = done["confirmed"].as_array().map_or(0, Vec::len);
+    let (group, took) = (&args.group, begun.elapsed().as_millis());
+    out.line(format!("Group {group}: legacy answers all reads on {} after {took} ms.", tell::replicas(confirmed)));
+    for open in done["open"].as_array().into_iter().flatten() {
+        let (address, why) = (text(&open["address"]), text(&open["why"]));
+        out.line(format!("  {address} {why}: if it runs, it may still answer from modern"));
+    }
+    out.json(done);
+    if done["done"] == true { Ok(()) } else { Err(Stop::Told) }
+}
+
+pub(super) async fn run(desk: &Desk, token_file: Option<&Path>, args: &RollbackArgs) -> Result<(), Stop> {
     let group = desk.group(&args.group)?;
     let nobody =
         || Author { who: "unknown".to_owned(), origin: crate::state_dir::machine_name(), reason: args.reason.clone() };
     let author = desk.author(&args.who, args.reason.clone()).unwrap_or_else(nobody);
     let begun = Instant::now();
-    let options = RollbackOptions { token_file: args.token_file.as_deref(), within: args.who.timeout };
+    let options = RollbackOptions { token_file, within: args.who.timeout };
     let warn = |problem: &str| desk.out.warn(format!("strangler: {problem}"));
     let outcome = desk.office().roll_back(&group, author, &options, warn).await;
     report(desk, &group, &outcome, begun.elapsed().as_millis())

@@ -1,4 +1,4 @@
-//! Tells a rollback to replicas directly, over their admin ports.
+//! Speaks to admin ports: tells a rollback to replicas directly, and asks the admin API for the command line.
 
 use std::error::Error;
 use std::path::Path;
@@ -12,6 +12,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use model::GroupName;
 use rustls::CertificateError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::admin::RollbackOrder;
 use crate::config::{self, Fleet};
@@ -21,8 +23,8 @@ use crate::tls::client::{Connector, connector};
 const WITHIN: Duration = Duration::from_secs(2);
 /// How long a connection may take: a dead machine must not hold up the others' report.
 const CONNECT: Duration = Duration::from_millis(700);
-/// More than any answer.
-const LARGEST_ANSWER: usize = 1 << 20;
+/// More than any answer: a report as a page is the largest.
+const LARGEST_ANSWER: usize = 1 << 24;
 /// Holds the operator's token.
 const TOKEN_VARIABLE: &str = "STRANGLER_TOKEN";
 
@@ -74,18 +76,29 @@ impl Teller {
         group: &GroupName,
         order: &RollbackOrder,
     ) -> Result<Told, String> {
-        match tokio::time::timeout(WITHIN, self.post(address, group, order)).await {
+        self.send(address, &format!("/api/v1/groups/{group}/rollback"), order, WITHIN).await
+    }
+
+    /// Posts `body` as JSON to `path` of the admin port at `address`; what it answers, else why not.
+    pub(crate) async fn send<T: DeserializeOwned>(
+        &self,
+        address: &str,
+        path: &str,
+        body: &impl Serialize,
+        within: Duration,
+    ) -> Result<T, String> {
+        match tokio::time::timeout(within, self.post(address, path, body)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(format!("gave no answer within {} s", WITHIN.as_secs())),
+            Err(_) => Err(format!("gave no answer within {} s", within.as_secs())),
         }
     }
 
-    async fn post(&self, address: &str, group: &GroupName, order: &RollbackOrder) -> Result<Told, String> {
+    async fn post<T: DeserializeOwned>(&self, address: &str, path: &str, body: &impl Serialize) -> Result<T, String> {
         let wrong = || "is not an address: give host:port or https://host:port".to_owned();
         let (scheme, authority) = address.split_once("://").unwrap_or(("http", address));
         let uri = Uri::builder().scheme(scheme).authority(authority.trim_end_matches('/'));
-        let uri = uri.path_and_query(format!("/api/v1/groups/{group}/rollback")).build().map_err(|_| wrong())?;
-        let body = serde_json::to_vec(order).map_err(|_| "the order could not be written".to_owned())?;
+        let uri = uri.path_and_query(path).build().map_err(|_| wrong())?;
+        let body = serde_json::to_vec(body).map_err(|_| "the order could not be written".to_owned())?;
         let mut request = Request::post(uri).header(header::CONTENT_TYPE, "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
