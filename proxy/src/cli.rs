@@ -6,6 +6,7 @@
 
 pub mod args;
 mod check;
+pub mod completions;
 mod desk;
 mod diffs;
 mod groups;
@@ -136,6 +137,8 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
         Command::Init(args) => init::run(&desk()?, args).await,
         Command::Check => check::run(&cli.config, out).await,
         Command::Schema(args) => schema(&cli.config, args, out),
+        Command::Completions(args) => completions::completions(args, out),
+        Command::Man(args) => completions::man(args, out),
     }
 }
 

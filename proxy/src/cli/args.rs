@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Percentage, Stage};
 
+use super::completions::{CompletionsArgs, ManArgs};
 use crate::demo::DemoArgs;
 use crate::spoken::duration;
 
@@ -53,6 +54,10 @@ pub enum Command {
     Check,
     /// Print the schema that clients see.
     Schema(SchemaArgs),
+    /// Print the script with which a shell completes commands and options.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one per command.
+    Man(ManArgs),
 }
 
 /// What to do with groups.

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod completions;
+#[cfg(test)]
 mod follow;
 #[cfg(test)]
 mod replica;
