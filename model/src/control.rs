@@ -24,11 +24,13 @@ pub mod audit;
 pub mod promotion;
 pub mod proposal;
 pub mod sums;
+pub mod webhook;
 
 pub use audit::{Action, AuditEntry, AuditHash, AuditStore, Deed, Tampered};
-pub use promotion::{Progress, Promotion, PromotionStore, Step};
+pub use promotion::{PROMOTION_STEP, Progress, Promotion, PromotionStore, Step};
 pub use proposal::{Decision, Proposal, ProposalId, ProposalStore};
 pub use sums::{DifferenceKind, EvidenceFilter, Finding, Seen, Sums};
+pub use webhook::{Event, WebhookStore};
 
 /// A replica is live when its last heartbeat is at most this old, by the control store's clock.
 pub const LIVE_WITHIN: Duration = Duration::from_secs(3);
@@ -172,7 +174,7 @@ pub struct BatchId(pub Uuid);
 /// [`ControlError::NoAnswer`] or [`ControlError::Unreachable`] after it. Every call may be repeated;
 /// for [`ControlStore::publish`] see there. All but `prepare` report missing tables as `Misfit`.
 #[async_trait]
-pub trait ControlStore: AuditStore + ProposalStore + PromotionStore {
+pub trait ControlStore: AuditStore + ProposalStore + PromotionStore + WebhookStore {
     /// Makes the tables that are missing. Changes nothing that exists; harmless when several do it at once.
     ///
     /// # Errors

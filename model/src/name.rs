@@ -64,3 +64,7 @@ name!(
     /// One running `strangler serve` process; unique in the fleet.
     ReplicaId
 );
+name!(
+    /// One webhook of the configuration. How far it was told is kept under this name.
+    WebhookName
+);

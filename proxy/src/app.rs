@@ -35,6 +35,7 @@ use crate::read::shadow::{Shadow, ShadowWorker};
 use crate::rollout::{self, OpenError, RolloutHandle};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::telemetry;
+use crate::webhooks;
 use crate::write::apply::Door;
 use crate::write::road::{WriteRoad, WriteSettings, WriteSide};
 use crate::write::settle::Settler;
@@ -179,6 +180,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     parts.catch_up(doors, &background);
     let promoter = Promoter { desk: backends.desk(config), origin: id.to_string() };
     background.tasks.spawn(promoter.run(background.stop.clone()));
+    webhooks::start(&config.webhooks, &backends.control, &id, now, &background.tasks, &background.stop);
     background.tasks.spawn(lanes::watch(backends.oracles.clone(), background.stop.clone()));
     let tasks = writes.tasks.clone();
     let settlers = PerSide { legacy: writes.sides.legacy.settler.clone(), modern: writes.sides.modern.settler.clone() };

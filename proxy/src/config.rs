@@ -9,6 +9,7 @@ mod check;
 mod promotion;
 mod raw;
 mod side;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use crate::gateway::GatewayConfig;
 use crate::promotion::PromotionRules;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
+use crate::webhooks::Webhook;
 
 use raw::RawConfig;
 pub use side::SideSettings;
@@ -61,6 +63,8 @@ pub struct Config {
     pub approvals: ApprovalRules,
     /// The declared plan of promotions, and its gates.
     pub promotion: PromotionRules,
+    /// Who is told of changes.
+    pub webhooks: Vec<Webhook>,
     /// This replica among the others.
     pub fleet: Fleet,
     /// The log.

@@ -29,4 +29,5 @@ pub mod route;
 pub mod spoken;
 pub mod state_dir;
 pub mod telemetry;
+pub mod webhooks;
 pub mod write;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use model::evidence::Observation;
-use model::{GroupName, Incarnation, Rollout, RouteName, Side, StoreError};
+use model::{GroupName, Incarnation, Rollout, RouteName, Side, StoreError, WebhookName};
 use tokio::time::Instant;
 
 /// Time from the gateway asking to the answer. Answers: how fast is which side? Labels: `route`, `side`.
@@ -54,6 +54,12 @@ pub const CONTROL_STORE_UP: &str = "strangler_control_store_up";
 /// Comparisons whose evidence was lost. Answers: how much do reports not know? Labels: `reason`
 /// (`refused`: by the control store).
 pub const EVIDENCE_DROPPED_TOTAL: &str = "strangler_evidence_dropped_total";
+
+/// Messages sent to webhooks. Answers: are receivers told? Labels: `webhook`, `outcome` (`delivered`, `refused`,
+/// `timed_out`, `unreachable`, `given_up`).
+pub const WEBHOOK_DELIVERIES_TOTAL: &str = "strangler_webhook_deliveries_total";
+/// Age of the oldest entry that a webhook was not told of yet. Label: `webhook`.
+pub const WEBHOOK_LAG_SECONDS: &str = "strangler_webhook_lag_seconds";
 
 /// HTTP requests answered. Answers: how much comes in and how much of it goes wrong?
 /// Labels: `outcome` (`ok`, `partial`, `refused`, `failed`).
@@ -112,6 +118,8 @@ pub fn describe() {
     describe_gauge!(ROLLOUT_VERSION, "The rollout that this replica works under");
     describe_gauge!(CONTROL_STORE_UP, "1 while the control store answers, else 0");
     describe_counter!(EVIDENCE_DROPPED_TOTAL, "Comparisons whose evidence was lost");
+    describe_counter!(WEBHOOK_DELIVERIES_TOTAL, "Messages sent to webhooks");
+    describe_gauge!(WEBHOOK_LAG_SECONDS, Unit::Seconds, "Age of the oldest entry that a webhook was not told of");
     describe_counter!(HTTP_REQUESTS_TOTAL, "HTTP requests answered");
     describe_histogram!(
         HTTP_REQUEST_DURATION_SECONDS,
@@ -207,4 +215,14 @@ pub(crate) fn compared(observation: &Observation) {
 /// The evidence of `count` comparisons was lost.
 pub(crate) fn evidence_dropped(reason: &'static str, count: u64) {
     counter!(EVIDENCE_DROPPED_TOTAL, "reason" => reason).increment(count);
+}
+
+/// A message was sent to a webhook, or given up.
+pub(crate) fn webhook_delivery(webhook: &WebhookName, outcome: &'static str) {
+    counter!(WEBHOOK_DELIVERIES_TOTAL, "webhook" => webhook.to_string(), "outcome" => outcome).increment(1);
+}
+
+/// How late a webhook is.
+pub(crate) fn webhook_lag(webhook: &WebhookName, oldest: Duration) {
+    gauge!(WEBHOOK_LAG_SECONDS, "webhook" => webhook.to_string()).set(oldest.as_secs_f64());
 }

@@ -16,10 +16,12 @@ use tokio::join;
 use uuid::Uuid;
 
 mod documents;
+mod webhooks;
 
 pub use documents::{
     a_promotion_moves_on_from_its_last_revision_only, a_proposal_is_decided_once, every_change_is_noted_in_one_chain,
 };
+pub use webhooks::a_webhook_is_told_by_one_replica_at_a_time;
 
 /// Makes one test per promise. `$fresh` is an async function that returns an empty, prepared store
 /// and whatever must live as long.
@@ -44,6 +46,7 @@ macro_rules! control_contract {
             every_change_is_noted_in_one_chain
             a_proposal_is_decided_once
             a_promotion_moves_on_from_its_last_revision_only
+            a_webhook_is_told_by_one_replica_at_a_time
         }
     };
     ($fresh:path: $($promise:ident)*) => { $(

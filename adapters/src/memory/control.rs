@@ -10,11 +10,12 @@ use model::control::{
     AuditEntry, BatchId, ControlError, ControlStore, Deed, EvidenceFilter, OverrideId, Promotion, Proposal,
     Publication, Replica, RolloutRecord, Sums,
 };
-use model::{GroupName, Instant, ReplicaId, RolloutVersion};
+use model::{GroupName, Instant, ReplicaId, RolloutVersion, WebhookName};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 mod documents;
+mod webhooks;
 
 /// Rollouts, replicas and evidence of one process.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ struct State {
     audit: Vec<AuditEntry>,
     proposals: Vec<Proposal>,
     promotions: BTreeMap<GroupName, Promotion>,
+    webhooks: BTreeMap<WebhookName, webhooks::Telling>,
 }
 
 impl MemoryControl {

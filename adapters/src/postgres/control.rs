@@ -22,6 +22,7 @@ mod evidence;
 mod listener;
 mod proposals;
 mod rollouts;
+mod webhooks;
 
 use connection::Door;
 use listener::Listener;

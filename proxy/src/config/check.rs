@@ -12,6 +12,7 @@ use shadow_compare::confirm::Patience;
 use super::promotion;
 use super::raw::{RawAdmin, RawConfig, RawEvidence, RawGateway, RawReads, RawShadow, RawWrites};
 use super::side::{SideSettings, sides};
+use super::webhooks::webhooks;
 use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes};
 use crate::catchup::relay::RelaySettings;
 use crate::gateway::{GatewayConfig, Limits};
@@ -48,6 +49,7 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         evidence: evidence(raw.evidence, origins)?,
         approvals: promotion::approvals(&raw.approvals, origins)?,
         promotion: promotion::promotion(&raw.promotion, origins)?,
+        webhooks: webhooks(raw.webhooks, origins)?,
         fleet: Fleet { id: raw.fleet.id, admin_address: raw.fleet.admin_address, replicas: raw.fleet.replicas },
         log: Log { json: json(&raw.log.format, origins)?, filter: raw.log.filter },
     })

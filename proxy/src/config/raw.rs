@@ -56,6 +56,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) promotion: RawPromotion,
     #[serde(default)]
+    pub(super) webhooks: Vec<RawWebhook>,
+    #[serde(default)]
     pub(super) fleet: RawFleet,
     #[serde(default)]
     pub(super) log: RawLog,
@@ -189,6 +191,17 @@ section!(RawPromotion {
     unsettled_age_ms: u64 = 10_000,
     cdc_lag_ms: u64 = 500,
     errors: f64 = 0.1,
+});
+
+section!(RawWebhook {
+    name: String = String::new(),
+    url: Option<String> = None,
+    url_file: Option<String> = None,
+    secret: Option<String> = None,
+    secret_file: Option<String> = None,
+    events: Vec<String> = Vec::new(),
+    timeout_ms: u64 = 5_000,
+    give_up_hours: u64 = 24,
 });
 
 section!(RawFleet {

@@ -11,3 +11,5 @@ mod follow;
 mod replica;
 #[cfg(test)]
 mod rollback;
+#[cfg(test)]
+mod webhooks;

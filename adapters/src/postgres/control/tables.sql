@@ -124,3 +124,11 @@ CREATE TABLE IF NOT EXISTS strangler_promotion (
     revision bigint NOT NULL,
     promotion jsonb NOT NULL
 );
+
+-- How far each webhook was told, and which replica tells it now.
+CREATE TABLE IF NOT EXISTS strangler_webhook (
+    name text PRIMARY KEY,
+    told bigint NOT NULL,
+    replica text NOT NULL,
+    leased_until timestamptz NOT NULL
+);
