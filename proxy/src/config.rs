@@ -9,6 +9,7 @@ mod check;
 mod promotion;
 mod raw;
 mod side;
+mod traces;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::gateway::GatewayConfig;
 use crate::promotion::PromotionRules;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
+use crate::traces::Traces;
 use crate::webhooks::Webhook;
 
 use raw::RawConfig;
@@ -67,6 +69,8 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// This replica among the others.
     pub fleet: Fleet,
+    /// Where traces go, if anywhere.
+    pub traces: Option<Traces>,
     /// The log.
     pub log: Log,
 }

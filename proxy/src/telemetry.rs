@@ -61,6 +61,9 @@ pub const WEBHOOK_DELIVERIES_TOTAL: &str = "strangler_webhook_deliveries_total";
 /// Age of the oldest entry that a webhook was not told of yet. Label: `webhook`.
 pub const WEBHOOK_LAG_SECONDS: &str = "strangler_webhook_lag_seconds";
 
+/// Spans of traces that no collector took. Labels: `reason` (`queue_full`, `not_taken`).
+pub const SPANS_DROPPED_TOTAL: &str = "strangler_spans_dropped_total";
+
 /// HTTP requests answered. Answers: how much comes in and how much of it goes wrong?
 /// Labels: `outcome` (`ok`, `partial`, `refused`, `failed`).
 pub const HTTP_REQUESTS_TOTAL: &str = "strangler_http_requests_total";
@@ -120,6 +123,7 @@ pub fn describe() {
     describe_counter!(EVIDENCE_DROPPED_TOTAL, "Comparisons whose evidence was lost");
     describe_counter!(WEBHOOK_DELIVERIES_TOTAL, "Messages sent to webhooks");
     describe_gauge!(WEBHOOK_LAG_SECONDS, Unit::Seconds, "Age of the oldest entry that a webhook was not told of");
+    describe_counter!(SPANS_DROPPED_TOTAL, "Spans of traces that no collector took");
     describe_counter!(HTTP_REQUESTS_TOTAL, "HTTP requests answered");
     describe_histogram!(
         HTTP_REQUEST_DURATION_SECONDS,
@@ -225,4 +229,9 @@ pub(crate) fn webhook_delivery(webhook: &WebhookName, outcome: &'static str) {
 /// How late a webhook is.
 pub(crate) fn webhook_lag(webhook: &WebhookName, oldest: Duration) {
     gauge!(WEBHOOK_LAG_SECONDS, "webhook" => webhook.to_string()).set(oldest.as_secs_f64());
+}
+
+/// Spans did not reach the collector.
+pub(crate) fn spans_dropped(reason: &'static str, count: usize) {
+    counter!(SPANS_DROPPED_TOTAL, "reason" => reason).increment(count as u64);
 }

@@ -25,7 +25,6 @@ use tokio_util::task::TaskTracker;
 
 pub use courier::Courier;
 pub use message::{InvalidSecret, Secret};
-pub use post::{connects, schemes};
 
 /// One receiver, as configured.
 #[derive(Clone, PartialEq, Eq)]

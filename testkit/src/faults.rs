@@ -217,6 +217,10 @@ impl Store for FaultyStore {
         self.inner.side()
     }
 
+    fn system(&self) -> &'static str {
+        self.inner.system()
+    }
+
     async fn fetch(
         &self,
         entity: &EntityType,

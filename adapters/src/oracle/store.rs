@@ -165,6 +165,10 @@ impl Store for OracleStore {
         self.side
     }
 
+    fn system(&self) -> &'static str {
+        "oracle"
+    }
+
     async fn fetch(
         &self,
         entity: &EntityType,

@@ -12,6 +12,7 @@ use shadow_compare::confirm::Patience;
 use super::promotion;
 use super::raw::{RawAdmin, RawConfig, RawEvidence, RawGateway, RawReads, RawShadow, RawWrites};
 use super::side::{SideSettings, sides};
+use super::traces::traces;
 use super::webhooks::webhooks;
 use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes};
 use crate::catchup::relay::RelaySettings;
@@ -51,6 +52,7 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         promotion: promotion::promotion(&raw.promotion, origins)?,
         webhooks: webhooks(raw.webhooks, origins)?,
         fleet: Fleet { id: raw.fleet.id, admin_address: raw.fleet.admin_address, replicas: raw.fleet.replicas },
+        traces: traces(raw.telemetry, origins)?,
         log: Log { json: json(&raw.log.format, origins)?, filter: raw.log.filter },
     })
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 /// Last parts of the keys that hold text.
-const TEXTS: [&str; 17] = [
+const TEXTS: [&str; 19] = [
     "kind",
     "connect",
     "user",
@@ -21,6 +21,8 @@ const TEXTS: [&str; 17] = [
     "id",
     "admin_address",
     "filter",
+    "otlp_endpoint",
+    "service_name",
 ];
 
 /// Whether the variable called `name` gives a key that holds text.
@@ -59,6 +61,8 @@ pub(super) struct RawConfig {
     pub(super) webhooks: Vec<RawWebhook>,
     #[serde(default)]
     pub(super) fleet: RawFleet,
+    #[serde(default)]
+    pub(super) telemetry: RawTelemetry,
     #[serde(default)]
     pub(super) log: RawLog,
 }
@@ -208,6 +212,12 @@ section!(RawFleet {
     id: Option<String> = None,
     admin_address: Option<String> = None,
     replicas: Vec<String> = Vec::new(),
+});
+
+section!(RawTelemetry {
+    otlp_endpoint: Option<String> = None,
+    service_name: String = "strangler".into(),
+    sample_ratio: f64 = 0.1,
 });
 
 section!(RawLog { format: String = "text".into(), filter: String = "info".into() });

@@ -11,7 +11,8 @@ use super::Origins;
 use super::check::{Checked, millis, secret};
 use super::raw::RawWebhook;
 use crate::contract::suggest;
-use crate::webhooks::{Pauses, Secret, Webhook, connects};
+use crate::outgoing::can_reach;
+use crate::webhooks::{Pauses, Secret, Webhook};
 
 pub(super) fn webhooks(raw: Vec<RawWebhook>, origins: &Origins<'_>) -> Checked<Vec<Webhook>> {
     let mut webhooks: Vec<Webhook> = Vec::with_capacity(raw.len());
@@ -32,7 +33,7 @@ fn webhook(raw: RawWebhook, origins: &Origins<'_>) -> Checked<Webhook> {
     let url = secret(raw.url, raw.url_file, "webhooks.url", "webhooks.url_file", origins)?;
     let url = url.ok_or_else(|| origins.rule("webhooks.url", of("is missing, and so is url_file")))?;
     let url: Uri = url.parse().map_err(|_| origins.rule("webhooks.url", of("is no address")))?;
-    connects(&url).map_err(|rule| origins.rule("webhooks.url", of(&rule)))?;
+    can_reach(&url, "chat.example/hooks/1").map_err(|rule| origins.rule("webhooks.url", of(&rule)))?;
     let key = secret(raw.secret, raw.secret_file, "webhooks.secret", "webhooks.secret_file", origins)?;
     let key = key.ok_or_else(|| origins.rule("webhooks.secret", of("is missing, and so is secret_file")))?;
     let hours = raw.give_up_hours;

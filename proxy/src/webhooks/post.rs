@@ -1,6 +1,4 @@
 //! Sends one message and says how it went.
-//!
-//! The one place that knows how receivers are reached: [`schemes`] and [`connector`].
 
 use std::time::Duration;
 
@@ -8,37 +6,11 @@ use axum::http::{Request, Uri};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use thiserror::Error;
 
 use super::message::Message;
-
-type Connector = HttpConnector;
-
-/// How an address may begin.
-pub fn schemes() -> &'static [&'static str] {
-    &["http"]
-}
-
-fn connector(within: Duration) -> Connector {
-    let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(within));
-    connector
-}
-
-/// Whether receivers can be reached from here at all: `Err` says why not.
-///
-/// # Errors
-/// As the rest of a sentence that begins with the webhook.
-pub fn connects(url: &Uri) -> Result<(), String> {
-    let known = url.scheme_str().is_some_and(|scheme| schemes().contains(&scheme));
-    let named = url.authority().is_some_and(|authority| !authority.host().is_empty());
-    if known && named {
-        return Ok(());
-    }
-    Err(format!("must be an address such as {}://chat.example/hooks/strangler", schemes().join(":// or ")))
-}
+use crate::outgoing::{Connector, connector};
 
 /// Why a message was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -13,7 +13,7 @@ use axum::routing::post;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::Utc;
-use model::control::{Action, AuditStore, Author, ControlStore, Deed, Event, OverrideId, WebhookStore};
+use model::control::{Action, AuditStore, Author, ControlStore, Deed, Event, OverrideId};
 use model::{GroupName, Instant, ReplicaId, Rollout, WebhookName};
 use parking_lot::Mutex;
 use proxy::webhooks::{self, Pauses, Secret, Webhook};
