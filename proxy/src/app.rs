@@ -26,6 +26,7 @@ use crate::evidence::Aggregator;
 use crate::fork::Fork;
 use crate::gateway::{self, Gateway};
 use crate::lanes;
+use crate::openfeature;
 use crate::promotion::Promoter;
 use crate::read::batch::Batch;
 use crate::read::breaker::Breaker;
@@ -180,6 +181,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     parts.catch_up(doors, &background);
     let promoter = Promoter { desk: backends.desk(config), origin: id.to_string() };
     background.tasks.spawn(promoter.run(background.stop.clone()));
+    openfeature::start(config.flags.as_ref(), backends.desk(config), &id, &background.tasks, &background.stop);
     webhooks::start(&config.webhooks, &backends.control, &id, now, &background.tasks, &background.stop);
     background.tasks.spawn(lanes::watch(backends.oracles.clone(), background.stop.clone()));
     let tasks = writes.tasks.clone();

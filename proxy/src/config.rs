@@ -6,6 +6,7 @@
 //! Not here: percentages and stages. They are no configuration; the control store has them.
 
 mod check;
+mod flags;
 mod promotion;
 mod raw;
 mod side;
@@ -24,6 +25,7 @@ use thiserror::Error;
 use crate::catchup::relay::RelaySettings;
 use crate::desk::ApprovalRules;
 use crate::gateway::GatewayConfig;
+use crate::openfeature::Flags;
 use crate::promotion::PromotionRules;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
@@ -65,6 +67,8 @@ pub struct Config {
     pub approvals: ApprovalRules,
     /// The declared plan of promotions, and its gates.
     pub promotion: PromotionRules,
+    /// Flags of an external provider that govern percentages, if any do.
+    pub flags: Option<Flags>,
     /// Who is told of changes.
     pub webhooks: Vec<Webhook>,
     /// This replica among the others.

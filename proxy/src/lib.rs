@@ -21,6 +21,7 @@ pub mod evidence;
 pub mod fork;
 pub mod gateway;
 pub mod lanes;
+pub mod openfeature;
 pub mod outgoing;
 pub mod promotion;
 pub mod read;

@@ -61,6 +61,9 @@ pub const WEBHOOK_DELIVERIES_TOTAL: &str = "strangler_webhook_deliveries_total";
 /// Age of the oldest entry that a webhook was not told of yet. Label: `webhook`.
 pub const WEBHOOK_LAG_SECONDS: &str = "strangler_webhook_lag_seconds";
 
+/// Looks at flags of an external provider. Labels: `outcome` (`ok`, `absent`, `unusable`).
+pub const FLAG_EVALUATIONS_TOTAL: &str = "strangler_flag_evaluations_total";
+
 /// Spans of traces that no collector took. Labels: `reason` (`queue_full`, `not_taken`).
 pub const SPANS_DROPPED_TOTAL: &str = "strangler_spans_dropped_total";
 
@@ -123,6 +126,7 @@ pub fn describe() {
     describe_counter!(EVIDENCE_DROPPED_TOTAL, "Comparisons whose evidence was lost");
     describe_counter!(WEBHOOK_DELIVERIES_TOTAL, "Messages sent to webhooks");
     describe_gauge!(WEBHOOK_LAG_SECONDS, Unit::Seconds, "Age of the oldest entry that a webhook was not told of");
+    describe_counter!(FLAG_EVALUATIONS_TOTAL, "Looks at flags of an external provider");
     describe_counter!(SPANS_DROPPED_TOTAL, "Spans of traces that no collector took");
     describe_counter!(HTTP_REQUESTS_TOTAL, "HTTP requests answered");
     describe_histogram!(
@@ -234,4 +238,9 @@ pub(crate) fn webhook_lag(webhook: &WebhookName, oldest: Duration) {
 /// Spans did not reach the collector.
 pub(crate) fn spans_dropped(reason: &'static str, count: usize) {
     counter!(SPANS_DROPPED_TOTAL, "reason" => reason).increment(count as u64);
+}
+
+/// A flag of an external provider was looked at.
+pub(crate) fn flag_evaluated(outcome: &'static str) {
+    counter!(FLAG_EVALUATIONS_TOTAL, "outcome" => outcome).increment(1);
 }

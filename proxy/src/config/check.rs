@@ -9,6 +9,7 @@ use axum::http::HeaderName;
 use model::PerSide;
 use shadow_compare::confirm::Patience;
 
+use super::flags::flags;
 use super::promotion;
 use super::raw::{RawAdmin, RawConfig, RawEvidence, RawGateway, RawReads, RawShadow, RawWrites};
 use super::side::{SideSettings, sides};
@@ -50,6 +51,7 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         evidence: evidence(raw.evidence, origins)?,
         approvals: promotion::approvals(&raw.approvals, origins)?,
         promotion: promotion::promotion(&raw.promotion, origins)?,
+        flags: flags(raw.openfeature, origins)?,
         webhooks: webhooks(raw.webhooks, origins)?,
         fleet: Fleet { id: raw.fleet.id, admin_address: raw.fleet.admin_address, replicas: raw.fleet.replicas },
         traces: traces(raw.telemetry, origins)?,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 /// Last parts of the keys that hold text.
-const TEXTS: [&str; 19] = [
+const TEXTS: [&str; 21] = [
     "kind",
     "connect",
     "user",
@@ -22,6 +22,8 @@ const TEXTS: [&str; 19] = [
     "admin_address",
     "filter",
     "otlp_endpoint",
+    "provider",
+    "source",
     "service_name",
 ];
 
@@ -57,6 +59,8 @@ pub(super) struct RawConfig {
     pub(super) approvals: RawApprovals,
     #[serde(default)]
     pub(super) promotion: RawPromotion,
+    #[serde(default)]
+    pub(super) openfeature: RawOpenFeature,
     #[serde(default)]
     pub(super) webhooks: Vec<RawWebhook>,
     #[serde(default)]
@@ -196,6 +200,8 @@ section!(RawPromotion {
     cdc_lag_ms: u64 = 500,
     errors: f64 = 0.1,
 });
+
+section!(RawOpenFeature { provider: Option<String> = None, source: Option<String> = None, interval_ms: u64 = 2_000 });
 
 section!(RawWebhook {
     name: String = String::new(),

@@ -6,6 +6,8 @@ mod cli;
 #[cfg(test)]
 mod completions;
 #[cfg(test)]
+mod flags;
+#[cfg(test)]
 mod follow;
 #[cfg(test)]
 mod replica;
