@@ -17,14 +17,14 @@ pub(super) struct Provider {
 
 enum From {
     File(PathBuf),
-    Server(Server),
+    Server(Box<Server>),
 }
 
 impl Provider {
     pub(super) fn new(source: &Source) -> Self {
         let from = match source {
             Source::File(path) => From::File(path.clone()),
-            Source::Server(base) => From::Server(Server::new(base)),
+            Source::Server(base) => From::Server(Box::new(Server::new(base))),
         };
         Self { metadata: ProviderMetadata::new(FLAGD), from }
     }
