@@ -117,7 +117,7 @@ impl Site {
 }
 
 /// The file that a flagd would serve.
-fn flag_file(path: &Path, value: Json) {
+pub(crate) fn flag_file(path: &Path, value: Json) {
     let flag = json!({ "state": "ENABLED", "variants": { "now": value, "none": 0 }, "defaultVariant": "now" });
     std::fs::write(path, json!({ "flags": { "strangler.inventory.reads": flag } }).to_string()).unwrap();
 }

@@ -15,3 +15,5 @@ mod replica;
 mod rollback;
 #[cfg(test)]
 mod webhooks;
+#[cfg(test)]
+mod whole;

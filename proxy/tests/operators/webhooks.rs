@@ -24,24 +24,24 @@ use tokio_util::task::TaskTracker;
 
 use crate::replica::{eventually, inventory, witness};
 
-const KEY: &[u8] = b"a key of at least 24 bytes, known to both";
+pub(crate) const KEY: &[u8] = b"a key of at least 24 bytes, known to both";
 
 /// What a receiver does with its next requests; when nothing is left, it takes them.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Does {
+pub(crate) enum Does {
     Answer(u16),
     Hang,
 }
 
 #[derive(Clone, Default)]
-struct Receiver {
-    told: Arc<Mutex<Vec<Json>>>,
+pub(crate) struct Receiver {
+    pub(crate) told: Arc<Mutex<Vec<Json>>>,
     tries: Arc<Mutex<Vec<String>>>,
     script: Arc<Mutex<VecDeque<Does>>>,
 }
 
 impl Receiver {
-    async fn start(script: &[Does]) -> (Self, String) {
+    pub(crate) async fn start(script: &[Does]) -> (Self, String) {
         let receiver = Self { script: Arc::new(Mutex::new(script.iter().copied().collect())), ..Self::default() };
         let router = Router::new().route("/hook", post(take)).with_state(receiver.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -54,7 +54,7 @@ impl Receiver {
         self.told.lock().iter().map(|body| body["data"]["place"].as_u64().unwrap()).collect()
     }
 
-    fn types(&self) -> Vec<String> {
+    pub(crate) fn types(&self) -> Vec<String> {
         self.told.lock().iter().map(|body| body["type"].as_str().unwrap().to_owned()).collect()
     }
 
