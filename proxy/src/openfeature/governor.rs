@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::control::{Author, Decision, LIVE_WITHIN, Progress};
-use model::{GroupName, Percentage, Policy, ReplicaId, RolloutVersion};
+use model::{GroupName, Percentage, ReplicaId, Rollout, RolloutVersion};
 use open_feature::{Client, EvaluationErrorCode, OpenFeature};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,8 @@ pub struct Governor {
     interval: Duration,
     /// What a group's flag said when the rollout that lowered it was first seen.
     spent: BTreeMap<GroupName, (RolloutVersion, Percentage)>,
+    /// By which rollout a group was lowered last, as of which rollout: history is read again only when there is news.
+    looked: BTreeMap<GroupName, (RolloutVersion, Option<RolloutVersion>)>,
     /// What was wrong with a group's flag; said once.
     complaints: BTreeMap<GroupName, String>,
 }
@@ -51,6 +53,7 @@ impl Governor {
             flags: client,
             interval: flags.interval,
             spent: BTreeMap::new(),
+            looked: BTreeMap::new(),
             complaints: BTreeMap::new(),
         }
     }
@@ -77,7 +80,7 @@ impl Governor {
         let rollout = self.desk.newest().await?.rollout;
         for group in self.desk.contract.groups() {
             if let Some(wanted) = self.flag(&group).await {
-                self.listen(&group, rollout.policy(&group), wanted).await?;
+                self.listen(&group, &rollout, wanted).await?;
             }
         }
         Ok(())
@@ -112,9 +115,9 @@ impl Governor {
         }
     }
 
-    async fn listen(&mut self, group: &GroupName, policy: Policy, wanted: Percentage) -> Result<(), DeskError> {
-        let history = self.desk.control.history(Some(group), HISTORY).await?;
-        let spent = lowered(&history, group, &self.who).map(|version| {
+    async fn listen(&mut self, group: &GroupName, rollout: &Rollout, wanted: Percentage) -> Result<(), DeskError> {
+        let policy = rollout.policy(group);
+        let spent = self.lowered(group, rollout.version).await?.map(|version| {
             let seen = self.spent.entry(group.clone()).or_insert((version, wanted));
             if seen.0 != version {
                 *seen = (version, wanted);
@@ -133,12 +136,30 @@ impl Governor {
         let reason = format!("flag strangler.{group}.reads says {wanted}");
         let author = Author { who: self.who.clone(), origin: self.replica.to_string(), reason: Some(reason.clone()) };
         let wish = SetPolicy { reads: Some(wanted), ..SetPolicy::default() };
-        match self.desk.set(group, &wish, &author).await? {
+        let outcome = match self.desk.set_after(rollout, group, &wish, &author).await {
+            // Somebody changed something since we looked: look again.
+            Err(overtaken) if overtaken.code() == "OVERTAKEN" => return Ok(()),
+            outcome => outcome?,
+        };
+        match outcome {
             SetOutcome::Published { .. } => tracing::info!(%group, "group {group}: {reason}"),
             SetOutcome::Proposed(_) => tracing::info!(%group, "group {group}: {reason}; a second person must approve"),
             SetOutcome::AlreadySo { .. } => {}
         }
         Ok(())
+    }
+
+    /// The rollout by which somebody else lowered the group last, as of rollout `now`.
+    async fn lowered(&mut self, group: &GroupName, now: RolloutVersion) -> Result<Option<RolloutVersion>, DeskError> {
+        if let Some((seen, by)) = self.looked.get(group)
+            && *seen == now
+        {
+            return Ok(*by);
+        }
+        let history = self.desk.control.history(Some(group), HISTORY).await?;
+        let by = lowered(&history, group, &self.who);
+        self.looked.insert(group.clone(), (now, by));
+        Ok(by)
     }
 
     /// Whether this is the replica that acts: the first of those that live.

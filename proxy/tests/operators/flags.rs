@@ -205,6 +205,33 @@ async fn after_a_rollback_the_flag_is_not_listened_to_until_it_changes() {
 }
 
 #[tokio::test]
+async fn a_flag_that_agreed_with_the_rollback_is_heard_when_it_says_something_else() {
+    let site = Site::new(&[]).await;
+    let mut governor = site.governor("a").await;
+    site.set(25.0).await;
+    site.says(json!(0));
+    site.roll_back("ada").await;
+    governor.round().await.unwrap();
+    site.says(json!(25));
+    governor.round().await.unwrap();
+    assert_eq!(site.reads().await, 25.0);
+}
+
+#[tokio::test]
+async fn a_change_that_was_decided_before_a_rollback_does_not_undo_it() {
+    let site = Site::new(&[]).await;
+    site.set(10.0).await;
+    let seen = site.last().await.rollout;
+    site.roll_back("guard").await;
+    let wish = SetPolicy { reads: Some(share(25.0)), ..SetPolicy::default() };
+    let overtaken = site.desk.set_after(&seen, &inventory(), &wish, &author(WHO)).await.unwrap_err();
+    assert_eq!((overtaken.code(), site.reads().await), ("OVERTAKEN", 0.0));
+    let seen = site.last().await.rollout;
+    site.desk.set_after(&seen, &inventory(), &wish, &author(WHO)).await.unwrap();
+    assert_eq!(site.reads().await, 25.0);
+}
+
+#[tokio::test]
 async fn who_lowers_reads_by_hand_is_not_overruled_by_the_same_flag() {
     let site = Site::new(&[]).await;
     let mut governor = site.governor("a").await;
