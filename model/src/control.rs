@@ -29,15 +29,17 @@ pub mod proposal;
 pub mod reconciliation;
 pub mod sums;
 pub mod trend;
+pub mod webhook;
 
 pub use audit::{Action, AuditEntry, AuditHash, AuditStore, Deed, Tampered};
 pub use excuse::{AcceptedExcuse, ExcuseId, ExcuseRecord, ExcuseScope, ExcuseState, ExcuseStore, Withdrawal};
 pub use figures::{Figures, FiguresStore, GroupFigures, Slot};
-pub use promotion::{Progress, Promotion, PromotionStore, Step};
+pub use promotion::{PROMOTION_STEP, Progress, Promotion, PromotionStore, Step};
 pub use proposal::{Decision, Proposal, ProposalId, ProposalStore};
 pub use reconciliation::{Findings, ReconciliationStore, RunId};
 pub use sums::{DifferenceKind, EvidenceFilter, Finding, Seen, Sums};
 pub use trend::{Counts, Period, Span, Trend, TrendStore, Width};
+pub use webhook::{Event, WebhookStore};
 
 /// A replica is live when its last heartbeat is at most this old, by the control store's clock.
 pub const LIVE_WITHIN: Duration = Duration::from_secs(3);
@@ -182,7 +184,14 @@ pub struct BatchId(pub Uuid);
 /// for [`ControlStore::publish`] see there. All but `prepare` report missing tables as `Misfit`.
 #[async_trait]
 pub trait ControlStore:
-    AuditStore + ExcuseStore + FiguresStore + PromotionStore + ProposalStore + ReconciliationStore + TrendStore
+    AuditStore
+    + ExcuseStore
+    + FiguresStore
+    + PromotionStore
+    + ProposalStore
+    + ReconciliationStore
+    + TrendStore
+    + WebhookStore
 {
     /// Makes the tables that are missing. Changes nothing that exists; harmless when several do it at once.
     ///

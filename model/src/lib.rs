@@ -32,7 +32,7 @@ pub mod write;
 pub use change::{Applied, Change, Epoch, Incarnation, Position, Version, WriteId};
 pub use contract::{Contract, EntityType, Field, FieldIndex, FieldSet, Home, Root, RootKind};
 pub use decimal::Decimal;
-pub use name::{EntityName, FieldName, GroupName, ReplicaId, RouteName};
+pub use name::{EntityName, FieldName, GroupName, ReplicaId, RouteName, WebhookName};
 pub use policy::{Policy, Rollout, RolloutVersion, Stage};
 pub use record::{EntityKey, Record};
 pub use rule::Rule;

@@ -71,3 +71,8 @@ impl GroupName {
         self.0.starts_with("strangler:")
     }
 }
+
+name!(
+    /// One webhook of the configuration. How far it was told is kept under this name.
+    WebhookName
+);

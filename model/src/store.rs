@@ -177,6 +177,11 @@ pub trait Store: Scan {
     /// Which side this is.
     fn side(&self) -> Side;
 
+    /// What kind of database it is, in OpenTelemetry's words for `db.system`.
+    fn system(&self) -> &'static str {
+        "other_sql"
+    }
+
     /// Reads `keys` (at most [`MAX_BATCH`], all of `entity`, repeats allowed) in one round trip. The
     /// answer has one slot per key, in the order of `keys`; `None` means "no such record", never
     /// "could not look". Records hold `fields` and the key fields.

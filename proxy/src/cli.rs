@@ -7,6 +7,7 @@
 pub mod args;
 pub mod breakeven;
 mod check;
+pub mod completions;
 mod desk;
 mod diffs;
 pub mod excuses;
@@ -134,6 +135,8 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
         Command::Check => check::run(&cli.config, out).await,
         Command::Schema(args) => schema(&cli.config, args, out),
         Command::Token(command) => token::run(command, out),
+        Command::Completions(args) => completions::completions(args, out),
+        Command::Man(args) => completions::man(args, out),
     }
 }
 

@@ -8,10 +8,13 @@
 mod admin;
 mod breakeven;
 mod check;
+mod flags;
 mod guard;
 mod promotion;
 mod raw;
 mod side;
+mod traces;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,10 +30,13 @@ use crate::catchup::relay::RelaySettings;
 use crate::desk::ApprovalRules;
 use crate::gateway::GatewayConfig;
 use crate::guard::GuardSettings;
+use crate::openfeature::Flags;
 use crate::promotion::PromotionRules;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
 use crate::tls::TlsFiles;
+use crate::traces::Traces;
+use crate::webhooks::Webhook;
 
 pub use admin::{AdminSettings, AuthSettings, JwtSettings, KeySource, SessionSettings};
 use raw::RawConfig;
@@ -74,8 +80,14 @@ pub struct Config {
     pub guard: GuardSettings,
     /// What errors and waiting cost.
     pub breakeven: Given,
+    /// Flags of an external provider that govern percentages, if any do.
+    pub flags: Option<Flags>,
+    /// Who is told of changes.
+    pub webhooks: Vec<Webhook>,
     /// This replica among the others.
     pub fleet: Fleet,
+    /// Where traces go, if anywhere.
+    pub traces: Option<Traces>,
     /// The log.
     pub log: Log,
 }

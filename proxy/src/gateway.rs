@@ -23,6 +23,7 @@ use serde_json::{Map, Value as Json};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
 use crate::error::InternalError;
 use crate::roads::Roads;
@@ -266,7 +267,8 @@ impl Gateway {
     async fn run_mutation(self: &Arc<Self>, prepared: Prepared, visit: Visit) -> Answer {
         let gateway = Arc::clone(self);
         let client = visit.clone();
-        let task = self.mutations.spawn(async move { gateway.write(&prepared, &visit).await });
+        let task =
+            self.mutations.spawn(async move { gateway.write(&prepared, &visit).await }.instrument(Span::current()));
         match timeout_at(client.context.deadline + GRACE, task).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(panic)) => {

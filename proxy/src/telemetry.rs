@@ -8,7 +8,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use model::control::histogram::BOUNDS;
 use model::evidence::Observation;
-use model::{GroupName, Incarnation, Rollout, RouteName, Side, StoreError};
+use model::{GroupName, Incarnation, Rollout, RouteName, Side, StoreError, WebhookName};
 use tokio::time::Instant;
 
 use crate::guard::{GuardState, Measure};
@@ -77,6 +77,17 @@ pub const GUARD_STATE: &str = "strangler_guard_state";
 pub const GUARD_HEALTHY: &str = "strangler_guard_healthy";
 /// When the guard last caught a canary, in seconds since 1970.
 pub const GUARD_CANARY_CAUGHT: &str = "strangler_guard_canary_caught_timestamp_seconds";
+/// Messages sent to webhooks. Answers: are receivers told? Labels: `webhook`, `outcome` (`delivered`, `refused`,
+/// `timed_out`, `unreachable`, `given_up`).
+pub const WEBHOOK_DELIVERIES_TOTAL: &str = "strangler_webhook_deliveries_total";
+/// Age of the oldest entry that a webhook was not told of yet. Label: `webhook`.
+pub const WEBHOOK_LAG_SECONDS: &str = "strangler_webhook_lag_seconds";
+
+/// Looks at flags of an external provider. Labels: `outcome` (`ok`, `absent`, `unusable`).
+pub const FLAG_EVALUATIONS_TOTAL: &str = "strangler_flag_evaluations_total";
+
+/// Spans of traces that no collector took. Labels: `reason` (`queue_full`, `not_taken`).
+pub const SPANS_DROPPED_TOTAL: &str = "strangler_spans_dropped_total";
 
 /// HTTP requests answered. Answers: how much comes in and how much of it goes wrong?
 /// Labels: `outcome` (`ok`, `partial`, `refused`, `failed`).
@@ -143,6 +154,10 @@ pub fn describe() {
     describe_gauge!(GUARD_STATE, "1 for what the guard makes of a group now, 0 for the rest");
     describe_gauge!(GUARD_HEALTHY, "1 while the guard looks and catches its canaries, else 0");
     describe_gauge!(GUARD_CANARY_CAUGHT, Unit::Seconds, "When the guard last caught a canary, since 1970");
+    describe_counter!(WEBHOOK_DELIVERIES_TOTAL, "Messages sent to webhooks");
+    describe_gauge!(WEBHOOK_LAG_SECONDS, Unit::Seconds, "Age of the oldest entry that a webhook was not told of");
+    describe_counter!(FLAG_EVALUATIONS_TOTAL, "Looks at flags of an external provider");
+    describe_counter!(SPANS_DROPPED_TOTAL, "Spans of traces that no collector took");
     describe_counter!(HTTP_REQUESTS_TOTAL, "HTTP requests answered");
     describe_histogram!(
         HTTP_REQUEST_DURATION_SECONDS,
@@ -278,4 +293,24 @@ pub(crate) fn guard_healthy(healthy: bool) {
 #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
 pub(crate) fn canary_caught(at: model::Instant) {
     gauge!(GUARD_CANARY_CAUGHT).set(at.to_utc().timestamp() as f64);
+}
+
+/// A message was sent to a webhook, or given up.
+pub(crate) fn webhook_delivery(webhook: &WebhookName, outcome: &'static str) {
+    counter!(WEBHOOK_DELIVERIES_TOTAL, "webhook" => webhook.to_string(), "outcome" => outcome).increment(1);
+}
+
+/// How late a webhook is.
+pub(crate) fn webhook_lag(webhook: &WebhookName, oldest: Duration) {
+    gauge!(WEBHOOK_LAG_SECONDS, "webhook" => webhook.to_string()).set(oldest.as_secs_f64());
+}
+
+/// Spans did not reach the collector.
+pub(crate) fn spans_dropped(reason: &'static str, count: usize) {
+    counter!(SPANS_DROPPED_TOTAL, "reason" => reason).increment(count as u64);
+}
+
+/// A flag of an external provider was looked at.
+pub(crate) fn flag_evaluated(outcome: &'static str) {
+    counter!(FLAG_EVALUATIONS_TOTAL, "outcome" => outcome).increment(1);
 }

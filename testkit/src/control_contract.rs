@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 mod documents;
 mod figures;
+mod webhooks;
 
 pub use documents::{
     a_promotion_moves_on_from_its_last_revision_only, a_proposal_is_decided_once, every_change_is_noted_in_one_chain,
@@ -32,6 +33,7 @@ mod reconciliation;
 pub use reconciliation::{
     repairs_are_on_record_from_their_beginning, the_last_complete_reconciliation_of_each_type_is_known,
 };
+pub use webhooks::a_webhook_is_told_by_one_replica_at_a_time;
 
 /// Makes one test per promise. `$fresh` is an async function that returns an empty, prepared store
 /// and whatever must live as long.
@@ -64,6 +66,7 @@ macro_rules! control_contract {
             a_trend_adds_up_what_was_seen_in_each_period
             the_last_complete_reconciliation_of_each_type_is_known
             repairs_are_on_record_from_their_beginning
+            a_webhook_is_told_by_one_replica_at_a_time
         }
     };
     ($fresh:path: $($promise:ident)*) => { $(

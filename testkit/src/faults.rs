@@ -218,6 +218,10 @@ impl Store for FaultyStore {
         self.inner.side()
     }
 
+    fn system(&self) -> &'static str {
+        self.inner.system()
+    }
+
     async fn fetch(
         &self,
         entity: &EntityType,

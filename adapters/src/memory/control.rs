@@ -13,12 +13,13 @@ use model::control::{
     AuditEntry, BatchId, ControlError, ControlStore, Deed, EvidenceFilter, ExcuseRecord, Figures, FiguresStore,
     OverrideId, Promotion, Proposal, Publication, Replica, RolloutRecord, Sums,
 };
-use model::{GroupName, Instant, ReplicaId, RolloutVersion};
+use model::{GroupName, Instant, ReplicaId, RolloutVersion, WebhookName};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 mod documents;
 mod reconciliation;
+mod webhooks;
 
 /// Rollouts, replicas and evidence of one process.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ struct State {
     figure_batches: BTreeSet<BatchId>,
     excuses: Vec<ExcuseRecord>,
     reconciliation: reconciliation::Kept,
+    webhooks: BTreeMap<WebhookName, webhooks::Telling>,
 }
 
 impl MemoryControl {

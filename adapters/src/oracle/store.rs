@@ -166,6 +166,10 @@ impl Store for OracleStore {
         self.side
     }
 
+    fn system(&self) -> &'static str {
+        "oracle"
+    }
+
     async fn fetch(
         &self,
         entity: &EntityType,

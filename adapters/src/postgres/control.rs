@@ -28,6 +28,7 @@ mod proposals;
 mod reconciliation;
 mod rollouts;
 mod trend;
+mod webhooks;
 
 use connection::Door;
 use listener::Listener;

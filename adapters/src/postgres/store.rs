@@ -111,6 +111,10 @@ impl Store for PostgresStore {
         self.side
     }
 
+    fn system(&self) -> &'static str {
+        "postgresql"
+    }
+
     async fn fetch(
         &self,
         entity: &EntityType,

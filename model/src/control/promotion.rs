@@ -14,6 +14,9 @@ use crate::name::GroupName;
 use crate::share::Percentage;
 use crate::value::Instant;
 
+/// What the reason of a step's rollout begins with.
+pub const PROMOTION_STEP: &str = "promotion: step ";
+
 /// One step of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

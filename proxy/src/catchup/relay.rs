@@ -78,8 +78,7 @@ impl Relay {
         loop {
             let mut rounds = Vec::new();
             for primary in Side::BOTH {
-                let span = tracing::debug_span!("catchup.relay", %primary);
-                rounds.push(self.round(primary).instrument(span).await);
+                rounds.push(self.round(primary).await);
             }
             outages = if rounds.contains(&Round::Outage) { outages + 1 } else { 0 };
             let pause = match outages {
@@ -112,7 +111,8 @@ impl Relay {
             return Round::Idle;
         }
         let full = taken.len() >= limit;
-        let (settled, outage) = self.bring(primary.other(), taken).await;
+        let span = tracing::debug_span!(parent: None, "catchup.relay", %primary, writes = taken.len());
+        let (settled, outage) = self.bring(primary.other(), taken).instrument(span).await;
         if !settled.is_empty()
             && let Err(error) = store.settle(&settled, within).await
         {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Percentage, Stage};
 
+use super::completions::{CompletionsArgs, ManArgs};
 use super::reconcile::ReconcileArgs;
 use super::repair::RepairArgs;
 pub use super::token::TokenCommand;
@@ -74,6 +75,10 @@ pub enum Command {
     /// Tokens for the admin port.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Print the script with which a shell completes commands and options.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one per command.
+    Man(ManArgs),
 }
 
 /// What to do with groups.

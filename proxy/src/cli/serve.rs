@@ -4,8 +4,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use super::Stop;
 use crate::app;
@@ -13,10 +14,11 @@ use crate::config::{Config, Log};
 use crate::error::with_root;
 use crate::rollout::OpenError;
 use crate::telemetry;
+use crate::traces::{self, Exporting, Traces};
 
 pub(super) async fn run(config: &Path) -> Result<(), Stop> {
     let config = Config::load(config).map_err(|error| Stop::BadConfig(error.to_string()))?;
-    log(&config.log)?;
+    let exporting = log(&config.log, config.traces.as_ref())?;
     let no = |error: &dyn std::fmt::Display| Stop::No(error.to_string());
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| no(&error))?;
     let metrics = telemetry::install().map_err(|error| no(&error))?;
@@ -47,27 +49,39 @@ pub(super) async fn run(config: &Path) -> Result<(), Stop> {
     }
     tracing::info!("asked to end: no new requests, those under way are finished");
     running.stop().await;
+    if let Some(exporting) = exporting {
+        exporting.end().await;
+    }
     tracing::info!("ended");
     Ok(())
 }
 
-/// Sends the log to standard error, one line or one JSON object per event.
-fn log(log: &Log) -> Result<(), Stop> {
+/// Sends the log to standard error, one line or one JSON object per event, and traces to a collector if there is one.
+fn log(log: &Log, traces: Option<&Traces>) -> Result<Option<Exporting>, Stop> {
     let bad =
         || Stop::BadConfig(format!("`log.filter`: `{}` is no filter; try `info` or `info,proxy=debug`", log.filter));
     let filter = EnvFilter::try_new(&log.filter).map_err(|_| bad())?;
     // Colours are for people: a file or a collector would keep their codes.
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
-    let installed = if log.json {
-        subscriber.json().flatten_event(true).finish().try_init()
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
+    let lines = if log.json {
+        lines.json().flatten_event(true).with_filter(filter).boxed()
     } else {
-        subscriber.finish().try_init()
+        lines.with_filter(filter).boxed()
     };
-    installed.map_err(|error| Stop::No(error.to_string()))
+    let mut layers = vec![lines];
+    let mut exporting = None;
+    if let Some(settings) = traces {
+        let unusable = |error: &dyn std::fmt::Display| Stop::BadConfig(format!("`telemetry.otlp_endpoint`: {error}"));
+        let (layer, task) = traces::layer(settings).map_err(|error| unusable(&error))?;
+        layers.push(layer.boxed());
+        exporting = Some(task);
+    }
+    tracing_subscriber::registry().with(layers).try_init().map_err(|error| Stop::No(error.to_string()))?;
+    Ok(exporting)
 }
 
 /// The log of `strangler demo`: only what should not happen, so that the story can be read.
 pub(super) fn quiet_log() -> Result<(), Stop> {
-    log(&Log { json: false, filter: "error".into() })
+    log(&Log { json: false, filter: "error".into() }, None).map(|_| ())
 }

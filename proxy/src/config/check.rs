@@ -10,9 +10,12 @@ use model::PerSide;
 use shadow_compare::confirm::Patience;
 
 use super::admin::{self, tls};
+use super::flags::flags;
 use super::promotion;
 use super::raw::{RawConfig, RawEvidence, RawFleet, RawGateway, RawReads, RawShadow, RawWrites};
 use super::side::{SideSettings, sides};
+use super::traces::traces;
+use super::webhooks::webhooks;
 use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes, breakeven};
 use crate::catchup::relay::RelaySettings;
 use crate::gateway::{GatewayConfig, Limits};
@@ -55,6 +58,9 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         fleet: fleet(raw.fleet),
         guard: super::guard::guard(&raw.guard, origins)?,
         breakeven: breakeven::given(raw.breakeven, origins)?,
+        flags: flags(raw.openfeature, origins)?,
+        webhooks: webhooks(raw.webhooks, origins)?,
+        traces: traces(raw.telemetry, origins)?,
         log: Log { json: json(&raw.log.format, origins)?, filter: raw.log.filter },
     })
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 /// Last parts of the keys that hold text.
-const TEXTS: [&str; 32] = [
+const TEXTS: [&str; 36] = [
     "kind",
     "connect",
     "user",
@@ -36,6 +36,10 @@ const TEXTS: [&str; 32] = [
     "who_claim",
     "format",
     "currency",
+    "otlp_endpoint",
+    "provider",
+    "source",
+    "service_name",
 ];
 
 /// Whether the variable called `name` gives a key that holds text.
@@ -75,7 +79,13 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) breakeven: RawBreakeven,
     #[serde(default)]
+    pub(super) openfeature: RawOpenFeature,
+    #[serde(default)]
+    pub(super) webhooks: Vec<RawWebhook>,
+    #[serde(default)]
     pub(super) fleet: RawFleet,
+    #[serde(default)]
+    pub(super) telemetry: RawTelemetry,
     #[serde(default)]
     pub(super) log: RawLog,
 }
@@ -264,12 +274,31 @@ section!(RawBreakeven {
     horizon_days: u32 = 365,
 });
 
+section!(RawOpenFeature { provider: Option<String> = None, source: Option<String> = None, interval_ms: u64 = 2_000 });
+
+section!(RawWebhook {
+    name: String = String::new(),
+    url: Option<String> = None,
+    url_file: Option<String> = None,
+    secret: Option<String> = None,
+    secret_file: Option<String> = None,
+    events: Vec<String> = Vec::new(),
+    timeout_ms: u64 = 5_000,
+    give_up_hours: u64 = 24,
+});
+
 section!(RawFleet {
     id: Option<String> = None,
     admin_address: Option<String> = None,
     replicas: Vec<String> = Vec::new(),
     ca_file: Option<String> = None,
     token_file: Option<String> = None,
+});
+
+section!(RawTelemetry {
+    otlp_endpoint: Option<String> = None,
+    service_name: String = "strangler".into(),
+    sample_ratio: f64 = 0.1,
 });
 
 section!(RawLog { format: String = "text".into(), filter: String = "info".into() });

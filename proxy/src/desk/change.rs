@@ -7,13 +7,13 @@ use model::control::{
     Action, Author, ControlError, ControlStore, Decision, Deed, LIVE_WITHIN, Proposal, ProposalId, Replica,
     RolloutRecord, Step,
 };
-use model::{GroupName, Instant as WallTime, Policy, RolloutVersion};
+use model::{GroupName, Instant as WallTime, Policy, Rollout, RolloutVersion};
 use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{ApprovalRules, Desk, DeskError};
-use crate::rollout::publish::{Change, publish_change};
+use crate::rollout::publish::{Change, publish_change, publish_change_after};
 use crate::rollout::{SetPolicy, describe, propose};
 
 /// How often the replicas' heartbeats are looked at.
@@ -85,11 +85,37 @@ impl Desk {
     /// [`DeskError`]; nothing was changed, except after `NoAnswer` of the control store.
     pub async fn set(&self, group: &GroupName, wish: &SetPolicy, author: &Author) -> Result<SetOutcome, DeskError> {
         let from = self.newest().await?.rollout.policy(group);
+        self.change(group, from, wish, author, None).await
+    }
+
+    /// As [`Desk::set`], but only if `seen` is still the newest rollout: a program must not undo what it has not seen,
+    /// such as a rollback.
+    ///
+    /// # Errors
+    /// As [`Desk::set`]; `OVERTAKEN` when another rollout was published.
+    pub async fn set_after(
+        &self,
+        seen: &Rollout,
+        group: &GroupName,
+        wish: &SetPolicy,
+        author: &Author,
+    ) -> Result<SetOutcome, DeskError> {
+        self.change(group, seen.policy(group), wish, author, Some(seen.version)).await
+    }
+
+    async fn change(
+        &self,
+        group: &GroupName,
+        from: Policy,
+        wish: &SetPolicy,
+        author: &Author,
+        seen: Option<RolloutVersion>,
+    ) -> Result<SetOutcome, DeskError> {
         let to = propose(&from, wish).map_err(|refused| DeskError::wrong("NOT_POSSIBLE", refused.to_string()))?;
         if self.approvals.ask(&from, &to) {
             return self.keep_proposal(group, from, to, Vec::new(), author).await;
         }
-        match publish_change(&self.witness, group, wish, author, None).await? {
+        match publish_change_after(&self.witness, group, wish, author, None, seen).await? {
             Change::Published { record, before } => Ok(SetOutcome::Published { record, before }),
             Change::AlreadySo { policy, version } => Ok(SetOutcome::AlreadySo { policy, version }),
         }

@@ -6,17 +6,20 @@
 use std::sync::Arc;
 
 use async_graphql::{Executor, PathSegment, Pos, Request, Response, ServerError, Value};
+use axum::http::HeaderMap;
 use futures::stream::{self, BoxStream, StreamExt};
 use model::WriteId;
 use parking_lot::Mutex;
 use serde_json::Value as Json;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::answer::{Answer, Data, GraphqlError, Step};
 use super::visit::{Visit, fresh_request_id, newest, write_token};
 use super::{Gateway, GraphqlRequest};
 use crate::roads::RequestContext;
+use crate::traces;
 
 /// One client's connection: its stick value, and the writes that it has seen acknowledged, so that
 /// it reads its own writes without a token.
@@ -76,7 +79,7 @@ impl Executor for Session {
         };
         let graphql = GraphqlRequest { query: request.query, operation_name: request.operation_name, variables };
         let context = Arc::clone(&visit.context);
-        let answer = self.0.gateway.answer(&graphql, visit).await;
+        let answer = self.0.gateway.answer(&graphql, visit).instrument(traces::request(&HeaderMap::new())).await;
         let mut response = response(&answer);
         let written = context.written();
         if !written.is_empty() {

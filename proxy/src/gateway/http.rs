@@ -19,6 +19,7 @@ use model::{IdempotencyKey, WriteId};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
 use super::answer::{Answer, GraphqlError};
 use super::compile::limit;
@@ -28,6 +29,7 @@ use super::visit::{Visit, fresh_request_id, newest, parse_token, write_token};
 use super::{Gateway, GraphqlRequest, socket};
 use crate::roads::RequestContext;
 use crate::telemetry;
+use crate::traces;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const VERSION: HeaderName = HeaderName::from_static("x-strangler-version");
@@ -94,11 +96,12 @@ async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     };
     // A client that is slow to send does not use up the time for its answer.
     let began = Instant::now();
+    let span = traces::request(&parts.headers);
     let (answered, token) = match asked.and_then(|asked| Ok((asked, visit(&gateway, &parts.headers, &request_id)?))) {
         Err(refused) => (Answered::One(refused), None),
-        Ok((asked, visit)) => (answer(&gateway, asked, &visit).await, new_token(&visit)),
+        Ok((asked, visit)) => (answer(&gateway, asked, &visit).instrument(span.clone()).await, new_token(&visit)),
     };
-    record(&answered, began);
+    span.record("outcome", record(&answered, began));
     respond(&answered, media.unwrap_or(Media::Json), &request_id, token)
 }
 
@@ -307,7 +310,8 @@ fn new_token(visit: &Visit) -> Option<String> {
     Some(write_token(&newest(seen.chain(written))))
 }
 
-fn record(answered: &Answered, began: Instant) {
+/// Counts an answer, and says how it went.
+fn record(answered: &Answered, began: Instant) -> &'static str {
     let outcome = match answered {
         Answered::One(answer) => answer.outcome(),
         Answered::Batch(answers) => {
@@ -322,6 +326,7 @@ fn record(answered: &Answered, began: Instant) {
     metrics::counter!(telemetry::HTTP_REQUESTS_TOTAL, "outcome" => outcome).increment(1);
     metrics::histogram!(telemetry::HTTP_REQUEST_DURATION_SECONDS, "outcome" => outcome)
         .record(began.elapsed().as_secs_f64());
+    outcome
 }
 
 fn respond(answered: &Answered, media: Media, id: &str, token: Option<String>) -> Response {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use model::control::{Action, Author, Progress, Promotion};
+use model::control::{Action, Author, PROMOTION_STEP, Progress, Promotion};
 use model::{Percentage, Stage};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -102,7 +102,7 @@ impl Promoter {
     /// Publishes a step; false when somebody was faster, or changed the group.
     async fn take(&self, promotion: &Promotion, place: usize, reads: Percentage) -> Result<bool, DeskError> {
         let wish = SetPolicy { stage: Some(Stage::Shift), reads: Some(reads), shadow: None };
-        let reason = format!("promotion: step {} of {}, every gate holds", place + 1, promotion.steps.len());
+        let reason = format!("{PROMOTION_STEP}{} of {}, every gate holds", place + 1, promotion.steps.len());
         let author = self.author(promotion, Some(reason));
         let approved_by = promotion.approved_by.as_deref();
         match publish_change(&self.desk.witness, &promotion.group, &wish, &author, approved_by).await {

@@ -15,6 +15,8 @@ use model::{EntityKey, EntityType, FieldSet, Record, Side, Store, StoreError};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::traces::{self, Here};
+
 /// Round trips under way at once per entity and side. More lowers the size of batches, fewer leaves
 /// a side idle while an answer travels.
 pub const LANES: usize = 2;
@@ -39,6 +41,7 @@ struct Lookup {
     keys: Vec<EntityKey>,
     fields: FieldSet,
     within: Duration,
+    here: Here,
     answer: oneshot::Sender<Looked>,
 }
 
@@ -78,7 +81,7 @@ impl Batch {
     fn ask(self: &Arc<Self>, keys: Vec<EntityKey>, fields: FieldSet, within: Duration) -> oneshot::Receiver<Looked> {
         let (answer, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock();
-        waiting.lookups.push(Lookup { keys, fields, within, answer });
+        waiting.lookups.push(Lookup { keys, fields, within, here: Here::now(), answer });
         if waiting.under_way < LANES {
             waiting.under_way += 1;
             tokio::spawn(Arc::clone(self).run());
@@ -131,7 +134,9 @@ impl Batch {
             }
             return;
         }
-        let looked = self.store.fetch(&self.entity, &keys, fields, within).await.map_err(Arc::new);
+        let span = traces::shared_call(&*self.store, "store.fetch", lookups.iter().map(|lookup| &lookup.here));
+        let looked =
+            traces::within(span, self.store.fetch(&self.entity, &keys, fields, within)).await.map_err(Arc::new);
         if let Err(error) = &looked
             && lookups.len() > 1
             && matches!(**error, StoreError::Misfit { .. })
@@ -150,7 +155,9 @@ impl Batch {
     }
     async fn one_by_one(&self, lookups: Vec<Lookup>) {
         let alone = lookups.into_iter().map(|lookup| async move {
-            let looked = self.store.fetch(&self.entity, &lookup.keys, lookup.fields, lookup.within).await;
+            let span = traces::shared_call(&*self.store, "store.fetch", std::iter::once(&lookup.here));
+            let fetch = self.store.fetch(&self.entity, &lookup.keys, lookup.fields, lookup.within);
+            let looked = traces::within(span, fetch).await;
             // As above: a receiver that is gone has given up.
             let _ = lookup.answer.send(looked.map_err(Arc::new));
         });

@@ -10,7 +10,7 @@ use std::time::Duration;
 use model::contract::RootKind;
 use model::sql::{Params, params_text};
 use model::{
-    Bucket, EntityKey, EntityName, FieldSet, GroupName, PerSide, Policy, Record, Root, Side, Store, StoreError,
+    Bucket, EntityKey, EntityName, FieldSet, GroupName, PerSide, Policy, Record, Role, Root, Side, Store, StoreError,
 };
 use tokio::time::Instant;
 
@@ -23,6 +23,7 @@ use crate::figures::Recorder;
 use crate::roads::RequestContext;
 use crate::route::{self, Decision};
 use crate::telemetry;
+use crate::traces::{self, Here};
 use crate::write::unsettled::UnsettledKeys;
 
 /// Limits of the read road.
@@ -100,6 +101,7 @@ impl ReadRoad {
                     answered,
                     read: ShadowedRead::Keys { keys, records },
                     fields,
+                    here: Here::now(),
                 });
             }
             for (place, record) in places.into_iter().zip(records) {
@@ -135,13 +137,14 @@ impl ReadRoad {
                         return Err(Arc::new(StoreError::Misfit { side, problem, source: None }));
                     };
                     let store = &self.sides.get(side).store;
-                    store.list(&root.entity, sql.get(side), &params, fields, within).await.map_err(Arc::new)
+                    let list = store.list(&root.entity, sql.get(side), &params, fields, within);
+                    traces::within(traces::call(&**store, "store.list"), list).await.map_err(Arc::new)
                 }
             })
             .await?;
         if decision.shadow && answered == decision.side {
             let read = ShadowedRead::List { params: (*params).clone(), records: records.clone() };
-            self.shadow.offer(ShadowJob { root: Arc::clone(root), answered, read, fields });
+            self.shadow.offer(ShadowJob { root: Arc::clone(root), answered, read, fields, here: Here::now() });
         }
         Ok(records)
     }
@@ -188,7 +191,7 @@ impl ReadRoad {
         let began = Instant::now();
         let remaining = context.deadline.saturating_duration_since(began);
         let within = if side == primary { remaining } else { remaining.mul_f64(self.settings.share) };
-        let reason = match self.ask_one(&root.group, side, within, &question).await {
+        let reason = match self.ask_one(root, (side, primary), within, &question).await {
             Ok(answer) => {
                 telemetry::read_answered(&root.route, side, began);
                 return Ok((side, answer));
@@ -201,15 +204,16 @@ impl ReadRoad {
         };
         telemetry::fell_back(&root.route, reason);
         let remaining = context.deadline.saturating_duration_since(Instant::now());
-        let answer = self.ask_one(&root.group, primary, remaining, &question).await.map_err(|error| fault(&error))?;
+        let answer =
+            self.ask_one(root, (primary, primary), remaining, &question).await.map_err(|error| fault(&error))?;
         telemetry::read_answered(&root.route, primary, began);
         Ok((primary, answer))
     }
 
     async fn ask_one<T, F, Fut>(
         &self,
-        group: &GroupName,
-        side: Side,
+        root: &Root,
+        (side, primary): (Side, Side),
         within: Duration,
         question: &F,
     ) -> Result<T, Arc<StoreError>>
@@ -220,17 +224,18 @@ impl ReadRoad {
         let breaker = &self.sides.get(side).breaker;
         let began = Instant::now();
         if !breaker.admits(began) {
-            self.figures.failed(group, side);
+            self.figures.failed(&root.group, side);
             let source = "its breaker is open after repeated outages".into();
             return Err(Arc::new(StoreError::Unreachable { side, source }));
         }
-        let asked = question(side, within).await;
+        let role = if side == primary { Role::Primary } else { Role::Secondary };
+        let asked = traces::within(traces::ask(&root.route, side, role), question(side, within)).await;
         breaker.note(side, asked.as_ref().err().map(|error| &**error));
         match asked.as_ref().map_err(|error| &**error) {
-            Ok(_) => self.figures.answered(group, side, began.elapsed()),
+            Ok(_) => self.figures.answered(&root.group, side, began.elapsed()),
             // The client's own mistake; the side is well.
             Err(StoreError::Refused { .. }) => {}
-            Err(_) => self.figures.failed(group, side),
+            Err(_) => self.figures.failed(&root.group, side),
         }
         asked
     }

@@ -29,6 +29,7 @@ use super::batch::Batch;
 use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
 use crate::telemetry;
+use crate::traces::{self, Here};
 use crate::write::unsettled::UnsettledKeys;
 
 /// Limits of shadow reads.
@@ -69,6 +70,8 @@ pub struct ShadowJob {
     pub read: ShadowedRead,
     /// Which fields.
     pub fields: FieldSet,
+    /// Where its trace goes on.
+    pub here: Here,
 }
 
 /// A read with its answer.
@@ -145,7 +148,8 @@ impl ShadowWorker {
             telemetry::shadow_queue(jobs.len());
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
             let worker = Arc::clone(&self);
-            let span = tracing::debug_span!("read.shadow", route = %job.root.route);
+            let span =
+                job.here.continued_by(tracing::debug_span!(parent: None, "read.shadow", route = %job.root.route));
             let compared = async move {
                 worker.compare(job).await;
                 drop(place);
@@ -155,7 +159,7 @@ impl ShadowWorker {
     }
 
     async fn compare(&self, job: ShadowJob) {
-        let ShadowJob { root, answered, read, fields } = job;
+        let ShadowJob { root, answered, read, fields, here: _ } = job;
         let (asked, params, answer) = match read {
             ShadowedRead::Keys { keys, records } => (Asked::Keys(keys), None, Answer::from(records)),
             ShadowedRead::List { params, records } => {
@@ -246,7 +250,8 @@ impl ShadowWorker {
             }
             (Asked::List { .. }, RootKind::List { sql, .. }, Some(params)) => {
                 let store = self.stores.get(side);
-                let listed = store.list(&root.entity, sql.get(side), params, question.fields, within).await;
+                let list = store.list(&root.entity, sql.get(side), params, question.fields, within);
+                let listed = traces::within(traces::call(&**store, "store.list"), list).await;
                 listed.map(Answer::from).map_err(|error| reason(&error))
             }
             // A list is only ever asked of a list root, with its parameters.

@@ -160,12 +160,29 @@ pub async fn publish_change(
     author: &Author,
     approved_by: Option<&str>,
 ) -> Result<Change, ChangeError> {
+    publish_change_after(witness, group, set, author, approved_by, None).await
+}
+
+/// As [`publish_change`], but only after rollout `seen`, if one is given: whoever decided by it must not undo what
+/// was published since.
+///
+/// # Errors
+/// As [`publish_change`]; [`ChangeError::Overtaken`] when `seen` is no longer the newest.
+pub async fn publish_change_after(
+    witness: &Witness,
+    group: &GroupName,
+    set: &SetPolicy,
+    author: &Author,
+    approved_by: Option<&str>,
+    seen: Option<RolloutVersion>,
+) -> Result<Change, ChangeError> {
     let evidence = witness.testify(group).await;
     let mut first_seen = None;
     for _ in 0..ATTEMPTS {
         let record = witness.control.newest().await?.ok_or(ChangeError::NoRollout)?;
         let before = record.rollout.policy(group);
-        if *first_seen.get_or_insert(before) != before {
+        let unseen = seen.is_some_and(|seen| seen != record.rollout.version);
+        if unseen || *first_seen.get_or_insert(before) != before {
             let changes = witness.control.history(Some(group), 1).await?;
             let last = changes.into_iter().next().unwrap_or(record);
             let (who, summary) = (last.author.who, last.summary);

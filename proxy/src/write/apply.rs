@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::read::breaker::Breaker;
+use crate::traces::{self, Here};
 
 /// Batches under way at once. Two: one travels while the next is gathered.
 const LANES: usize = 2;
@@ -47,6 +48,7 @@ struct Waiting {
 struct Pending {
     changes: Vec<Change>,
     answer: oneshot::Sender<Outcome>,
+    here: Here,
 }
 
 impl Door {
@@ -73,7 +75,7 @@ impl Door {
                 let source = "too many writes wait for it".into();
                 return Err(Arc::new(StoreError::Unreachable { side: self.side(), source }));
             }
-            waiting.queue.push_back(Pending { changes, answer });
+            waiting.queue.push_back(Pending { changes, answer, here: Here::now() });
             if waiting.under_way < LANES {
                 waiting.under_way += 1;
                 tokio::spawn(Arc::clone(self).run());
@@ -121,7 +123,8 @@ impl Door {
 
     async fn send(&self, batch: Vec<Pending>) {
         let all: Vec<Change> = batch.iter().flat_map(|pending| pending.changes.iter().cloned()).collect();
-        match self.try_apply(&all).await {
+        let span = traces::shared_call(&*self.store, "store.apply", batch.iter().map(|pending| &pending.here));
+        match traces::within(span, self.try_apply(&all)).await {
             Ok(applied) => {
                 let mut rest = applied.into_iter();
                 for pending in batch {
@@ -133,7 +136,8 @@ impl Door {
             // One write that the side refuses must not hold up the others: each on its own.
             Err(StoreError::Refused { .. }) if batch.len() > 1 => {
                 for pending in batch {
-                    let outcome = self.try_apply(&pending.changes).await.map_err(Arc::new);
+                    let span = traces::shared_call(&*self.store, "store.apply", std::iter::once(&pending.here));
+                    let outcome = traces::within(span, self.try_apply(&pending.changes)).await.map_err(Arc::new);
                     let _ = pending.answer.send(outcome);
                 }
             }

@@ -31,6 +31,7 @@ use crate::figures::Recorder;
 use crate::read::breaker::Breaker;
 use crate::roads::RequestContext;
 use crate::telemetry;
+use crate::traces::{self, Here};
 
 /// How often a write that lost against another transaction, or met a raised fence, is tried again.
 const RETRIES: u32 = 8;
@@ -117,7 +118,7 @@ impl WriteRoad {
             deadline: context.deadline,
         };
         let (answer, receiver) = oneshot::channel();
-        let span = tracing::debug_span!("write.dual", route = %root.route);
+        let span = Here::now().continued_by(tracing::debug_span!(parent: None, "write.dual", route = %root.route));
         self.tasks.spawn(Arc::clone(self).run(mutation, answer).instrument(span));
         let gone = || Fault::from(InternalError::OutcomeUnknown("the write's task ended without an answer".into()));
         let (write, states) = receiver.await.map_err(|_| gone())??;
@@ -219,7 +220,8 @@ impl WriteRoad {
                 return Err(InternalError::Unavailable(format!("{} is down", policy.primary())).into());
             }
             self.unsettled.begin(&root.group, write, &command.touches);
-            let executed = primary.store.execute(&command, remaining).await;
+            let span = traces::call(&*primary.store, "store.execute");
+            let executed = traces::within(span, primary.store.execute(&command, remaining)).await;
             primary.breaker.note(policy.primary(), executed.as_ref().err());
             match executed {
                 Ok(Written::Now(changes)) => {
@@ -281,7 +283,8 @@ impl WriteRoad {
         let remaining = deadline.saturating_duration_since(Instant::now());
         let within = remaining.max(self.settings.claim_within);
         let side = policy.primary();
-        match self.sides.get(side).store.claim(write, within).await {
+        let store = &self.sides.get(side).store;
+        match traces::within(traces::call(&**store, "store.claim"), store.claim(write, within)).await {
             Ok(Claim::Stands(changes)) => Ok(Some(changes)),
             Ok(Claim::Abandoned) => {
                 self.unsettled.end(group, write);

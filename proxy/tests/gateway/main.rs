@@ -31,3 +31,5 @@ mod server;
 mod shadows;
 mod shelves;
 mod socket;
+#[cfg(test)]
+mod traces;

@@ -4,9 +4,13 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod completions;
+#[cfg(test)]
 mod drift;
 #[cfg(test)]
 mod drill_down;
+#[cfg(test)]
+mod flags;
 #[cfg(test)]
 mod follow;
 #[cfg(test)]
@@ -15,3 +19,7 @@ mod guarded;
 mod replica;
 #[cfg(test)]
 mod rollback;
+#[cfg(test)]
+mod webhooks;
+#[cfg(test)]
+mod whole;

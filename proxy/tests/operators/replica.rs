@@ -55,7 +55,7 @@ fn given() -> Given {
 }
 
 /// A desk over empty stores.
-fn desk(control: &Arc<dyn ControlStore>, id: &str, address: &str, rollout: &RolloutHandle) -> Desk {
+pub(crate) fn desk(control: &Arc<dyn ControlStore>) -> Desk {
     let contract = contract();
     let lanes = |side| {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(side, Arc::clone(&contract)));
@@ -81,7 +81,7 @@ fn desk(control: &Arc<dyn ControlStore>, id: &str, address: &str, rollout: &Roll
         secret: None,
         fleet: Arc::default(),
         state: None,
-        here: Some(Here { id: id.into(), address: address.to_owned(), rollout: rollout.clone() }),
+        here: None,
         guard: None,
         clock: || Instant::new(chrono::Utc::now()),
         contract,
@@ -114,7 +114,8 @@ impl Replica {
         let (rollout, follower) = open(witness(control), state.clone(), id, address.clone()).await?;
         let stop = CancellationToken::new();
         let breaker = || Arc::new(Breaker::new(BreakerSettings { failures: 5, pause: Duration::from_secs(1) }));
-        let api = proxy::admin::schema::schema(desk(control, id, &address, &rollout));
+        let here = Here { id: id.into(), address: address.clone(), rollout: rollout.clone() };
+        let api = proxy::admin::schema::schema(Desk { here: Some(here), ..desk(control) });
         let admin = Admin {
             api,
             replica: id.into(),

@@ -84,7 +84,7 @@ async fn newest(client: &ClientWrapper, group: Option<&GroupName>, limit: usize)
     client.query(&query, &[&group.map(GroupName::as_str), &limit]).await?.iter().map(entry).collect()
 }
 
-fn place(stored: i64) -> Result<u64, Broken> {
+pub(super) fn place(stored: i64) -> Result<u64, Broken> {
     u64::try_from(stored).map_err(|_| Broken::garbled("a place in strangler_audit is negative"))
 }
 

@@ -214,3 +214,11 @@ CREATE TABLE IF NOT EXISTS strangler_repair (
     ended_at timestamptz,
     outcome text
 );
+
+-- How far each webhook was told, and which replica tells it now.
+CREATE TABLE IF NOT EXISTS strangler_webhook (
+    name text PRIMARY KEY,
+    told bigint NOT NULL,
+    replica text NOT NULL,
+    leased_until timestamptz NOT NULL
+);
