@@ -118,3 +118,6 @@ impl Promoter {
         Author { who: promotion.author.who.clone(), origin: self.origin.clone(), reason }
     }
 }
+
+#[cfg(test)]
+mod tests;

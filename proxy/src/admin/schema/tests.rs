@@ -50,7 +50,7 @@ fn given() -> Given {
     }
 }
 
-fn desk(needs_second: &[Stage], control: &Arc<MemoryControl>) -> Desk {
+pub(crate) fn desk(needs_second: &[Stage], control: &Arc<MemoryControl>) -> Desk {
     let text = include_str!("../../../../schema.graphql");
     let contract = crate::contract::load(text, "schema.graphql").unwrap().contract;
     let store = |side| Arc::new(MemoryStore::new(side, Arc::clone(&contract))) as Arc<dyn Store>;
@@ -88,8 +88,8 @@ pub(crate) fn idle() -> AdminSchema {
     schema(desk(&[], &Arc::new(MemoryControl::new())))
 }
 
-async fn site(needs_second: &[Stage], stage: Stage) -> (AdminSchema, Arc<MemoryControl>) {
-    let control = Arc::new(MemoryControl::new());
+/// Publishes the first rollout: `inventory` in `stage`.
+pub(crate) async fn publish(control: &MemoryControl, stage: Stage) {
     let shadow = if stage.shadows() { Percentage::FULL } else { Percentage::ZERO };
     let policy = Policy::new(stage, Percentage::ZERO, shadow, Epoch(1)).unwrap();
     let publication = Publication {
@@ -103,6 +103,11 @@ async fn site(needs_second: &[Stage], stage: Stage) -> (AdminSchema, Arc<MemoryC
         approved_by: None,
     };
     control.publish(&publication).await.unwrap();
+}
+
+async fn site(needs_second: &[Stage], stage: Stage) -> (AdminSchema, Arc<MemoryControl>) {
+    let control = Arc::new(MemoryControl::new());
+    publish(&control, stage).await;
     let desk = desk(needs_second, &control);
     let legacy = desk.witness.primary.clone().unwrap();
     legacy.prepare(&desk.contract.groups(), SideRole::Primary, WITHIN).await.unwrap();

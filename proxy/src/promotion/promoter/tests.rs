@@ -1,0 +1,150 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use adapters::memory::control::MemoryControl;
+use model::control::{BatchId, ControlStore, Finding, OverrideId, Seen, Sums};
+use model::evidence::Verdict;
+use model::{GroupName, Instant, Policy};
+use uuid::Uuid;
+
+use super::*;
+use crate::admin::schema::tests::{desk, publish};
+use crate::rollout::Override;
+use crate::rollout::publish::publish_rollback;
+
+/// Seconds since some moment, moved by the test. One for all tests of this file, which each take their own stretch.
+static NOW: AtomicI64 = AtomicI64::new(1_800_000_000);
+
+fn now() -> Instant {
+    Instant::new(chrono::DateTime::from_timestamp(NOW.load(Ordering::SeqCst), 0).unwrap())
+}
+
+fn group() -> GroupName {
+    "inventory".into()
+}
+
+struct Scene {
+    control: Arc<MemoryControl>,
+    desk: Desk,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let control = Arc::new(MemoryControl::new());
+        publish(&control, Stage::Shadow).await;
+        let desk = Desk { clock: now, ..desk(&[], &control) };
+        let legacy = desk.witness.primary.clone().unwrap();
+        let within = Duration::from_secs(5);
+        legacy.prepare(&desk.contract.groups(), model::Role::Primary, within).await.unwrap();
+        Self { control, desk }
+    }
+
+    fn replica(&self, name: &str) -> Promoter {
+        Promoter { desk: self.desk.clone(), origin: name.into() }
+    }
+
+    /// Every read route was compared so often, every field was; so many of the comparisons were mismatches.
+    async fn evidence(&self, matches: u64, mismatches: u64) {
+        let mut sums = Sums::default();
+        for view in self.desk.routes(Some(&group())).into_iter().filter(|view| view.kind != "write") {
+            for (verdict, count) in [(Verdict::Match, matches), (Verdict::Mismatch, mismatches)] {
+                let finding = Finding { route: view.route.clone(), verdict, reason: None };
+                sums.comparisons.insert(finding, Seen { count, ..Seen::once(now()) });
+            }
+            let entity = &self.desk.contract.root(&view.route).unwrap().entity;
+            for field in &entity.fields {
+                sums.fields.insert((view.route.clone(), field.name.clone()), Seen::once(now()));
+            }
+        }
+        self.control.add_evidence(BatchId(Uuid::new_v4()), &sums).await.unwrap();
+    }
+
+    async fn policy(&self) -> Policy {
+        self.control.newest().await.unwrap().unwrap().rollout.policy(&group())
+    }
+
+    async fn said(&self) -> Promotion {
+        self.desk.last_promotion(&group()).await.unwrap().unwrap()
+    }
+}
+
+fn ada() -> Author {
+    Author { who: "ada".into(), origin: "desk".into(), reason: Some("it is time".into()) }
+}
+
+#[tokio::test]
+async fn a_plan_is_walked_step_by_step_by_whichever_replica_comes_first() {
+    let scene = Scene::new().await;
+    scene.evidence(40_000, 0).await;
+    scene.desk.promote(&group(), &ada()).await.unwrap();
+    let (a, b) = (scene.replica("a"), scene.replica("b"));
+    for expected in [1.0, 100.0] {
+        let (one, two) = tokio::join!(a.round(), b.round());
+        (one.unwrap(), two.unwrap());
+        assert_eq!(f64::from(scene.policy().await.reads()), expected, "{}", scene.said().await.said);
+        // Held: nothing moves before its time.
+        a.round().await.unwrap();
+        b.round().await.unwrap();
+        assert_eq!(f64::from(scene.policy().await.reads()), expected);
+        NOW.fetch_add(6, Ordering::SeqCst);
+    }
+    a.round().await.unwrap();
+    assert_eq!(scene.said().await.progress, Progress::Finished);
+    let record = scene.control.newest().await.unwrap().unwrap();
+    assert_eq!(record.author.who, "ada");
+    assert!(record.author.reason.unwrap().contains("step 2 of 2"));
+    let actions: Vec<_> = scene.control.audit(0, 99).await.unwrap().iter().map(|entry| entry.action).collect();
+    // Each step was published once, though two replicas tried.
+    let steps = [Action::PromotionStarted, Action::Rollout, Action::Rollout, Action::PromotionFinished];
+    assert_eq!(actions[1..], steps);
+}
+
+#[tokio::test]
+async fn a_gate_that_closes_keeps_the_group_where_it_is_and_says_so() {
+    let scene = Scene::new().await;
+    scene.desk.promote(&group(), &ada()).await.unwrap();
+    let replica = scene.replica("a");
+    replica.round().await.unwrap();
+    assert_eq!(scene.policy().await.stage(), Stage::Shadow);
+    assert!(scene.said().await.said.contains("waits for: mismatches"), "{}", scene.said().await.said);
+    scene.evidence(40_000, 20).await;
+    replica.round().await.unwrap();
+    assert_eq!(scene.policy().await.stage(), Stage::Shadow);
+    // A control store that is down moves nobody.
+    scene.control.set_down(true);
+    assert!(replica.round().await.is_err());
+    scene.control.set_down(false);
+    assert_eq!(scene.said().await.progress, Progress::Running);
+}
+
+#[tokio::test]
+async fn a_rollback_ends_the_promotion_and_nothing_raises_reads_again() {
+    let scene = Scene::new().await;
+    scene.evidence(40_000, 0).await;
+    scene.desk.promote(&group(), &ada()).await.unwrap();
+    let replica = scene.replica("a");
+    replica.round().await.unwrap();
+    let author = Author { who: "guard".into(), origin: "a".into(), reason: Some("a breach".into()) };
+    let told = Override { id: OverrideId(Uuid::new_v4()), group: group(), author, at: now() };
+    publish_rollback(&scene.desk.witness, &told).await.unwrap();
+    NOW.fetch_add(6, Ordering::SeqCst);
+    for _ in 0..3 {
+        replica.round().await.unwrap();
+    }
+    assert_eq!(scene.policy().await.reads(), Percentage::ZERO);
+    assert!(matches!(&scene.said().await.progress, Progress::Stopped { why } if why.contains("0 % instead of 1 %")));
+}
+
+#[tokio::test]
+async fn a_replica_that_dies_between_step_and_note_leaves_a_step_that_is_taken_once() {
+    let scene = Scene::new().await;
+    scene.evidence(40_000, 0).await;
+    scene.desk.promote(&group(), &ada()).await.unwrap();
+    // What a replica publishes before it dies.
+    let dying = scene.replica("a");
+    assert!(dying.take(&scene.said().await, 0, 1.0.try_into().unwrap()).await.unwrap());
+    let published = scene.control.newest().await.unwrap().unwrap().rollout.version;
+    scene.replica("b").round().await.unwrap();
+    assert_eq!(scene.said().await.at_step, Some(0));
+    assert_eq!(scene.control.newest().await.unwrap().unwrap().rollout.version, published);
+}
