@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use adapters::memory::control::MemoryControl;
-use model::control::{BatchId, ControlStore, Finding, OverrideId, Seen, Sums};
+use model::control::{AuditStore, BatchId, ControlStore, Finding, OverrideId, Seen, Sums};
 use model::evidence::Verdict;
 use model::{GroupName, Instant, Policy};
 use uuid::Uuid;
