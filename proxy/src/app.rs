@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use model::control::ControlError;
+use model::control::{ControlError, ControlStore};
 use model::{Instant, PerSide, ReplicaId, StoreError};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -171,6 +171,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let (flushing, control, stop) = (evidence.clone(), Arc::clone(&backends.control), last.stop.clone());
     let pause = config.evidence.flush;
     last.tasks.spawn(async move { flushing.run(control, pause, stop).await });
+    last.tasks.spawn(tables(Arc::clone(&backends.control), last.stop.clone()));
     // Held to the very end: no second replica may use the folder before this one is through.
     let follow = follower.run(last.stop.clone());
     last.tasks.spawn(async move {
@@ -273,6 +274,20 @@ fn keep_metrics(metrics: PrometheusHandle, last: &Stoppable) {
             () = upkeep => {}
         }
     });
+}
+
+/// Makes the control store's tables that this release has added, or says who must. Nothing waits for it.
+async fn tables(control: Arc<dyn ControlStore>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        prepared = control.prepare() => match prepared {
+            Err(error @ ControlError::Misfit { .. }) => {
+                tracing::error!(%error, "tables of this release are missing in the control database: run `strangler init` ({error})");
+            }
+            // An outage is the follower's to tell.
+            Ok(()) | Err(_) => {}
+        }
+    }
 }
 
 async fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
