@@ -280,12 +280,11 @@ fn keep_metrics(metrics: PrometheusHandle, last: &Stoppable) {
 async fn tables(control: Arc<dyn ControlStore>, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}
-        prepared = control.prepare() => match prepared {
-            Err(error @ ControlError::Misfit { .. }) => {
+        prepared = control.prepare() => {
+            // An outage is the follower's to tell.
+            if let Err(error @ ControlError::Misfit { .. }) = prepared {
                 tracing::error!(%error, "tables of this release are missing in the control database: run `strangler init` ({error})");
             }
-            // An outage is the follower's to tell.
-            Ok(()) | Err(_) => {}
         }
     }
 }

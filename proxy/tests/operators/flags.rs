@@ -313,7 +313,8 @@ async fn of_two_replicas_the_first_acts_and_the_other_only_looks() {
     a.round().await.unwrap();
     assert_eq!(site.reads().await, 25.0);
     site.roll_back("ada").await;
-    (a.round().await.unwrap(), b.round().await.unwrap());
+    a.round().await.unwrap();
+    b.round().await.unwrap();
     site.says(json!(30));
     // The first is gone: the other has seen what the flag said when the group was rolled back.
     site.control.retire(&"a".into()).await.unwrap();

@@ -45,7 +45,9 @@ pub async fn every_change_is_noted_in_one_chain(store: &dyn ControlStore) {
     let sent = publication(Some(1), next);
     let (a, b) = (deed("ada", Some("inventory")), deed("bob", None));
     let (one, two, three) = join!(store.note(&a), store.publish(&sent), store.note(&b));
-    (one.unwrap(), two.unwrap(), three.unwrap());
+    one.unwrap();
+    two.unwrap();
+    three.unwrap();
     // A publication that lost notes nothing.
     store.publish(&sent).await.unwrap_err();
 

@@ -80,7 +80,8 @@ async fn a_plan_is_walked_step_by_step_by_whichever_replica_comes_first() {
     let (a, b) = (scene.replica("a"), scene.replica("b"));
     for expected in [1.0, 100.0] {
         let (one, two) = tokio::join!(a.round(), b.round());
-        (one.unwrap(), two.unwrap());
+        one.unwrap();
+        two.unwrap();
         assert_eq!(f64::from(scene.policy().await.reads()), expected, "{}", scene.said().await.said);
         // Held: nothing moves before its time.
         a.round().await.unwrap();
