@@ -2,10 +2,10 @@
 //!
 //! A rollback told here takes effect at the next request, whether or not the control store, modern,
 //! or both are up. Errors are JSON: `{"code": …, "message": …}`.
-//! Not here: users and the dashboard, which have an issue of their own; until then the port listens
-//! on loopback unless the configuration says otherwise.
+//! Not here: who comes and what they may (`auth`), pages for people (`dashboard`).
 
 pub mod auth;
+mod dashboard;
 mod health;
 pub mod schema;
 
@@ -15,7 +15,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::control::{Author, OverrideId};
@@ -27,7 +27,6 @@ use crate::rollout::{Override, RolloutHandle};
 
 pub use health::{Check, Health};
 
-const PAGE: &str = include_str!("admin/page.html");
 const OPENAPI: &str = include_str!("admin/openapi.json");
 
 /// What the admin port tells about, and acts on.
@@ -45,6 +44,8 @@ pub struct Admin {
     pub health: Arc<Health>,
     /// The wall clock, for the record of an override.
     pub clock: fn() -> Instant,
+    /// What the dashboard asks; without it there is no dashboard.
+    pub schema: Option<schema::AdminSchema>,
 }
 
 /// What `POST /api/v1/groups/{group}/rollback` takes: who, and an id, so that told twice counts once.
@@ -74,8 +75,8 @@ impl IntoResponse for AdminError {
 
 /// The routes of the admin port.
 pub fn router(admin: Admin) -> Router {
+    let dashboard = dashboard::router(&admin);
     Router::new()
-        .route("/", get(|| async { Html(PAGE) }))
         .route("/health/live", get(|| async { axum::Json(json!({ "status": "live" })) }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
@@ -86,6 +87,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/v1/groups/{group}/rollback", post(roll_back))
         .fallback(|| async { error(StatusCode::NOT_FOUND, "NOT_FOUND", "see /api/v1/openapi.json for what is here") })
         .with_state(admin)
+        .merge(dashboard)
 }
 
 async fn ready(State(admin): State<Admin>) -> Response {

@@ -16,6 +16,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::auth::{Identity, Role, Via};
+use crate::admin::schema::{Here, schema};
 use crate::admin::{self, Admin, Health};
 pub use crate::backends::Backends;
 use crate::catchup::relay::Relay;
@@ -177,7 +179,9 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let shadow = parts.shadow(evidence, &secret, &background);
     let (writes, doors) = parts.write_road();
     parts.catch_up(doors, &background);
-    let promoter = Promoter { desk: backends.desk(config), origin: id.to_string() };
+    let desk = backends.desk(config);
+    let schema = schema(desk.clone(), Some(Here { id: id.clone(), rollout: rollout.clone() }));
+    let promoter = Promoter { desk, origin: id.to_string() };
     background.tasks.spawn(promoter.run(background.stop.clone()));
     background.tasks.spawn(lanes::watch(backends.oracles.clone(), background.stop.clone()));
     let tasks = writes.tasks.clone();
@@ -193,6 +197,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         metrics: metrics.clone(),
         health: Arc::clone(&health),
         clock: now,
+        schema: Some(schema),
     };
     serve_admin(admin, admin_port, metrics, &last);
     Ok(Running {
@@ -334,7 +339,8 @@ fn serve_graphql(
 fn serve_admin(admin: Admin, listener: TcpListener, metrics: PrometheusHandle, last: &Stoppable) {
     let stop = last.stop.clone();
     last.tasks.spawn(async move {
-        let serving = axum::serve(listener, admin::router(admin)).with_graceful_shutdown(stop.cancelled_owned());
+        let router = on_loopback(admin::router(admin), &listener);
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = serving.await {
             tracing::error!(%error, "the admin port is no longer served");
         }
@@ -352,6 +358,16 @@ fn serve_admin(admin: Admin, listener: TcpListener, metrics: PrometheusHandle, l
             () = upkeep => {}
         }
     });
+}
+
+/// Nobody is asked who they are yet: whoever reaches the port on this machine is an admin, elsewhere nobody.
+fn on_loopback(router: axum::Router, listener: &TcpListener) -> axum::Router {
+    if listener.local_addr().is_ok_and(|address| address.ip().is_loopback()) {
+        let local = Identity { who: "local".to_owned(), role: Role::Admin, via: Via::Loopback };
+        router.layer(axum::Extension(local))
+    } else {
+        router
+    }
 }
 
 async fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {

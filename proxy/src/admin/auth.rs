@@ -79,3 +79,8 @@ impl Identity {
         }
     }
 }
+
+/// What forms and scripts of a page send along, as the form field `csrf` or the header `x-csrf-token`. An extension
+/// of requests; empty where it is not needed, since no cookie was used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CsrfToken(pub String);

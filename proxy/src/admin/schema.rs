@@ -88,4 +88,4 @@ fn shown(error: DeskError) -> async_graphql::Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -21,6 +21,7 @@ fn admin() -> (Admin, PerSide<Arc<Breaker>>) {
         metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
         health: Arc::new(Health::new(breakers.clone())),
         clock: || Instant::parse("2026-01-31T08:00:00Z").unwrap(),
+        schema: None,
     };
     (admin, breakers)
 }
@@ -103,7 +104,7 @@ async fn the_description_lists_every_route_and_every_route_answers() {
     }
     assert_eq!(routes.len(), described.len());
     for path in
-        ["/", "/metrics", "/api/v1/replica", "/api/v1/groups", "/api/v1/groups/inventory", "/api/v1/openapi.json"]
+        ["/metrics", "/api/v1/replica", "/api/v1/groups", "/api/v1/groups/inventory", "/api/v1/openapi.json"]
     {
         assert_eq!(ask(&admin, "GET", path, "").await.0, 200, "{path}");
     }

@@ -56,6 +56,7 @@ impl Replica {
             metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
             health: Arc::new(Health::new(PerSide { legacy: breaker(), modern: breaker() })),
             clock: || Instant::new(chrono::Utc::now()),
+            schema: None,
         });
         let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
         let tasks = vec![

@@ -118,7 +118,7 @@ impl Query {
     async fn sample(&self, context: &Context<'_>, id: String) -> Result<SampleShape> {
         let sample = desk(context)?.sample(&id).await.map_err(shown)?;
         let report = SampleReport::of(&sample);
-        Ok(SampleShape { id: sample.id.clone(), text: report.text(), json: json(&report.json()) })
+        Ok(SampleShape { id: sample.id.clone(), text: report.text(), json: json(&report.json()), html: report.html() })
     }
 }
 
@@ -171,6 +171,8 @@ pub(super) struct SampleShape {
     text: String,
     /// For programs.
     json: Json<Value>,
+    /// Both sides and their diff, to be part of a page.
+    html: String,
 }
 
 /// A group.

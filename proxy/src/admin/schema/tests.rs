@@ -37,7 +37,7 @@ pub(crate) fn limits() -> GateLimits {
     }
 }
 
-async fn site(needs_second: &[Stage], stage: Stage) -> (AdminSchema, Arc<MemoryControl>) {
+pub(crate) async fn site(needs_second: &[Stage], stage: Stage) -> (AdminSchema, Arc<MemoryControl>) {
     let contract =
         crate::contract::load(include_str!("../../../../schema.graphql"), "schema.graphql").unwrap().contract;
     let control = Arc::new(MemoryControl::new());

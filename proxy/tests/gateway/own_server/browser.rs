@@ -1,0 +1,111 @@
+//! The dashboard in a real browser: Chromium, driven by `tests/browser/run.mjs`, on a replica over real databases.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use axum::Extension;
+use model::{Instant, PerSide};
+use proxy::admin::auth::{Identity, Role, Via};
+use proxy::admin::{self, Admin, Health, schema};
+use proxy::app::Backends;
+use proxy::config::Config;
+use proxy::read::breaker::{Breaker, BreakerSettings};
+use proxy::rollout::RolloutHandle;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use super::fleet::{Fleet, storefront};
+use crate::erp::{article, connect};
+use crate::rig::until;
+
+/// `None`, said aloud, where a developer has none. CI must have one: `bin/test` installs it.
+fn chromium() -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned()));
+    if path.exists() {
+        return Some(path);
+    }
+    let missing = format!("no Chromium at {} (apt install chromium, or set CHROMIUM)", path.display());
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "the dashboard cannot be tested: {missing}");
+    eprintln!("SKIPPED: the dashboard is not tested in a browser: {missing}");
+    None
+}
+
+async fn packages(folder: &Path) {
+    if !folder.join("node_modules/playwright-core").exists() || !folder.join("node_modules/axe-core").exists() {
+        let install = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"];
+        let installed = Command::new("npm").args(install).current_dir(folder).status().await;
+        let installed = installed.expect("the browser test needs Node.js 20 with npm on the path");
+        assert!(installed.success(), "npm ci failed in {}", folder.display());
+    }
+}
+
+/// The admin port over the same databases, for somebody who may only look. Its address.
+async fn for_viewers(fleet: &Fleet) -> String {
+    let config = Config::load(&fleet.site.config("viewer", 1, 1)).unwrap();
+    let backends = Backends::open(&config).unwrap();
+    let newest = backends.control.newest().await.unwrap().unwrap();
+    let rollout = RolloutHandle::fixed(newest.rollout);
+    let breaker = || Arc::new(Breaker::new(BreakerSettings::default()));
+    let admin = Admin {
+        replica: "viewer".into(),
+        groups: backends.loaded.contract.groups(),
+        rollout: rollout.clone(),
+        metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
+        health: Arc::new(Health::new(PerSide { legacy: breaker(), modern: breaker() })),
+        clock: || Instant::new(chrono::Utc::now()),
+        schema: Some(schema::schema(backends.desk(&config), None)),
+    };
+    let vera = Identity { who: "vera".into(), role: Role::Viewer, via: Via::Token };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, admin::router(admin).layer(Extension(vera))).await.unwrap() });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_shift_roll_back_and_drill_down_in_a_real_browser() {
+    let Some(chromium) = chromium() else { return };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
+    packages(&folder).await;
+    // GIVEN a group in stage shift with every read compared, and a defect on the modern side
+    let fleet = Fleet::new().await;
+    fleet.set(&["--stage", "shift", "--shadow", "100"]).await;
+    let replica = fleet.site.start("one").await;
+    let modern = connect(&fleet.erp.databases.modern).await;
+    modern.batch_execute("UPDATE stock_level SET on_hand = 77 WHERE sku = 'ITM-003'").await.unwrap();
+    modern.batch_execute("UPDATE product SET unit_price = round(unit_price, 1)").await.unwrap();
+    let storefront = storefront(&replica);
+    let look = "query($s: ID!) { stockLevel(sku: $s, location: \"BER1\") { onHand reserved } product(sku: $s) { name unitPrice } }";
+    for number in 0..20 {
+        storefront.ask(look, &json!({ "s": article(number) })).await.unwrap();
+    }
+    until("the differences are known", async || {
+        let list = fleet.site.must_run(&["diffs", "list"]).await;
+        list.contains("stockLevel") && list.contains("unitPrice")
+    })
+    .await;
+    // WHEN somebody walks through the dashboard
+    let screenshots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../browser-screenshots");
+    let viewers = for_viewers(&fleet).await;
+    let walk = Command::new("node")
+        .arg("run.mjs")
+        .current_dir(&folder)
+        .env("CHROMIUM", chromium)
+        .env("OPERATOR", format!("http://{}", replica.admin))
+        .env("VIEWER", viewers)
+        .env("SCREENSHOTS", &screenshots)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    // THEN every step went as it should
+    let told = String::from_utf8_lossy(&walk.stdout);
+    assert!(walk.status.success(), "{told}{}", String::from_utf8_lossy(&walk.stderr));
+    assert!(told.trim_end().ends_with("every step went as it should"), "{told}");
+    // and what was ordered there stands in the record
+    let history = fleet.site.must_run(&["groups", "history", "inventory"]).await;
+    assert!(history.contains("the browser shifts") && history.contains("the browser rolls back"), "{history}");
+}
