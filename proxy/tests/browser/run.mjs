@@ -126,7 +126,7 @@ try {
     await page.fill("#reads", "40");
     await page.fill("#set-reason", "the browser errs <b>");
     await page.click("text=Publish the change");
-    assert.match(await text(page, "[role=alert]"), /stage `dual-write`/);
+    assert.match(await text(page, "[role=alert]"), /Stage `dual-write`/);
     assert.equal(await page.inputValue("#set-reason"), "the browser errs <b>");
     assert.equal(await page.inputValue("#reads"), "40");
     assert.equal(await page.inputValue("#stage-choice"), "dual-write");

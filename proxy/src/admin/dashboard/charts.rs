@@ -38,7 +38,7 @@ const BOTTOM: f64 = 26.0;
 pub(super) fn steps(title: &str, points: &[Point], now: i64, label: impl Fn(i64) -> String) -> Markup {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return html! {} };
     let told = format!(
-        "From {} on {} to {} now, over {} changes; the table of changes has every one.",
+        "From {} on {} to {} now, in {} steps; the table of changes tells the last ones.",
         percent(first.percent),
         label(first.at),
         percent(last.percent),

@@ -105,11 +105,7 @@ struct Sample {
     seen_at: String,
 }
 
-pub(super) async fn page(
-    State(dashboard): State<Dashboard>,
-    caller: Caller,
-    Query(filter): Query<Filter>,
-) -> Response {
+pub(super) async fn page(State(dashboard): State<Dashboard>, caller: Caller, Query(filter): Query<Filter>) -> Response {
     let question = "query($filter: DiffFilterInput!) { report(filter: $filter) { json } routes { route kind } }";
     match dashboard.ask::<Answer>(&caller, question, json!({ "filter": filter })).await {
         Ok(answer) => layout::page(&caller, Part::Diffs, "Differences", &found(&filter, &answer)),

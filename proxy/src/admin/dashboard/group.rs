@@ -140,7 +140,7 @@ fn head(group: &GroupName, policy: &PolicyShape, answer: Option<&Answer>) -> Mar
                 dt { "Shadow" } dd { (percent(policy.shadow)) " of reads" }
                 @if let Some(answer) = answer {
                     dt { "Unsettled" } dd { (overview::unsettled(answer.group.unsettled.as_ref())) }
-                    dt { "CDC lag" } dd { (overview::figure(&answer.group.readiness.gates, "change capture")) }
+                    dt { "CDC lag" } dd { (overview::lag(&answer.group.readiness.gates)) }
                     dt { "Latency" } dd { (overview::latency()) }
                 }
             }

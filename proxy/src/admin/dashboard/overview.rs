@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::caller::Caller;
 use super::layout::{self, Part, alert, number, percent, stage};
-use super::shapes::{Gate, POLICY, PolicyShape, Readiness, Replica, RouteEvidence, Unsettled};
+use super::shapes::{Gate, GateState, POLICY, PolicyShape, Readiness, Replica, RouteEvidence, Unsettled};
 use super::{Dashboard, Problem, charts};
 
 #[derive(Deserialize)]
@@ -89,7 +89,7 @@ fn card(group: &Group) -> Markup {
                 dt { "Mismatches" } dd { (mismatches(&group.comparisons)) }
                 dt { "Shadow" } dd { (percent(group.policy.shadow)) " of reads" }
                 dt { "Unsettled" } dd { (unsettled(group.unsettled.as_ref())) }
-                dt { "CDC lag" } dd { (figure(gates, "change capture")) }
+                dt { "CDC lag" } dd { (lag(gates)) }
                 dt { "Latency" } dd { (latency()) }
                 dt { "Gates" }
                 dd {
@@ -136,9 +136,14 @@ pub(super) fn unsettled(unsettled: Option<&Unsettled>) -> Markup {
     }
 }
 
-pub(super) fn figure(gates: &[Gate], name: &str) -> Markup {
-    let gate = gates.iter().find(|gate| gate.name == name);
-    html! { @match gate { Some(gate) => (gate.figure), None => span.soft { "not measured" } } }
+/// How far change capture is behind, as its gate has found it.
+pub(super) fn lag(gates: &[Gate]) -> Markup {
+    let gate = gates.iter().find(|gate| gate.name == "change capture");
+    html! { @match gate {
+        Some(Gate { state: GateState::NotAsked, .. }) => span.soft { "no change capture" },
+        Some(gate) => (gate.figure),
+        None => span.soft { "not measured" },
+    } }
 }
 
 /// Of both sides: from the control store's figures, when it keeps them.

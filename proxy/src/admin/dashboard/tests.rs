@@ -174,7 +174,7 @@ async fn what_is_refused_says_why_changes_nothing_and_loses_nothing_that_was_typ
     let cases = [
         ("set", SHIFT.to_owned(), 422, "The reason is empty"),
         ("promote", "reason=%20".to_owned(), 422, "The reason is empty"),
-        ("stop", "reason=x".to_owned(), 409, "promotion"),
+        ("stop", "reason=x".to_owned(), 422, "not being promoted"),
         ("proposals/0", "decision=approve&reason=x".to_owned(), 404, "No proposal `0` waits"),
         ("proposals/0", "decision=both&reason=x".to_owned(), 422, "Choose: approve or withdraw"),
         ("set", format!("{SHIFT}{reason}").replace("reads=25", "reads=25,5"), 422, "`25,5` is no percentage"),
@@ -185,10 +185,9 @@ async fn what_is_refused_says_why_changes_nothing_and_loses_nothing_that_was_typ
     ];
     for (order, form, status, words) in cases {
         let answer = scene.post(&format!("/groups/inventory/{order}"), &form).await;
-        assert_eq!(answer.status, status, "{order} {form}: {}", answer.text);
         let alert = answer.text.split("role=\"alert\"").nth(1).unwrap_or("no alert");
         let alert = alert.split("</div>").next().unwrap();
-        assert!(alert.contains(words), "{order} {form}: {alert}");
+        assert!(answer.status == status && alert.contains(words), "{order} {form}: {} {alert}", answer.status);
         if form.contains(reason) {
             assert!(answer.text.contains("value=\"my &quot;&gt;&lt;b&gt;reason\""), "{form}: {}", answer.text);
         }
