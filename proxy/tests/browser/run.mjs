@@ -65,6 +65,8 @@ const look = async (page, name) => {
     const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(wide <= window, `${name}, ${scheme}: ${wide} pixels wide in a window of ${window}`);
     await page.screenshot({ path: join(SCREENSHOTS, `${name}-${scheme}.png`), fullPage: true });
+    // And as it stands in the window, with what stays in sight.
+    if (name === "group") await page.screenshot({ path: join(SCREENSHOTS, `${name}-window-${scheme}.png`) });
   }
   await page.emulateMedia({ colorScheme: "light" });
   await page.setViewportSize(LOOKS.light.viewport);
@@ -126,7 +128,7 @@ try {
     await page.fill("#reads", "40");
     await page.fill("#set-reason", "the browser errs <b>");
     await page.click("text=Publish the change");
-    assert.match(await text(page, "[role=alert]"), /Stage `dual-write`/);
+    assert.match(await text(page, "[role=alert]"), /Stage dual-write/);
     assert.equal(await page.inputValue("#set-reason"), "the browser errs <b>");
     assert.equal(await page.inputValue("#reads"), "40");
     assert.equal(await page.inputValue("#stage-choice"), "dual-write");

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Dashboard;
 use super::caller::Caller;
-use super::layout::{self, Part, alert, number, wide};
+use super::layout::{self, Part, alert, number, wide, words};
 
 /// Which differences: the page's own query, as it stands in its address.
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
@@ -122,10 +122,31 @@ fn found(filter: &Filter, answer: &Answer) -> Markup {
     html! {
         h1 { "Differences" }
         (trail(filter))
-        p.answer { (report.answer) }
+        p.answer { (words(&report.answer)) }
         (tiles(&report.totals))
         (form(filter, &answer.routes))
-        @for route in &report.routes { (route_section(filter, route)) }
+        @for route in report.routes.iter().filter(|route| route.is_known()) { (route_section(filter, route)) }
+        (unknown(report))
+    }
+}
+
+/// Routes of which nothing is known, which is not the same as no difference.
+fn unknown(report: &Report) -> Markup {
+    let unknown: Vec<_> = report.routes.iter().filter(|route| !route.is_known()).collect();
+    html! {
+        @if !unknown.is_empty() {
+            section aria-labelledby="unknown" {
+                h2 #unknown { "Never compared" }
+                p { "Nothing is known about these routes: nobody asked them while their reads were compared." }
+                ul.in-columns { @for route in unknown { li { (route.route) } } }
+            }
+        }
+    }
+}
+
+impl RouteReport {
+    fn is_known(&self) -> bool {
+        self.totals.comparisons + self.totals.inconclusive > 0 || !self.differences.is_empty()
     }
 }
 
@@ -196,8 +217,7 @@ fn route_section(filter: &Filter, route: &RouteReport) -> Markup {
     html! {
         section aria-label=(route.route) {
             h2 { a href=(here.address()) { (route.route) } }
-            p.answer { (route.answer) }
-            p.soft { (number(route.totals.comparisons)) " comparisons that say something" }
+            p.answer { (words(&route.answer)) }
             @if !route.differences.is_empty() {
                 (wide(&format!("Differences of {}", route.route), &lines(&here, route)))
             }

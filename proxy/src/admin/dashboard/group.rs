@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::caller::Caller;
-use super::layout::{self, Part, alert, gate_state, number, percent, stage, wide};
+use super::layout::{self, Part, alert, fact, gate_state, number, percent, stage, wide, words};
 use super::shapes::{CHANGE, Change, POLICY, PolicyShape, Proposal, Readiness, Replica, RouteEvidence, Unsettled};
 use super::{Dashboard, Problem, charts, orders, overview};
 use crate::spoken::spoken;
@@ -135,13 +135,13 @@ fn head(group: &GroupName, policy: &PolicyShape, answer: Option<&Answer>) -> Mar
         div.head { h1 { (group) } span data-live="stage" #stage { (stage(&policy.stage)) } }
         div data-live="policy" #policy {
             (charts::split(policy.reads))
-            dl.facts.wide-facts {
-                dt { "Writes" } dd { (policy.primary) " is the authority" }
-                dt { "Shadow" } dd { (percent(policy.shadow)) " of reads" }
+            dl.facts.in-a-row {
+                (fact("Writes", &html! { (policy.primary) " is the authority" }))
+                (fact("Shadow", &html! { (percent(policy.shadow)) " of reads" }))
                 @if let Some(answer) = answer {
-                    dt { "Unsettled" } dd { (overview::unsettled(answer.group.unsettled.as_ref())) }
-                    dt { "CDC lag" } dd { (overview::lag(&answer.group.readiness.gates)) }
-                    dt { "Latency" } dd { (overview::latency()) }
+                    (fact("Unsettled", &overview::unsettled(answer.group.unsettled.as_ref())))
+                    (fact("CDC lag", &overview::lag(&answer.group.readiness.gates)))
+                    (fact("Latency", &overview::latency()))
                 }
             }
             @if let Some(published) = answer.map(|answer| &answer.group.policy).filter(|published| *published != policy) {
@@ -167,7 +167,7 @@ fn body(
         @if !waiting.is_empty() { (proposals(caller, group, &waiting, draft)) }
         section aria-labelledby="promotion-title" {
             h2 #promotion-title { "May it be promoted?" }
-            p.answer #answer data-live="answer" aria-live="polite" { (answer.group.readiness.answer) }
+            p.answer #answer data-live="answer" aria-live="polite" { (words(&answer.group.readiness.answer)) }
             (plan(&answer.group.readiness))
             @if caller.may_act() { (forms::promotion(caller, group, policy, &answer.group.readiness, draft)) }
             div data-live="gates" #gates { (gates(&answer.group.readiness)) }
@@ -215,15 +215,15 @@ fn gates(readiness: &Readiness) -> Markup {
         table {
             caption { "Gates: all must hold before a step is taken" }
             thead { tr {
-                th scope="col" { "Gate" } th scope="col" { "State" } th scope="col" { "Figure" }
-                th scope="col" { "Limit" } th scope="col" { "In words" }
+                th scope="col" { "Gate" } th scope="col" { "State" } th.roomy scope="col" { "Figure" }
+                th.roomy scope="col" { "Limit" } th scope="col" { "In words" }
             } }
             tbody { @for gate in &readiness.gates { tr {
                 th scope="row" { (gate.name) }
                 td.nowrap { (gate_state(gate)) }
-                td { (gate.figure) }
-                td.soft { (gate.limit) }
-                td.words { (layout::sentence(&gate.sentence)) }
+                td.roomy { (gate.figure) }
+                td.soft.roomy { (gate.limit) }
+                td.words { (words(&layout::sentence(&gate.sentence))) }
             } } }
         }
     };
@@ -236,7 +236,7 @@ fn proposals(caller: &Caller, group: &GroupName, waiting: &[&Proposal], draft: &
             h2 #proposals-title { "Waits for a second person" }
             @for proposal in waiting {
                 p {
-                    b { @if proposal.promotion { "Promotion: " } (proposal.summary) }
+                    b { @if proposal.promotion { "Promotion: " } (words(&proposal.summary)) }
                     ", proposed by " (proposal.who)
                     @if let Some(reason) = &proposal.reason { ": “" (reason) "”" }
                     ". Open until " (layout::time(&proposal.expires)) "."
@@ -304,13 +304,13 @@ fn changes(dashboard: &Dashboard, group: &GroupName, changes: &[Change]) -> Mark
             } }
             tbody { @for change in changes.iter().take(CHANGES) { tr {
                 td.nowrap { (layout::time(&change.at)) }
-                td { (change.summary) div.soft { "rollout " (change.rollout) } }
+                td.words { (words(&change.summary)) div.soft { "rollout " (change.rollout) } }
                 td {
                     (change.who) div.soft { (change.origin) }
                     @if let Some(second) = &change.approved_by { div.soft { "approved by " (second) } }
                 }
                 td.words { (change.reason.as_deref().unwrap_or("none given")) }
-                td { (change.evidence_in_words) }
+                td.words { (change.evidence_in_words) }
             } } }
         }
     };

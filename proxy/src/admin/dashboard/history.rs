@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Dashboard;
 use super::caller::Caller;
-use super::layout::{self, Part, alert, number, sentence, wide};
+use super::layout::{self, Part, alert, number, sentence, wide, words};
 use super::shapes::{CHANGE, Change};
 
 /// Entries on the page.
@@ -92,17 +92,17 @@ fn table(answer: &Answer, changes: &BTreeMap<u64, &Change>) -> Markup {
                 @let change = entry.rollout.and_then(|version| changes.get(&version));
                 tr {
                     td.nowrap { (layout::time(&entry.at)) }
-                    td {
+                    td.words {
                         @match change {
                             Some(change) if entry.action == "rollout" => {
-                                (change.summary) span.soft { " (rollout " (change.rollout) ")" }
+                                (words(&change.summary)) span.soft { " (rollout " (change.rollout) ")" }
                                 @if let Some(second) = &change.approved_by { span.soft { ", approved by " (second) } }
                             }
                             _ => (entry.action),
                         }
                     }
                     td { @if let Some(group) = &entry.group { a href={ "/groups/" (group) } { (group) } } }
-                    td { (entry.who) div.soft { (entry.origin) } }
+                    td.who-cell { (entry.who) div.soft { (entry.origin) } }
                     td.words { (entry.reason.as_deref().unwrap_or("none given")) }
                     td { @if let Some(change) = change { (change.evidence_in_words) } }
                     td.nowrap { (entry.place) " " code { (entry.hash.get(..8).unwrap_or(&entry.hash)) } }

@@ -103,12 +103,12 @@ pub(super) fn csrf(caller: &Caller) -> Markup {
 
 /// Something that went wrong, in the words of whoever refused it.
 pub(super) fn alert(message: &str) -> Markup {
-    html! { div.told.bad role="alert" tabindex="-1" autofocus { p { (sentence(message)) } } }
+    html! { div.told.bad role="alert" tabindex="-1" autofocus { p { (words(&sentence(message))) } } }
 }
 
 /// Something that was done.
 pub(super) fn done(message: &str) -> Markup {
-    html! { div.told.good role="status" tabindex="-1" autofocus { p { (message) } } }
+    html! { div.told.good role="status" tabindex="-1" autofocus { p { (words(message)) } } }
 }
 
 /// With a capital and a full stop.
@@ -116,6 +116,19 @@ pub(super) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let begun: String = letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default();
     if begun.ends_with(['.', '!', '?']) { begun } else { format!("{begun}.") }
+}
+
+/// Text of ours as a page shows it: what stands between backticks is code, and arrows are arrows.
+pub(super) fn words(text: &str) -> Markup {
+    let text = text.replace("->", "→");
+    html! { @for (place, part) in text.split('`').enumerate() {
+        @if place % 2 == 1 { code { (part) } } @else { (part) }
+    } }
+}
+
+/// One fact of several that stand in a row.
+pub(super) fn fact(name: &str, value: &Markup) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
 }
 
 /// A moment, as people read it.
@@ -169,6 +182,7 @@ mod tests {
         assert_eq!(number(12), "12");
         assert_eq!(sentence("there is no group `x`"), "There is no group `x`.");
         assert_eq!(percent(12.5), "12.5 %");
+        assert_eq!(words("see `a < b`: 1 -> 2").into_string(), "see <code>a &lt; b</code>: 1 → 2");
         assert!(time("2026-01-31T08:00:00Z").into_string().contains("2026-01-31 08:00:00 UTC"));
     }
 }

@@ -21,6 +21,7 @@ const keep = async () => {
   const sign = document.createElement("p");
   sign.className = "fresh soft";
   document.querySelector("main").append(sign);
+  const clock = (moment) => moment.toLocaleTimeString([], { hourCycle: "h23" });
   let last = new Date();
   for (;;) {
     await new Promise((done) => setTimeout(done, PAUSE));
@@ -28,11 +29,11 @@ const keep = async () => {
     try {
       await refresh();
       last = new Date();
-      sign.textContent = `Figures of ${last.toLocaleTimeString()}`;
+      sign.textContent = `Figures of ${clock(last)}`;
       sign.classList.remove("stale");
     } catch {
       // Old figures that look fresh would be worse than none.
-      sign.textContent = `No answer: these are the figures of ${last.toLocaleTimeString()}`;
+      sign.textContent = `No answer: these are the figures of ${clock(last)}`;
       sign.classList.add("stale");
     }
   }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::caller::Caller;
-use super::layout::{self, Part, alert, number, percent, stage};
+use super::layout::{self, Part, alert, number, percent, stage, words};
 use super::shapes::{Gate, GateState, POLICY, PolicyShape, Readiness, Replica, RouteEvidence, Unsettled};
 use super::{Dashboard, Problem, charts};
 
@@ -16,6 +16,13 @@ struct Answer {
     groups: Vec<Group>,
     replicas: Vec<Replica>,
     rollout: Rollout,
+    proposals: Vec<Waiting>,
+}
+
+/// A change that waits for a second person.
+#[derive(Deserialize)]
+struct Waiting {
+    group: String,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +49,8 @@ pub(super) async fn page(State(dashboard): State<Dashboard>, caller: Caller) -> 
         "{{ groups {{ name inContract {POLICY} comparisons {{ route match excused mismatch inconclusive }} \
          unsettled {{ writes oldestSeconds }} readiness {{ answer promotion {{ state said atStep }} \
          gates {{ name state figure limit sentence }} }} }} \
-         replicas {{ id adminAddress rollout }} rollout {{ version publishedAt who }} }}"
+         replicas {{ id adminAddress rollout }} rollout {{ version publishedAt who }} \
+         proposals {{ group }} }}"
     );
     match dashboard.ask::<Answer>(&caller, &question, json!({})).await {
         Ok(answer) => layout::page(&caller, Part::Groups, "Groups", &all(&answer)),
@@ -61,16 +69,17 @@ fn all(answer: &Answer) -> Markup {
             p.soft {
                 "Rollout " (answer.rollout.version) ", published by " (answer.rollout.who) " on "
                 (layout::time(&answer.rollout.published_at)) ". "
-                (answer.replicas.len()) " replicas live"
+                (answer.replicas.len()) @if answer.replicas.len() == 1 { " replica lives" } @else { " replicas live" }
                 @if behind > 0 { ", " b { (behind) " of them not under it yet" } }
                 "."
             }
-            div.cards { @for group in &answer.groups { (card(group)) } }
+            div.cards { @for group in &answer.groups { (card(group, &answer.proposals)) } }
         }
     }
 }
 
-fn card(group: &Group) -> Markup {
+fn card(group: &Group, proposals: &[Waiting]) -> Markup {
+    let waiting = proposals.iter().filter(|proposal| proposal.group == group.name).count();
     let gates = &group.readiness.gates;
     let closed: Vec<&str> = gates.iter().filter(|gate| !gate.state.holds()).map(|gate| gate.name.as_str()).collect();
     let (class, sign) = if closed.is_empty() { ("good", "✓") } else { ("warn", "✗") };
@@ -98,7 +107,8 @@ fn card(group: &Group) -> Markup {
                     }
                 }
             }
-            p.answer { (group.readiness.answer) }
+            p.answer { (words(&group.readiness.answer)) }
+            @if waiting > 0 { p.warn { b { (waiting) " waiting for a second person." } } }
         }
     }
 }

@@ -186,7 +186,7 @@ async fn what_is_refused_says_why_changes_nothing_and_loses_nothing_that_was_typ
     for (order, form, status, words) in cases {
         let answer = scene.post(&format!("/groups/inventory/{order}"), &form).await;
         let alert = answer.text.split("role=\"alert\"").nth(1).unwrap_or("no alert");
-        let alert = alert.split("</div>").next().unwrap();
+        let alert = alert.split("</div>").next().unwrap().replace("<code>", "`").replace("</code>", "`");
         assert!(answer.status == status && alert.contains(words), "{order} {form}: {} {alert}", answer.status);
         if form.contains(reason) {
             assert!(answer.text.contains("value=\"my &quot;&gt;&lt;b&gt;reason\""), "{form}: {}", answer.text);
@@ -204,7 +204,11 @@ async fn an_unknown_group_is_a_page_and_not_found() {
     assert!(page.status == 404 && page.text.contains("there are: inventory") && !page.text.contains(SCRIPT));
     for order in ["set", "promote", "stop", "rollback", "proposals/0"] {
         let answer = scene.post(&format!("/groups/nobody/{order}"), &format!("{SHIFT}x")).await;
-        assert!(answer.status == 404 && answer.text.contains("There is no group `nobody`"), "{order}: {}", answer.text);
+        assert!(
+            answer.status == 404 && answer.text.contains("There is no group <code>nobody</code>"),
+            "{order}: {}",
+            answer.text
+        );
     }
     assert_eq!(scene.get(Role::Viewer, "/diffs/nothing").await.status, 404);
 }
@@ -280,7 +284,7 @@ async fn a_promotion_begins_and_is_stopped_on_the_page() {
 async fn a_wrong_filter_says_so_and_stays_to_be_mended() {
     let scene = scene(&[], Stage::Shift).await;
     let page = scene.get(Role::Viewer, "/diffs?route=&field=onHand&cause=roundin&since=2h").await;
-    assert!(page.status == 422 && page.text.contains("There is no cause `roundin`"), "{}", page.text);
+    assert!(page.status == 422 && page.text.contains("There is no cause <code>roundin</code>"), "{}", page.text);
     assert!(page.text.contains("value=\"onHand\"") && page.text.contains("value=\"2h\""), "{}", page.text);
     let page = scene.get(Role::Viewer, "/diffs?route=Query.stockLevel&field=&cause=").await;
     assert!(page.status == 200 && page.text.contains("href=\"/diffs?route=Query.stockLevel\""), "{}", page.text);
