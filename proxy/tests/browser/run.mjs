@@ -41,6 +41,7 @@ const tab = async (where = context) => {
 };
 
 const step = async (name, act) => {
+  const begun = Date.now();
   try {
     await act();
   } catch (error) {
@@ -49,7 +50,7 @@ const step = async (name, act) => {
     throw error;
   }
   assert.deepEqual(complaints, [], name);
-  console.log(`ok: ${name}`);
+  console.log(`ok: ${name} (${Date.now() - begun} ms)`);
 };
 
 /** Looks at the page in each look: no serious violation of accessibility, nothing wider than the window; a picture. */
@@ -57,7 +58,7 @@ const look = async (page, name) => {
   for (const [scheme, { colorScheme, viewport }] of Object.entries(LOOKS)) {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     await page.setViewportSize(viewport);
-    await page.evaluate(AXE);
+    if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(AXE);
     const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
     const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
     const told = serious.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(" ")}`);

@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::Response;
 
 use super::layout::refused;
@@ -37,7 +37,7 @@ impl FromRequestParts<Dashboard> for Caller {
             }));
         };
         // Once more what `auth` looks at: no page of another site acts in an operator's name.
-        if parts.method != Method::GET && parts.method != Method::HEAD && !is_own_page(&parts.headers) {
+        if parts.method != Method::GET && parts.method != Method::HEAD && !is_own_page(parts) {
             return Err(refused(&Problem {
                 status: StatusCode::FORBIDDEN,
                 message: "this form was sent by a page of another site; nothing was done".to_owned(),
@@ -49,15 +49,16 @@ impl FromRequestParts<Dashboard> for Caller {
 }
 
 /// Whether a request was made by one of our pages, or by no page at all.
-fn is_own_page(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or("unreadable"));
-    let fetched = text(header::HeaderName::from_static("sec-fetch-site"));
-    if fetched.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+fn is_own_page(parts: &Parts) -> bool {
+    let text = |name: HeaderName| parts.headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"));
+    let site = text(HeaderName::from_static("sec-fetch-site"));
+    if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
         return false;
     }
-    match (text(header::ORIGIN), text(header::HOST)) {
-        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, from)| from == host),
-        (Some(_), None) => false,
-        (None, _) => true,
+    // HTTP/2 names the host in the address instead.
+    let host = text(header::HOST).or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
+    match text(header::ORIGIN) {
+        Some(origin) => origin.split_once("://").is_some_and(|(_, from)| Some(from) == host),
+        None => true,
     }
 }

@@ -20,7 +20,7 @@ use crate::spoken::spoken;
 
 /// Changes on the page, and in its chart.
 const CHANGES: usize = 10;
-const CHARTED: usize = 200;
+const CHARTED: usize = 100;
 
 #[derive(Deserialize)]
 struct Answer {

@@ -1,7 +1,7 @@
 // Keeps figures fresh and adds the sliders. Every page works without it.
 "use strict";
 
-const PAUSE = 4000;
+const PAUSE = 5000;
 
 /** Puts what has changed of the same page in place of what stands there, where nobody is at work. */
 const refresh = async () => {

@@ -250,6 +250,11 @@ async fn a_page_of_another_site_orders_nothing() {
     own.headers_mut().insert("origin", "http://localhost:9090".parse().unwrap());
     own.headers_mut().insert("sec-fetch-site", "same-origin".parse().unwrap());
     assert_eq!(scene.send(Some(("ada", Role::Admin)), own).await.status, 303);
+    // As HTTP/2 says it.
+    let mut own = posted("https://strangler.example/groups/inventory/rollback", "reason=x");
+    own.headers_mut().remove("host");
+    own.headers_mut().insert("origin", "https://strangler.example".parse().unwrap());
+    assert_eq!(scene.send(Some(("ada", Role::Admin)), own).await.status, 303);
 }
 
 #[tokio::test]
