@@ -49,6 +49,8 @@ struct Group {
 pub(super) struct Draft {
     /// Which form.
     pub(super) form: &'static str,
+    /// Which proposal, where there is a form for each.
+    pub(super) about: String,
     pub(super) stage: String,
     pub(super) reads: String,
     pub(super) shadow: String,

@@ -40,6 +40,7 @@ pub(super) fn in_words(code: &str) -> Option<&'static str> {
         "late" => "Published. Some replicas do not work under it yet: see below.",
         "already" => "Nothing to do: it was so already.",
         "proposed" => "Proposed: it takes effect when a second person approves it.",
+        "approved" => "Approved: it is under way.",
         "promoting" => "The promotion has begun.",
         "stopped" => "The promotion is stopped. Percentages stay where they are.",
         "withdrawn" => "The proposal is withdrawn.",
@@ -84,7 +85,7 @@ pub(super) async fn set(
     };
     let done = change(&dashboard, &caller, &group, &wish).await;
     let Wish { reason, stage, reads, shadow, .. } = wish;
-    let draft = Draft { form: "set", stage, reads, shadow, reason };
+    let draft = Draft { form: "set", stage, reads, shadow, reason, ..Draft::default() };
     answered(&dashboard, &caller, &group, done, &draft).await
 }
 
@@ -199,17 +200,19 @@ pub(super) async fn decide(
         "approve" => {
             let order = "mutation($id: String!, $reason: String!, $wait: Int!) { done: approve(id: $id, reason: \
                          $reason, waitMillis: $wait) { ended laggards { id } } }";
-            let given = json!({ "id": id, "reason": wish.reason, "wait": WAIT_MILLIS });
-            ended(&dashboard, &caller, order, given).await
+            let given = json!({ "id": id.as_str(), "reason": wish.reason, "wait": WAIT_MILLIS });
+            // A promotion begins without a change.
+            let done = ended(&dashboard, &caller, order, given).await;
+            done.map(|code| if code == "already" { "approved" } else { code })
         }
         "withdraw" => {
             let order = "mutation($id: String!, $reason: String!) { done: withdraw(id: $id, reason: $reason) { id } }";
-            let given = json!({ "id": id, "reason": wish.reason });
+            let given = json!({ "id": id.as_str(), "reason": wish.reason });
             dashboard.ask::<Json>(&caller, order, given).await.map(|_| "withdrawn")
         }
         _ => Err(wrong("choose: approve or withdraw")),
     };
-    let draft = Draft { form: "decide", reason: wish.reason, ..Draft::default() };
+    let draft = Draft { form: "decide", about: id, reason: wish.reason, ..Draft::default() };
     answered(&dashboard, &caller, &group, done, &draft).await
 }
 

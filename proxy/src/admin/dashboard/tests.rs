@@ -5,8 +5,10 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use axum::{Extension, Router};
 use http_body_util::BodyExt;
-use model::control::ControlStore;
+use model::control::{BatchId, ControlStore, Sums};
+use model::evidence::{Cause, Difference, Sample};
 use model::{Epoch, Instant, PerSide, Percentage, ReplicaId, Rollout, RolloutVersion, Stage};
+use serde_json::json;
 use tower::ServiceExt;
 
 use super::*;
@@ -275,6 +277,20 @@ async fn a_change_that_takes_two_is_proposed_and_approved_on_the_page() {
 }
 
 #[tokio::test]
+async fn a_promotion_that_takes_two_begins_when_it_is_approved() {
+    let scene = scene(&[Stage::Shift], Stage::Shadow).await;
+    let answer = scene.post("/groups/inventory/promote", "reason=go").await;
+    assert_eq!(led_to(&answer), "/groups/inventory?done=proposed", "{}", answer.text);
+    let page = scene.get(Role::Operator, "/groups/inventory").await.text;
+    let id = page.split("/groups/inventory/proposals/").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let decide = format!("/groups/inventory/proposals/{id}");
+    let answer = scene.post_as("bob", Role::Operator, &decide, "decision=approve&reason=seen").await;
+    assert_eq!(led_to(&answer), "/groups/inventory?done=approved", "{}", answer.text);
+    let page = scene.get(Role::Operator, "/groups/inventory?done=approved").await.text;
+    assert!(page.contains("action=\"/groups/inventory/stop\""), "{page}");
+}
+
+#[tokio::test]
 async fn a_promotion_begins_and_is_stopped_on_the_page() {
     let scene = scene(&[], Stage::Shadow).await;
     let answer = scene.post("/groups/inventory/promote", "reason=go").await;
@@ -293,6 +309,34 @@ async fn a_wrong_filter_says_so_and_stays_to_be_mended() {
     assert!(page.text.contains("value=\"onHand\"") && page.text.contains("value=\"2h\""), "{}", page.text);
     let page = scene.get(Role::Viewer, "/diffs?route=Query.stockLevel&field=&cause=").await;
     assert!(page.status == 200 && page.text.contains("href=\"/diffs?route=Query.stockLevel\""), "{}", page.text);
+}
+
+#[tokio::test]
+async fn what_a_side_has_stored_is_shown_and_cannot_act() {
+    let scene = scene(&[], Stage::Shift).await;
+    let difference = Difference {
+        field: Some("name".into()),
+        cause: Cause::Different,
+        key: json!([SCRIPT]).to_string(),
+        values: PerSide { legacy: json!(SCRIPT), modern: json!("nut") },
+        records: PerSide { legacy: json!({ "name": SCRIPT }), modern: json!({ "name": "nut" }) },
+        excused: false,
+    };
+    let sample = Sample {
+        id: "5a".into(),
+        route: "Query.product".into(),
+        seen_at: Instant::parse("2026-01-31T07:00:00Z").unwrap(),
+        difference,
+    };
+    let sums = Sums { samples: vec![sample], ..Sums::default() };
+    scene.control.add_evidence(BatchId(uuid::Uuid::now_v7()), &sums).await.unwrap();
+    for path in ["/diffs/5a", "/diffs?field=name"] {
+        let page = scene.get(Role::Viewer, path).await;
+        assert_eq!(page.status, 200, "{path}: {}", page.text);
+        assert!(page.text.contains("&lt;script&gt;") && !page.text.contains(SCRIPT), "{path}: {}", page.text);
+    }
+    let page = scene.get(Role::Viewer, "/diffs/5a").await.text;
+    assert!(page.contains("<td class=\"legacy\">") && page.contains("<td class=\"modern\">"), "{page}");
 }
 
 #[tokio::test]

@@ -105,6 +105,7 @@ async fn operators_shift_roll_back_and_drill_down_in_a_real_browser() {
     let told = String::from_utf8_lossy(&walk.stdout);
     assert!(walk.status.success(), "{told}{}", String::from_utf8_lossy(&walk.stderr));
     assert!(told.trim_end().ends_with("every step went as it should"), "{told}");
+    eprintln!("{told}");
     // and what was ordered there stands in the record
     let history = fleet.site.must_run(&["groups", "history", "inventory"]).await;
     assert!(history.contains("the browser shifts") && history.contains("the browser rolls back"), "{history}");

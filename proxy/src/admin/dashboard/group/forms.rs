@@ -106,12 +106,13 @@ pub(super) fn promotion(
 
 pub(super) fn decide(caller: &Caller, group: &GroupName, proposal: &Proposal, draft: &Draft) -> Markup {
     let field = format!("reason-{}", proposal.id);
+    let reason = if draft.about == proposal.id { draft.reason("decide") } else { "" };
     html! {
         form.inline method="post" action={ "/groups/" (group) "/proposals/" (proposal.id) } {
             (csrf(caller))
             div.field {
                 label for=(field) { "Why?" }
-                input id=(field) name="reason" required maxlength="500" autocomplete="off" value=(draft.reason("decide"));
+                input id=(field) name="reason" required maxlength="500" autocomplete="off" value=(reason);
             }
             button.primary name="decision" value="approve" { "Approve" }
             button name="decision" value="withdraw" { "Withdraw" }
