@@ -1,4 +1,4 @@
-//! The port to the control store: rollouts, replicas and evidence.
+//! The port to the control store: rollouts, replicas, evidence and figures.
 //!
 //! Its outage stops neither reads nor writes nor rollback: every caller must go on without it.
 //! Rollouts are appended and never changed, each with who, when, why and the evidence at that moment.
@@ -21,14 +21,23 @@ use crate::store::DriverError;
 use crate::value::Instant;
 
 pub mod audit;
+pub mod excuse;
+pub mod figures;
+pub mod histogram;
 pub mod promotion;
 pub mod proposal;
+pub mod reconciliation;
 pub mod sums;
+pub mod trend;
 
 pub use audit::{Action, AuditEntry, AuditHash, AuditStore, Deed, Tampered};
+pub use excuse::{AcceptedExcuse, ExcuseId, ExcuseRecord, ExcuseScope, ExcuseState, ExcuseStore, Withdrawal};
+pub use figures::{Figures, FiguresStore, GroupFigures, Slot};
 pub use promotion::{Progress, Promotion, PromotionStore, Step};
 pub use proposal::{Decision, Proposal, ProposalId, ProposalStore};
+pub use reconciliation::{Findings, ReconciliationStore, RunId};
 pub use sums::{DifferenceKind, EvidenceFilter, Finding, Seen, Sums};
+pub use trend::{Counts, Period, Span, Trend, TrendStore, Width};
 
 /// A replica is live when its last heartbeat is at most this old, by the control store's clock.
 pub const LIVE_WITHIN: Duration = Duration::from_secs(3);
@@ -172,7 +181,9 @@ pub struct BatchId(pub Uuid);
 /// [`ControlError::NoAnswer`] or [`ControlError::Unreachable`] after it. Every call may be repeated;
 /// for [`ControlStore::publish`] see there. All but `prepare` report missing tables as `Misfit`.
 #[async_trait]
-pub trait ControlStore: AuditStore + ProposalStore + PromotionStore {
+pub trait ControlStore:
+    AuditStore + ExcuseStore + FiguresStore + PromotionStore + ProposalStore + ReconciliationStore + TrendStore
+{
     /// Makes the tables that are missing. Changes nothing that exists; harmless when several do it at once.
     ///
     /// # Errors
@@ -247,7 +258,7 @@ pub trait ControlStore: AuditStore + ProposalStore + PromotionStore {
     /// As `newest`.
     async fn evidence(&self, filter: &EvidenceFilter) -> Result<Sums, ControlError>;
 
-    /// Deletes counts, samples and replicas last seen longer than `retention` ago. Keys stay.
+    /// Deletes counts, samples, figures and replicas last seen longer than `retention` ago. Keys stay.
     ///
     /// # Errors
     /// As `newest`.

@@ -5,7 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::contract::Excuse;
+use crate::control::{ExcuseRecord, Span, Trend};
 use crate::name::{FieldName, RouteName};
+use crate::rule::Rule;
 use crate::side::PerSide;
 use crate::value::Instant;
 
@@ -132,8 +135,11 @@ pub struct Difference {
     /// and for the order of a list.
     #[serde(default)]
     pub records: PerSide<serde_json::Value>,
-    /// Whether the contract excuses it today.
+    /// Whether the contract or an accepted excuse excused it at the time.
     pub excused: bool,
+    /// The rules under which both values would agree.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explained: Vec<Rule>,
 }
 
 /// What one comparison adds to the evidence.
@@ -154,7 +160,7 @@ pub struct Observation {
 }
 
 /// Everything stored, or the part of it that was asked for: the input of reports, gates and the guard.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
     /// One per route that was shadowed at least once, and per route that should have been.
     pub coverage: Vec<Coverage>,
@@ -162,6 +168,42 @@ pub struct Evidence {
     pub tallies: Vec<Tally>,
     /// Single differences kept to be looked at.
     pub samples: Vec<Sample>,
+    /// How many differences of a kind a rule explains.
+    pub explained: Vec<Explained>,
+    /// Excuses that were accepted in the running fleet, those that ended too.
+    pub excuses: Vec<ExcuseRecord>,
+    /// Excuses that the contract declares, those that ended too.
+    pub declared: Vec<DeclaredExcuse>,
+    /// The counts over time, where they were asked for.
+    pub trend: Option<(Span, Trend)>,
+}
+
+/// An excuse of the contract, on one of the routes that answer with its field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredExcuse {
+    /// The route.
+    pub route: RouteName,
+    /// The field.
+    pub field: FieldName,
+    /// What the contract says.
+    pub excuse: Excuse,
+}
+
+/// How many differences of one kind would be none under a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// The route that was shadowed.
+    pub route: RouteName,
+    /// The field.
+    pub field: FieldName,
+    /// Why the values differ.
+    pub cause: Cause,
+    /// Whether they were excused when they were seen.
+    pub verdict: Verdict,
+    /// The rule.
+    pub rule: Rule,
+    /// How many.
+    pub count: u64,
 }
 
 /// How often one kind of difference was found. One comparison may add to several.
@@ -173,7 +215,7 @@ pub struct Tally {
     pub field: Option<FieldName>,
     /// Why.
     pub cause: Cause,
-    /// [`Verdict::Mismatch`], or [`Verdict::Excused`] when the contract excused it at the time.
+    /// [`Verdict::Mismatch`], or [`Verdict::Excused`] when it was excused at the time.
     pub verdict: Verdict,
     /// How many differences.
     pub count: u64,

@@ -64,3 +64,10 @@ name!(
     /// One running `strangler serve` process; unique in the fleet.
     ReplicaId
 );
+
+impl GroupName {
+    /// Whether the name is kept for strangler's own use: no contract and no operator has such a group.
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with("strangler:")
+    }
+}

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::change::{Applied, Change, Incarnation, WriteId};
 use crate::contract::{EntityType, FieldSet, Refusal};
+use crate::history::KeyHistory;
 use crate::name::{EntityName, GroupName};
 use crate::record::{EntityKey, Record};
 use crate::scan::Scan;
@@ -283,6 +284,13 @@ pub trait Store: Scan {
         limit: usize,
         within: Duration,
     ) -> Result<Vec<Option<Record>>, StoreError>;
+
+    /// What this side remembers of `key`: at most `limit` states of its ledger, newest first, with their versions,
+    /// writes and times, and the version recorded for it.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`.
+    async fn history(&self, key: &EntityKey, limit: usize, within: Duration) -> Result<KeyHistory, StoreError>;
 
     /// About how many records of `entity` there are: by the store's own statistics where it keeps any,
     /// so that asking costs nothing on a large table.

@@ -46,6 +46,9 @@ pub enum Work {
     Set(Record),
     /// Deletes the one touched entity; refused with code `NOT_FOUND` when missing.
     Delete,
+    /// Changes nothing: states anew, under the row locks, how the touched entities stand. A missing one
+    /// is a deletion, whether it ever existed or not. Harmless to repeat. For repair.
+    Touch,
 }
 
 /// What came of a [`Command`].

@@ -2,21 +2,23 @@
 //!
 //! A rollback told here takes effect at the next request, whether or not the control store, modern,
 //! or both are up. Errors are JSON: `{"code": …, "message": …}`.
-//! Not here: who comes and what they may (`auth`), pages for people (`dashboard`).
+//! Not here: who comes and what they may (`auth`, which stands in front of this router), pages for people (`dashboard`).
 
+mod api;
 pub mod auth;
 mod dashboard;
 mod health;
 pub mod schema;
+pub mod serve;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::control::{Author, OverrideId};
 use model::{GroupName, Instant, ReplicaId};
@@ -24,6 +26,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::rollout::{Override, RolloutHandle};
+use auth::Identity;
+use schema::AdminSchema;
 
 pub use health::{Check, Health};
 
@@ -42,10 +46,10 @@ pub struct Admin {
     pub metrics: PrometheusHandle,
     /// Says whether this replica can serve.
     pub health: Arc<Health>,
+    /// The admin API.
+    pub api: AdminSchema,
     /// The wall clock, for the record of an override.
     pub clock: fn() -> Instant,
-    /// What the dashboard asks; without it there is no dashboard.
-    pub schema: Option<schema::AdminSchema>,
 }
 
 /// What `POST /api/v1/groups/{group}/rollback` takes: who, and an id, so that told twice counts once.
@@ -73,13 +77,14 @@ impl IntoResponse for AdminError {
     }
 }
 
-/// The routes of the admin port.
+/// The routes of the admin port. To be put behind [`auth::Auth::protect`], without which nobody may roll back.
 pub fn router(admin: Admin) -> Router {
     let dashboard = dashboard::router(&admin);
     Router::new()
         .route("/health/live", get(|| async { axum::Json(json!({ "status": "live" })) }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
+        .route("/api/graphql", get(api::listen).post(api::ask))
         .route("/api/v1/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }))
         .route("/api/v1/replica", get(replica))
         .route("/api/v1/groups", get(groups))
@@ -122,6 +127,7 @@ async fn group(State(admin): State<Admin>, Path(name): Path<String>) -> Result<a
 async fn roll_back(
     State(admin): State<Admin>,
     Path(name): Path<String>,
+    Extension(identity): Extension<Identity>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<axum::Json<Json>, Box<AdminError>> {
@@ -136,7 +142,8 @@ async fn roll_back(
         let message = format!("the body must be {{\"id\": uuid, \"author\": {{\"who\", \"origin\"}}}}: {problem}");
         error(StatusCode::BAD_REQUEST, "BAD_BODY", message)
     })?;
-    let told = Override { id: order.id, group: group.clone(), author: order.author, at: (admin.clock)() };
+    let told =
+        Override { id: order.id, group: group.clone(), author: identity.sign(order.author), at: (admin.clock)() };
     let done = admin.rollout.roll_back(told).await;
     Ok(axum::Json(json!({
         "group": group,

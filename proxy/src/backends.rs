@@ -18,6 +18,7 @@ use crate::config::{Config, SideSettings};
 use crate::contract::{self, Loaded};
 use crate::desk::Desk;
 use crate::rollout::Witness;
+use crate::state_dir::StateDir;
 
 /// What commands and replicas share: the contract, both sides and the control store.
 pub struct Backends {
@@ -67,6 +68,12 @@ impl Backends {
             witness: self.witness(),
             approvals: config.approvals.clone(),
             promotions: config.promotion.clone(),
+            breakeven: config.breakeven.clone(),
+            secret: config.evidence.secret.clone(),
+            fleet: Arc::new(config.fleet.clone()),
+            state: StateDir::open(&config.state_dir).ok(),
+            here: None,
+            guard: None,
             clock: || Instant::new(chrono::Utc::now()),
         }
     }

@@ -2,4 +2,5 @@
 
 pub mod baseline;
 pub mod relay;
+pub mod repair;
 pub mod watch;

@@ -5,19 +5,23 @@
 //! Not here: what a change means (`rollout`), how a report looks (`shadow-compare`).
 
 pub mod args;
+pub mod breakeven;
 mod check;
 mod desk;
 mod diffs;
+pub mod excuses;
 mod groups;
 mod history;
 mod init;
 mod link;
 mod print;
+pub mod reconcile;
+pub mod repair;
 mod rollback;
 mod routes;
 mod serve;
 mod set;
-mod tell;
+mod token;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,15 +30,17 @@ use clap::Parser;
 use model::StoreError;
 use model::control::ControlError;
 
-use args::{Cli, Command, GroupsCommand, HistoryCommand, RoutesCommand, SchemaArgs, WhoArgs};
+use args::{Cli, Command, DiffsCommand, GroupsCommand, HistoryCommand, RoutesCommand, SchemaArgs, WhoArgs};
 use desk::Desk;
+use link::Link;
 use print::Printer;
 
-use crate::config::Config;
+use crate::config::{Config, Fleet};
 use crate::contract;
 use crate::demo;
+use crate::desk::DeskError;
 use crate::error::with_root;
-use crate::rollout::publish::ChangeError;
+use crate::rollout::tell::Teller;
 
 /// Why a command did not end well.
 #[derive(Debug)]
@@ -78,16 +84,11 @@ impl From<StoreError> for Stop {
     }
 }
 
-impl From<ChangeError> for Stop {
-    fn from(error: ChangeError) -> Self {
-        match &error {
-            ChangeError::Refused(refused) => Self::BadUse(refused.to_string()),
-            ChangeError::Control(ControlError::NoAnswer { .. }) => {
-                Self::No(format!("{error}: the change may stand or not, look with `strangler groups history`"))
-            }
-            ChangeError::NoRollout | ChangeError::Overtaken { .. } | ChangeError::Control(_) => {
-                Self::No(error.to_string())
-            }
+impl From<DeskError> for Stop {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Wrong { message, .. } => Self::BadUse(message),
+            DeskError::No { message, .. } => Self::No(message),
         }
     }
 }
@@ -119,38 +120,64 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
             }
         }
         Command::Serve => serve::run(&cli.config).await,
-        Command::Groups(command) => Box::pin(groups(&desk()?, command)).await,
+        Command::Groups(command) => Box::pin(groups(cli, out, command)).await,
         Command::History(HistoryCommand::List { group, limit }) => {
-            let desk = desk()?;
-            history::list(&desk, &desk.link(None), group.as_deref(), *limit).await
+            history::list(out, &link(cli, out, None)?, group.as_deref(), *limit).await
         }
-        Command::History(HistoryCommand::Verify) => {
-            let desk = desk()?;
-            history::verify(&desk, &desk.link(None)).await
-        }
-        Command::Routes(RoutesCommand::List) => {
-            let desk = desk()?;
-            routes::list(&desk, &desk.link(None)).await
-        }
-        Command::Diffs(diffs) => diffs::run(&desk()?, diffs).await,
+        Command::History(HistoryCommand::Verify) => history::verify(out, &link(cli, out, None)?).await,
+        Command::Routes(RoutesCommand::List) => routes::list(out, &link(cli, out, None)?).await,
+        Command::Diffs(command) => Box::pin(diffs(cli, out, command)).await,
+        Command::Breakeven(args) => breakeven::run(&desk()?, args).await,
+        Command::Reconcile(args) => Box::pin(reconcile::run(&desk()?, args)).await,
+        Command::Repair(args) => Box::pin(repair::run(&desk()?, args)).await,
         Command::Init(args) => init::run(&desk()?, args).await,
         Command::Check => check::run(&cli.config, out).await,
         Command::Schema(args) => schema(&cli.config, args, out),
+        Command::Token(command) => token::run(command, out),
     }
 }
 
-async fn groups(desk: &Desk, command: &GroupsCommand) -> Result<(), Stop> {
-    let link = |who: Option<&WhoArgs>| desk.link(who);
+/// The admin API: of the replica that `--admin` names, else in this process.
+fn link(cli: &Cli, out: Printer, who: Option<&WhoArgs>) -> Result<Link, Stop> {
+    let Some(address) = &cli.admin else { return Ok(Desk::open(&cli.config, out)?.link(who)) };
+    let fleet = Fleet { ca_file: cli.ca_file.clone(), ..Fleet::default() };
+    let teller = Teller::new(&fleet, cli.token_file.as_deref());
+    match teller.problems.first() {
+        Some(problem) => Err(Stop::BadUse(problem.clone())),
+        None => Ok(Link::There { teller: Box::new(teller), address: address.clone() }),
+    }
+}
+
+async fn groups(cli: &Cli, out: Printer, command: &GroupsCommand) -> Result<(), Stop> {
+    let link = |who: Option<&WhoArgs>| link(cli, out, who);
     match command {
-        GroupsCommand::List => groups::list(desk, &link(None)).await,
-        GroupsCommand::Show { group } => groups::show(desk, &link(None), group).await,
-        GroupsCommand::Set(args) => set::run(desk, &link(Some(&args.who)), args).await,
-        GroupsCommand::Promote(args) => set::promote(desk, &link(Some(&args.who)), args).await,
-        GroupsCommand::Proposals => set::proposals(desk, &link(None)).await,
-        GroupsCommand::Approve(args) => set::approve(desk, &link(Some(&args.who)), args).await,
-        GroupsCommand::Withdraw(args) => set::withdraw(desk, &link(Some(&args.who)), args).await,
-        GroupsCommand::Rollback(args) => rollback::run(desk, args).await,
-        GroupsCommand::History { group, limit } => groups::history(desk, &link(None), group.as_deref(), *limit).await,
+        GroupsCommand::List => groups::list(out, &link(None)?).await,
+        GroupsCommand::Show { group } => groups::show(out, &link(None)?, group).await,
+        GroupsCommand::Set(args) => set::run(out, &link(Some(&args.who))?, args).await,
+        GroupsCommand::Promote(args) => set::promote(out, &link(Some(&args.who))?, args).await,
+        GroupsCommand::Proposals => set::proposals(out, &link(None)?).await,
+        GroupsCommand::Approve(args) => set::approve(out, &link(Some(&args.who))?, args).await,
+        GroupsCommand::Withdraw(args) => set::withdraw(out, &link(Some(&args.who))?, args).await,
+        GroupsCommand::Rollback(args) if cli.admin.is_some() => {
+            rollback::there(out, &link(Some(&args.who))?, args).await
+        }
+        GroupsCommand::Rollback(args) => {
+            rollback::run(&Desk::open(&cli.config, out)?, cli.token_file.as_deref(), args).await
+        }
+        GroupsCommand::History { group, limit } => groups::history(out, &link(None)?, group.as_deref(), *limit).await,
+    }
+}
+
+async fn diffs(cli: &Cli, out: Printer, command: &DiffsCommand) -> Result<(), Stop> {
+    let link = || link(cli, out, None);
+    let desk = || Desk::open(&cli.config, out);
+    match command {
+        DiffsCommand::List(filter) => diffs::list(out, &link()?, filter).await,
+        DiffsCommand::Show { id, history } => diffs::show(out, &link()?, id, *history).await,
+        DiffsCommand::Report { filter, html } => diffs::show_report(out, &link()?, filter, html.as_deref()).await,
+        DiffsCommand::Excuse(args) => excuses::excuse(&desk()?, args).await,
+        DiffsCommand::Excuses => excuses::list(&desk()?).await,
+        DiffsCommand::Unexcuse(args) => excuses::withdraw(&desk()?, args).await,
     }
 }
 

@@ -5,7 +5,10 @@
 //! variable it came from. Nothing starts with a configuration that is only partly understood.
 //! Not here: percentages and stages. They are no configuration; the control store has them.
 
+mod admin;
+mod breakeven;
 mod check;
+mod guard;
 mod promotion;
 mod raw;
 mod side;
@@ -19,13 +22,17 @@ use config::{ConfigError, Environment, File, FileFormat};
 use model::PerSide;
 use thiserror::Error;
 
+use crate::breakeven::Given;
 use crate::catchup::relay::RelaySettings;
 use crate::desk::ApprovalRules;
 use crate::gateway::GatewayConfig;
+use crate::guard::GuardSettings;
 use crate::promotion::PromotionRules;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
+use crate::tls::TlsFiles;
 
+pub use admin::{AdminSettings, AuthSettings, JwtSettings, KeySource, SessionSettings};
 use raw::RawConfig;
 pub use side::SideSettings;
 
@@ -47,8 +54,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How the gateway behaves.
     pub gateway: GatewayConfig,
-    /// Where health, metrics and the admin API are.
-    pub admin: SocketAddr,
+    /// The certificate of the GraphQL port; `None`: plain HTTP.
+    pub graphql_tls: Option<TlsFiles>,
+    /// Where health, metrics and the admin API are, and who may use them.
+    pub admin: AdminSettings,
     /// The write road and its relay.
     pub writes: Writes,
     /// The read road.
@@ -61,6 +70,10 @@ pub struct Config {
     pub approvals: ApprovalRules,
     /// The declared plan of promotions, and its gates.
     pub promotion: PromotionRules,
+    /// The guard.
+    pub guard: GuardSettings,
+    /// What errors and waiting cost.
+    pub breakeven: Given,
     /// This replica among the others.
     pub fleet: Fleet,
     /// The log.
@@ -102,7 +115,7 @@ pub struct EvidenceSettings {
 }
 
 /// This replica among the others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fleet {
     /// The replica's name; `None`: made once and kept in the state directory.
     pub id: Option<String>,
@@ -110,6 +123,10 @@ pub struct Fleet {
     pub admin_address: Option<String>,
     /// Admin addresses that `groups rollback` tells directly, whatever the control store knows.
     pub replicas: Vec<String>,
+    /// The authorities that signed the certificates of the replicas' admin ports; `None`: those of this machine.
+    pub ca_file: Option<PathBuf>,
+    /// The token that commands show to the admin ports.
+    pub token_file: Option<PathBuf>,
 }
 
 /// The log.
@@ -233,6 +250,9 @@ impl Config {
             .with_list_parse_key("approvals.stages")
             .with_list_parse_key("promotion.steps")
             .with_list_parse_key("promotion.hold_minutes")
+            .with_list_parse_key("admin.jwt.viewers")
+            .with_list_parse_key("admin.jwt.operators")
+            .with_list_parse_key("admin.jwt.admins")
             .source(Some(others.into_iter().collect()));
         let origins = Origins { file, variables: &variables };
         let syntax = |error: ConfigError| InvalidConfig::Syntax {

@@ -5,9 +5,13 @@
 //!
 //! Not here: who may do what (`admin::schema`), what a change means (`rollout`).
 
+mod breakeven;
 mod change;
 mod evidence;
+mod excuses;
+mod key_history;
 mod promote;
+mod rollback;
 mod verify;
 mod view;
 
@@ -17,18 +21,24 @@ use std::time::Duration;
 
 use adapters::Lanes;
 use model::control::{ControlError, ControlStore, RolloutRecord};
-use model::{Contract, GroupName, Instant, PerSide, Stage};
+use model::{Contract, GroupName, Instant, PerSide, ReplicaId, Stage};
 use thiserror::Error;
 
+use crate::breakeven::Given;
+use crate::config::Fleet;
 use crate::contract::suggest;
+use crate::guard::GuardHandle;
 use crate::promotion::PromotionRules;
-use crate::rollout::Witness;
 use crate::rollout::publish::ChangeError;
+use crate::rollout::{RolloutHandle, Witness};
+use crate::state_dir::StateDir;
 
 pub(crate) use change::acknowledged;
 pub use change::{Acknowledged, SetOutcome};
 pub use evidence::DiffFilter;
+pub use excuses::ExcuseWish;
 pub use promote::{PromoteOutcome, PromotionView};
+pub use rollback::{RollbackOptions, RollbackOutcome};
 pub use verify::Verified;
 pub use view::{GroupView, RouteView, evidence_in_words, unsettled_in_words};
 
@@ -102,6 +112,17 @@ impl From<ChangeError> for DeskError {
     }
 }
 
+/// The replica that asks.
+#[derive(Debug, Clone)]
+pub struct Here {
+    /// Its name.
+    pub id: ReplicaId,
+    /// The admin address under which others reach it.
+    pub address: String,
+    /// Its rollout.
+    pub rollout: RolloutHandle,
+}
+
 /// Everything that operators' questions and orders need. Cheap to clone.
 #[derive(Clone)]
 pub struct Desk {
@@ -117,6 +138,18 @@ pub struct Desk {
     pub approvals: ApprovalRules,
     /// The declared plan of promotions, and its gates.
     pub promotions: PromotionRules,
+    /// What errors and waiting cost.
+    pub breakeven: Given,
+    /// Key of the hashes that stand for sensitive values; `None`: the one of the state folder.
+    pub secret: Option<Vec<u8>>,
+    /// The replicas that rollbacks are told to directly, and how they are spoken to.
+    pub fleet: Arc<Fleet>,
+    /// Where the list of replicas is kept; `None` when the folder cannot be used.
+    pub state: Option<StateDir>,
+    /// The replica that asks; `None` where there is none, as on the command line.
+    pub here: Option<Here>,
+    /// The guard of the replica that asks; `None` where there is none.
+    pub guard: Option<GuardHandle>,
     /// The wall clock.
     pub clock: fn() -> Instant,
 }

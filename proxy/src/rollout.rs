@@ -17,6 +17,7 @@ mod open;
 mod propose;
 pub mod publish;
 mod snapshot;
+pub(crate) mod tell;
 mod witness;
 
 pub use follow::Follower;

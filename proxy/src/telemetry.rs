@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use model::control::histogram::BOUNDS;
 use model::evidence::Observation;
 use model::{GroupName, Incarnation, Rollout, RouteName, Side, StoreError};
 use tokio::time::Instant;
+
+use crate::guard::{GuardState, Measure};
 
 /// Time from the gateway asking to the answer. Answers: how fast is which side? Labels: `route`, `side`.
 pub const REQUEST_DURATION_SECONDS: &str = "strangler_request_duration_seconds";
@@ -38,6 +41,11 @@ pub const UNSETTLED_AGE_SECONDS: &str = "strangler_unsettled_age_seconds";
 pub const RELAYED_TOTAL: &str = "strangler_relayed_writes_total";
 /// Unsettled writes that the secondary refuses: they need an engineer.
 pub const RELAY_REFUSED_TOTAL: &str = "strangler_relay_refused_total";
+/// Rows that differ at rest, by the last complete reconciliation. Label: `group`.
+pub const DRIFT_ROWS: &str = "strangler_drift_rows";
+/// When the last complete reconciliation ended, of the type that waits longest for the next. Answers: how old is what
+/// we know about data at rest? Label: `group`.
+pub const RECONCILE_COMPLETED_TIMESTAMP_SECONDS: &str = "strangler_reconcile_completed_timestamp_seconds";
 /// Comparisons made. Answers: is the modern side right? Labels: `route`, `verdict`.
 pub const COMPARISONS_TOTAL: &str = "strangler_comparisons_total";
 /// Shadow reads not made. Answers: how much do we not know? Label: `reason`.
@@ -54,6 +62,21 @@ pub const CONTROL_STORE_UP: &str = "strangler_control_store_up";
 /// Comparisons whose evidence was lost. Answers: how much do reports not know? Labels: `reason`
 /// (`refused`: by the control store).
 pub const EVIDENCE_DROPPED_TOTAL: &str = "strangler_evidence_dropped_total";
+
+/// Requests that the admin port did not let in. Answers: does somebody guess, or lack a role? Labels: `reason`
+/// (`no_credential`, `bad_credential`, `expired`, `role`, `csrf`, `cross_site`, `host`, `limited`, `too_large`,
+/// `too_slow`, `unavailable`).
+pub const ADMIN_REFUSED_TOTAL: &str = "strangler_admin_refused_total";
+/// Breaches that the guard found, once each for a group and rollout. Labels: `group`, `reason`
+/// (`mismatches`, `errors`, `latency`, `unsettled_age`, `lag`).
+pub const GUARD_BREACHES_TOTAL: &str = "strangler_guard_breaches_total";
+/// 1 for what the guard makes of a group now, 0 for the rest. Labels: `group`, `state` (`idle`, `well`,
+/// `paused`, `breach`).
+pub const GUARD_STATE: &str = "strangler_guard_state";
+/// 1 while the guard looks and catches its canaries, else 0. Answers: would a breach be seen?
+pub const GUARD_HEALTHY: &str = "strangler_guard_healthy";
+/// When the guard last caught a canary, in seconds since 1970.
+pub const GUARD_CANARY_CAUGHT: &str = "strangler_guard_canary_caught_timestamp_seconds";
 
 /// HTTP requests answered. Answers: how much comes in and how much of it goes wrong?
 /// Labels: `outcome` (`ok`, `partial`, `refused`, `failed`).
@@ -73,10 +96,6 @@ pub const PLAN_CACHE_TOTAL: &str = "strangler_plan_cache_total";
 /// How often the recorder tidies up.
 pub const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Upper bounds of the duration histograms: from a quarter millisecond to ten seconds.
-const BOUNDS: [f64; 16] =
-    [0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-
 /// The process-wide recorder; installed at the first call.
 ///
 /// # Errors
@@ -87,7 +106,8 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     if let Some(handle) = &*installed {
         return Ok(handle.clone());
     }
-    let handle = PrometheusBuilder::new().set_buckets(&BOUNDS)?.install_recorder()?;
+    let bounds = BOUNDS.map(|bound| bound.as_secs_f64());
+    let handle = PrometheusBuilder::new().set_buckets(&bounds)?.install_recorder()?;
     describe();
     *installed = Some(handle.clone());
     Ok(handle)
@@ -105,6 +125,12 @@ pub fn describe() {
     describe_gauge!(UNSETTLED_AGE_SECONDS, Unit::Seconds, "Age of the oldest unsettled write");
     describe_counter!(RELAYED_TOTAL, "Unsettled writes that the relay finished");
     describe_counter!(RELAY_REFUSED_TOTAL, "Unsettled writes that the secondary refuses");
+    describe_gauge!(DRIFT_ROWS, "Rows that differ at rest, by the last complete reconciliation");
+    describe_gauge!(
+        RECONCILE_COMPLETED_TIMESTAMP_SECONDS,
+        Unit::Seconds,
+        "When the last complete reconciliation of the group ended"
+    );
     describe_counter!(COMPARISONS_TOTAL, "Comparisons made, by verdict");
     describe_counter!(SHADOW_DROPPED_TOTAL, "Shadow reads not made");
     describe_gauge!(SHADOW_QUEUE_LENGTH, "Shadow reads waiting in the queue");
@@ -112,6 +138,11 @@ pub fn describe() {
     describe_gauge!(ROLLOUT_VERSION, "The rollout that this replica works under");
     describe_gauge!(CONTROL_STORE_UP, "1 while the control store answers, else 0");
     describe_counter!(EVIDENCE_DROPPED_TOTAL, "Comparisons whose evidence was lost");
+    describe_counter!(ADMIN_REFUSED_TOTAL, "Requests that the admin port did not let in");
+    describe_counter!(GUARD_BREACHES_TOTAL, "Breaches that the guard found");
+    describe_gauge!(GUARD_STATE, "1 for what the guard makes of a group now, 0 for the rest");
+    describe_gauge!(GUARD_HEALTHY, "1 while the guard looks and catches its canaries, else 0");
+    describe_gauge!(GUARD_CANARY_CAUGHT, Unit::Seconds, "When the guard last caught a canary, since 1970");
     describe_counter!(HTTP_REQUESTS_TOTAL, "HTTP requests answered");
     describe_histogram!(
         HTTP_REQUEST_DURATION_SECONDS,
@@ -168,6 +199,17 @@ pub fn relay_refused() {
     counter!(RELAY_REFUSED_TOTAL).increment(1);
 }
 
+/// What the last complete reconciliation has found.
+pub(crate) fn reconciled(group: &GroupName, drift: u64, completed: Option<model::Instant>) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 rows")]
+    gauge!(DRIFT_ROWS, "group" => group.to_string()).set(drift as f64);
+    if let Some(completed) = completed {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge; exact to the millisecond for ages")]
+        let seconds = completed.to_utc().timestamp_millis() as f64 / 1_000.0;
+        gauge!(RECONCILE_COMPLETED_TIMESTAMP_SECONDS, "group" => group.to_string()).set(seconds);
+    }
+}
+
 /// A shadow read was not made.
 pub fn shadow_dropped(reason: &'static str) {
     counter!(SHADOW_DROPPED_TOTAL, "reason" => reason).increment(1);
@@ -207,4 +249,33 @@ pub(crate) fn compared(observation: &Observation) {
 /// The evidence of `count` comparisons was lost.
 pub(crate) fn evidence_dropped(reason: &'static str, count: u64) {
     counter!(EVIDENCE_DROPPED_TOTAL, "reason" => reason).increment(count);
+}
+
+/// The admin port did not let a request in.
+pub(crate) fn admin_refused(reason: &'static str) {
+    counter!(ADMIN_REFUSED_TOTAL, "reason" => reason).increment(1);
+}
+
+/// The guard found a breach of `group`.
+pub(crate) fn guard_breach(group: &GroupName, reason: Measure) {
+    counter!(GUARD_BREACHES_TOTAL, "group" => group.to_string(), "reason" => reason.as_str()).increment(1);
+}
+
+/// What the guard makes of `group`.
+pub(crate) fn guard_state(group: &GroupName, state: GuardState) {
+    for one in GuardState::ALL {
+        let is_it = if one == state { 1.0 } else { 0.0 };
+        gauge!(GUARD_STATE, "group" => group.to_string(), "state" => one.as_str()).set(is_it);
+    }
+}
+
+/// Whether the guard is alive and sees.
+pub(crate) fn guard_healthy(healthy: bool) {
+    gauge!(GUARD_HEALTHY).set(if healthy { 1.0 } else { 0.0 });
+}
+
+/// The guard caught a canary.
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
+pub(crate) fn canary_caught(at: model::Instant) {
+    gauge!(GUARD_CANARY_CAUGHT).set(at.to_utc().timestamp() as f64);
 }

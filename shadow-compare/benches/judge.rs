@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use criterion::{Criterion, criterion_group, criterion_main};
 use model::contract::{ColumnType, Compare, Field, Home};
 use model::{Decimal, EntityKey, EntityType, Instant, Kind, PerSide, Record, Value};
-use shadow_compare::{Answer, Asked, Question, judge};
+use shadow_compare::{Answer, Asked, Excuses, Question, judge};
 
 const KINDS: [Kind; 4] = [Kind::Text, Kind::Int, Kind::Decimal, Kind::Instant];
 
@@ -45,7 +45,7 @@ fn record(entity: &EntityType, row: i64, cents: i64) -> Record {
 
 fn judging(criterion: &mut Criterion) {
     let entity = entity();
-    let today = NaiveDate::from_ymd_opt(2026, 1, 31).expect("a day");
+    let excuses = Excuses::of_contract(NaiveDate::from_ymd_opt(2026, 1, 31).expect("a day"));
     let rows =
         |count: i64, cents| -> Answer { (0..count).map(|row| record(&entity, row, cents)).collect::<Vec<_>>().into() };
     let question = |asked| Question { entity: entity.clone(), fields: entity.all_fields(), asked };
@@ -64,7 +64,7 @@ fn judging(criterion: &mut Criterion) {
     for (name, question, count, legacy, modern) in cases {
         let answers = PerSide { legacy: rows(count, legacy), modern: rows(count, modern) };
         group.bench_function(name, |bencher| {
-            bencher.iter(|| judge(black_box(question), black_box(&answers), today));
+            bencher.iter(|| judge(black_box(question), black_box(&answers), &excuses));
         });
     }
     group.finish();

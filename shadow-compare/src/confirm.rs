@@ -16,10 +16,10 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use chrono::NaiveDate;
 use model::evidence::Verdict;
 use model::{EntityKey, FieldSet, PerSide};
 
+use crate::excuses::Excuses;
 use crate::judge::{Answer, Asked, Difference, Judgement, Question, Reason, Subject, judge};
 
 /// How long and how often to look again.
@@ -90,7 +90,7 @@ pub enum Step {
 pub struct Confirmation {
     /// What to ask: of a keyed read only the keys that differed.
     question: Question,
-    today: NaiveDate,
+    excuses: Excuses,
     patience: Patience,
     /// Looks made after the first one.
     made: u32,
@@ -106,15 +106,15 @@ impl Confirmation {
     /// Judges the first look, whose answers may have been asked for in any order.
     ///
     /// A match and an excused difference need no confirmation.
-    pub fn begin(question: Question, first: &PerSide<Answer>, today: NaiveDate, patience: Patience) -> Step {
-        let judgement = judge(&question, first, today);
+    pub fn begin(question: Question, first: &PerSide<Answer>, excuses: Excuses, patience: Patience) -> Step {
+        let judgement = judge(&question, first, &excuses);
         if judgement.verdict != Verdict::Mismatch {
             return Step::Done { judgement, looks: 1 };
         }
         let (question, equal) = narrowed(question, &judgement);
         let confirmation = Self {
             question,
-            today,
+            excuses,
             patience,
             made: 0,
             suspects: subjects(&judgement),
@@ -140,9 +140,9 @@ impl Confirmation {
         };
         // Against legacy's later answer: what modern has caught up with while we looked is lag.
         let pair = PerSide { legacy: look.legacy_again.clone(), modern: look.modern };
-        let now = judge(&self.question, &pair, self.today);
+        let now = judge(&self.question, &pair, &self.excuses);
         let still = PerSide { legacy: look.legacy, modern: look.legacy_again };
-        let moved = judge(&self.question, &still, self.today);
+        let moved = judge(&self.question, &still, &self.excuses);
         let doubt = Doubt::new(&self.question, &look.unsettled, &moved);
 
         let mut confirmed = Vec::new();

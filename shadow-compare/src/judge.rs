@@ -11,13 +11,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::NaiveDate;
 use model::contract::Compare;
 use model::evidence::Cause;
 use model::{EntityKey, EntityType, FieldIndex, FieldSet, PerSide, Record, Side, Value};
 
 use crate::canon::{canonical, same};
 use crate::cause;
+use crate::excuses::Excuses;
 
 mod judgement;
 pub use judgement::{Difference, Judgement, Reason, Seen, Subject};
@@ -72,9 +72,9 @@ impl From<Vec<Record>> for Answer {
     }
 }
 
-/// Compares what both sides answered to `question`. `today` decides which excuses still count.
-pub fn judge(question: &Question, answers: &PerSide<Answer>, today: NaiveDate) -> Judgement {
-    let mut bench = Bench::new(question, today);
+/// Compares what both sides answered to `question`.
+pub fn judge(question: &Question, answers: &PerSide<Answer>, excuses: &Excuses) -> Judgement {
+    let mut bench = Bench::new(question, excuses);
     match &question.asked {
         Asked::Keys(keys) => {
             let slot = |side, place| answers.get(side).0.get(place).and_then(Option::as_ref);
@@ -98,17 +98,17 @@ struct Bench<'a> {
     fields: FieldSet,
     /// The compared fields with their rules, looked up once and not once per record.
     rules: Vec<(FieldIndex, &'a Compare)>,
-    today: NaiveDate,
+    excuses: &'a Excuses,
     differences: Vec<Difference>,
     keys: Vec<EntityKey>,
 }
 
 impl<'a> Bench<'a> {
-    fn new(question: &'a Question, today: NaiveDate) -> Self {
+    fn new(question: &'a Question, excuses: &'a Excuses) -> Self {
         let entity = &*question.entity;
         let fields = question.compared();
         let rules = fields.iter().map(|index| (index, &entity.field(index).compare)).collect();
-        Self { entity, fields, rules, today, differences: Vec::new(), keys: Vec::new() }
+        Self { entity, fields, rules, excuses, differences: Vec::new(), keys: Vec::new() }
     }
 
     /// Compares one record, legacy's first.
@@ -116,8 +116,8 @@ impl<'a> Bench<'a> {
         let found = match pair {
             // Equal, but no record was compared: it does not count as covered.
             [None, None] => return,
-            [Some(_), None] => vec![(None, Cause::MissingRow, false)],
-            [None, Some(_)] => vec![(None, Cause::ExtraRow, false)],
+            [Some(_), None] => vec![self.whole(Cause::MissingRow)],
+            [None, Some(_)] => vec![self.whole(Cause::ExtraRow)],
             [Some(legacy), Some(modern)] => self.compare_fields(legacy, modern),
         };
         if !found.is_empty() {
@@ -136,6 +136,10 @@ impl<'a> Bench<'a> {
         self.keys.push(key);
     }
 
+    fn whole(&self, cause: Cause) -> (Option<FieldIndex>, Cause, bool) {
+        (None, cause, self.excuses.cover_whole(cause))
+    }
+
     fn compare_fields(&self, legacy: &Record, modern: &Record) -> Vec<(Option<FieldIndex>, Cause, bool)> {
         let mut found = Vec::new();
         for (index, compare) in &self.rules {
@@ -146,8 +150,9 @@ impl<'a> Bench<'a> {
             if same(legacy, modern, compare) {
                 continue;
             }
-            let cause = cause::of_values(&canonical(legacy, compare), &canonical(modern, compare));
-            let excused = compare.excused.as_ref().is_some_and(|excuse| self.today <= excuse.until);
+            let (legacy, modern) = (canonical(legacy, compare), canonical(modern, compare));
+            let cause = cause::of_values(&legacy, &modern);
+            let excused = self.excuses.cover_field(self.entity.field(*index), cause, &legacy, &modern);
             found.push((Some(*index), cause, excused));
         }
         found
@@ -175,7 +180,7 @@ impl<'a> Bench<'a> {
             self.differences.push(Difference {
                 subject: Subject::Order { params: params.clone() },
                 cause: Cause::Order,
-                excused: false,
+                excused: self.excuses.cover_whole(Cause::Order),
                 seen: Seen::Keys(Arc::new(keys)),
             });
         }

@@ -14,6 +14,8 @@ use model::evidence::{self, Observation};
 use model::{EntityKey, EntityType, FieldIndex, PerSide, Record, RouteName, Side, Value};
 use serde_json::Value as Json;
 
+use crate::canon::canonical;
+use crate::explain::explanations;
 use crate::judge::{Difference, Judgement, Seen, Subject};
 
 /// Hides sensitive values. One secret per fleet, or the hashes of two replicas do not meet.
@@ -31,15 +33,24 @@ impl Redactor {
     /// The evidence of `judgement`, which compared records of `entity` for `route`.
     pub fn observe(&self, route: RouteName, entity: &EntityType, judgement: &Judgement) -> Observation {
         let name = |index: FieldIndex| entity.field(index).name.clone();
-        let differences = judgement.differences.iter();
         Observation {
             route,
             verdict: judgement.verdict,
             reason: judgement.reason.map(|reason| reason.as_str().to_owned()),
-            differences: differences.map(|d| self.difference(entity, d)).collect(),
+            differences: self.differences(entity, judgement),
             fields: judgement.fields.iter().map(name).collect(),
-            keys: judgement.keys.iter().map(|key| self.key(entity, key).to_string()).collect(),
+            keys: judgement.keys.iter().map(|key| self.key_text(entity, key)).collect(),
         }
+    }
+
+    /// The differences of `judgement`, which compared records of `entity`.
+    pub fn differences(&self, entity: &EntityType, judgement: &Judgement) -> Vec<evidence::Difference> {
+        judgement.differences.iter().map(|difference| self.difference(entity, difference)).collect()
+    }
+
+    /// The key as JSON text.
+    pub fn key_text(&self, entity: &EntityType, key: &EntityKey) -> String {
+        self.key(entity, key).to_string()
     }
 
     /// `hash:` and 32 hexadecimal digits; null for null.
@@ -74,7 +85,15 @@ impl Redactor {
             Subject::Field { key, .. } | Subject::Row { key } => self.key(entity, key).to_string(),
             Subject::Order { params } => self.params(entity, params),
         };
+        let explained = match (difference.subject.field(), difference.values()) {
+            (Some(field), Some((legacy, modern))) => {
+                let compare = &entity.field(field).compare;
+                explanations(&canonical(legacy, compare), &canonical(modern, compare))
+            }
+            (Some(_) | None, _) => Vec::new(),
+        };
         evidence::Difference {
+            explained,
             field: difference.subject.field().map(|field| entity.field(field).name.clone()),
             cause: difference.cause,
             key,
@@ -88,7 +107,8 @@ impl Redactor {
         if entity.field(field).sensitive { self.hash(value) } else { value.to_json() }
     }
 
-    fn record(&self, entity: &EntityType, record: &Record) -> Json {
+    /// A record as a JSON object, its sensitive values hashed.
+    pub fn record(&self, entity: &EntityType, record: &Record) -> Json {
         let fields = record.iter();
         let pair = |(index, value)| (entity.field(index).name.to_string(), self.value(entity, index, value));
         Json::Object(fields.map(pair).collect())
@@ -124,13 +144,15 @@ fn per_side(of: impl Fn(Side) -> Json) -> PerSide<Json> {
 mod tests {
     use std::sync::Arc;
 
-    use model::Kind;
     use model::contract::{Compare, Field};
+    use model::history::{KeyHistory, PastState};
+    use model::{Epoch, Incarnation, Instant, Kind, Position, Version, WriteId};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::judge::samples::{entity, field, record, today};
+    use crate::judge::samples::{entity, excuses, field, record, today};
     use crate::judge::{Answer, Asked, Question, judge};
+    use crate::report::SideHistory;
 
     /// `Customer`: email (key, sensitive), name (sensitive), city.
     fn customer() -> Arc<EntityType> {
@@ -148,7 +170,7 @@ mod tests {
         let entity = customer();
         let question = Question { fields: entity.all_fields(), entity: entity.clone(), asked };
         let answers = PerSide { legacy: Answer(legacy), modern: Answer(modern) };
-        let judgement = judge(&question, &answers, today());
+        let judgement = judge(&question, &answers, &excuses(today()));
         Redactor::new(b"secret").observe("Query.customer".into(), &entity, &judgement)
     }
 
@@ -179,6 +201,19 @@ mod tests {
         assert_eq!(difference.values.legacy, "Bern");
         assert_eq!(difference.values.modern, "Basel");
         assert_eq!(observation.fields.len(), 3);
+    }
+
+    #[test]
+    fn a_history_hides_what_the_evidence_hides_and_the_hashes_agree() {
+        let (redactor, ann) = (Redactor::new(b"secret"), person("SECRET-ann", "SECRET", "Bern"));
+        let version = Version { epoch: Epoch(1), incarnation: Incarnation(1), position: Position(7) };
+        let at = Instant::parse("2026-01-31T08:00:00Z").unwrap();
+        let past = PastState { version, write: WriteId(uuid::Uuid::nil()), at, state: Some(ann.clone()) };
+        let history = KeyHistory { states: vec![past], recorded: Some(version) };
+        let shown = SideHistory::of(&customer(), &history, Some(&ann), &redactor);
+        assert!(!serde_json::to_string(&shown).unwrap().contains("SECRET"));
+        assert_eq!(shown.present["email"], redactor.hash(&"SECRET-ann".into()));
+        assert_eq!(shown.states[0].record["city"], "Bern");
     }
 
     proptest! {

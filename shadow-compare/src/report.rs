@@ -10,19 +10,28 @@
 
 use std::collections::BTreeMap;
 
-use model::evidence::{Cause, Coverage, Evidence, Sample, Tally, Verdict};
+use model::control::{DifferenceKind, Span, Trend};
+use model::evidence::{Cause, Coverage, Evidence, Explained, Sample, Tally, Verdict};
 use model::{FieldName, Instant, RouteName};
 use serde::Serialize;
 
+use crate::propose::{Noise, Proposal, propose};
+
 mod answer;
 mod diff;
+mod excuse;
+mod history;
 mod html;
 mod json;
 mod sample;
 mod table;
 mod text;
+mod trend;
 
+pub use excuse::ExcuseReport;
+pub use history::{HistoryReport, SideHistory, StateReport};
 pub use sample::SampleReport;
+pub use trend::{Counted, Point, TrendReport};
 
 /// Everything that is known about all routes, worst route first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,6 +43,8 @@ pub struct Report {
     pub made_at: Instant,
     /// Comparisons of all routes.
     pub totals: Totals,
+    /// Those over time; null where they were not asked for.
+    pub trend: Option<TrendReport>,
     /// One part per route.
     pub routes: Vec<RouteReport>,
 }
@@ -64,12 +75,16 @@ pub struct RouteReport {
     pub answer: String,
     /// Its comparisons.
     pub totals: Totals,
+    /// Those over time; null where they were not asked for.
+    pub trend: Option<TrendReport>,
     /// Why comparisons were inconclusive, by reason.
     pub inconclusive_reasons: BTreeMap<String, u64>,
     /// What was ever compared.
     pub coverage: CoverageReport,
     /// What differs: mismatches first, then by count.
     pub differences: Vec<Line>,
+    /// What is or was excused: by the contract, then in the running fleet, oldest first.
+    pub excuses: Vec<ExcuseReport>,
 }
 
 /// What was ever compared on a route.
@@ -104,6 +119,10 @@ pub struct Line {
     pub first_seen: Instant,
     /// When last.
     pub last_seen: Instant,
+    /// How often in each period in which it was seen at all; empty where the trend was not asked for.
+    pub trend: Vec<Counted>,
+    /// What would end it, the rule that explains most first; only for mismatches.
+    pub proposals: Vec<Proposal>,
     /// Some of them, newest first.
     pub samples: Vec<SampleReport>,
 }
@@ -121,12 +140,28 @@ impl Report {
         for sample in &evidence.samples {
             routes.entry(&sample.route).or_default().samples.push(sample);
         }
+        for explained in &evidence.explained {
+            routes.entry(&explained.route).or_default().explained.push(explained);
+        }
+        let today = made_at.to_utc().date_naive();
+        for declared in &evidence.declared {
+            let excuse = ExcuseReport::declared(declared, today);
+            routes.entry(&declared.route).or_default().excuses.push(excuse);
+        }
+        for record in &evidence.excuses {
+            let excuse = ExcuseReport::accepted(record, today);
+            routes.entry(&record.excuse.scope.route).or_default().excuses.push(excuse);
+        }
+        let trend = evidence.trend.as_ref();
         let parts = routes.into_iter();
-        let mut routes: Vec<_> = parts.map(|(name, parts)| RouteReport::of(name, &parts)).collect();
+        let mut routes: Vec<_> = parts.map(|(name, parts)| RouteReport::of(name, &Parts { trend, ..parts })).collect();
         // Stable: routes that are equally bad stay in the order of their names.
         routes.sort_by_key(|route| std::cmp::Reverse(route.totals.mismatches));
         let totals = routes.iter().map(|route| route.totals).fold(Totals::default(), Totals::plus);
-        Self { answer: answer::of_all(&totals, &routes), made_at, totals, routes }
+        let of_all = |(span, trend): &(Span, Trend)| {
+            TrendReport::of(span, trend.comparisons.iter().map(|((_, verdict), counts)| (*verdict, counts)))
+        };
+        Self { answer: answer::of_all(&totals, &routes), made_at, totals, trend: trend.map(of_all), routes }
     }
 }
 
@@ -136,17 +171,26 @@ struct Parts<'a> {
     coverage: Option<&'a Coverage>,
     tallies: Vec<&'a Tally>,
     samples: Vec<&'a Sample>,
+    explained: Vec<&'a Explained>,
+    excuses: Vec<ExcuseReport>,
+    trend: Option<&'a (Span, Trend)>,
 }
 
 impl RouteReport {
     fn of(route: &RouteName, parts: &Parts<'_>) -> Self {
         let totals = parts.coverage.map(Totals::of).unwrap_or_default();
         let reasons = parts.coverage.map(|c| c.reasons.clone()).unwrap_or_default();
-        let differences = lines(parts);
+        let differences = lines(route, parts);
+        let trend = |(span, trend): &(Span, Trend)| {
+            let own = trend.comparisons.iter().filter(|((of, _), _)| of == route);
+            TrendReport::of(span, own.map(|((_, verdict), counts)| (*verdict, counts)))
+        };
         Self {
             answer: answer::of_route(&totals, &reasons, &differences),
             route: route.clone(),
             totals,
+            trend: parts.trend.map(trend),
+            excuses: parts.excuses.clone(),
             inconclusive_reasons: reasons,
             coverage: CoverageReport::of(parts.coverage),
             differences,
@@ -196,19 +240,12 @@ impl CoverageReport {
 }
 
 /// One line per field, cause and verdict. A sample whose tally is gone still gets its line.
-fn lines(parts: &Parts<'_>) -> Vec<Line> {
+fn lines(route: &RouteName, parts: &Parts<'_>) -> Vec<Line> {
     let mut lines: BTreeMap<_, Line> = BTreeMap::new();
     for tally in &parts.tallies {
-        let line = Line {
-            field: tally.field.clone(),
-            cause: tally.cause,
-            verdict: tally.verdict,
-            count: tally.count,
-            first_seen: tally.first_seen,
-            last_seen: tally.last_seen,
-            samples: Vec::new(),
-        };
-        lines.insert((&tally.field, tally.cause, tally.verdict), line);
+        let line = lines.entry((&tally.field, tally.cause, tally.verdict));
+        let line = line.or_insert_with(|| Line::empty(tally.field.as_ref(), tally.cause, tally.verdict));
+        (line.count, line.first_seen, line.last_seen) = (tally.count, tally.first_seen, tally.last_seen);
     }
     let mut samples = parts.samples.clone();
     samples.sort_by(|a, b| (b.seen_at, &a.id).cmp(&(a.seen_at, &b.id)));
@@ -217,19 +254,64 @@ fn lines(parts: &Parts<'_>) -> Vec<Line> {
         let verdict = if difference.excused { Verdict::Excused } else { Verdict::Mismatch };
         let line = lines.entry((&difference.field, difference.cause, verdict));
         let line = line.or_insert_with(|| Line {
-            field: difference.field.clone(),
-            cause: difference.cause,
-            verdict,
             count: 1,
             first_seen: sample.seen_at,
             last_seen: sample.seen_at,
-            samples: Vec::new(),
+            ..Line::empty(difference.field.as_ref(), difference.cause, verdict)
         });
         line.samples.push(SampleReport::of(sample));
     }
     let mut lines: Vec<_> = lines.into_values().collect();
+    for line in &mut lines {
+        line.proposals = proposals(route, line, parts);
+        let kind = DifferenceKind {
+            route: route.clone(),
+            field: line.field.clone(),
+            cause: line.cause,
+            verdict: line.verdict,
+        };
+        let counts = parts.trend.and_then(|(_, trend)| trend.differences.get(&kind));
+        line.trend = counts.map(trend::counted).unwrap_or_default();
+    }
     lines.sort_by_key(|line| (line.verdict != Verdict::Mismatch, std::cmp::Reverse(line.count)));
     lines
+}
+
+impl Line {
+    fn empty(field: Option<&FieldName>, cause: Cause, verdict: Verdict) -> Self {
+        let never = Instant::new(chrono::DateTime::UNIX_EPOCH);
+        Self {
+            field: field.cloned(),
+            cause,
+            verdict,
+            count: 0,
+            first_seen: never,
+            last_seen: never,
+            trend: Vec::new(),
+            proposals: Vec::new(),
+            samples: Vec::new(),
+        }
+    }
+}
+
+fn proposals(route: &RouteName, line: &Line, parts: &Parts<'_>) -> Vec<Proposal> {
+    if line.verdict != Verdict::Mismatch {
+        return Vec::new();
+    }
+    let of_line = |explained: &&&Explained| {
+        let same = line.field.as_ref() == Some(&explained.field) && explained.cause == line.cause;
+        same && explained.verdict == line.verdict
+    };
+    let samples = parts.samples.iter().map(|sample| &sample.difference);
+    let samples = samples.filter(|d| d.field == line.field && d.cause == line.cause && !d.excused);
+    propose(&Noise {
+        route,
+        field: line.field.as_ref(),
+        cause: line.cause,
+        count: line.count,
+        explained: parts.explained.iter().filter(of_line).map(|explained| (explained.rule, explained.count)).collect(),
+        samples: samples.collect(),
+    })
 }
 
 #[cfg(test)]

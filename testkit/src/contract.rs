@@ -47,6 +47,8 @@ macro_rules! store_contract {
             primary::a_refusal_leaves_nothing_behind,
             primary::a_deletion_is_a_change_and_deleting_nothing_is_refused,
             primary::a_touched_key_that_never_was_is_no_change,
+            primary::a_touch_states_anew_what_stands_and_what_does_not,
+            primary::a_touch_proves_the_fence_and_what_must_fit,
             primary::another_epoch_or_group_writes_nothing,
             primary::a_repeated_idempotency_key_gives_the_first_result,
             primary::concurrent_repeats_write_once,

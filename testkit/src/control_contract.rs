@@ -1,6 +1,9 @@
 //! What every control store promises, as tests. [`control_contract!`](crate::control_contract!) makes
 //! one test of each for a store.
 
+mod excuse;
+mod trend;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,14 +14,23 @@ use model::control::{
     next_rollout,
 };
 use model::evidence::{Cause, Difference, Observation, Sample, Verdict};
-use model::{Epoch, GroupName, Instant, PerSide, Percentage, Policy, Rollout, RolloutVersion, Stage};
+use model::{Epoch, GroupName, Instant, PerSide, Percentage, Policy, Rollout, RolloutVersion, Rule, Stage};
 use tokio::join;
 use uuid::Uuid;
 
 mod documents;
+mod figures;
 
 pub use documents::{
     a_promotion_moves_on_from_its_last_revision_only, a_proposal_is_decided_once, every_change_is_noted_in_one_chain,
+};
+pub use excuse::an_excuse_is_kept_whole_and_ends_without_being_lost;
+pub use figures::*;
+pub use trend::a_trend_adds_up_what_was_seen_in_each_period;
+mod reconciliation;
+
+pub use reconciliation::{
+    repairs_are_on_record_from_their_beginning, the_last_complete_reconciliation_of_each_type_is_known,
 };
 
 /// Makes one test per promise. `$fresh` is an async function that returns an empty, prepared store
@@ -44,6 +56,14 @@ macro_rules! control_contract {
             every_change_is_noted_in_one_chain
             a_proposal_is_decided_once
             a_promotion_moves_on_from_its_last_revision_only
+            figures_are_summed_by_slot_and_a_batch_counts_once
+            figures_are_found_by_group_and_time_in_the_order_of_time
+            replicas_that_send_figures_at_once_lose_none
+            old_figures_are_forgotten_and_young_stay
+            an_excuse_is_kept_whole_and_ends_without_being_lost
+            a_trend_adds_up_what_was_seen_in_each_period
+            the_last_complete_reconciliation_of_each_type_is_known
+            repairs_are_on_record_from_their_beginning
         }
     };
     ($fresh:path: $($promise:ident)*) => { $(
@@ -238,6 +258,10 @@ fn difference(field: Option<&str>, cause: Cause) -> Difference {
         values: PerSide { legacy: "1.5".into(), modern: serde_json::Value::Null },
         records: PerSide { legacy: serde_json::json!({ "sku": "SKU-1\u{0}" }), modern: serde_json::Value::Null },
         excused: cause == Cause::Padding,
+        explained: match cause {
+            Cause::Rounding => vec![Rule::Scale(1), Rule::Cut(1)],
+            _ => Vec::new(),
+        },
     }
 }
 
@@ -309,6 +333,9 @@ pub async fn evidence_is_found_by_route_field_cause_and_time(store: &dyn Control
         let found = store.evidence(&filter).await.unwrap();
         let differences: u64 = found.differences.values().map(|seen| seen.count).sum();
         assert_eq!(usize::try_from(differences).unwrap(), found.samples.len());
+        let rounded = found.differences.iter().filter(|(kind, _)| kind.cause == Cause::Rounding);
+        let explained: u64 = found.explained.values().map(|seen| seen.count).sum();
+        assert_eq!(explained, 2 * rounded.map(|(_, seen)| seen.count).sum::<u64>());
         (found.comparisons.values().map(|seen| seen.count).sum::<u64>(), differences)
     };
     let hour_ago = Some(ago(TimeDelta::hours(1)));

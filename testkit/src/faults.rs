@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::history::KeyHistory;
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
@@ -311,6 +312,10 @@ impl Store for FaultyStore {
     ) -> Result<Vec<Option<Record>>, StoreError> {
         let inner = || self.inner.past_states(entity, key, limit, within);
         self.run(Call::PastStates, within, inner).await
+    }
+
+    async fn history(&self, key: &EntityKey, limit: usize, within: Duration) -> Result<KeyHistory, StoreError> {
+        self.run(Call::PastStates, within, || self.inner.history(key, limit, within)).await
     }
 
     async fn rough_count(&self, entity: &EntityType, within: Duration) -> Result<u64, StoreError> {

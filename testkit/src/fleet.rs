@@ -29,6 +29,10 @@ pub struct Site {
     pub contract: PathBuf,
     /// More lines for `strangler.toml`.
     pub more: String,
+    /// More lines for its section `admin`.
+    pub more_of_admin: String,
+    /// Whether the guard rolls back by itself. Off: tests break sides on purpose.
+    pub guard: bool,
     folder: TempDir,
 }
 
@@ -50,7 +54,17 @@ impl Site {
     pub fn new(binary: impl Into<PathBuf>, legacy: String, modern: String, contract: impl Into<PathBuf>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let control = modern.clone();
-        Self { binary: binary.into(), legacy, modern, control, contract: contract.into(), more: String::new(), folder }
+        Self {
+            binary: binary.into(),
+            legacy,
+            modern,
+            control,
+            contract: contract.into(),
+            more: String::new(),
+            more_of_admin: String::new(),
+            guard: false,
+            folder,
+        }
     }
 
     /// Writes the configuration of the replica called `name`; commands may use it too.
@@ -63,8 +77,8 @@ impl Site {
         let text = format!(
             "contract = {:?}\nstate_dir = {:?}\n{}\n\
              [sides.legacy]\nurl = {:?}\n[sides.modern]\nurl = {:?}\n[control]\nurl = {:?}\n\
-             [gateway]\nlisten = \"127.0.0.1:{graphql}\"\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n",
-            self.contract, state, self.more, self.legacy, self.modern, self.control
+             [gateway]\nlisten = \"127.0.0.1:{graphql}\"\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n{}\n[guard]\nenabled = {}\n",
+            self.contract, state, self.more, self.legacy, self.modern, self.control, self.more_of_admin, self.guard
         );
         std::fs::write(&path, text).expect("the configuration is written");
         path

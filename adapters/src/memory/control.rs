@@ -1,20 +1,24 @@
 //! A control store in memory, for tests and for trying things out; it can be made to fail.
 
-use std::collections::BTreeMap;
+mod excuses;
+mod trend;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::Utc;
 use model::control::{
-    AuditEntry, BatchId, ControlError, ControlStore, Deed, EvidenceFilter, OverrideId, Promotion, Proposal,
-    Publication, Replica, RolloutRecord, Sums,
+    AuditEntry, BatchId, ControlError, ControlStore, Deed, EvidenceFilter, ExcuseRecord, Figures, FiguresStore,
+    OverrideId, Promotion, Proposal, Publication, Replica, RolloutRecord, Sums,
 };
 use model::{GroupName, Instant, ReplicaId, RolloutVersion};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 mod documents;
+mod reconciliation;
 
 /// Rollouts, replicas and evidence of one process.
 #[derive(Debug)]
@@ -33,6 +37,10 @@ struct State {
     audit: Vec<AuditEntry>,
     proposals: Vec<Proposal>,
     promotions: BTreeMap<GroupName, Promotion>,
+    figures: Figures,
+    figure_batches: BTreeSet<BatchId>,
+    excuses: Vec<ExcuseRecord>,
+    reconciliation: reconciliation::Kept,
 }
 
 impl MemoryControl {
@@ -167,11 +175,31 @@ impl ControlStore for MemoryControl {
 
     async fn forget(&self, retention: Duration) -> Result<(), ControlError> {
         self.up()?;
-        let kept = EvidenceFilter { since: Some(Instant::new(Utc::now() - retention)), ..EvidenceFilter::default() };
-        for (_, sums) in &mut self.state.lock().evidence {
+        let since = Instant::new(Utc::now() - retention);
+        let kept = EvidenceFilter { since: Some(since), ..EvidenceFilter::default() };
+        let mut state = self.state.lock();
+        for (_, sums) in &mut state.evidence {
             *sums = std::mem::take(sums).retained(&kept);
         }
+        state.figures.slots.retain(|slot, _| slot.at >= since);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl FiguresStore for MemoryControl {
+    async fn add_figures(&self, batch: BatchId, figures: &Figures) -> Result<(), ControlError> {
+        self.up()?;
+        let mut state = self.state.lock();
+        if state.figure_batches.insert(batch) {
+            state.figures.merge(figures);
+        }
+        Ok(())
+    }
+
+    async fn figures(&self, group: Option<&GroupName>, since: Instant) -> Result<Figures, ControlError> {
+        self.up()?;
+        Ok(self.state.lock().figures.clone().retained(group, since))
     }
 }
 

@@ -51,6 +51,7 @@ impl MemoryStore {
             attempts: 0,
             next_attempt_at: Instant::now(),
             created_at: Instant::now(),
+            written_at: super::wall_clock(),
             sequence,
         };
         state.ledger.insert(command.write, entry);
@@ -94,6 +95,7 @@ impl MemoryStore {
                 }
                 Ok(())
             }
+            Work::Touch => Ok(()),
             Work::Set(record) => self.put(&mut state.rows, key, record),
             Work::Delete => match state.rows.remove(key) {
                 Some(_) => Ok(()),
@@ -176,6 +178,7 @@ impl MemoryStore {
             attempts: 0,
             next_attempt_at: Instant::now(),
             created_at: Instant::now(),
+            written_at: super::wall_clock(),
             sequence,
         });
         if !entry.changes.iter().any(|known| known.ordinal == change.ordinal) {
@@ -187,11 +190,12 @@ impl MemoryStore {
     }
 }
 
-/// One change per touched key that has a record now, or had one before.
+/// One change per touched key that has a record now, or had one before, or is stated anew.
 fn changes(command: &Command, version: Version, before: &Rows, after: &Rows) -> Vec<Change> {
     let mut seen = HashSet::new();
     let touched = command.touches.iter().filter(|key| seen.insert(*key));
-    let known = touched.filter(|key| before.contains_key(*key) || after.contains_key(*key));
+    let anew = matches!(command.work, Work::Touch);
+    let known = touched.filter(|key| anew || before.contains_key(*key) || after.contains_key(*key));
     let change = |(ordinal, key): (u16, &EntityKey)| Change {
         write: command.write,
         ordinal,

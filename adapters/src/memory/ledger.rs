@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model::history::{KeyHistory, PastState};
 use model::store::{Backlog, Unsettled};
 use model::write::Claim;
 use model::{EntityKey, GroupName, Record, WriteId};
@@ -40,6 +41,7 @@ impl MemoryStore {
             attempts: 0,
             next_attempt_at: Instant::now(),
             created_at: Instant::now(),
+            written_at: super::wall_clock(),
             sequence: state.position,
         };
         state.ledger.insert(write, entry);
@@ -115,6 +117,23 @@ impl MemoryStore {
         changes.sort_by_key(|change| std::cmp::Reverse(change.version));
         let states = changes.into_iter().take(limit);
         states.map(|change| change.state.clone()).collect()
+    }
+
+    pub(super) fn history_of(&self, key: &EntityKey, limit: usize) -> KeyHistory {
+        let state = self.shared.lock();
+        let entries = state.ledger.values().flat_map(|entry| entry.changes.iter().map(move |change| (entry, change)));
+        let of_key = entries.filter(|(_, change)| change.key == *key);
+        let mut states: Vec<_> = of_key
+            .map(|(entry, change)| PastState {
+                version: change.version,
+                write: change.write,
+                at: entry.written_at,
+                state: change.state.clone(),
+            })
+            .collect();
+        states.sort_by_key(|state| std::cmp::Reverse(state.version));
+        states.truncate(limit);
+        KeyHistory { states, recorded: state.versions.get(key).copied() }
     }
 
     pub(super) fn drop_old(&self, retention: Duration, limit: usize) -> u64 {

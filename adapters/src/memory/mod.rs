@@ -64,6 +64,8 @@ struct Entry {
     attempts: u32,
     next_attempt_at: Instant,
     created_at: Instant,
+    /// The same on the wall clock, for people.
+    written_at: model::Instant,
     /// Order of creation, since many are made at one instant.
     sequence: u64,
 }
@@ -73,6 +75,11 @@ enum Standing {
     Unsettled,
     Settled,
     Abandoned,
+}
+
+/// The wall clock.
+fn wall_clock() -> model::Instant {
+    model::Instant::new(chrono::Utc::now())
 }
 
 impl MemoryStore {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::history::KeyHistory;
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, MAX_BATCH, Unsettled};
 use model::write::Claim;
@@ -122,6 +123,10 @@ impl Store for MemoryStore {
         _within: Duration,
     ) -> Result<Vec<Option<Record>>, StoreError> {
         Ok(self.states_of(key, limit))
+    }
+
+    async fn history(&self, key: &EntityKey, limit: usize, _within: Duration) -> Result<KeyHistory, StoreError> {
+        Ok(self.history_of(key, limit))
     }
 
     async fn rough_count(&self, entity: &EntityType, _within: Duration) -> Result<u64, StoreError> {

@@ -11,6 +11,7 @@
 //! Deletions: a touched key without a row afterwards was deleted only if it had one before; a tombstone for a key that
 //! never was could bury a row that somebody inserts meanwhile. Who has to know looks first: statements that contain
 //! `DELETE`, and, on a second run, any other write after which a touched row is missing.
+//! A touch (`Work::Touch`) states a missing row as deleted: whoever repairs has seen that the other side holds it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -90,7 +91,7 @@ impl<'a> Plan<'a> {
         };
         match &self.command.work {
             Work::Run { statements, .. } => statements.iter().any(|s| s.sql.pieces().iter().any(says_delete)),
-            Work::Set(_) | Work::Delete => false,
+            Work::Set(_) | Work::Delete | Work::Touch => false,
         }
     }
 
@@ -167,7 +168,7 @@ impl<'a> Plan<'a> {
         existed: &HashSet<EntityKey>,
         looked: bool,
     ) -> Result<Option<Vec<(EntityKey, Option<Record>)>>, StoreError> {
-        let deleted = matches!(self.command.work, Work::Delete);
+        let deleted = matches!(self.command.work, Work::Delete | Work::Touch);
         let mut states = Vec::new();
         for key in &self.touches {
             match after.remove(key) {
@@ -226,6 +227,7 @@ impl<'a> Plan<'a> {
                 let message = format!("there is no such {}", table.entity.name);
                 Ok(vec![(step, Some(Refusal { code: "NOT_FOUND".into(), message }))])
             }
+            Work::Touch => Ok(Vec::new()),
         }
     }
 

@@ -21,7 +21,7 @@ use super::wire;
 use super::write_text::LEDGER_ROW;
 
 /// What every reader of ledger rows selects, of `l`; read by place in [`change`].
-const ROW: &str = "l.write_id, l.ordinal, l.entity, l.key, l.epoch, l.incarnation, l.position, \
+pub(super) const ROW: &str = "l.write_id, l.ordinal, l.entity, l.key, l.epoch, l.incarnation, l.position, \
                    l.image, l.idempotency_key, l.fingerprint, l.state, l.attempts";
 
 /// A write as the ledger has it.
@@ -89,7 +89,7 @@ pub(super) fn bare_row(
 }
 
 /// Reads one ledger row; `None` for the row of a write without change.
-fn change(contract: &Contract, side: Side, row: &Row) -> Result<Option<Change>, StoreError> {
+pub(super) fn change(contract: &Contract, side: Side, row: &Row) -> Result<Option<Change>, StoreError> {
     let Some(name) = wire::text(row, 2) else { return Ok(None) };
     let entity = entity(contract, side, &name)?;
     let unreadable = || misfit(side, format!("the ledger has a row of {name} that the contract cannot read"));
@@ -326,7 +326,7 @@ pub(super) fn backlog(session: &mut Session, group: &GroupName) -> Result<Backlo
     Ok(Backlog { writes: wire::number(row, 0).unwrap_or_default(), oldest: age.unwrap_or_default() })
 }
 
-fn naive(time: &Timestamp) -> Option<NaiveDateTime> {
+pub(super) fn naive(time: &Timestamp) -> Option<NaiveDateTime> {
     let day = chrono::NaiveDate::from_ymd_opt(time.year(), time.month(), time.day())?;
     day.and_hms_nano_opt(time.hour(), time.minute(), time.second(), time.nanosecond())
 }

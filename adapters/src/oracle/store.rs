@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::checksum::{Chunk, ChunkSum};
+use model::history::KeyHistory;
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
@@ -20,7 +21,7 @@ use super::session::Session;
 use super::settings::{Settings, Track};
 use super::snapshot::OracleSnapshot;
 use super::table::Table;
-use super::{apply, bookkeeping, checksum, connect, error, execute, inspect, ledger, read};
+use super::{apply, bookkeeping, checksum, connect, error, execute, history, inspect, ledger, read};
 use crate::{Lane, Lanes};
 
 /// An Oracle database behind the port. Cheap to clone; clones and lanes share their sessions.
@@ -259,6 +260,11 @@ impl Store for OracleStore {
         let key = key.clone();
         self.reading(within, move |session, contract, side| ledger::past_states(session, contract, side, &key, limit))
             .await
+    }
+
+    async fn history(&self, key: &EntityKey, limit: usize, within: Duration) -> Result<KeyHistory, StoreError> {
+        let key = key.clone();
+        self.reading(within, move |session, contract, side| history::of_key(session, contract, side, &key, limit)).await
     }
 
     async fn rough_count(&self, entity: &EntityType, within: Duration) -> Result<u64, StoreError> {

@@ -11,17 +11,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::control::{
-    BatchId, ControlError, ControlStore, EvidenceFilter, OverrideId, Publication, Replica, RolloutRecord, Sums,
+    AcceptedExcuse, Author, BatchId, ControlError, ControlStore, EvidenceFilter, ExcuseId, ExcuseRecord, ExcuseStore,
+    Figures, FiguresStore, OverrideId, Publication, Replica, RolloutRecord, Span, Sums, Trend, TrendStore,
 };
-use model::{GroupName, ReplicaId, RolloutVersion};
+use model::{GroupName, Instant as Time, ReplicaId, RolloutVersion};
 use tokio::time::Instant;
 
 mod audit;
 mod connection;
 mod evidence;
+mod excuses;
+mod explained;
+mod figures;
 mod listener;
 mod proposals;
+mod reconciliation;
 mod rollouts;
+mod trend;
 
 use connection::Door;
 use listener::Listener;
@@ -145,7 +151,41 @@ impl ControlStore for PostgresControl {
     }
 
     async fn forget(&self, retention: Duration) -> Result<(), ControlError> {
-        call!(self, evidence::forget, retention)
+        call!(self, evidence::forget, retention)?;
+        call!(self, figures::forget, retention)
+    }
+}
+
+#[async_trait]
+impl FiguresStore for PostgresControl {
+    async fn add_figures(&self, batch: BatchId, added: &Figures) -> Result<(), ControlError> {
+        call!(self, figures::add, batch, added)
+    }
+
+    async fn figures(&self, group: Option<&GroupName>, since: Time) -> Result<Figures, ControlError> {
+        call!(self, figures::read, group, since)
+    }
+}
+
+#[async_trait]
+impl ExcuseStore for PostgresControl {
+    async fn excuse(&self, excuse: &AcceptedExcuse) -> Result<(), ControlError> {
+        call!(self, excuses::add, excuse)
+    }
+
+    async fn withdraw_excuse(&self, id: ExcuseId, author: &Author) -> Result<bool, ControlError> {
+        call!(self, excuses::withdraw, id, author)
+    }
+
+    async fn excuses(&self) -> Result<Vec<ExcuseRecord>, ControlError> {
+        call!(self, excuses::all)
+    }
+}
+
+#[async_trait]
+impl TrendStore for PostgresControl {
+    async fn trend(&self, filter: &EvidenceFilter, span: Span) -> Result<Trend, ControlError> {
+        call!(self, trend::read, filter, span)
     }
 }
 

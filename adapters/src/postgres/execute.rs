@@ -14,6 +14,7 @@
 //! Deletions: a touched key without a row afterwards was deleted only if it had one before; a tombstone for a
 //! key that never was could bury a row that somebody inserts meanwhile. Who has to know looks first: statements
 //! that contain `DELETE`, and, on a second run, any other write after which a touched row is missing.
+//! A touch (`Work::Touch`) states a missing row as deleted: whoever repairs has seen that the other side holds it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -149,7 +150,7 @@ impl<'a> Plan<'a> {
         };
         match &self.command.work {
             Work::Run { statements, .. } => statements.iter().any(says_delete),
-            Work::Set(_) | Work::Delete => false,
+            Work::Set(_) | Work::Delete | Work::Touch => false,
         }
     }
 
@@ -258,6 +259,7 @@ impl<'a> Plan<'a> {
                     Refusal { code: "NOT_FOUND".into(), message: format!("there is no such {}", table.entity.name) };
                 Ok((vec![(step, Some(refusal))], None))
             }
+            Work::Touch => Ok((Vec::new(), None)),
         }
     }
 
@@ -296,7 +298,7 @@ impl<'a> Plan<'a> {
                 after.insert(key, record);
             }
         }
-        let deleted = matches!(self.command.work, Work::Delete);
+        let deleted = matches!(self.command.work, Work::Delete | Work::Touch);
         let mut states = Vec::new();
         for key in &self.touches {
             match after.remove(key) {

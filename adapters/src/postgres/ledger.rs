@@ -18,7 +18,7 @@ use super::session::Session;
 use super::wire::Stored;
 
 /// What every reader of ledger rows selects, of `l`.
-const ROW: &str = "l.write_id, l.ordinal, l.entity, l.key, l.epoch, l.incarnation, l.position, \
+pub(super) const ROW: &str = "l.write_id, l.ordinal, l.entity, l.key, l.epoch, l.incarnation, l.position, \
                    l.image, l.idempotency_key, l.fingerprint, l.state, l.attempts";
 
 /// A write as the ledger has it.
@@ -87,14 +87,14 @@ pub(super) fn insert(
 }
 
 /// Prepares, runs and reads one statement of our own.
-async fn ask(session: &Session, text: &str, values: &[Stored]) -> Result<Vec<Row>, StoreError> {
+pub(super) async fn ask(session: &Session, text: &str, values: &[Stored]) -> Result<Vec<Row>, StoreError> {
     let statements = session.prepare(&[text]).await?;
     let rows = read::query(session, &statements[0], values).await;
     rows.map_err(|error| session.error(error))
 }
 
 /// Reads one ledger row; `None` for the row of a write without change.
-fn change(contract: &Contract, side: Side, row: &Row) -> Result<Option<Change>, StoreError> {
+pub(super) fn change(contract: &Contract, side: Side, row: &Row) -> Result<Option<Change>, StoreError> {
     let name = row.get::<_, &str>("entity");
     if name.is_empty() {
         return Ok(None);
@@ -189,7 +189,7 @@ fn micros(time: Duration) -> Stored {
     Stored::Big(i64::try_from(time.as_micros()).unwrap_or(i64::MAX / 2))
 }
 
-fn count(limit: usize) -> Stored {
+pub(super) fn count(limit: usize) -> Stored {
     Stored::Big(i64::try_from(limit).unwrap_or(i64::MAX))
 }
 

@@ -13,6 +13,7 @@ mod checksum;
 pub mod control;
 mod error;
 mod execute;
+mod history;
 mod inspect;
 mod ledger;
 mod numeric;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::checksum::{Chunk, ChunkSum};
+use model::history::KeyHistory;
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
@@ -17,7 +18,7 @@ use super::session::{Pools, Use};
 use super::settings::Settings;
 use super::snapshot::PostgresSnapshot;
 use super::table::Table;
-use super::{apply, bookkeeping, checksum, error, execute, inspect, ledger, read};
+use super::{apply, bookkeeping, checksum, error, execute, history, inspect, ledger, read};
 use crate::{Lane, Lanes};
 
 /// A PostgreSQL database behind the port. Cheap to clone; clones and lanes share their pools.
@@ -193,6 +194,11 @@ impl Store for PostgresStore {
     ) -> Result<Vec<Option<Record>>, StoreError> {
         let (contract, side) = (&self.contract, self.side);
         look!(self, within, |session| ledger::past_states(&session, contract, side, key, limit))
+    }
+
+    async fn history(&self, key: &EntityKey, limit: usize, within: Duration) -> Result<KeyHistory, StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        look!(self, within, |session| history::of_key(&session, contract, side, key, limit))
     }
 
     async fn rough_count(&self, entity: &EntityType, within: Duration) -> Result<u64, StoreError> {

@@ -6,6 +6,7 @@ use std::ops::AddAssign;
 
 use crate::evidence::{Cause, Observation, Sample, Tally, Verdict};
 use crate::name::{FieldName, RouteName};
+use crate::rule::Rule;
 use crate::value::Instant;
 
 /// Of each kind of difference, so many of the oldest samples are kept.
@@ -95,6 +96,8 @@ pub struct Sums {
     pub comparisons: BTreeMap<Finding, Seen>,
     /// Differences by kind.
     pub differences: BTreeMap<DifferenceKind, Seen>,
+    /// Of the differences of a kind, those that a rule explains. One difference may count under several rules.
+    pub explained: BTreeMap<(DifferenceKind, Rule), Seen>,
     /// Comparisons that looked at a field.
     pub fields: BTreeMap<(RouteName, FieldName), Seen>,
     /// Samples, oldest first; bounded for each kind of difference.
@@ -121,6 +124,7 @@ impl Sums {
     pub fn is_empty(&self) -> bool {
         self.comparisons.is_empty()
             && self.differences.is_empty()
+            && self.explained.is_empty()
             && self.fields.is_empty()
             && self.samples.is_empty()
             && self.keys.is_empty()
@@ -146,6 +150,9 @@ impl Sums {
                 cause: difference.cause,
                 verdict: if difference.excused { Verdict::Excused } else { Verdict::Mismatch },
             };
+            for rule in &difference.explained {
+                add(&mut self.explained, (kind.clone(), *rule), Seen::once(at));
+            }
             add(&mut self.differences, kind, Seen::once(at));
         }
         for field in fields {
@@ -160,6 +167,9 @@ impl Sums {
         }
         for (kind, seen) in other.differences {
             add(&mut self.differences, kind, seen);
+        }
+        for (explained, seen) in other.explained {
+            add(&mut self.explained, explained, seen);
         }
         for (field, seen) in other.fields {
             add(&mut self.fields, field, seen);
@@ -196,9 +206,11 @@ impl Sums {
         let cause = |c: Cause| filter.cause.is_none_or(|wanted| c == wanted);
         let since = |last: Instant| filter.since.is_none_or(|since| last >= since);
         self.comparisons.retain(|finding, seen| route(&finding.route) && since(seen.last));
-        self.differences.retain(|kind, seen| {
+        let wanted = |kind: &DifferenceKind, seen: &Seen| {
             route(&kind.route) && field(kind.field.as_ref()) && cause(kind.cause) && since(seen.last)
-        });
+        };
+        self.differences.retain(|kind, seen| wanted(kind, seen));
+        self.explained.retain(|(kind, _), seen| wanted(kind, seen));
         self.fields.retain(|(r, f), seen| route(r) && field(Some(f)) && since(seen.last));
         self.samples.retain(|sample| {
             let difference = &sample.difference;
@@ -247,6 +259,7 @@ mod tests {
                 values: PerSide::default(),
                 records: PerSide::default(),
                 excused: false,
+                explained: vec![Rule::Scale(2)],
             },
         }
     }

@@ -1,10 +1,38 @@
 //! Who comes to the admin port, and what they may.
+//!
+//! With a file of token hashes or an identity provider in the configuration, everything but health, metrics and
+//! the login page asks for a token, or for the session that a browser got for one. Without either the port is on
+//! loopback only, and who reaches it is an admin.
+//!
+//! Promises: a token that left its file is refused within two seconds, and so are the sessions it gave; guesses
+//! are few, slow and logged; no page of another site acts in an operator's name; a token from the file needs
+//! nothing but this process, so that a rollback works whatever is down.
+//! Not here: which field of the API needs which role (`admin/schema`), TLS (`tls`).
+
+mod attempts;
+mod gate;
+mod guard;
+mod jwt;
+mod login;
+mod origin;
+mod refusal;
+mod session;
+pub mod token;
+mod tokens;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use axum::Router;
+use model::Instant;
 use model::control::Author;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::AuthSettings;
+use guard::Guard;
 
 /// What somebody may do. Each role includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,6 +109,53 @@ impl Identity {
 }
 
 /// What forms and scripts of a page send along, as the form field `csrf` or the header `x-csrf-token`. An extension
-/// of requests; empty where it is not needed, since no cookie was used.
+/// of every request behind [`Auth::protect`]; empty where it is not needed, since no cookie was used.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CsrfToken(pub String);
+
+/// What signing in rests on cannot be used.
+#[derive(Debug, Error)]
+#[error("`{key}`: {reason}")]
+pub struct AuthError {
+    key: &'static str,
+    reason: String,
+}
+
+/// Lets requests in, or not. Cheap to clone.
+#[derive(Clone)]
+pub struct Auth {
+    /// `None`: on loopback, without a way to sign in.
+    guard: Option<Arc<Guard>>,
+}
+
+impl Auth {
+    /// For a port on loopback without a way to sign in.
+    pub fn loopback() -> Self {
+        Self { guard: None }
+    }
+
+    /// Reads the files that `settings` name.
+    ///
+    /// # Errors
+    /// [`AuthError`], naming the key.
+    pub fn open(settings: Option<&AuthSettings>, clock: fn() -> Instant) -> Result<Self, AuthError> {
+        let guard = settings.map(|settings| Guard::open(settings, clock)).transpose()?;
+        Ok(Self { guard: guard.map(Arc::new) })
+    }
+
+    /// Puts itself in front of `router`, and adds the login page.
+    pub fn protect(&self, router: Router) -> Router {
+        gate::protect(self, router)
+    }
+
+    /// Follows the files and the identity provider's keys until `stop`.
+    pub async fn follow(self, stop: CancellationToken) {
+        match &self.guard {
+            Some(guard) => guard.follow(stop).await,
+            None => tracing::warn!("the admin port asks nobody who they are, and so is on loopback only"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

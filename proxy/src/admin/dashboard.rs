@@ -31,7 +31,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use super::Admin;
-use super::schema::{AdminSchema, Origin};
 use caller::Caller;
 
 /// Only what this port serves itself; nothing inline, no frames, forms only to here.
@@ -42,7 +41,6 @@ const SECURITY: &str = "default-src 'none'; script-src 'self'; style-src 'self';
 #[derive(Clone)]
 struct Dashboard {
     admin: Admin,
-    schema: AdminSchema,
 }
 
 /// Why a page cannot show or do something, for its reader.
@@ -52,9 +50,8 @@ struct Problem {
     message: String,
 }
 
-/// The dashboard's pages; none where `admin` has no schema to ask.
+/// The dashboard's pages.
 pub(super) fn router(admin: &Admin) -> Router {
-    let Some(schema) = admin.schema.clone() else { return Router::new() };
     Router::new()
         .route("/", get(overview::page))
         .route("/groups/{group}", get(group::page))
@@ -69,7 +66,7 @@ pub(super) fn router(admin: &Admin) -> Router {
         .route("/history/verify", get(history::verify))
         .route("/assets/{name}", get(assets::serve))
         .layer(map_response(secured))
-        .with_state(Dashboard { admin: admin.clone(), schema })
+        .with_state(Dashboard { admin: admin.clone() })
 }
 
 async fn secured(mut answer: Response) -> Response {
@@ -93,8 +90,8 @@ impl Dashboard {
     /// The API's own sentence.
     async fn ask<T: DeserializeOwned>(&self, caller: &Caller, document: &str, given: Json) -> Result<T, Problem> {
         let request = Request::new(document).variables(Variables::from_json(given));
-        let request = request.data(caller.identity.clone()).data(Origin(caller.origin.clone()));
-        let answer = serde_json::to_value(self.schema.execute(request).await).unwrap_or_default();
+        let request = request.data(caller.identity.clone()).data(caller.origin.clone());
+        let answer = serde_json::to_value(self.admin.api.execute(request).await).unwrap_or_default();
         if let Some(error) = answer["errors"].get(0) {
             return Err(Problem::of(error));
         }

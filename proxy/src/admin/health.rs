@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use model::{PerSide, Side};
 use serde::Serialize;
 
+use crate::guard::GuardHandle;
 use crate::read::breaker::Breaker;
 use crate::rollout::RolloutHandle;
 
@@ -14,6 +15,7 @@ use crate::rollout::RolloutHandle;
 pub struct Health {
     breakers: PerSide<Arc<Breaker>>,
     draining: AtomicBool,
+    guard: Option<GuardHandle>,
 }
 
 /// One check.
@@ -32,7 +34,13 @@ pub struct Check {
 impl Health {
     /// Health of a replica whose sides are behind `breakers`.
     pub fn new(breakers: PerSide<Arc<Breaker>>) -> Self {
-        Self { breakers, draining: AtomicBool::new(false) }
+        Self { breakers, draining: AtomicBool::new(false), guard: None }
+    }
+
+    /// The same, which tells of the guard too.
+    #[must_use]
+    pub fn with_guard(self, guard: GuardHandle) -> Self {
+        Self { guard: Some(guard), ..self }
     }
 
     /// From now on the replica is not ready: it finishes what it has begun.
@@ -54,7 +62,7 @@ impl Health {
             detail: if open(side) { format!("{side} does not answer") } else { format!("{side} answers") },
         };
         let control = rollout.is_control_up();
-        vec![
+        let mut checks = vec![
             Check {
                 name: "accepting",
                 ok: !draining,
@@ -76,7 +84,14 @@ impl Health {
                 needed: false,
                 detail: if control { "answers".into() } else { "does not answer; going on without it".into() },
             },
-        ]
+        ];
+        checks.extend(self.guard.as_ref().map(|guard| {
+            let found = guard.check();
+            let ok = found.is_ok();
+            let (Ok(detail) | Err(detail)) = found;
+            Check { name: "guard", ok, needed: false, detail }
+        }));
+        checks
     }
 
     /// Whether every needed check is well.

@@ -6,17 +6,15 @@
 //!
 //! Not here: who comes (`auth`), what an order means (`desk`).
 
+mod figures;
 mod mutation;
 mod query;
 mod subscription;
 mod types;
 
-use async_graphql::{Context, ErrorExtensions, Schema};
-use model::ReplicaId;
-
 use super::auth::{Identity, Role};
 use crate::desk::{Desk, DeskError};
-use crate::rollout::RolloutHandle;
+use async_graphql::{Context, ErrorExtensions, Schema};
 
 pub use mutation::Mutation;
 pub use query::Query;
@@ -24,15 +22,6 @@ pub use subscription::Subscription;
 
 /// The schema, with everything that its fields need.
 pub type AdminSchema = Schema<Query, Mutation, Subscription>;
-
-/// The replica that serves the schema.
-#[derive(Clone)]
-pub struct Here {
-    /// Its name.
-    pub id: ReplicaId,
-    /// Its rollout.
-    pub rollout: RolloutHandle,
-}
 
 /// Where a request comes from, for the record: a machine, or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,14 +32,9 @@ const DEPTH: usize = 12;
 /// Most fields in one question.
 const COMPLEXITY: usize = 2_000;
 
-/// Puts the schema together; `here` is `None` where there is no replica, as on the command line.
-pub fn schema(desk: Desk, here: Option<Here>) -> AdminSchema {
-    Schema::build(Query, Mutation, Subscription)
-        .limit_depth(DEPTH)
-        .limit_complexity(COMPLEXITY)
-        .data(desk)
-        .data(here)
-        .finish()
+/// Puts the schema together.
+pub fn schema(desk: Desk) -> AdminSchema {
+    Schema::build(Query, Mutation, Subscription).limit_depth(DEPTH).limit_complexity(COMPLEXITY).data(desk).finish()
 }
 
 /// The schema's text, as `strangler schema --admin` prints it.
@@ -88,4 +72,4 @@ fn shown(error: DeskError) -> async_graphql::Error {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

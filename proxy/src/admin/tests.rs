@@ -9,7 +9,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::read::breaker::{Breaker, BreakerSettings};
 
-fn admin() -> (Admin, PerSide<Arc<Breaker>>) {
+pub(super) fn admin() -> (Admin, PerSide<Arc<Breaker>>) {
     let shift = Policy::new(Stage::Shift, Percentage::FULL, Percentage::ZERO, Epoch(1)).unwrap();
     let rollout = Rollout { version: RolloutVersion(7), policies: [("inventory".into(), shift)].into() };
     let breaker = || Arc::new(Breaker::new(BreakerSettings { failures: 1, pause: Duration::from_secs(60) }));
@@ -20,8 +20,8 @@ fn admin() -> (Admin, PerSide<Arc<Breaker>>) {
         rollout: RolloutHandle::fixed(rollout),
         metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
         health: Arc::new(Health::new(breakers.clone())),
+        api: super::schema::tests::idle(),
         clock: || Instant::parse("2026-01-31T08:00:00Z").unwrap(),
-        schema: None,
     };
     (admin, breakers)
 }
@@ -31,9 +31,9 @@ async fn ask(admin: &Admin, method: &str, path: &str, body: &str) -> (u16, Strin
 }
 
 async fn ask_as(admin: &Admin, method: &str, path: &str, body: &str, kind: &str) -> (u16, String) {
-    let request = Request::builder().method(method).uri(path).header("content-type", kind);
+    let request = Request::builder().method(method).uri(path).header("host", "localhost").header("content-type", kind);
     let request = request.body(Body::from(body.to_owned())).unwrap();
-    let response = router(admin.clone()).oneshot(request).await.unwrap();
+    let response = auth::Auth::loopback().protect(router(admin.clone())).oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8_lossy(&bytes).into_owned())
@@ -92,7 +92,7 @@ async fn a_draining_replica_is_not_ready_but_alive() {
 async fn the_description_lists_every_route_and_every_route_answers() {
     let (admin, _) = admin();
     let description: Json = serde_json::from_str(OPENAPI).unwrap();
-    let source = include_str!("../admin.rs");
+    let source = concat!(include_str!("../admin.rs"), include_str!("auth/login.rs"));
     let routes = source.match_indices(".route(\"").map(|(at, mark)| {
         let rest = &source[at + mark.len()..];
         &rest[..rest.find('"').unwrap()]

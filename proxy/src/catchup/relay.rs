@@ -12,6 +12,7 @@ use model::{GroupName, PerSide, Rollout, Side, Store, StoreError, WriteId};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::figures::Recorder;
 use crate::telemetry;
 use crate::write::apply::Door;
 
@@ -53,6 +54,8 @@ pub struct Relay {
     pub doors: PerSide<Arc<Door>>,
     /// The newest rollout.
     pub rollout: Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
+    /// Counts how long writes took to settle.
+    pub figures: Recorder,
     /// Pace.
     pub settings: RelaySettings,
 }
@@ -136,21 +139,22 @@ impl Relay {
         let door = self.doors.get(secondary);
         let applying = taken.into_iter().filter_map(|unsettled| {
             let first = unsettled.changes.first()?.clone();
-            Some(async move { (first.write, unsettled.attempts, door.apply(unsettled.changes).await) })
+            Some(async move { (first, unsettled.attempts, door.apply(unsettled.changes).await) })
         });
         let mut settled = Vec::new();
         let mut outage = false;
-        for (write, attempts, outcome) in futures::future::join_all(applying).await {
+        for (first, attempts, outcome) in futures::future::join_all(applying).await {
             match outcome {
                 Ok(_) => {
                     telemetry::relayed();
-                    settled.push(write);
+                    self.figures.relayed(&first);
+                    settled.push(first.write);
                 }
                 Err(error) if error.is_outage() => outage = true,
                 Err(error) => {
                     telemetry::relay_refused();
                     if attempts <= 1 {
-                        log_refusal(write, secondary, &error);
+                        log_refusal(first.write, secondary, &error);
                     }
                 }
             }

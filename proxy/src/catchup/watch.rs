@@ -13,6 +13,7 @@ use model::{GroupName, Incarnation, PerSide, Policy, Rollout, Side, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::figures::Recorder;
 use crate::telemetry;
 use crate::write::unsettled::{Look, UnsettledKeys};
 
@@ -36,6 +37,8 @@ pub struct Watch {
     pub rollout: Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
     /// What is kept up to date.
     pub unsettled: Arc<UnsettledKeys>,
+    /// Counts what waits.
+    pub figures: Recorder,
     /// How long settled ledger rows are kept: idempotency keys are known for as long.
     pub retention: Duration,
     /// Limit of one call.
@@ -102,6 +105,7 @@ impl Watch {
         }
         if count && let Ok(backlog) = store.backlog(group, self.within).await {
             telemetry::backlog(group, backlog.writes, backlog.oldest);
+            self.figures.backlog(group, &backlog);
         }
     }
 }

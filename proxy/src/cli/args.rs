@@ -6,6 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Percentage, Stage};
 
+use super::reconcile::ReconcileArgs;
+use super::repair::RepairArgs;
+pub use super::token::TokenCommand;
 use crate::demo::DemoArgs;
 use crate::spoken::duration;
 
@@ -20,6 +23,15 @@ pub struct Cli {
     /// The configuration.
     #[arg(long, global = true, env = "STRANGLER_CONFIG", default_value = "strangler.toml", value_name = "FILE", help_heading = EVERYWHERE)]
     pub config: PathBuf,
+    /// Ask this replica's admin port instead of the databases: https://host:9090. With your token.
+    #[arg(long, global = true, env = "STRANGLER_ADMIN", value_name = "ADDRESS", help_heading = EVERYWHERE)]
+    pub admin: Option<String>,
+    /// The file with your token for admin ports. Default: the variable STRANGLER_TOKEN, else `fleet.token_file`.
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
+    pub token_file: Option<PathBuf>,
+    /// The authority that signed the certificate of `--admin`, when the machine does not know it.
+    #[arg(long, global = true, value_name = "FILE", requires = "admin", help_heading = EVERYWHERE)]
+    pub ca_file: Option<PathBuf>,
     /// Print JSON for scripts.
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
@@ -47,12 +59,21 @@ pub enum Command {
     /// The record of everything that anybody changed.
     #[command(subcommand)]
     History(HistoryCommand),
+    /// Weigh what errors would cost against what waiting costs.
+    Breakeven(super::breakeven::BreakevenArgs),
+    /// Compare data at rest on both sides, and name the rows that have drifted.
+    Reconcile(ReconcileArgs),
+    /// Level rows that differ: the secondary takes the primary's state.
+    Repair(RepairArgs),
     /// Make the bookkeeping tables on both sides and in the control database.
     Init(InitArgs),
     /// Look at configuration, contract, both sides and the control database, and name what is wrong.
     Check,
     /// Print the schema that clients see.
     Schema(SchemaArgs),
+    /// Tokens for the admin port.
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 /// What to do with groups.
@@ -198,7 +219,7 @@ pub enum RoutesCommand {
 }
 
 /// Which differences.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct FilterArgs {
     /// Only this route, such as Query.stockLevel.
     #[arg(long)]
@@ -223,7 +244,16 @@ pub enum DiffsCommand {
     Show {
         /// Its id, as reports show it; the first letters are enough.
         id: String,
+        /// Also what both sides' ledgers remember of the key.
+        #[arg(long)]
+        history: bool,
     },
+    /// Excuse a kind of difference until a day, on every replica, without a deploy.
+    Excuse(super::excuses::ExcuseArgs),
+    /// Every accepted excuse: in force, expired, withdrawn.
+    Excuses,
+    /// Take an excuse back: its differences count again.
+    Unexcuse(super::excuses::UnexcuseArgs),
     /// Everything that is known: verdicts, coverage, differences, samples.
     Report {
         /// Which differences.

@@ -8,11 +8,13 @@ use model::{EntityName, Side};
 use serde::Serialize;
 
 use super::Stop;
-use super::desk::Desk;
+use super::desk::{Desk, now};
 use super::print::Printer;
+use crate::admin::serve::Door;
 use crate::config::Config;
 use crate::error::with_root;
 use crate::state_dir::StateDir;
+use crate::tls::Tls;
 
 /// How long one look at a side may take.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -52,6 +54,7 @@ pub(super) async fn run(config: &Path, out: Printer) -> Result<(), Stop> {
             [counted(types, "type"), counted(routes, "route"), counted(groups, "group")].join(", "),
         ),
         state_dir(&desk),
+        ports(&desk.config),
         side(&desk, Side::Legacy).await,
         side(&desk, Side::Modern).await,
         control(&desk).await,
@@ -71,6 +74,17 @@ fn state_dir(desk: &Desk) -> Finding {
     match written {
         Ok(()) => Finding::good("state folder", desk.config.state_dir.display().to_string()),
         Err(error) => Finding::bad("state folder", error.to_string()),
+    }
+}
+
+/// Certificates, tokens and keys: what the files hold, not whether the ports are free.
+fn ports(config: &Config) -> Finding {
+    let opened = config.graphql_tls.clone().map(Tls::open).transpose().map_err(|error| error.to_string());
+    let opened = opened.and_then(|_| Door::open(&config.admin, now).map_err(|error| error.to_string()));
+    match (opened, &config.admin.auth) {
+        (Err(problem), _) => Finding::bad("ports", problem),
+        (Ok(_), None) => Finding::good("ports", "the admin port asks nobody who they are, and is on loopback only"),
+        (Ok(_), Some(_)) => Finding::good("ports", "certificates and tokens can be used"),
     }
 }
 

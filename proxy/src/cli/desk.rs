@@ -13,8 +13,7 @@ use super::{Stop, args};
 use crate::app::Backends;
 use crate::config::Config;
 use crate::contract::suggest;
-use crate::rollout::fleet::{Cache, REMEMBERED};
-use crate::state_dir::StateDir;
+use crate::desk::Desk as Office;
 
 /// Everything a command needs.
 pub(super) struct Desk {
@@ -53,34 +52,30 @@ impl Desk {
         })
     }
 
+    /// What operators can ask and order, on the databases of the configuration.
+    pub(super) fn office(&self) -> Office {
+        self.backends.desk(&self.config)
+    }
+
     /// The admin API, asked by whoever sits at this machine.
     pub(super) fn link(&self, who: Option<&args::WhoArgs>) -> Link {
-        Link::here(self.backends.desk(&self.config), who_is(who.and_then(|who| who.who.as_deref())))
-    }
-
-    /// Changes need a name for the record.
-    pub(super) fn require_author(&self, who: &args::WhoArgs) -> Result<(), Stop> {
-        let nobody = || Stop::BadUse("say who you are with --who, for the record".to_owned());
-        who_is(who.who.as_deref()).map(drop).ok_or_else(nobody)
-    }
-
-    /// The list of replicas that the state folder keeps; `None` when the folder cannot be used.
-    pub(super) fn known_replicas(&self) -> Option<Cache> {
-        StateDir::open(&self.config.state_dir).ok().map(Cache::new)
-    }
-
-    /// Keeps the list of replicas for a rollback while the control store is down. Best effort.
-    pub(super) async fn remember_replicas(&self) {
-        if let (Ok(replicas), Some(mut cache)) = (self.control().replicas(REMEMBERED).await, self.known_replicas()) {
-            cache.remember(replicas).await;
-        }
+        Link::here(self.office(), who_is(who.and_then(|who| who.who.as_deref())))
     }
 
     /// Who makes a change from this machine.
     pub(super) fn author(&self, who: &args::WhoArgs, reason: Option<String>) -> Option<Author> {
-        let who = who_is(who.who.as_deref())?;
-        Some(Author { who, origin: crate::state_dir::machine_name(), reason })
+        author(who.who.as_deref(), reason)
     }
+
+    /// Who makes a change from this machine; an error when nobody is named.
+    pub(super) fn named_author(&self, who: Option<&str>, reason: Option<String>) -> Result<Author, Stop> {
+        author(who, reason).ok_or_else(|| Stop::BadUse("say who you are: --who NAME".to_owned()))
+    }
+}
+
+fn author(who: Option<&str>, reason: Option<String>) -> Option<Author> {
+    let origin = crate::state_dir::machine_name();
+    who_is(who).map(|who| Author { who, origin, reason })
 }
 
 /// The name that was given, else the login name.

@@ -1,121 +1,57 @@
-//! `diffs list`, `show` and `report`: the stored evidence, as `shadow-compare` words it.
+//! `diffs list`, `show` and `report`, from route to field to cause to sample to the history of a key: the stored
+//! evidence, as `shadow-compare` words it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
-use adapters::Lane;
-use model::control::EvidenceFilter;
-use model::evidence::Cause;
-use model::{EntityName, Instant, RouteName};
-use serde_json::json;
-use shadow_compare::Report;
-use shadow_compare::report::SampleReport;
+use serde_json::{Value as Json, json};
 
 use super::Stop;
-use super::args::{DiffsCommand, FilterArgs};
-use super::desk::{Desk, now};
-use crate::contract::suggest;
-use crate::evidence::stored;
-use crate::spoken::duration;
+use super::args::FilterArgs;
+use super::link::Link;
+use super::print::{Printer, text};
 
-/// How long a report waits for one total.
-const TOTALS_WITHIN: Duration = Duration::from_millis(500);
-
-pub(super) async fn run(desk: &Desk, command: &DiffsCommand) -> Result<(), Stop> {
-    match command {
-        DiffsCommand::List(filter) => {
-            let report = report(desk, &wanted(desk, filter)?).await?;
-            desk.out.text(&if desk.out.is_json() { report.list_json() } else { report.list_text() });
-            Ok(())
-        }
-        DiffsCommand::Show { id } => show(desk, id).await,
-        DiffsCommand::Report { filter, html } => {
-            let report = report(desk, &wanted(desk, filter)?).await?;
-            match html {
-                Some(file) => write(desk, file, &report.html()),
-                None => {
-                    desk.out.text(&if desk.out.is_json() { report.json() } else { report.text() });
-                    Ok(())
-                }
-            }
-        }
-    }
+fn filter(args: &FilterArgs) -> Json {
+    json!({ "filter": { "route": args.route, "field": args.field, "cause": args.cause, "since": args.since } })
 }
 
-async fn report(desk: &Desk, filter: &EvidenceFilter) -> Result<Report, Stop> {
-    let sums = desk.control().evidence(filter).await?;
-    Ok(Report::of(&stored(&sums, desk.contract(), filter, &totals(desk).await), now()))
+async fn report(link: &Link, args: &FilterArgs, form: &str) -> Result<Json, Stop> {
+    let document = format!("query($filter: DiffFilterInput!) {{ report(filter: $filter) {{ told: {form} }} }}");
+    Ok(link.ask(&document, filter(args)).await?["report"]["told"].clone())
 }
 
-/// How many records legacy holds of each type; those are left out that it does not tell at once.
-async fn totals(desk: &Desk) -> BTreeMap<EntityName, u64> {
-    let legacy = desk.backends.sides.legacy.get(Lane::Scan);
-    let mut totals = BTreeMap::new();
-    for (name, entity) in &desk.contract().entities {
-        if let Ok(count) = legacy.rough_count(entity, TOTALS_WITHIN).await {
-            totals.insert(name.clone(), count);
-        }
-    }
-    totals
+/// What was told, in the form that the reader wants.
+fn tell(out: Printer, told: &Json) {
+    if out.is_json() { out.json(told) } else { out.text(&text(told)) }
 }
 
-async fn show(desk: &Desk, id: &str) -> Result<(), Stop> {
-    let sums = desk.control().evidence(&EvidenceFilter::default()).await?;
-    let found: Vec<_> = sums.samples.iter().filter(|sample| !id.is_empty() && sample.id.starts_with(id)).collect();
-    match found.as_slice() {
-        [sample] => {
-            let sample = SampleReport::of(sample);
-            desk.out.text(&if desk.out.is_json() { sample.json() } else { sample.text() });
-            Ok(())
-        }
-        [] => Err(Stop::No(format!("there is no sample `{id}`: `strangler diffs report` names those that are kept"))),
-        several => Err(Stop::BadUse(format!("{} samples begin with `{id}`: give more of its id", several.len()))),
-    }
-}
-
-fn write(desk: &Desk, file: &Path, page: &str) -> Result<(), Stop> {
-    let path = file.display();
-    std::fs::write(file, page).map_err(|error| Stop::No(format!("{path} cannot be written: {error}")))?;
-    desk.out.line(format!("Report written to {path}."));
-    desk.out.json(&json!({ "html": file }));
+pub(super) async fn list(out: Printer, link: &Link, args: &FilterArgs) -> Result<(), Stop> {
+    tell(out, &report(link, args, if out.is_json() { "listJson" } else { "listText" }).await?);
     Ok(())
 }
 
-fn wanted(desk: &Desk, args: &FilterArgs) -> Result<EvidenceFilter, Stop> {
-    let contract = desk.contract();
-    let routes = args.route.as_ref().map(|name| match contract.root(&RouteName::from(name.as_str())) {
-        Some(root) => Ok(vec![root.route.clone()]),
+pub(super) async fn show_report(out: Printer, link: &Link, args: &FilterArgs, html: Option<&Path>) -> Result<(), Stop> {
+    match html {
+        Some(file) => write(out, file, &text(&report(link, args, "html").await?)),
         None => {
-            let known = suggest::or_all(name, "", contract.roots.keys().map(RouteName::as_str));
-            Err(Stop::BadUse(format!("there is no route `{name}`: {known}")))
+            tell(out, &report(link, args, if out.is_json() { "json" } else { "text" }).await?);
+            Ok(())
         }
-    });
-    let cause = args.cause.as_ref().map(|name| {
-        let known = || suggest::or_all(name, "", Cause::ALL.iter().map(|cause| cause.as_str()));
-        Cause::named(name).ok_or_else(|| Stop::BadUse(format!("there is no cause `{name}`: {}", known())))
-    });
-    let fields: Vec<&str> =
-        contract.entities.values().flat_map(|entity| entity.fields.iter().map(|field| field.name.as_str())).collect();
-    let field = args.field.as_ref().map(|name| {
-        let known = || suggest::or_all(name, "", fields.iter().copied());
-        let found = fields.contains(&name.as_str()).then(|| name.as_str().into());
-        found.ok_or_else(|| Stop::BadUse(format!("there is no field `{name}`: {}", known())))
-    });
-    Ok(EvidenceFilter {
-        routes: routes.transpose()?,
-        field: field.transpose()?,
-        cause: cause.transpose()?,
-        since: args.since.as_deref().map(since).transpose()?,
-    })
+    }
 }
 
-fn since(text: &str) -> Result<Instant, Stop> {
-    if let Some(instant) = Instant::parse(text) {
-        return Ok(instant);
-    }
-    let ago = duration(text).ok().and_then(|ago| chrono::TimeDelta::from_std(ago).ok());
-    let ago =
-        ago.ok_or_else(|| Stop::BadUse("--since takes 2h, 7d, or a time such as 2026-01-31T08:00:00Z".to_owned()))?;
-    Ok(Instant::new(now().to_utc() - ago))
+pub(super) async fn show(out: Printer, link: &Link, id: &str, history: bool) -> Result<(), Stop> {
+    let form = if out.is_json() { "json" } else { "text" };
+    let document =
+        format!("query($id: String!, $history: Boolean!) {{ sample(id: $id) {{ told: {form}(history: $history) }} }}");
+    let answer = link.ask(&document, json!({ "id": id, "history": history })).await?;
+    tell(out, &answer["sample"]["told"]);
+    Ok(())
+}
+
+fn write(out: Printer, file: &Path, page: &str) -> Result<(), Stop> {
+    let path = file.display();
+    std::fs::write(file, page).map_err(|error| Stop::No(format!("{path} cannot be written: {error}")))?;
+    out.line(format!("Report written to {path}."));
+    out.json(&json!({ "html": file }));
+    Ok(())
 }

@@ -3,7 +3,6 @@
 use serde_json::{Value as Json, json};
 
 use super::Stop;
-use super::desk::Desk;
 use super::link::Link;
 use super::print::{Printer, seconds, text};
 
@@ -32,11 +31,11 @@ fn list_of(value: &Json) -> &[Json] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-pub(super) async fn list(desk: &Desk, link: &Link) -> Result<(), Stop> {
+pub(super) async fn list(out: Printer, link: &Link) -> Result<(), Stop> {
     let document =
         format!("{{ rollout {{ version publishedAt who }} groups {{ name inContract policy {{ {POLICY} }} }} }}");
     let answer = link.ask(&document, json!({})).await?;
-    desk.remember_replicas().await;
+    link.remember_replicas().await;
     let groups = list_of(&answer["groups"]);
     let mut rows = vec![heading(&["GROUP", "STAGE", "READS", "SHADOW", "PRIMARY"])];
     rows.extend(groups.iter().map(|group| {
@@ -50,23 +49,23 @@ pub(super) async fn list(desk: &Desk, link: &Link) -> Result<(), Stop> {
             format!("{}{unknown}", text(&policy["primary"])),
         ]
     }));
-    desk.out.table(&rows);
+    out.table(&rows);
     let rollout = &answer["rollout"];
     let (version, at, who) = (&rollout["version"], seconds(&rollout["publishedAt"]), text(&rollout["who"]));
-    desk.out.line(format!("\nRollout {version}, published {at} by {who}."));
+    out.line(format!("\nRollout {version}, published {at} by {who}."));
     let groups: Vec<Json> = groups.iter().map(|group| policy_json(&group["name"], &group["policy"])).collect();
-    desk.out.json(&json!({ "rollout": version, "publishedAt": rollout["publishedAt"], "groups": groups }));
+    out.json(&json!({ "rollout": version, "publishedAt": rollout["publishedAt"], "groups": groups }));
     Ok(())
 }
 
-pub(super) async fn show(desk: &Desk, link: &Link, name: &str) -> Result<(), Stop> {
+pub(super) async fn show(out: Printer, link: &Link, name: &str) -> Result<(), Stop> {
     let document = format!(
         "query($name: String!) {{ rollout {{ version }} replicas {{ id adminAddress rollout }} group(name: $name) {{ \
          name policy {{ {POLICY} }} evidence unsettledInWords comparisons {{ route match excused mismatch inconclusive }} \
          readiness {{ {READINESS} }} changes {{ {CHANGE} }} }} }}"
     );
     let answer = link.ask(&document, json!({ "name": name })).await?;
-    let (out, group) = (desk.out, &answer["group"]);
+    let group = &answer["group"];
     let policy = &group["policy"];
     out.line(format!(
         "Group {name}: stage {}, modern answers {} of reads.",
@@ -131,17 +130,17 @@ pub(super) fn tell_readiness(out: Printer, readiness: &Json) {
 /// What a change is told by.
 const CHANGE: &str = "rollout at who origin reason approvedBy summary evidenceInWords record";
 
-pub(super) async fn history(desk: &Desk, link: &Link, group: Option<&str>, limit: usize) -> Result<(), Stop> {
+pub(super) async fn history(out: Printer, link: &Link, group: Option<&str>, limit: usize) -> Result<(), Stop> {
     let document =
         format!("query($group: String, $limit: Int!) {{ history(group: $group, limit: $limit) {{ {CHANGE} }} }}");
     let answer = link.ask(&document, json!({ "group": group, "limit": limit.min(500) })).await?;
     let changes = list_of(&answer["history"]);
     if changes.is_empty() {
-        desk.out.line("Nothing was changed yet.");
+        out.line("Nothing was changed yet.");
     } else {
-        tell_changes(desk.out, changes);
+        tell_changes(out, changes);
     }
-    desk.out.json(&changes.iter().map(|change| &change["record"]).collect::<Vec<_>>());
+    out.json(&changes.iter().map(|change| &change["record"]).collect::<Vec<_>>());
     Ok(())
 }
 

@@ -3,12 +3,11 @@
 use serde_json::json;
 
 use super::Stop;
-use super::desk::Desk;
 use super::groups::heading;
 use super::link::Link;
-use super::print::{seconds, text};
+use super::print::{Printer, seconds, text};
 
-pub(super) async fn list(desk: &Desk, link: &Link, group: Option<&str>, limit: usize) -> Result<(), Stop> {
+pub(super) async fn list(out: Printer, link: &Link, group: Option<&str>, limit: usize) -> Result<(), Stop> {
     let document = "query($group: String, $limit: Int!) { audit(group: $group, limit: $limit) { \
                     place at action group who origin reason rollout detail hash } }";
     let answer = link.ask(document, json!({ "group": group, "limit": limit.min(500) })).await?;
@@ -19,14 +18,14 @@ pub(super) async fn list(desk: &Desk, link: &Link, group: Option<&str>, limit: u
         let at = seconds(&entry["at"]);
         vec![cell("place"), at, cell("action"), cell("group"), cell("who"), cell("origin"), cell("reason")]
     }));
-    desk.out.table(&rows);
-    desk.out.json(&entries);
+    out.table(&rows);
+    out.json(&entries);
     Ok(())
 }
 
-pub(super) async fn verify(desk: &Desk, link: &Link) -> Result<(), Stop> {
+pub(super) async fn verify(out: Printer, link: &Link) -> Result<(), Stop> {
     let answer = link.ask("{ verified { ok entries rollouts tampered headPlace headHash } }", json!({})).await?;
-    let (out, found) = (desk.out, &answer["verified"]);
+    let found = &answer["verified"];
     out.json(found);
     let (entries, rollouts) = (&found["entries"], &found["rollouts"]);
     if let Some(tampered) = found["tampered"].as_str() {

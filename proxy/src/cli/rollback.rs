@@ -1,188 +1,53 @@
 //! `groups rollback`: all reads back to legacy, whatever is down.
-//!
-//! Two roads at once: the control store is told (who, when, why, evidence), and every known replica is
-//! told directly. A replica that was told directly holds the rollback until the control store has it.
-//! Done means: every replica that may be running has confirmed on one of the roads.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::path::Path;
 
-use futures::future::join_all;
-use model::control::{Author, LIVE_WITHIN, OverrideId, Replica};
-use model::{GroupName, RolloutVersion};
+use model::GroupName;
+use model::control::Author;
 use serde_json::json;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::Stop;
 use super::args::RollbackArgs;
-use super::desk::{Desk, now};
-use super::tell::{self, Told};
-use crate::admin::RollbackOrder;
-use crate::desk::acknowledged;
-use crate::rollout::Override;
-use crate::rollout::fleet::REMEMBERED;
-use crate::rollout::publish::{Change, publish_rollback};
+use super::desk::Desk;
+use super::link::Link;
+use super::print::{Printer, text};
+use crate::desk::{RollbackOptions, RollbackOutcome};
+use crate::rollout::tell;
 
-/// How long the control store may take to record it. It is told again by the replicas.
-const RECORD_WITHIN: Duration = Duration::from_secs(2);
-
-/// What came of the road through the control store.
-struct Recorded {
-    /// The rollout that has it; else why there is none.
-    version: Result<RolloutVersion, String>,
-    /// Admin addresses of replicas that live, by the control store's clock; `None`: it did not tell.
-    live: Option<BTreeSet<String>>,
-    /// Those of them that work under that rollout.
-    acknowledged: BTreeSet<String>,
-    /// Addresses that several replicas claim: telling one of them says nothing of the others.
-    shared: BTreeSet<String>,
-    /// What was told directly to replicas that only the control store knew.
-    told: BTreeMap<String, Result<Told, String>>,
+/// Asks the replica that `--admin` names to tell the others.
+pub(super) async fn there(out: Printer, link: &Link, args: &RollbackArgs) -> Result<(), Stop> {
+    let document = "mutation($group: String!, $reason: String, $wait: Int!) { done: rollBack(group: $group, \
+                    reason: $reason, waitMillis: $wait) { done rollout controlStore confirmed open { address why } } }";
+    let wait = u64::try_from(args.who.timeout.as_millis()).unwrap_or(u64::MAX).min(60_000);
+    let variables = json!({ "group": args.group, "reason": args.reason, "wait": wait });
+    let begun = Instant::now();
+    let answer = link.ask(document, variables).await?;
+    let done = &answer["done"];
+    let confirmed = done["confirmed"].as_array().map_or(0, Vec::len);
+    let (group, took) = (&args.group, begun.elapsed().as_millis());
+    out.line(format!("Group {group}: legacy answers all reads on {} after {took} ms.", tell::replicas(confirmed)));
+    for open in done["open"].as_array().into_iter().flatten() {
+        let (address, why) = (text(&open["address"]), text(&open["why"]));
+        out.line(format!("  {address} {why}: if it runs, it may still answer from modern"));
+    }
+    out.json(done);
+    if done["done"] == true { Ok(()) } else { Err(Stop::Told) }
 }
 
-pub(super) async fn run(desk: &Desk, args: &RollbackArgs) -> Result<(), Stop> {
+pub(super) async fn run(desk: &Desk, token_file: Option<&Path>, args: &RollbackArgs) -> Result<(), Stop> {
     let group = desk.group(&args.group)?;
     let nobody =
         || Author { who: "unknown".to_owned(), origin: crate::state_dir::machine_name(), reason: args.reason.clone() };
     let author = desk.author(&args.who, args.reason.clone()).unwrap_or_else(nobody);
-    let order = RollbackOrder { id: OverrideId(Uuid::new_v4()), author };
-
     let begun = Instant::now();
-    let known: BTreeSet<String> = desk.config.fleet.replicas.iter().cloned().chain(cached(desk)).collect();
-    let (mut told, recorded) =
-        tokio::join!(tell_all(&known, &group, &order), record(desk, &group, &order, &known, begun + args.who.timeout));
-    told.extend(recorded.told.clone());
-    let took = begun.elapsed().as_millis();
-    report(desk, &group, &Outcome::of(told, recorded), took)
+    let options = RollbackOptions { token_file, within: args.who.timeout };
+    let warn = |problem: &str| desk.out.warn(format!("strangler: {problem}"));
+    let outcome = desk.office().roll_back(&group, author, &options, warn).await;
+    report(desk, &group, &outcome, begun.elapsed().as_millis())
 }
 
-fn cached(desk: &Desk) -> Vec<String> {
-    desk.known_replicas().map(|cache| cache.addresses()).unwrap_or_default()
-}
-
-async fn tell_all(
-    addresses: &BTreeSet<String>,
-    group: &GroupName,
-    order: &RollbackOrder,
-) -> BTreeMap<String, Result<Told, String>> {
-    let tell = |address: &String| {
-        let address = address.clone();
-        async move { (address.clone(), tell::roll_back(&address, group, order).await) }
-    };
-    join_all(addresses.iter().map(tell)).await.into_iter().collect()
-}
-
-/// Tells the control store, and the replicas that only it knows; then waits for heartbeats.
-async fn record(
-    desk: &Desk,
-    group: &GroupName,
-    order: &RollbackOrder,
-    known: &BTreeSet<String>,
-    deadline: Instant,
-) -> Recorded {
-    let control = desk.control();
-    let told = Override { id: order.id, group: group.clone(), author: order.author.clone(), at: now() };
-    let witness = desk.backends.witness();
-    let published = tokio::time::timeout(RECORD_WITHIN, publish_rollback(&witness, &told));
-    let others = async {
-        let replicas = control.replicas(REMEMBERED).await.ok()?;
-        let addresses = replicas.iter().map(|replica| replica.admin_address.clone());
-        let others = addresses.filter(|address| !known.contains(address)).collect();
-        Some(tell_all(&others, group, order).await)
-    };
-    let (published, others) = tokio::join!(published, others);
-    let version = match published {
-        Ok(Ok(Change::Published { record, .. })) => Ok(record.rollout.version),
-        Ok(Ok(Change::AlreadySo { version, .. })) => Ok(version),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("the control store gave no answer within {} s", RECORD_WITHIN.as_secs())),
-    };
-    let mut recorded = Recorded {
-        version,
-        live: None,
-        acknowledged: BTreeSet::new(),
-        shared: BTreeSet::new(),
-        told: others.unwrap_or_default(),
-    };
-    if let Ok(version) = recorded.version {
-        if let Ok(seen) = acknowledged(control, version, deadline).await {
-            let address = |replica: &Replica| replica.admin_address.clone();
-            let lagging: Vec<_> = seen.laggards.iter().map(address).collect();
-            let live: Vec<_> = seen.by.iter().map(address).chain(lagging.iter().cloned()).collect();
-            // Of two replicas under one address, the one that confirmed says nothing of the one that lags.
-            recorded.shared = twice(&live).into_iter().filter(|address| lagging.contains(address)).collect();
-            recorded.acknowledged = seen.by.iter().map(address).collect();
-            recorded.live = Some(live.into_iter().collect());
-        }
-        desk.remember_replicas().await;
-    } else {
-        recorded.shared = twice(&cached(desk));
-        if let Ok(live) = control.replicas(LIVE_WITHIN).await {
-            recorded.live = Some(live.into_iter().map(|replica| replica.admin_address).collect());
-        }
-    }
-    recorded
-}
-
-/// Addresses that stand in the list more than once.
-fn twice(addresses: &[String]) -> BTreeSet<String> {
-    let mut seen = BTreeSet::new();
-    addresses.iter().filter(|address| !seen.insert(*address)).cloned().collect()
-}
-
-/// Which replicas are rolled back.
-struct Outcome {
-    version: Result<RolloutVersion, String>,
-    /// Confirmed, directly or by heartbeat.
-    confirmed: BTreeSet<String>,
-    /// Confirmed, but a restart would forget it before the control store has it.
-    unsaved: BTreeSet<String>,
-    /// May be running and has not confirmed, and why.
-    open: BTreeMap<String, String>,
-}
-
-impl Outcome {
-    fn of(told: BTreeMap<String, Result<Told, String>>, recorded: Recorded) -> Self {
-        let mut outcome = Self {
-            version: recorded.version,
-            confirmed: recorded.acknowledged,
-            unsaved: BTreeSet::new(),
-            open: BTreeMap::new(),
-        };
-        let live = recorded.live.as_ref();
-        for address in live.into_iter().flatten().filter(|address| !told.contains_key(*address)) {
-            outcome.open.insert(address.clone(), "has not taken it yet".to_owned());
-        }
-        for (address, answer) in told {
-            match answer {
-                Ok(answer) => {
-                    if !answer.saved {
-                        outcome.unsaved.insert(address.clone());
-                    }
-                    outcome.confirmed.insert(address);
-                }
-                // The control store tells who lives; without it, everybody known may.
-                Err(why) if live.is_none_or(|live| live.contains(&address)) => {
-                    outcome.open.insert(address, why);
-                }
-                Err(_) => {}
-            }
-        }
-        outcome.open.retain(|address, _| !outcome.confirmed.contains(address));
-        for address in recorded.shared {
-            let why = "is claimed by several replicas, set `fleet.admin_address` on each; one of them may not have it";
-            outcome.open.insert(address, why.to_owned());
-        }
-        outcome
-    }
-
-    fn is_done(&self) -> bool {
-        self.open.is_empty() && (self.version.is_ok() || !self.confirmed.is_empty())
-    }
-}
-
-fn report(desk: &Desk, group: &GroupName, outcome: &Outcome, took: u128) -> Result<(), Stop> {
+fn report(desk: &Desk, group: &GroupName, outcome: &RollbackOutcome, took: u128) -> Result<(), Stop> {
     let out = desk.out;
     let done = tell::replicas(outcome.confirmed.len());
     match (&outcome.version, outcome.confirmed.is_empty()) {
@@ -222,49 +87,4 @@ fn report(desk: &Desk, group: &GroupName, outcome: &Outcome, took: u128) -> Resu
         "open": outcome.open,
     }));
     if outcome.is_done() { Ok(()) } else { Err(Stop::Told) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn recorded(version: Result<u64, &str>, live: Option<&[&str]>, acknowledged: &[&str], shared: &[&str]) -> Recorded {
-        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-        Recorded {
-            version: version.map(RolloutVersion).map_err(str::to_owned),
-            live: live.map(set),
-            acknowledged: set(acknowledged),
-            shared: set(shared),
-            told: BTreeMap::new(),
-        }
-    }
-
-    fn told(answers: &[(&str, bool)]) -> BTreeMap<String, Result<Told, String>> {
-        let answer = |reached| if reached { Ok(Told { saved: true }) } else { Err("could not be reached".to_owned()) };
-        answers.iter().map(|(address, reached)| ((*address).to_owned(), answer(*reached))).collect()
-    }
-
-    #[test]
-    fn a_rollback_is_done_when_nobody_who_may_run_is_left() {
-        let done = |told, recorded| Outcome::of(told, recorded).is_done();
-        // Without control store, everybody known may run.
-        assert!(done(told(&[("a", true), ("b", true)]), recorded(Err("down"), None, &[], &[])));
-        assert!(!done(told(&[("a", true), ("b", false)]), recorded(Err("down"), None, &[], &[])));
-        assert!(!done(told(&[]), recorded(Err("down"), None, &[], &[])));
-        // With it, those that live must confirm, on either road; the dead need not.
-        assert!(done(told(&[("a", true), ("dead", false)]), recorded(Ok(7), Some(&["a"]), &[], &[])));
-        assert!(done(told(&[("a", false)]), recorded(Ok(7), Some(&["a"]), &["a"], &[])));
-        assert!(!done(told(&[("a", false)]), recorded(Ok(7), Some(&["a"]), &[], &[])));
-        assert!(!done(told(&[]), recorded(Ok(7), Some(&["a", "b"]), &["a"], &[])));
-        assert!(done(told(&[]), recorded(Ok(7), Some(&[]), &[], &[])));
-    }
-
-    #[test]
-    fn one_replica_does_not_confirm_for_another_under_the_same_address() {
-        let outcome = Outcome::of(told(&[("a", true)]), recorded(Ok(7), Some(&["a"]), &["a"], &["a"]));
-        assert!(!outcome.is_done());
-        assert!(outcome.open["a"].contains("fleet.admin_address"));
-        let two = ["a".to_owned(), "b".to_owned(), "a".to_owned()];
-        assert_eq!(twice(&two), BTreeSet::from(["a".to_owned()]));
-    }
 }

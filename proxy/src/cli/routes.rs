@@ -3,12 +3,11 @@
 use serde_json::{Value as Json, json};
 
 use super::Stop;
-use super::desk::Desk;
 use super::groups::{POLICY, heading, percent, policy_json};
 use super::link::Link;
-use super::print::text;
+use super::print::{Printer, text};
 
-pub(super) async fn list(desk: &Desk, link: &Link) -> Result<(), Stop> {
+pub(super) async fn list(out: Printer, link: &Link) -> Result<(), Stop> {
     let answer = link.ask("{ routes { route kind type group } }", json!({})).await?;
     // The contract is known without the control store; who answers today is not.
     let groups = link.ask(&format!("{{ groups {{ name policy {{ {POLICY} }} }} }}"), json!({})).await;
@@ -29,10 +28,10 @@ pub(super) async fn list(desk: &Desk, link: &Link) -> Result<(), Stop> {
         route["policy"] = policy.map(|policy| policy_json(&route["group"], policy)).into();
         shown.push(route);
     }
-    desk.out.table(&rows);
+    out.table(&rows);
     if let Err(stop) = &groups {
-        desk.out.warn(format!("Stages and percentages are not known: {}.", stop.text().unwrap_or_default()));
+        out.warn(format!("Stages and percentages are not known: {}.", stop.text().unwrap_or_default()));
     }
-    desk.out.json(&shown);
+    out.json(&shown);
     Ok(())
 }

@@ -26,6 +26,7 @@ pub(super) async fn run(config: &Path) -> Result<(), Stop> {
         app::StartError::Rollout(OpenError::NothingKnown(control) | OpenError::Damaged { control, .. }) => {
             Stop::No(format!("{error}: {}", with_root(control)))
         }
+        app::StartError::Tls(_) | app::StartError::Auth(_) => Stop::BadConfig(error.to_string()),
         app::StartError::Store(_)
         | app::StartError::Control(_)
         | app::StartError::Rollout(_)

@@ -5,11 +5,10 @@ use serde_json::{Value as Json, json};
 
 use super::Stop;
 use super::args::{ApproveArgs, SetArgs, WhoArgs, WithdrawArgs};
-use super::desk::Desk;
 use super::groups::{POLICY, heading, percent, policy_json};
 use super::link::Link;
-use super::print::{seconds, text};
-use super::tell;
+use super::print::{Printer, seconds, text};
+use crate::rollout::tell;
 
 /// What came of a change.
 fn outcome() -> String {
@@ -23,7 +22,7 @@ fn millis(who: &WhoArgs) -> u64 {
     u64::try_from(who.timeout.as_millis()).unwrap_or(u64::MAX).min(60_000)
 }
 
-pub(super) async fn run(desk: &Desk, link: &Link, args: &SetArgs) -> Result<(), Stop> {
+pub(super) async fn run(out: Printer, link: &Link, args: &SetArgs) -> Result<(), Stop> {
     let document = format!(
         "mutation($group: String!, $stage: String, $reads: Float, $shadow: Float, $reason: String!, $wait: Int!) {{ \
          done: setPolicy(group: $group, stage: $stage, reads: $reads, shadow: $shadow, reason: $reason, \
@@ -38,36 +37,36 @@ pub(super) async fn run(desk: &Desk, link: &Link, args: &SetArgs) -> Result<(), 
         "reason": args.reason,
         "wait": millis(&args.who),
     });
-    desk.require_author(&args.who)?;
-    tell_outcome(desk, &link.ask(&document, variables).await?["done"]).await
+    link.require_author()?;
+    tell_outcome(out, link, &link.ask(&document, variables).await?["done"]).await
 }
 
-pub(super) async fn approve(desk: &Desk, link: &Link, args: &ApproveArgs) -> Result<(), Stop> {
+pub(super) async fn approve(out: Printer, link: &Link, args: &ApproveArgs) -> Result<(), Stop> {
     let document = format!(
         "mutation($id: String!, $reason: String!, $wait: Int!) {{ \
          done: approve(id: $id, reason: $reason, waitMillis: $wait) {{ {} }} }}",
         outcome()
     );
     let variables = json!({ "id": args.id, "reason": args.reason, "wait": millis(&args.who) });
-    desk.require_author(&args.who)?;
-    tell_outcome(desk, &link.ask(&document, variables).await?["done"]).await
+    link.require_author()?;
+    tell_outcome(out, link, &link.ask(&document, variables).await?["done"]).await
 }
 
-pub(super) async fn withdraw(desk: &Desk, link: &Link, args: &WithdrawArgs) -> Result<(), Stop> {
+pub(super) async fn withdraw(out: Printer, link: &Link, args: &WithdrawArgs) -> Result<(), Stop> {
     let document =
         "mutation($id: String!, $reason: String!) { withdraw(id: $id, reason: $reason) { id group summary } }";
     let answer = link.ask(document, json!({ "id": args.id, "reason": args.reason })).await?;
     let withdrawn = &answer["withdraw"];
-    desk.out.line(format!("Withdrawn: {}, {}.", text(&withdrawn["group"]), text(&withdrawn["summary"])));
-    desk.out.json(withdrawn);
+    out.line(format!("Withdrawn: {}, {}.", text(&withdrawn["group"]), text(&withdrawn["summary"])));
+    out.json(withdrawn);
     Ok(())
 }
 
-pub(super) async fn proposals(desk: &Desk, link: &Link) -> Result<(), Stop> {
+pub(super) async fn proposals(out: Printer, link: &Link) -> Result<(), Stop> {
     let answer = link.ask("{ proposals { id group summary promotion who reason at expires } }", json!({})).await?;
     let waiting = answer["proposals"].as_array().cloned().unwrap_or_default();
     if waiting.is_empty() {
-        desk.out.line("Nothing waits for a second person.");
+        out.line("Nothing waits for a second person.");
     } else {
         let mut rows = vec![heading(&["ID", "GROUP", "CHANGE", "BY", "UNTIL", "BECAUSE"])];
         rows.extend(waiting.iter().map(|proposal| {
@@ -79,14 +78,13 @@ pub(super) async fn proposals(desk: &Desk, link: &Link) -> Result<(), Stop> {
             let cell = |field: &str| text(&proposal[field]);
             vec![cell("id"), cell("group"), change, cell("who"), until, cell("reason")]
         }));
-        desk.out.table(&rows);
+        out.table(&rows);
     }
-    desk.out.json(&waiting);
+    out.json(&waiting);
     Ok(())
 }
 
-async fn tell_outcome(desk: &Desk, done: &Json) -> Result<(), Stop> {
-    let out = desk.out;
+async fn tell_outcome(out: Printer, link: &Link, done: &Json) -> Result<(), Stop> {
     let (group, count) = (text(&done["group"]), |list: &Json| list.as_array().map_or(0, Vec::len));
     let mut shown = policy_json(&done["group"], &done["policy"]);
     shown["changed"] = json!(done["ended"] == "PUBLISHED");
@@ -109,7 +107,7 @@ async fn tell_outcome(desk: &Desk, done: &Json) -> Result<(), Stop> {
             shown["proposal"] = proposal.clone();
         }
         Some(_) | None => {
-            desk.remember_replicas().await;
+            link.remember_replicas().await;
             let (by, laggards) = (count(&done["acknowledged"]), count(&done["laggards"]));
             let millis = &done["millis"];
             out.line(format!("Group {group}: {}. Rollout {}.", text(&done["summary"]), done["rollout"]));
@@ -137,8 +135,8 @@ async fn tell_outcome(desk: &Desk, done: &Json) -> Result<(), Stop> {
     Ok(())
 }
 
-pub(super) async fn promote(desk: &Desk, link: &Link, args: &super::args::PromoteArgs) -> Result<(), Stop> {
-    desk.require_author(&args.who)?;
+pub(super) async fn promote(out: Printer, link: &Link, args: &super::args::PromoteArgs) -> Result<(), Stop> {
+    link.require_author()?;
     let field = if args.stop { "stopPromotion" } else { "promote" };
     let proposal = if args.stop { "" } else { "proposal { id expires summary }" };
     let document = format!(
@@ -147,7 +145,7 @@ pub(super) async fn promote(desk: &Desk, link: &Link, args: &super::args::Promot
         super::groups::READINESS
     );
     let answer = link.ask(&document, json!({ "group": args.group, "reason": args.reason })).await?;
-    let (out, done) = (desk.out, &answer["done"]);
+    let done = &answer["done"];
     if let Some(id) = done["proposal"]["id"].as_str() {
         out.line(format!(
             "Nothing has changed yet: it takes a second person. strangler groups approve {id} --reason …"

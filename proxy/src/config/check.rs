@@ -9,10 +9,11 @@ use axum::http::HeaderName;
 use model::PerSide;
 use shadow_compare::confirm::Patience;
 
+use super::admin::{self, tls};
 use super::promotion;
-use super::raw::{RawAdmin, RawConfig, RawEvidence, RawGateway, RawReads, RawShadow, RawWrites};
+use super::raw::{RawConfig, RawEvidence, RawFleet, RawGateway, RawReads, RawShadow, RawWrites};
 use super::side::{SideSettings, sides};
-use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes};
+use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes, breakeven};
 use crate::catchup::relay::RelaySettings;
 use crate::gateway::{GatewayConfig, Limits};
 use crate::read::breaker::BreakerSettings;
@@ -26,6 +27,8 @@ const LONGEST_MS: u64 = 86_400_000;
 pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
     let sides = sides(raw.sides, origins)?;
     let control_url = secret(raw.control.url, raw.control.url_file, "control.url", "control.url_file", origins)?;
+    let keys = ["gateway.tls.cert_file", "gateway.tls.key_file"];
+    let graphql_tls = tls(raw.gateway.tls.clone(), "gateway.tls", keys, origins)?;
     Ok(Config {
         contract: PathBuf::from(raw.contract),
         state_dir: PathBuf::from(raw.state_dir),
@@ -41,14 +44,17 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         sides,
         listen: address(&raw.gateway.listen, "gateway.listen", origins)?,
         gateway: gateway(raw.gateway, origins)?,
-        admin: admin(&raw.admin, origins)?,
+        graphql_tls,
+        admin: admin::check(raw.admin, origins)?,
         writes: writes(&raw.writes, origins)?,
         reads: reads(&raw.reads, origins)?,
         shadow: shadow(&raw.shadow, origins)?,
         evidence: evidence(raw.evidence, origins)?,
         approvals: promotion::approvals(&raw.approvals, origins)?,
         promotion: promotion::promotion(&raw.promotion, origins)?,
-        fleet: Fleet { id: raw.fleet.id, admin_address: raw.fleet.admin_address, replicas: raw.fleet.replicas },
+        fleet: fleet(raw.fleet),
+        guard: super::guard::guard(&raw.guard, origins)?,
+        breakeven: breakeven::given(raw.breakeven, origins)?,
         log: Log { json: json(&raw.log.format, origins)?, filter: raw.log.filter },
     })
 }
@@ -83,18 +89,6 @@ fn gateway(raw: RawGateway, origins: &Origins<'_>) -> Checked<GatewayConfig> {
         plan_cache: count(raw.plan_cache, "gateway.plan_cache", origins)?,
         fan_out: count(raw.fan_out, "gateway.fan_out", origins)?,
     })
-}
-
-fn admin(raw: &RawAdmin, origins: &Origins<'_>) -> Checked<SocketAddr> {
-    let listen = address(&raw.listen, "admin.listen", origins)?;
-    if !listen.ip().is_loopback() && !raw.allow_remote {
-        return Err(origins.rule(
-            "admin.listen",
-            "would let everybody on the network roll back: there are no users yet. Listen on 127.0.0.1, or set \
-             admin.allow_remote = true when something in front asks who comes",
-        ));
-    }
-    Ok(listen)
 }
 
 fn writes(raw: &RawWrites, origins: &Origins<'_>) -> Checked<Writes> {
@@ -158,6 +152,16 @@ fn evidence(raw: RawEvidence, origins: &Origins<'_>) -> Checked<EvidenceSettings
     })
 }
 
+fn fleet(raw: RawFleet) -> Fleet {
+    Fleet {
+        id: raw.id,
+        admin_address: raw.admin_address,
+        replicas: raw.replicas,
+        ca_file: raw.ca_file.map(PathBuf::from),
+        token_file: raw.token_file.map(PathBuf::from),
+    }
+}
+
 fn json(format: &str, origins: &Origins<'_>) -> Checked<bool> {
     match format {
         "json" => Ok(true),
@@ -185,7 +189,7 @@ pub(super) fn secret(
     }
 }
 
-fn address(text: &str, key: &'static str, origins: &Origins<'_>) -> Checked<SocketAddr> {
+pub(super) fn address(text: &str, key: &'static str, origins: &Origins<'_>) -> Checked<SocketAddr> {
     text.parse().map_err(|_| origins.rule(key, "must be an address and port, such as 127.0.0.1:8080"))
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 /// Last parts of the keys that hold text.
-const TEXTS: [&str; 17] = [
+const TEXTS: [&str; 32] = [
     "kind",
     "connect",
     "user",
@@ -21,6 +21,21 @@ const TEXTS: [&str; 17] = [
     "id",
     "admin_address",
     "filter",
+    "cert_file",
+    "key_file",
+    "ca_file",
+    "token_file",
+    "tokens_file",
+    "session_secret",
+    "session_secret_file",
+    "issuer",
+    "audience",
+    "jwks_url",
+    "jwks_file",
+    "role_claim",
+    "who_claim",
+    "format",
+    "currency",
 ];
 
 /// Whether the variable called `name` gives a key that holds text.
@@ -56,6 +71,10 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) promotion: RawPromotion,
     #[serde(default)]
+    pub(super) guard: RawGuard,
+    #[serde(default)]
+    pub(super) breakeven: RawBreakeven,
+    #[serde(default)]
     pub(super) fleet: RawFleet,
     #[serde(default)]
     pub(super) log: RawLog,
@@ -78,7 +97,7 @@ pub(super) struct RawSides {
 
 macro_rules! section {
     ($name:ident { $($key:ident: $type:ty = $default:expr),* $(,)? }) => {
-        #[derive(Debug, Deserialize)]
+        #[derive(Debug, Clone, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub(super) struct $name {
             $(pub(super) $key: $type),*
@@ -131,6 +150,7 @@ section!(RawGateway {
     plan_cache: usize = 1_000,
     fan_out: usize = 16,
     limits: RawLimits = RawLimits::default(),
+    tls: RawTls = RawTls::default(),
 });
 
 section!(RawLimits {
@@ -146,7 +166,33 @@ section!(RawLimits {
     first: u64 = 500,
 });
 
-section!(RawAdmin { listen: String = "127.0.0.1:9090".into(), allow_remote: bool = false });
+section!(RawTls { cert_file: Option<String> = None, key_file: Option<String> = None });
+
+section!(RawAdmin {
+    listen: String = "127.0.0.1:9090".into(),
+    tokens_file: Option<String> = None,
+    metrics_need_token: bool = false,
+    session_secret: Option<String> = None,
+    session_secret_file: Option<String> = None,
+    session_idle_minutes: u64 = 30,
+    session_hours: u64 = 12,
+    secure_cookies: Option<bool> = None,
+    tls: RawTls = RawTls::default(),
+    jwt: Option<RawJwt> = None,
+});
+
+section!(RawJwt {
+    issuer: Option<String> = None,
+    audience: Option<String> = None,
+    jwks_url: Option<String> = None,
+    jwks_file: Option<String> = None,
+    ca_file: Option<String> = None,
+    who_claim: String = "sub".into(),
+    role_claim: String = "roles".into(),
+    viewers: Vec<String> = Vec::new(),
+    operators: Vec<String> = Vec::new(),
+    admins: Vec<String> = Vec::new(),
+});
 
 section!(RawWrites {
     answer_budget_ms: u64 = 50,
@@ -191,10 +237,39 @@ section!(RawPromotion {
     errors: f64 = 0.1,
 });
 
+section!(RawGuard {
+    enabled: bool = true,
+    window_s: u64 = 30,
+    samples: u64 = 100,
+    events: u64 = 3,
+    mismatch_percent: f64 = 0.1,
+    error_percent: f64 = 1.0,
+    latency_ratio: f64 = 2.0,
+    latency_floor_ms: u64 = 100,
+    unsettled_age_s: u64 = 60,
+    cdc_lag_s: u64 = 60,
+    sigmas: f64 = 3.0,
+    baseline_hours: u64 = 24,
+    baseline_windows: usize = 20,
+    canary_s: u64 = 60,
+});
+
+section!(RawBreakeven {
+    currency: String = "EUR".into(),
+    daily_transactions: Option<f64> = None,
+    cost_per_error: Option<f64> = None,
+    licences_per_day: Option<f64> = None,
+    missed_revenue_per_day: Option<f64> = None,
+    team_per_day: Option<f64> = None,
+    horizon_days: u32 = 365,
+});
+
 section!(RawFleet {
     id: Option<String> = None,
     admin_address: Option<String> = None,
     replicas: Vec<String> = Vec::new(),
+    ca_file: Option<String> = None,
+    token_file: Option<String> = None,
 });
 
 section!(RawLog { format: String = "text".into(), filter: String = "info".into() });

@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
 use super::*;
+use crate::admin::auth::Role;
 
 const LEAST: &str = "[sides.legacy]\nurl = \"postgres://a/b\"\n[sides.modern]\nurl = \"postgres://c/d\"\n";
 
@@ -69,6 +70,34 @@ fn a_side_can_be_an_oracle_and_its_password_is_not_shown() {
 }
 
 #[test]
+fn the_admin_port_is_on_loopback_only_until_somebody_can_sign_in() {
+    let admin = |text: &str| parse(&format!("[admin]\n{text}\n{LEAST}"), &[]).map(|config| config.admin);
+    let anywhere = "listen = \"0.0.0.0:9090\"";
+    for listen in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
+        assert!(admin(&format!("listen = \"{listen}\"")).unwrap().auth.is_none());
+    }
+    for listen in ["0.0.0.0:1", "10.0.0.1:1", "[::]:1"] {
+        assert!(admin(&format!("listen = \"{listen}\"")).unwrap_err().to_string().contains("`admin.listen`"));
+    }
+    let auth = admin(&format!("{anywhere}\ntokens_file = \"tokens\"")).unwrap().auth.unwrap();
+    assert_eq!(auth.tokens_file, Some("tokens".into()));
+    assert!(!auth.sessions.secure);
+    let jwt = "[admin.jwt]\nissuer = \"https://a\"\naudience = \"b\"\njwks_url = \"https://a/keys\"\n\
+               viewers = [\"x\", \"y\"]\nadmins = [\"y\"]\n[admin.tls]\ncert_file = \"c\"\nkey_file = \"k\"";
+    let config = admin(&format!("{anywhere}\n{jwt}")).unwrap();
+    let auth = config.auth.unwrap();
+    assert!(auth.sessions.secure && config.tls.unwrap().section == "admin.tls");
+    let roles = auth.jwt.unwrap().roles;
+    assert_eq!((roles["x"], roles["y"]), (Role::Viewer, Role::Admin), "who is in two lists may do the more");
+    let lists = ("STRANGLER__ADMIN__JWT__OPERATORS", "p,q");
+    let config = parse(&format!("[admin]\n{anywhere}\n{jwt}\n{LEAST}"), &[lists]).unwrap();
+    assert_eq!(config.admin.auth.unwrap().jwt.unwrap().roles["q"], Role::Operator);
+    let secret = "session_secret = \"0123456789012345678901234567890123\"";
+    let config = admin(&format!("tokens_file = \"t\"\n{secret}")).unwrap();
+    assert!(!format!("{config:?}").contains("0123456789"), "secrets are not shown");
+}
+
+#[test]
 fn every_mistake_names_its_key_and_where_it_stands() {
     let files = [
         "colour = 1\n",
@@ -79,6 +108,20 @@ fn every_mistake_names_its_key_and_where_it_stands() {
         "[gateway]\nstick_header = \"customer id\"\n",
         "[gateway.limits]\ndeep = 3\n",
         "[admin]\nlisten = \"0.0.0.0:9090\"\n",
+        "[admin]\nmetrics_need_token = true\n",
+        "[admin]\nsession_secret = \"short\"\n",
+        "[admin]\nsession_hours = 0\n",
+        "[admin]\nsession_idle_minutes = 9999\n",
+        "[admin.tls]\ncert_file = \"a.pem\"\n",
+        "[gateway.tls]\nkey_file = \"a.pem\"\n",
+        "[admin.jwt]\n",
+        "[admin.jwt]\njwks_url = \"http://login.example/keys\"\n",
+        "[admin.jwt]\njwks_url = \"keys\"\n",
+        "[admin.jwt]\njwks_url = \"https://a/b\"\njwks_file = \"c\"\n",
+        "[admin.jwt]\njwks_file = \"c\"\n",
+        "[admin.jwt]\njwks_file = \"c\"\nviewers = [\"x\"]\naudience = \"strangler\"\n",
+        "[admin.jwt]\njwks_file = \"c\"\nviewers = [\"x\"]\nissuer = \"https://a\"\n",
+        "[admin.jwt.roles]\nx = \"admin\"\n",
         "[reads]\nmodern_share = 1.5\n",
         "[reads]\nbreaker_failures = 0\n",
         "[shadow]\nconfirm_looks = 0\n",

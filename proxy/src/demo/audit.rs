@@ -9,6 +9,7 @@ use model::contract::Contract;
 use model::evidence::Verdict;
 use model::store::MAX_BATCH;
 use model::{EntityKey, EntityType, PerSide, Record, Side, Store, StoreError, Value};
+use shadow_compare::Excuses;
 use shadow_compare::judge::{Answer, Asked, Question, judge};
 use thiserror::Error;
 
@@ -125,7 +126,7 @@ impl Audit<'_> {
     ) -> usize {
         let question = Question { entity: Arc::clone(entity), fields: entity.all_fields(), asked: Asked::Keys(keys) };
         let answers = PerSide { legacy: Answer::from(legacy), modern: Answer::from(modern) };
-        let judgement = judge(&question, &answers, self.today);
+        let judgement = judge(&question, &answers, &Excuses::of_contract(self.today));
         match judgement.verdict {
             Verdict::Match | Verdict::Excused => 0,
             Verdict::Mismatch | Verdict::Inconclusive => judgement.differing_keys().len(),

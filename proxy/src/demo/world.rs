@@ -289,7 +289,8 @@ fn write_files(
         "contract = {contract:?}\nstate_dir = {:?}\n\
          {}[sides.modern]\nurl = {:?}\n\
          [gateway]\nlisten = \"{}\"\nintrospection = true\ndevelopment = true\n\
-         [admin]\nlisten = \"{}\"\n",
+         [admin]\nlisten = \"{}\"\n\
+         # The story breaks modern on purpose, and an operator rolls back.\n[guard]\nenabled = false\n",
         folder.join("state"),
         arguments.erp.section(legacy, arguments)?,
         modern.url("shop"),

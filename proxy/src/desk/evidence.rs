@@ -1,8 +1,8 @@
 //! Reports and samples, as `shadow-compare` words them.
 
 use chrono::TimeDelta;
-use model::control::EvidenceFilter;
-use model::evidence::{Cause, Sample};
+use model::control::{EvidenceFilter, ExcuseScope, Span};
+use model::evidence::{Cause, Evidence, Sample};
 use model::{Instant, RouteName};
 use shadow_compare::Report;
 
@@ -80,8 +80,20 @@ impl Desk {
     /// When the control store does not tell.
     pub async fn report(&self, filter: &EvidenceFilter) -> Result<Report, DeskError> {
         let sums = self.control.evidence(filter).await?;
-        let totals = self.totals(None).await;
-        Ok(Report::of(&stored(&sums, &self.contract, filter, &totals), (self.clock)()))
+        let until = (self.clock)();
+        // Of all time: from the first comparison on.
+        let first = || sums.comparisons.values().map(|seen| seen.first).min();
+        let trend = match filter.since.or_else(first) {
+            Some(since) => {
+                let span = Span::between(since, until);
+                Some((span, self.control.trend(filter, span).await?))
+            }
+            None => None,
+        };
+        let mut excuses = self.control.excuses().await?;
+        excuses.retain(|record| concerns(&record.excuse.scope, filter));
+        let evidence = stored(&sums, &self.contract, filter, &self.totals(None).await);
+        Ok(Report::of(&Evidence { trend, excuses, ..evidence }, until))
     }
 
     /// The sample whose id begins with `id`.
@@ -103,4 +115,11 @@ impl Desk {
             )),
         }
     }
+}
+
+/// Whether an excuse is about what `filter` wants.
+fn concerns(scope: &ExcuseScope, filter: &EvidenceFilter) -> bool {
+    filter.routes.as_ref().is_none_or(|routes| routes.contains(&scope.route))
+        && (filter.field.is_none() || filter.field == scope.field)
+        && filter.cause.is_none_or(|cause| cause == scope.cause)
 }

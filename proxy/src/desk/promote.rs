@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use adapters::Lane;
 use chrono::TimeDelta;
+use model::control::reconciliation::{LastComplete, freshness};
 use model::control::{Action, Author, Deed, EvidenceFilter, LIVE_WITHIN, Progress, Promotion, Step, Sums};
 use model::evidence::Verdict;
 use model::{EntityName, FieldName, GroupName, Instant, Policy, RouteName, Stage};
@@ -14,7 +15,8 @@ use shadow_compare::judge::Reason;
 use super::change::SetOutcome;
 use super::{Desk, DeskError};
 use crate::evidence::stored;
-use crate::promotion::gates::{self, Gate, Known};
+use crate::guard::GuardState;
+use crate::promotion::gates::{self, Gate, GuardSays, Known};
 
 /// How long the gates wait for one total, and for the backlog.
 const LOOK_WITHIN: Duration = Duration::from_millis(500);
@@ -189,7 +191,7 @@ impl Desk {
         let limits = &self.promotions.limits;
         let now = (self.clock)().to_utc();
         let since = Instant::new(now - TimeDelta::from_std(limits.evidence).unwrap_or(TimeDelta::days(1)));
-        let mut known = Known { cdc_lag: Some(None), guard: Some(None), ..Known::default() };
+        let mut known = Known { cdc_lag: Some(None), guard: self.guard_says(group), ..Known::default() };
         if let Ok(recent) = self.sums(group, Some(since)).await {
             let count = |verdict| recent.count(None, verdict);
             let conclusive = count(Verdict::Match) + count(Verdict::Excused) + count(Verdict::Mismatch);
@@ -202,12 +204,39 @@ impl Desk {
             known.fields_never = Some(self.fields_never(group, &ever));
             known.keys_ratio = self.keys_ratio(group, &ever).await;
         }
+        known.reconciled = self.reconciled(group).await;
         if let Some(primary) = &self.witness.primary
             && let Ok(backlog) = primary.backlog(group, LOOK_WITHIN).await
         {
             known.unsettled_age = Some(if backlog.writes == 0 { Duration::ZERO } else { backlog.oldest });
         }
         known
+    }
+
+    fn guard_says(&self, group: &GroupName) -> GuardSays {
+        let Some(guard) = &self.guard else { return GuardSays::NotHere };
+        if let Err(why) = guard.check() {
+            return GuardSays::Paused(why);
+        }
+        let Some(view) = guard.views().into_iter().find(|view| view.group == *group) else {
+            return GuardSays::Nothing;
+        };
+        match view.state {
+            GuardState::Idle | GuardState::Well => GuardSays::Well,
+            GuardState::Paused => GuardSays::Paused(view.sentence),
+            GuardState::Breach => GuardSays::Against(view.sentence),
+        }
+    }
+
+    /// Age of the group's least fresh reconciliation, and the rows that differed; `None` when a type was never
+    /// compared completely.
+    async fn reconciled(&self, group: &GroupName) -> Option<(Duration, u64)> {
+        let last = self.control.last_complete(group).await.ok()?;
+        let of_group = self.contract.entities.values().filter(|entity| entity.group == *group);
+        let entities: Vec<EntityName> = of_group.map(|entity| entity.name.clone()).collect();
+        let age = freshness(&entities, &last)?;
+        let drift = |one: &LastComplete| one.reconciliation.findings.as_ref().map_or(0, |found| found.drift);
+        Some((age, last.iter().map(drift).sum()))
     }
 
     /// Comparisons that say something, of each route that can be compared.

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::contract::RootKind;
-use model::control::{EvidenceFilter, Sums};
-use model::evidence::{Coverage, Evidence, Verdict};
-use model::{Contract, EntityName, FieldName, RouteName};
+use model::control::{DifferenceKind, EvidenceFilter, Seen, Sums};
+use model::evidence::{Coverage, DeclaredExcuse, Evidence, Explained, Verdict};
+use model::{Contract, EntityName, FieldName, RouteName, Rule};
 use shadow_compare::KeysSeen;
 
 /// The evidence in `sums`, with every reading route of `contract` that `filter` wants. `totals`: how
-/// many records there are of each type, where that is known.
+/// many records there are of each type, where that is known. Accepted excuses and the trend are
+/// read apart.
 pub fn stored(
     sums: &Sums,
     contract: &Contract,
@@ -22,6 +23,11 @@ pub fn stored(
         RootKind::ByKey { .. } | RootKind::ByKeys { .. } | RootKind::List { .. } => true,
         RootKind::Write(_) => false,
     });
+    let declared = readable.clone().filter(|root| wanted(&root.route)).flat_map(|root| {
+        let excused = root.entity.fields.iter().filter_map(|field| Some((field, field.compare.excused.clone()?)));
+        excused.map(|(field, excuse)| DeclaredExcuse { route: root.route.clone(), field: field.name.clone(), excuse })
+    });
+    let declared = declared.filter(|excuse| filter.field.as_ref().is_none_or(|field| *field == excuse.field)).collect();
     let routes: BTreeSet<&RouteName> =
         readable.map(|root| &root.route).chain(sums.comparisons.keys().map(|finding| &finding.route)).collect();
     let routes = routes.into_iter().filter(|route| wanted(route));
@@ -29,7 +35,21 @@ pub fn stored(
         coverage: routes.map(|route| coverage(route, sums, contract, totals)).collect(),
         tallies: sums.differences.iter().map(|(kind, seen)| kind.tally(*seen)).collect(),
         samples: sums.samples.clone(),
+        explained: sums.explained.iter().filter_map(explained).collect(),
+        declared,
+        ..Evidence::default()
     }
+}
+
+fn explained(((kind, rule), seen): (&(DifferenceKind, Rule), &Seen)) -> Option<Explained> {
+    Some(Explained {
+        route: kind.route.clone(),
+        field: kind.field.clone()?,
+        cause: kind.cause,
+        verdict: kind.verdict,
+        rule: *rule,
+        count: seen.count,
+    })
 }
 
 fn coverage(route: &RouteName, sums: &Sums, contract: &Contract, totals: &BTreeMap<EntityName, u64>) -> Coverage {

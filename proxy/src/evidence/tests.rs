@@ -18,6 +18,7 @@ fn observation(key: &str) -> Observation {
         values: PerSide::default(),
         records: PerSide::default(),
         excused: false,
+        explained: Vec::new(),
     };
     Observation {
         route: "Query.stockLevel".into(),

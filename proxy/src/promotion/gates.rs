@@ -29,6 +29,22 @@ pub struct GateLimits {
     pub error_rate: f64,
 }
 
+/// What the guard says of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum GuardSays {
+    /// It does not tell.
+    #[default]
+    Nothing,
+    /// There is no guard where this is asked; the replicas ask theirs before each step.
+    NotHere,
+    /// It has nothing against it.
+    Well,
+    /// It knows too little, and why.
+    Paused(String),
+    /// It found a breach.
+    Against(String),
+}
+
 /// What is known about a group. `None` is "nobody knows", never "nothing".
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Known {
@@ -48,8 +64,8 @@ pub struct Known {
     pub cdc_lag: Option<Option<Duration>>,
     /// Questions that modern was asked over [`GateLimits::evidence`], shadow reads too, and those that it failed.
     pub modern: Option<(u64, u64)>,
-    /// The guard's word: `None` inside when it has nothing against it.
-    pub guard: Option<Option<String>>,
+    /// The guard's word.
+    pub guard: GuardSays,
 }
 
 /// Whether a gate holds.
@@ -289,9 +305,14 @@ fn errors(known: &Known, limits: &GateLimits) -> Gate {
 fn guard(known: &Known) -> Gate {
     let (name, limit) = ("guard", "nothing against it".to_owned());
     match &known.guard {
-        None => unknown(name, limit, "the guard does not tell"),
-        Some(None) => gate(name, GateState::Pass, "well".into(), limit, "the guard has nothing against it".into()),
-        Some(Some(why)) => gate(name, GateState::Fail, "not well".into(), limit, why.clone()),
+        GuardSays::Nothing => unknown(name, limit, "the guard does not tell"),
+        GuardSays::NotHere => {
+            let sentence = "the replicas ask their guard before each step";
+            gate(name, GateState::NotAsked, "not asked here".into(), limit, sentence.into())
+        }
+        GuardSays::Well => gate(name, GateState::Pass, "well".into(), limit, "the guard has nothing against it".into()),
+        GuardSays::Paused(why) => gate(name, GateState::Unknown, "paused".into(), limit, why.clone()),
+        GuardSays::Against(why) => gate(name, GateState::Fail, "not well".into(), limit, why.clone()),
     }
 }
 

@@ -19,6 +19,7 @@ use super::breaker::Breaker;
 use super::seen::Seen;
 use super::shadow::{Shadow, ShadowJob, ShadowedRead};
 use crate::error::{Fault, InternalError};
+use crate::figures::Recorder;
 use crate::roads::RequestContext;
 use crate::route::{self, Decision};
 use crate::telemetry;
@@ -53,6 +54,8 @@ pub struct ReadRoad {
     pub seen: PerSide<Seen>,
     /// Where shadows are offered.
     pub shadow: Shadow,
+    /// Counts answers and errors.
+    pub figures: Recorder,
     /// Limits.
     pub settings: ReadSettings,
 }
@@ -185,7 +188,7 @@ impl ReadRoad {
         let began = Instant::now();
         let remaining = context.deadline.saturating_duration_since(began);
         let within = if side == primary { remaining } else { remaining.mul_f64(self.settings.share) };
-        let reason = match self.ask_one(side, within, &question).await {
+        let reason = match self.ask_one(&root.group, side, within, &question).await {
             Ok(answer) => {
                 telemetry::read_answered(&root.route, side, began);
                 return Ok((side, answer));
@@ -198,23 +201,37 @@ impl ReadRoad {
         };
         telemetry::fell_back(&root.route, reason);
         let remaining = context.deadline.saturating_duration_since(Instant::now());
-        let answer = self.ask_one(primary, remaining, &question).await.map_err(|error| fault(&error))?;
+        let answer = self.ask_one(&root.group, primary, remaining, &question).await.map_err(|error| fault(&error))?;
         telemetry::read_answered(&root.route, primary, began);
         Ok((primary, answer))
     }
 
-    async fn ask_one<T, F, Fut>(&self, side: Side, within: Duration, question: &F) -> Result<T, Arc<StoreError>>
+    async fn ask_one<T, F, Fut>(
+        &self,
+        group: &GroupName,
+        side: Side,
+        within: Duration,
+        question: &F,
+    ) -> Result<T, Arc<StoreError>>
     where
         F: Fn(Side, Duration) -> Fut,
         Fut: Future<Output = Result<T, Arc<StoreError>>>,
     {
         let breaker = &self.sides.get(side).breaker;
-        if !breaker.admits(Instant::now()) {
+        let began = Instant::now();
+        if !breaker.admits(began) {
+            self.figures.failed(group, side);
             let source = "its breaker is open after repeated outages".into();
             return Err(Arc::new(StoreError::Unreachable { side, source }));
         }
         let asked = question(side, within).await;
         breaker.note(side, asked.as_ref().err().map(|error| &**error));
+        match asked.as_ref().map_err(|error| &**error) {
+            Ok(_) => self.figures.answered(group, side, began.elapsed()),
+            // The client's own mistake; the side is well.
+            Err(StoreError::Refused { .. }) => {}
+            Err(_) => self.figures.failed(group, side),
+        }
         asked
     }
 

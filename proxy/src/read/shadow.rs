@@ -18,6 +18,7 @@ use model::contract::RootKind;
 use model::evidence::{Observation, Verdict};
 use model::sql::{Params, params_text};
 use model::{EntityKey, EntityName, FieldSet, PerSide, Record, Root, Side, Store, StoreError};
+use shadow_compare::Excuses;
 use shadow_compare::confirm::{Confirmation, Look, Patience, Step};
 use shadow_compare::judge::{Answer, Asked, Judgement, Question, Reason};
 use shadow_compare::redact::Redactor;
@@ -25,6 +26,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tracing::Instrument;
 
 use super::batch::Batch;
+use crate::excuses::AcceptedExcuses;
+use crate::figures::Recorder;
 use crate::telemetry;
 use crate::write::unsettled::UnsettledKeys;
 
@@ -88,22 +91,24 @@ pub enum ShadowedRead {
 }
 
 /// Where shadows are offered. Never waits.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Shadow {
     queue: mpsc::Sender<ShadowJob>,
+    figures: Recorder,
 }
 
 impl Shadow {
     /// Makes the bounded queue; the other end goes to [`ShadowWorker::run`].
-    pub fn queue(settings: &ShadowSettings) -> (Self, mpsc::Receiver<ShadowJob>) {
+    pub fn queue(settings: &ShadowSettings, figures: Recorder) -> (Self, mpsc::Receiver<ShadowJob>) {
         let (queue, jobs) = mpsc::channel(settings.queue.max(1));
-        (Self { queue }, jobs)
+        (Self { queue, figures }, jobs)
     }
 
     /// Offers a read; it is dropped and counted when the queue is full.
     pub fn offer(&self, job: ShadowJob) {
-        if self.queue.try_send(job).is_err() {
+        if let Err(full) = self.queue.try_send(job) {
             telemetry::shadow_dropped("queue_full");
+            self.figures.shadow_dropped(&full.into_inner().root.group);
         }
     }
 }
@@ -120,8 +125,12 @@ pub struct ShadowWorker {
     pub redactor: Redactor,
     /// Takes what was found. Must not block.
     pub observe: Arc<dyn Fn(Observation) + Send + Sync>,
+    /// Counts verdicts, and how long each side took.
+    pub figures: Recorder,
     /// Today's date, for excuses that end.
     pub today: fn() -> NaiveDate,
+    /// Excuses that engineers have accepted; those of the contract count besides.
+    pub excuses: AcceptedExcuses,
     /// Calls allowed at once.
     pub limits: PerSide<Semaphore>,
     /// Limits.
@@ -162,7 +171,9 @@ impl ShadowWorker {
         if judgement.verdict == Verdict::Mismatch {
             tracing::info!(route = %root.route, "confirmed mismatch on {}: {judgement}", root.route);
         }
-        (self.observe)(self.redactor.observe(root.route.clone(), &root.entity, &judgement));
+        let observation = self.redactor.observe(root.route.clone(), &root.entity, &judgement);
+        self.figures.observed(&observation);
+        (self.observe)(observation);
     }
 
     async fn judge(
@@ -181,11 +192,12 @@ impl ShadowWorker {
             Side::Legacy => PerSide { legacy: answer, modern: other },
             Side::Modern => PerSide { legacy: other, modern: answer },
         };
-        let mut step = Confirmation::begin(question, &first, (self.today)(), self.settings.patience);
+        let excuses = self.excuses.of(&root.route, (self.today)());
+        let mut step = Confirmation::begin(question, &first, excuses.clone(), self.settings.patience);
         loop {
             match step {
                 Step::Done { mut judgement, .. } => {
-                    self.explain(root, &mut judgement).await;
+                    self.explain(root, &mut judgement, &excuses).await;
                     return judgement;
                 }
                 Step::LookAgain { after, confirmation } => {
@@ -225,7 +237,8 @@ impl ShadowWorker {
     ) -> Result<Answer, Reason> {
         let _place = self.limits.get(side).acquire().await.map_err(|_| Reason::Dropped)?;
         let within = self.settings.within;
-        match (&question.asked, &root.kind, params) {
+        let began = tokio::time::Instant::now();
+        let asked = match (&question.asked, &root.kind, params) {
             (Asked::Keys(keys), _, _) => {
                 let batch = self.batches.get(side).get(&root.entity.name).ok_or(Reason::SideError)?;
                 let looked = batch.fetch(keys.clone(), question.fields, within).await;
@@ -238,11 +251,15 @@ impl ShadowWorker {
             }
             // A list is only ever asked of a list root, with its parameters.
             (Asked::List { .. }, _, _) => Err(Reason::SideError),
+        };
+        if asked.is_ok() {
+            self.figures.shadowed(&root.group, side, began.elapsed());
         }
+        asked
     }
 
     /// Looks into both ledgers: is one side's state simply an older one of the other's?
-    async fn explain(&self, root: &Root, judgement: &mut Judgement) {
+    async fn explain(&self, root: &Root, judgement: &mut Judgement, excuses: &Excuses) {
         /// Older states that are looked at.
         const PAST: usize = 20;
         for key in judgement.differing_keys() {
@@ -252,7 +269,7 @@ impl ShadowWorker {
                 // Without the ledger the cause is only less precise.
                 *past.get_mut(side) = states.unwrap_or_default();
             }
-            judgement.explain_by_past(&root.entity, &key, &past);
+            judgement.explain_by_past(&root.entity, &key, &past, excuses);
         }
     }
 }

@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use model::write::Claim;
 use model::{
-    Change, EntityKey, GroupName, PerSide, Policy, Record, Rollout, RouteName, Side, Store, StoreError, WriteId,
-    Written,
+    Change, EntityKey, GroupName, PerSide, Policy, Record, Rollout, Side, Store, StoreError, WriteId, Written,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -28,6 +27,7 @@ use super::settle::Settler;
 use super::unsettled::UnsettledKeys;
 use crate::arguments::Arguments;
 use crate::error::{Fault, InternalError};
+use crate::figures::Recorder;
 use crate::read::breaker::Breaker;
 use crate::roads::RequestContext;
 use crate::telemetry;
@@ -66,6 +66,8 @@ pub struct WriteRoad {
     pub rollout: Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
     /// Where unsettled keys are kept.
     pub unsettled: Arc<UnsettledKeys>,
+    /// Counts how long writes take to settle.
+    pub figures: Recorder,
     /// The wall clock, for stamped fields only.
     pub clock: fn() -> model::Instant,
     /// Limits.
@@ -153,7 +155,8 @@ impl WriteRoad {
             let _ = answer.send(reply);
             return;
         }
-        self.unsettled.stands(&group, standing.write, Instant::now());
+        let committed = Instant::now();
+        self.unsettled.stands(&group, standing.write, committed);
         let apply = self.sides.get(primary.other()).door.apply(standing.changes);
         tokio::pin!(apply);
         let within_budget = tokio::time::timeout(self.settings.answer_budget, &mut apply).await;
@@ -164,19 +167,21 @@ impl WriteRoad {
         let early = within_budget.ok();
         if let Some(outcome) = early {
             // Before the answer: the client may read on this replica at once.
-            self.finish(&mutation.root.route, &group, standing.write, primary, outcome);
+            self.finish(&mutation.root, committed, standing.write, primary, outcome);
             let _ = answer.send(reply);
         } else {
             let _ = answer.send(reply);
             let outcome = apply.await;
-            self.finish(&mutation.root.route, &group, standing.write, primary, outcome);
+            self.finish(&mutation.root, committed, standing.write, primary, outcome);
         }
     }
 
     /// The secondary has answered for a write, in whichever way.
-    fn finish(&self, route: &RouteName, group: &GroupName, write: WriteId, primary: Side, outcome: Outcome) {
+    fn finish(&self, root: &model::Root, committed: Instant, write: WriteId, primary: Side, outcome: Outcome) {
+        let (route, group) = (&root.route, &root.group);
         match outcome {
             Ok(_) => {
+                self.figures.settled(group, committed.elapsed());
                 self.unsettled.end(group, write);
                 self.sides.get(primary).settler.settled(write);
             }

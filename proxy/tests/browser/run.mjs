@@ -1,12 +1,13 @@
 // Walks through the dashboard in Chromium as operators do. Ends with 1 at the first thing that is not as it should be.
-// OPERATOR and VIEWER are addresses of admin ports, SCREENSHOTS a folder, CHROMIUM the browser.
+// OPEN is the admin port of a replica that asks nobody who they are, GUARDED of one that wants VIEWER_TOKEN or
+// OPERATOR_TOKEN; SCREENSHOTS is a folder, CHROMIUM the browser.
 import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-const { OPERATOR, VIEWER, SCREENSHOTS, CHROMIUM } = process.env;
+const { OPEN, GUARDED, VIEWER_TOKEN, OPERATOR_TOKEN, SCREENSHOTS, CHROMIUM } = process.env;
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const LOOKS = {
   light: { colorScheme: "light", viewport: { width: 1280, height: 900 } },
@@ -35,7 +36,7 @@ const tab = async (where = context) => {
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("request", (request) => {
     const from = new URL(request.url()).origin;
-    if (![OPERATOR, VIEWER].includes(from)) complaints.push(`asked elsewhere: ${request.url()}`);
+    if (![OPEN, GUARDED].includes(from)) complaints.push(`asked elsewhere: ${request.url()}`);
   });
   return page;
 };
@@ -61,7 +62,7 @@ const look = async (page, name) => {
     if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(AXE);
     const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
     const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-    const told = serious.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(" ")}`);
+    const told = serious.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => `${node.html} (${node.any.map((check) => check.message).join("; ")})`).join(" ")}`);
     assert.deepEqual(told, [], `${name}, ${scheme}`);
     const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(wide <= window, `${name}, ${scheme}: ${wide} pixels wide in a window of ${window}`);
@@ -80,14 +81,14 @@ try {
   const page = await tab();
 
   await step("all groups at a glance", async () => {
-    await page.goto(`${OPERATOR}/`);
+    await page.goto(`${OPEN}/`);
     assert.match(await text(page, "article.card"), /inventory[\s\S]*stage shift[\s\S]*modern 0 %/);
     assert.match(await text(page, "article.card"), /Mismatches\s+[\d.]+ %/);
     await look(page, "overview");
   });
 
   await step("the keyboard comes to the content first", async () => {
-    await page.goto(`${OPERATOR}/`);
+    await page.goto(`${OPEN}/`);
     await page.keyboard.press("Tab");
     assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to content");
     await page.keyboard.press("Enter");
@@ -120,7 +121,7 @@ try {
     await page.fill("#reads", "50");
     await page.click("text=Publish the change");
     assert.equal(await page.evaluate(() => document.querySelector("#set-reason").validity.valueMissing), true);
-    await page.goto(`${OPERATOR}/groups/inventory`);
+    await page.goto(`${OPEN}/groups/inventory`);
     assert.match(await text(page, "#policy"), /modern 12.34 %/);
   });
 
@@ -137,9 +138,9 @@ try {
   });
 
   await step("figures of an open page are renewed", async () => {
-    await page.goto(`${OPERATOR}/groups/inventory`);
+    await page.goto(`${OPEN}/groups/inventory`);
     const other = await tab();
-    await other.goto(`${OPERATOR}/groups/inventory`);
+    await other.goto(`${OPEN}/groups/inventory`);
     await other.fill("#reads", "60");
     await other.fill("#set-reason", "another tab");
     await other.click("text=Publish the change");
@@ -157,7 +158,7 @@ try {
   });
 
   await step("the roll-back is in sight wherever one is on the page", async () => {
-    await page.goto(`${OPERATOR}/groups/inventory`);
+    await page.goto(`${OPEN}/groups/inventory`);
     for (const [width, height] of [[1280, 500], [360, 640]]) {
       await page.setViewportSize({ width, height });
       for (const share of [0, 0.5, 1]) {
@@ -190,7 +191,7 @@ try {
     assert.match(row, /onHand[\s\S]*100[\s\S]*77/);
     assert.match(await text(page, "main"), /legacy has 100, modern has 77/);
     await look(page, "sample");
-    await page.goto(`${OPERATOR}/diffs?cause=rounding&since=nonsense`);
+    await page.goto(`${OPEN}/diffs?cause=rounding&since=nonsense`);
     assert.match(await text(page, "[role=alert]"), /2h, 7d/);
   });
 
@@ -203,25 +204,54 @@ try {
     await look(page, "verified");
   });
 
+  const signIn = async (page, token) => {
+    await page.fill("#token", token);
+    await page.click("button >> text=Sign in");
+  };
+
+  await step("who has no token is asked for one, and leads nowhere with a wrong one", async () => {
+    await page.goto(`${GUARDED}/groups/inventory`);
+    assert.match(page.url(), /\/login/);
+    await signIn(page, "not-a-token");
+    assert.equal(await page.locator("[role=alert]").count(), 1);
+    await look(page, "login");
+  });
+
+  await step("an operator signs in, shifts, and signs out", async () => {
+    await page.goto(`${GUARDED}/groups/inventory`);
+    await signIn(page, OPERATOR_TOKEN);
+    assert.match(page.url(), /\/groups\/inventory$/);
+    assert.match(await text(page, ".who"), /operator/);
+    await page.fill("#reads", "2");
+    await page.fill("#set-reason", "signed in");
+    await page.click("text=Publish the change");
+    assert.match(await text(page, "#policy"), /modern 2 %/);
+    await page.click("text=Sign out");
+    await page.goto(`${GUARDED}/`);
+    assert.match(page.url(), /\/login/);
+  });
+
   await step("a viewer sees no buttons, and is refused all the same", async () => {
-    const page = await tab();
-    await page.goto(`${VIEWER}/groups/inventory`);
-    assert.equal(await page.locator("form[method=post]").count(), 0);
+    await signIn(page, VIEWER_TOKEN);
+    await page.goto(`${GUARDED}/groups/inventory`);
+    assert.equal(await page.locator("main form[method=post]").count(), 0);
     await look(page, "viewer");
+    const csrf = await page.inputValue("input[name=csrf]");
     for (const order of ["set", "promote", "stop", "rollback", "proposals/0"]) {
-      const answer = await page.request.post(`${VIEWER}/groups/inventory/${order}`, {
-        form: { was: "shift/0/100", stage: "shift", reads: "1", shadow: "100", reason: "x", decision: "approve" },
+      const answer = await page.request.post(`${GUARDED}/groups/inventory/${order}`, {
+        headers: { origin: GUARDED },
+        form: { csrf, was: "shift/2/100", stage: "shift", reads: "1", shadow: "100", reason: "x", decision: "approve" },
       });
-      assert.equal(answer.status(), 403, order);
-      assert.match(await answer.text(), /takes the role operator/);
+      assert.equal(answer.status(), 403, `${order}: ${await answer.text()}`);
     }
-    await page.close();
+    await page.reload();
+    assert.match(await text(page, "#policy"), /modern 2 %/);
   });
 
   await step("everything works without scripts", async () => {
     const bare = await browser.newContext({ javaScriptEnabled: false });
     const page = await tab(bare);
-    await page.goto(`${OPERATOR}/groups/inventory`);
+    await page.goto(`${OPEN}/groups/inventory`);
     assert.equal(await page.locator("#reads-slide").count(), 0);
     await page.fill("#reads", "0.01");
     await page.fill("#set-reason", "without scripts");

@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 use proxy::catchup::relay::{Relay, RelaySettings};
 use proxy::catchup::watch::Watch;
 use proxy::contract::Loaded;
+use proxy::excuses::AcceptedExcuses;
+use proxy::figures::{Recorder, wall_clock};
 use proxy::fork::Fork;
 use proxy::gateway::{self, Gateway, GatewayConfig};
 use proxy::read::batch::Batch;
@@ -23,6 +25,7 @@ use proxy::read::breaker::{Breaker, BreakerSettings};
 use proxy::read::seen::Seen;
 use proxy::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use proxy::read::shadow::{Shadow, ShadowSettings, ShadowWorker};
+use proxy::rollout::RolloutHandle;
 use proxy::write::apply::Door;
 use proxy::write::road::{WriteRoad, WriteSettings, WriteSide};
 use proxy::write::settle::Settler;
@@ -45,6 +48,7 @@ pub(crate) struct Ground {
     pub(crate) loaded: Arc<Loaded>,
     pub(crate) stores: PerSide<FaultyStore>,
     rollout: Arc<Mutex<Arc<Rollout>>>,
+    follows: Option<RolloutHandle>,
 }
 
 impl Ground {
@@ -52,7 +56,7 @@ impl Ground {
     pub(crate) fn new(loaded: Loaded, stores: PerSide<Arc<dyn Store>>) -> Self {
         let stores = stores.map(|_, store| FaultyStore::new(store));
         let rollout = Arc::new(Mutex::new(Arc::new(Rollout::initial(loaded.contract.groups()))));
-        let ground = Self { loaded: Arc::new(loaded), stores, rollout };
+        let ground = Self { loaded: Arc::new(loaded), stores, rollout, follows: None };
         ground.set(Stage::DualWrite, 0.0, 0.0);
         ground
     }
@@ -61,6 +65,11 @@ impl Ground {
     pub(crate) fn with_faults_of_its_own(&self) -> Self {
         let stores = self.stores.clone().map(|_, store| FaultyStore::new(Arc::new(store)));
         Self { stores, ..self.clone() }
+    }
+
+    /// The same, under the rollout of a control store.
+    pub(crate) fn following(&self, rollout: RolloutHandle) -> Self {
+        Self { follows: Some(rollout), ..self.clone() }
     }
 
     /// Makes the bookkeeping: legacy is primary.
@@ -96,7 +105,10 @@ impl Ground {
 
     fn newest(&self) -> Arc<dyn Fn() -> Arc<Rollout> + Send + Sync> {
         let rollout = Arc::clone(&self.rollout);
-        Arc::new(move || Arc::clone(&rollout.lock()))
+        match self.follows.clone() {
+            Some(handle) => Arc::new(move || handle.current()),
+            None => Arc::new(move || Arc::clone(&rollout.lock())),
+        }
     }
 }
 
@@ -118,6 +130,8 @@ pub(crate) fn process<T>(life: impl Future<Output = T>) -> T {
 /// How a replica is set up.
 #[derive(Clone)]
 pub(crate) struct Pace {
+    /// Its name.
+    pub(crate) name: &'static str,
     /// Whether it relays.
     pub(crate) relay: Option<RelaySettings>,
     /// How long an answer waits for the secondary.
@@ -128,17 +142,21 @@ pub(crate) struct Pace {
     pub(crate) deadline: Duration,
     pub(crate) breaker: BreakerSettings,
     pub(crate) shadow: ShadowSettings,
+    /// What engineers have excused.
+    pub(crate) excuses: AcceptedExcuses,
 }
 
 impl Default for Pace {
     fn default() -> Self {
         Self {
+            name: "a",
             relay: Some(RelaySettings::default()),
             answer_budget: Duration::from_millis(50),
             apply_within: Duration::from_secs(2),
             deadline: Duration::from_secs(2),
             breaker: BreakerSettings::default(),
             shadow: ShadowSettings::default(),
+            excuses: AcceptedExcuses::default(),
         }
     }
 }
@@ -151,6 +169,8 @@ pub(crate) struct Replica {
     pub(crate) doors: PerSide<Arc<Door>>,
     /// What shadow reads have found.
     pub(crate) observed: Arc<Mutex<Vec<Observation>>>,
+    /// What it has counted.
+    pub(crate) figures: Recorder,
     _stop: DropGuard,
 }
 
@@ -164,7 +184,8 @@ impl Replica {
         let doors =
             stores.clone().map(|side, store| Door::new(store, Arc::clone(breakers.get(side)), pace.apply_within));
         let observed: Arc<Mutex<Vec<Observation>>> = Arc::default();
-        let shadow = shadow(ground, pace, &stores, &unsettled, &observed);
+        let figures = Recorder::new(&ground.loaded.contract, &pace.name.into(), wall_clock);
+        let shadow = shadow(ground, pace, &stores, &unsettled, (&observed, &figures));
         let read = ReadRoad {
             sides: stores.clone().map(|side, store| ReadSide {
                 batches: batches(ground, &store),
@@ -176,6 +197,7 @@ impl Replica {
                 .clone()
                 .map(|side, store| Seen::new(store, Arc::clone(breakers.get(side)), Duration::from_millis(500))),
             shadow,
+            figures: figures.clone(),
             settings: ReadSettings { share: 0.5, answer_budget: pace.answer_budget },
         };
         let write = Arc::new(WriteRoad {
@@ -187,16 +209,17 @@ impl Replica {
             }),
             rollout: ground.newest(),
             unsettled: Arc::clone(&unsettled),
+            figures: figures.clone(),
             clock: || Instant::new(chrono::Utc::now()),
             settings: WriteSettings { answer_budget: pace.answer_budget, claim_within: Duration::from_secs(2) },
             tasks: TaskTracker::new(),
         });
-        catch_up(ground, pace, &stores, &doors, &unsettled, &stop);
+        catch_up(ground, pace, &stores, &doors, (&unsettled, &figures), &stop);
         let config = GatewayConfig { deadline: pace.deadline, ..GatewayConfig::default() };
         let loaded = Loaded::clone(&ground.loaded);
         let fork = Arc::new(Fork { read, write });
         let gateway = Gateway::new(loaded.client_schema, loaded.contract, fork, ground.newest(), config);
-        Self { gateway, unsettled, breakers, doors, observed, _stop: stop.drop_guard() }
+        Self { gateway, unsettled, breakers, doors, observed, figures, _stop: stop.drop_guard() }
     }
 
     /// Starts one and waits until it has looked at the ledger: before that it trusts the primary alone.
@@ -238,9 +261,9 @@ fn shadow(
     pace: &Pace,
     stores: &PerSide<Arc<dyn Store>>,
     unsettled: &Arc<UnsettledKeys>,
-    observed: &Arc<Mutex<Vec<Observation>>>,
+    (observed, figures): (&Arc<Mutex<Vec<Observation>>>, &Recorder),
 ) -> Shadow {
-    let (shadow, jobs) = Shadow::queue(&pace.shadow);
+    let (shadow, jobs) = Shadow::queue(&pace.shadow, figures.clone());
     let observed = Arc::clone(observed);
     let worker = Arc::new(ShadowWorker {
         batches: stores.clone().map(|_, store| batches(ground, &store)),
@@ -248,7 +271,9 @@ fn shadow(
         unsettled: Arc::clone(unsettled),
         redactor: Redactor::new(b"a secret of the tests"),
         observe: Arc::new(move |observation| observed.lock().push(observation)),
+        figures: figures.clone(),
         today: || chrono::Utc::now().date_naive(),
+        excuses: pace.excuses.clone(),
         limits: pace.shadow.per_side.map(|_, limit| Semaphore::new(limit)),
         settings: pace.shadow,
     });
@@ -262,17 +287,19 @@ fn catch_up(
     pace: &Pace,
     stores: &PerSide<Arc<dyn Store>>,
     doors: &PerSide<Arc<Door>>,
-    unsettled: &Arc<UnsettledKeys>,
+    (unsettled, figures): (&Arc<UnsettledKeys>, &Recorder),
     stop: &CancellationToken,
 ) {
     if let Some(settings) = pace.relay {
-        let relay = Relay { stores: stores.clone(), doors: doors.clone(), rollout: ground.newest(), settings };
+        let (stores, doors, figures) = (stores.clone(), doors.clone(), figures.clone());
+        let relay = Relay { stores, doors, rollout: ground.newest(), figures, settings };
         tokio::spawn(Arc::new(relay).run(stop.clone()));
     }
     let watch = Watch {
         stores: stores.clone(),
         rollout: ground.newest(),
         unsettled: Arc::clone(unsettled),
+        figures: figures.clone(),
         retention: Duration::from_secs(86_400),
         within: Duration::from_secs(2),
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use proxy::gateway::{self, GatewayConfig};
+use proxy::serving::Port;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,7 +34,7 @@ pub(crate) async fn listening(change: impl FnOnce(&mut GatewayConfig)) -> Listen
         let asked = async {
             let _ = asked.await;
         };
-        gateway::serve(listener, router, gateway, asked).await;
+        gateway::serve(Port::plain(listener), router, gateway, asked).await;
     });
     Listening { world, address, shutdown, served }
 }
@@ -134,9 +135,12 @@ async fn a_mutation_goes_on_when_its_client_goes_away() {
 #[tokio::test]
 async fn a_client_that_does_not_send_its_head_is_cut_off() {
     let server = listening(|config| config.header_timeout = Duration::from_millis(100)).await;
-    let mut client = server.connect().await;
-    client.write_all(b"POST /graphql HTTP/1.1\r\nhost:").await.unwrap();
-    assert!(is_closed(&mut client).await);
+    // Nothing at all, what may become HTTP/2, and HTTP/1 that does not go on.
+    for head in ["", "PRI * HT", "POST /graphql HTTP/1.1\r\nhost:"] {
+        let mut client = server.connect().await;
+        client.write_all(head.as_bytes()).await.unwrap();
+        assert!(is_closed(&mut client).await, "{head}");
+    }
 }
 
 #[tokio::test]

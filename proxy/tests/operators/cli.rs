@@ -14,14 +14,14 @@ use testkit::postgres::Database;
 use crate::follow::postgres;
 use crate::replica::{Replica, eventually, schema};
 
-struct Bench {
+pub(crate) struct Bench {
     folder: TempDir,
     config: PathBuf,
-    databases: [Database; 2],
+    pub(crate) databases: [Database; 2],
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let databases = [Database::fresh("cli").await, Database::fresh("cli").await];
         let config = folder.path().join("strangler.toml");
@@ -36,18 +36,18 @@ impl Bench {
         Self { folder, config, databases }
     }
 
-    fn run(&self, arguments: &[&str]) -> (String, String, i32) {
+    pub(crate) fn run(&self, arguments: &[&str]) -> (String, String, i32) {
         run(&[&["--config", self.config.to_str().unwrap()], arguments].concat())
     }
 
-    fn json(&self, arguments: &[&str]) -> Json {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Json {
         let (printed, error, code) = self.run(&[&["--json"], arguments].concat());
         assert_eq!(code, 0, "{printed}\n{error}");
         serde_json::from_str(&printed).unwrap()
     }
 }
 
-fn run(arguments: &[&str]) -> (String, String, i32) {
+pub(crate) fn run(arguments: &[&str]) -> (String, String, i32) {
     let output = Command::new(env!("CARGO_BIN_EXE_strangler"))
         .args(arguments)
         .env_remove("STRANGLER_WHO")
@@ -279,4 +279,68 @@ fn the_schema_is_printed_without_our_directives() {
     let (printed, error, code) = run(&["schema", schema().to_str().unwrap()]);
     assert_eq!(code, 0, "{error}");
     assert!(printed.contains("type StockLevel") && !printed.contains("@entity"), "{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_commands_ask_a_replica_over_http_and_need_no_database() {
+    let bench = Bench::new().await;
+    bench.json(&["init"]);
+    let control = postgres(&bench.databases[1]).await;
+    let replica = Replica::start(&control, "a", &bench.folder.path().join("a")).await.unwrap();
+    eventually("it is live", || async { control.replicas(LIVE_WITHIN).await.unwrap().len() == 1 }).await;
+    let there = |arguments: &[&str]| {
+        let (printed, error, code) = run(&[&["--admin", &replica.address, "--json"], arguments].concat());
+        (serde_json::from_str::<Json>(&printed).unwrap_or_default(), error, code)
+    };
+    let set = ["groups", "set", "inventory", "--stage", "shift", "--reads", "25", "--reason", "over http"];
+    let (printed, error, code) = there(&set);
+    assert_eq!((code, &printed["changed"], &printed["reads"]), (0, &true.into(), &25.0.into()), "{error}");
+    assert_eq!(printed["acknowledged"][0]["id"], "a");
+    let here = bench.json(&["groups", "show", "inventory"]);
+    let (far, _, _) = there(&["groups", "show", "inventory"]);
+    for field in ["group", "stage", "reads", "rollout", "changes"] {
+        assert_eq!(far[field], here[field], "{field}");
+    }
+    assert_eq!(far["readiness"]["gates"].as_array().unwrap().len(), 9);
+    let (printed, error, code) = there(&["groups", "rollback", "inventory", "--reason", "enough"]);
+    assert_eq!((code, &printed["done"]), (0, &true.into()), "{error}");
+    assert_eq!(replica.reads(), Percentage::ZERO);
+    let (printed, error, code) = there(&["history", "verify"]);
+    assert_eq!((code, &printed["ok"], &printed["rollouts"]), (0, &true.into(), &3.into()), "{error}");
+    // What cannot be is refused with the same words and the same exit codes.
+    assert_eq!(there(&["groups", "show", "nobody"]).2, 2);
+    assert_eq!(run(&["--admin", "127.0.0.1:1", "groups", "list"]).2, 1);
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_the_record_that_was_altered_is_found() {
+    let bench = Bench::new().await;
+    bench.json(&["init"]);
+    bench.json(&["groups", "set", "inventory", "--stage", "shadow", "--reason", "first"]);
+    bench.json(&["groups", "set", "inventory", "--stage", "shift", "--reason", "second"]);
+    let verified = bench.json(&["history", "verify"]);
+    assert_eq!((&verified["ok"], &verified["entries"], &verified["rollouts"]), (&true.into(), &3.into(), &3.into()));
+    let (client, connection) = tokio_postgres::connect(&bench.databases[1].url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    // Whoever may do everything to the database, and switches its own guards off.
+    let tampered = async |statement: &str| {
+        client.batch_execute(&format!("SET session_replication_role = replica; BEGIN; {statement}")).await.unwrap();
+        client.batch_execute("COMMIT").await.unwrap();
+        let (printed, _, code) = bench.run(&["history", "verify"]);
+        assert_eq!(code, 1, "{printed}");
+        printed
+    };
+    let told = tampered("UPDATE strangler_rollout SET who = 'nobody' WHERE version = 2").await;
+    assert!(told.contains("rollout 2 was altered"), "{told}");
+    let told = tampered("DELETE FROM strangler_rollout WHERE version = 2").await;
+    assert!(told.contains("rollout 2 was noted, and its row is gone"), "{told}");
+    let told = tampered("UPDATE strangler_audit SET reason = 'another' WHERE place = 2").await;
+    assert!(told.contains("entry 2 was altered"), "{told}");
+    let told = tampered("DELETE FROM strangler_audit WHERE place = 2").await;
+    assert!(told.contains("after entry 1 comes entry 3"), "{told}");
+    let told = tampered("DELETE FROM strangler_audit WHERE place > 1").await;
+    assert!(told.contains("rollout 3 stands in no entry"), "{told}");
+    let ordinary = client.batch_execute("RESET session_replication_role; DELETE FROM strangler_audit").await;
+    assert!(ordinary.unwrap_err().as_db_error().unwrap().message().contains("append-only"));
 }

@@ -4,7 +4,13 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod drift;
+#[cfg(test)]
+mod drill_down;
+#[cfg(test)]
 mod follow;
+#[cfg(test)]
+mod guarded;
 #[cfg(test)]
 mod replica;
 #[cfg(test)]

@@ -1,12 +1,20 @@
 //! A replica in this process: rollout, follower, and a real admin port.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::Lanes;
+use adapters::memory::MemoryStore;
 use model::control::ControlStore;
-use model::{Contract, GroupName, Instant, PerSide, Percentage, Rollout};
-use proxy::admin::{self, Admin, Health};
+use model::{Contract, GroupName, Instant, PerSide, Percentage, Rollout, Side, Store};
+use proxy::admin::serve::Door;
+use proxy::admin::{Admin, Health};
+use proxy::breakeven::Given;
+use proxy::config::AdminSettings;
+use proxy::desk::{ApprovalRules, Desk, Here};
+use proxy::promotion::{GateLimits, PromotionRules};
 use proxy::read::breaker::{Breaker, BreakerSettings};
 use proxy::rollout::fleet::Cache;
 use proxy::rollout::{OpenError, RolloutHandle, Witness, open};
@@ -34,6 +42,52 @@ pub(crate) fn witness(control: &Arc<dyn ControlStore>) -> Witness {
     Witness { control: Arc::clone(control), contract: contract(), primary: None }
 }
 
+fn given() -> Given {
+    Given {
+        currency: "EUR".into(),
+        daily_transactions: None,
+        cost_per_error: None,
+        licences_per_day: None,
+        missed_revenue_per_day: None,
+        team_per_day: None,
+        horizon_days: 365,
+    }
+}
+
+/// A desk over empty stores.
+fn desk(control: &Arc<dyn ControlStore>, id: &str, address: &str, rollout: &RolloutHandle) -> Desk {
+    let contract = contract();
+    let lanes = |side| {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(side, Arc::clone(&contract)));
+        Lanes::of(move |_| Arc::clone(&store))
+    };
+    let limits = GateLimits {
+        objective: 0.9999,
+        evidence: SOON,
+        comparisons_per_route: 1,
+        keys_ratio: 0.1,
+        reconciled_within: None,
+        unsettled_age: SOON,
+        cdc_lag: SOON,
+        error_rate: 0.1,
+    };
+    Desk {
+        control: Arc::clone(control),
+        sides: PerSide { legacy: lanes(Side::Legacy), modern: lanes(Side::Modern) },
+        witness: witness(control),
+        approvals: ApprovalRules { stages: BTreeSet::new(), open_for: SOON },
+        promotions: PromotionRules { steps: Vec::new(), limits },
+        breakeven: given(),
+        secret: None,
+        fleet: Arc::default(),
+        state: None,
+        here: Some(Here { id: id.into(), address: address.to_owned(), rollout: rollout.clone() }),
+        guard: None,
+        clock: || Instant::new(chrono::Utc::now()),
+        contract,
+    }
+}
+
 pub(crate) struct Replica {
     pub(crate) rollout: RolloutHandle,
     pub(crate) address: String,
@@ -43,25 +97,36 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) async fn start(control: &Arc<dyn ControlStore>, id: &str, state: &Path) -> Result<Self, OpenError> {
+        let settings = AdminSettings { listen: "127.0.0.1:0".parse().unwrap(), tls: None, auth: None };
+        let door = Door::open(&settings, || Instant::new(chrono::Utc::now())).unwrap();
+        Self::start_behind(door, control, id, state).await
+    }
+
+    pub(crate) async fn start_behind(
+        door: Door,
+        control: &Arc<dyn ControlStore>,
+        id: &str,
+        state: &Path,
+    ) -> Result<Self, OpenError> {
         let state = StateDir::open(state).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let address = door.address(listener.local_addr().unwrap());
         let (rollout, follower) = open(witness(control), state.clone(), id, address.clone()).await?;
         let stop = CancellationToken::new();
         let breaker = || Arc::new(Breaker::new(BreakerSettings { failures: 5, pause: Duration::from_secs(1) }));
-        let router = admin::router(Admin {
+        let api = proxy::admin::schema::schema(desk(control, id, &address, &rollout));
+        let admin = Admin {
+            api,
             replica: id.into(),
             groups: contract().groups(),
             rollout: rollout.clone(),
             metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
             health: Arc::new(Health::new(PerSide { legacy: breaker(), modern: breaker() })),
             clock: || Instant::new(chrono::Utc::now()),
-            schema: None,
-        });
-        let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        };
         let tasks = vec![
             tokio::spawn(follower.remembering(Cache::new(state)).run(stop.clone())),
-            tokio::spawn(async move { serving.await.unwrap() }),
+            tokio::spawn(door.serve(admin, listener, stop.clone())),
         ];
         Ok(Self { rollout, address, stop, tasks })
     }

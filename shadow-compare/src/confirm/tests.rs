@@ -29,7 +29,7 @@ fn look(legacy: Vec<Option<Record>>, modern: Vec<Option<Record>>, again: Vec<Opt
 
 fn begin(question: Question, legacy: Vec<Option<Record>>, modern: Vec<Option<Record>>) -> Step {
     let first = PerSide { legacy: legacy.into(), modern: modern.into() };
-    Confirmation::begin(question, &first, today(), Patience::default())
+    Confirmation::begin(question, &first, excuses(today()), Patience::default())
 }
 
 fn next(step: Step, look: Result<Look, Reason>) -> Step {

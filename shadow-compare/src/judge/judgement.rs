@@ -6,7 +6,9 @@ use std::sync::Arc;
 use model::evidence::{Cause, Verdict};
 use model::{EntityKey, EntityType, FieldIndex, FieldSet, PerSide, Record, Side, Value};
 
+use crate::canon::canonical;
 use crate::cause;
+use crate::excuses::Excuses;
 
 /// What differs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,7 +57,7 @@ pub struct Difference {
     pub subject: Subject,
     /// Why.
     pub cause: Cause,
-    /// Whether the contract excuses it today.
+    /// Whether the contract or an accepted excuse excuses it today.
     pub excused: bool,
     /// What each side answered.
     pub seen: Seen,
@@ -77,6 +79,15 @@ impl Difference {
             Seen::Records(records) => records.get(side).as_ref()?.get(self.subject.field()?),
             Seen::Keys(_) => None,
         }
+    }
+
+    /// What both sides answered for the field, legacy first; `None` where a record or an order differs.
+    pub(crate) fn values(&self) -> Option<(&Value, &Value)> {
+        let Seen::Records(records) = &self.seen else { return None };
+        let field = self.subject.field()?;
+        // As while judging: what a side leaves out counts as null.
+        let value = |side: Side| Some(records.get(side).as_ref()?.get(field).unwrap_or(&Value::Null));
+        Some((value(Side::Legacy)?, value(Side::Modern)?))
     }
 }
 
@@ -166,17 +177,35 @@ impl Judgement {
     }
 
     /// Names the differences of `key` *stale* where `past` (`Store::past_states` of each side)
-    /// shows that one side holds what the other held before.
-    pub fn explain_by_past(&mut self, entity: &EntityType, key: &EntityKey, past: &PerSide<Vec<Option<Record>>>) {
+    /// shows that one side holds what the other held before. An excused difference keeps the cause for which it
+    /// is excused; one that turns out stale may be excused as such.
+    pub fn explain_by_past(
+        &mut self,
+        entity: &EntityType,
+        key: &EntityKey,
+        past: &PerSide<Vec<Option<Record>>>,
+        excuses: &Excuses,
+    ) {
         for difference in &mut self.differences {
-            if difference.subject.key() != Some(key) {
+            if difference.subject.key() != Some(key) || difference.excused {
                 continue;
             }
             if let Seen::Records(pair) = &difference.seen
                 && cause::is_stale(entity, self.fields, pair, past)
             {
                 difference.cause = Cause::Stale;
+                difference.excused = match (difference.subject.field(), difference.values()) {
+                    (Some(field), Some((legacy, modern))) => {
+                        let field = entity.field(field);
+                        let (legacy, modern) = (canonical(legacy, &field.compare), canonical(modern, &field.compare));
+                        excuses.cover_field(field, Cause::Stale, &legacy, &modern)
+                    }
+                    (Some(_) | None, _) => excuses.cover_whole(Cause::Stale),
+                };
             }
+        }
+        if self.verdict == Verdict::Mismatch && self.differences.iter().all(|difference| difference.excused) {
+            self.verdict = Verdict::Excused;
         }
     }
 }

@@ -7,9 +7,16 @@ use model::contract::{ColumnType, Compare, EntityType, Excuse, Field, Home};
 use model::{Decimal, Instant, Kind, PerSide, Record, Value};
 use proptest::prelude::*;
 
+use crate::excuses::Excuses;
+
 /// The day of all tests.
 pub(crate) fn today() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 1, 31).unwrap()
+}
+
+/// The excuses of the contract on a day.
+pub(crate) fn excuses(today: NaiveDate) -> Excuses {
+    Excuses::of_contract(today)
 }
 
 /// An excuse that ends on `until`.

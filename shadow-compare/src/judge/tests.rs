@@ -35,7 +35,7 @@ fn found(judgement: &Judgement) -> Vec<(String, Cause, bool)> {
 #[test]
 fn a_field_that_differs_is_named_with_its_cause_and_both_values() {
     let answers = both(vec![Some(level("A", 4, "1"))], vec![Some(level("A", 5, "1"))]);
-    let judgement = judge(&keyed(&["A"]), &answers, today());
+    let judgement = judge(&keyed(&["A"]), &answers, &excuses(today()));
     assert_eq!(judgement.verdict, Verdict::Mismatch);
     assert_eq!(found(&judgement), [("onHand".into(), Cause::Different, false)]);
     assert_eq!(judgement.differences[0].value(Side::Legacy), Some(&Value::Int(4)));
@@ -47,18 +47,18 @@ fn a_field_that_differs_is_named_with_its_cause_and_both_values() {
 fn a_record_that_one_side_lacks_is_missing_or_extra_seen_from_legacy() {
     let record = || Some(level("A", 4, "1"));
     let question = keyed(&["A"]);
-    let missing = judge(&question, &both(vec![record()], vec![None]), today());
+    let missing = judge(&question, &both(vec![record()], vec![None]), &excuses(today()));
     assert_eq!(found(&missing), [("-".into(), Cause::MissingRow, false)]);
-    let extra = judge(&question, &both(vec![None], vec![record()]), today());
+    let extra = judge(&question, &both(vec![None], vec![record()]), &excuses(today()));
     assert_eq!(found(&extra), [("-".into(), Cause::ExtraRow, false)]);
     // A short answer is no crash: the slot is empty.
-    let short = judge(&question, &both(vec![record()], Vec::new()), today());
+    let short = judge(&question, &both(vec![record()], Vec::new()), &excuses(today()));
     assert_eq!(found(&short), [("-".into(), Cause::MissingRow, false)]);
 }
 
 #[test]
 fn a_key_that_neither_side_has_is_equal_but_not_covered() {
-    let judgement = judge(&keyed(&["A"]), &both(vec![None], vec![None]), today());
+    let judgement = judge(&keyed(&["A"]), &both(vec![None], vec![None]), &excuses(today()));
     assert_eq!(judgement.verdict, Verdict::Match);
     assert!(judgement.keys.is_empty());
 }
@@ -67,11 +67,11 @@ fn a_key_that_neither_side_has_is_equal_but_not_covered() {
 fn an_excuse_counts_until_its_last_day_and_never_hides_another_difference() {
     let question = keyed(&["A"]);
     let answers = both(vec![Some(level("A", 4, "1"))], vec![Some(level("A", 4, "2"))]);
-    assert_eq!(judge(&question, &answers, today()).verdict, Verdict::Excused);
+    assert_eq!(judge(&question, &answers, &excuses(today())).verdict, Verdict::Excused);
     let tomorrow = today().succ_opt().unwrap();
-    assert_eq!(judge(&question, &answers, tomorrow).verdict, Verdict::Mismatch);
+    assert_eq!(judge(&question, &answers, &excuses(tomorrow)).verdict, Verdict::Mismatch);
     let worse = both(vec![Some(level("A", 4, "1"))], vec![Some(level("A", 5, "2"))]);
-    let judgement = judge(&question, &worse, today());
+    let judgement = judge(&question, &worse, &excuses(today()));
     assert_eq!(judgement.verdict, Verdict::Mismatch);
     let expected = [("onHand".into(), Cause::Different, false), ("price".into(), Cause::Different, true)];
     assert_eq!(found(&judgement), expected);
@@ -82,7 +82,7 @@ fn an_ignored_field_is_neither_compared_nor_covered() {
     let entity = stock_level();
     let with = |sum: &str| record(&entity, &[("sku", "A".into()), ("checksum", sum.into())]);
     let answers = both(vec![Some(with("x"))], vec![Some(with("y"))]);
-    let judgement = judge(&keyed(&["A"]), &answers, today());
+    let judgement = judge(&keyed(&["A"]), &answers, &excuses(today()));
     assert_eq!(judgement.verdict, Verdict::Match);
     assert!(!judgement.fields.contains(entity.index("checksum").unwrap()));
     assert!(judgement.fields.contains(entity.index("onHand").unwrap()));
@@ -92,18 +92,18 @@ fn an_ignored_field_is_neither_compared_nor_covered() {
 fn lists_are_paired_by_key_and_their_order_counts_only_where_the_contract_says_so() {
     let (a, b, c) = (level("A", 1, "1"), level("B", 2, "1"), level("C", 3, "1"));
     let turned = rows(&[a.clone(), b.clone()], &[b.clone(), a.clone()]);
-    assert_eq!(judge(&list(false), &turned, today()).verdict, Verdict::Match);
-    let judgement = judge(&list(true), &turned, today());
+    assert_eq!(judge(&list(false), &turned, &excuses(today())).verdict, Verdict::Match);
+    let judgement = judge(&list(true), &turned, &excuses(today()));
     assert_eq!(found(&judgement), [("-".into(), Cause::Order, false)]);
     // A missing row is not also a wrong order.
     let shorter = rows(&[a.clone(), b.clone(), c.clone()], &[a, c]);
-    assert_eq!(found(&judge(&list(true), &shorter, today())), [("-".into(), Cause::MissingRow, false)]);
+    assert_eq!(found(&judge(&list(true), &shorter, &excuses(today()))), [("-".into(), Cause::MissingRow, false)]);
 }
 
 #[test]
 fn a_key_that_stands_twice_in_one_list_is_one_extra_row() {
     let (once, twice) = (level("A", 1, "1"), level("A", 2, "1"));
-    let judgement = judge(&list(false), &rows(std::slice::from_ref(&once), &[once.clone(), twice]), today());
+    let judgement = judge(&list(false), &rows(std::slice::from_ref(&once), &[once.clone(), twice]), &excuses(today()));
     assert_eq!(found(&judgement), [("-".into(), Cause::ExtraRow, false)]);
 }
 
@@ -112,10 +112,10 @@ fn the_past_of_a_key_turns_its_differences_into_stale_ones_and_no_others() {
     let question = keyed(&["A", "B"]);
     let legacy = vec![Some(level("A", 9, "1")), Some(level("B", 9, "1"))];
     let modern = vec![Some(level("A", 4, "1")), Some(level("B", 4, "1"))];
-    let mut judgement = judge(&question, &both(legacy, modern), today());
+    let mut judgement = judge(&question, &both(legacy, modern), &excuses(today()));
     let [key, _] = judgement.differing_keys().try_into().unwrap();
     let past = PerSide { legacy: vec![Some(level("A", 9, "1")), Some(level("A", 4, "1"))], modern: Vec::new() };
-    judgement.explain_by_past(&question.entity, &key, &past);
+    judgement.explain_by_past(&question.entity, &key, &past, &excuses(today()));
     let expected = [("onHand".into(), Cause::Stale, false), ("onHand".into(), Cause::Different, false)];
     assert_eq!(found(&judgement), expected);
     assert_eq!(judgement.verdict, Verdict::Mismatch);
@@ -136,7 +136,7 @@ proptest! {
     ) {
         let keys = ["A", "B", "C", "D", "A", "B", "C", "D", "A", "B", "C", "D"];
         for question in [list(ordered), keyed(&keys[..rows.len()])] {
-            let judgement = judge(&question, &both(rows.clone(), rows.clone()), today());
+            let judgement = judge(&question, &both(rows.clone(), rows.clone()), &excuses(today()));
             prop_assert_eq!(judgement.verdict, Verdict::Match);
             prop_assert_eq!(judgement.differences, vec![]);
         }
@@ -148,8 +148,8 @@ proptest! {
         other in prop::collection::vec(records(), 0..8),
         ordered in any::<bool>(),
     ) {
-        let there = judge(&list(ordered), &rows(&one, &other), today());
-        let back = judge(&list(ordered), &rows(&other, &one), today());
+        let there = judge(&list(ordered), &rows(&one, &other), &excuses(today()));
+        let back = judge(&list(ordered), &rows(&other, &one), &excuses(today()));
         prop_assert_eq!(there.verdict, back.verdict);
         let count = |j: &Judgement, cause| j.differences.iter().filter(|d| d.cause == cause).count();
         prop_assert_eq!(count(&there, Cause::MissingRow), count(&back, Cause::ExtraRow));
@@ -168,6 +168,6 @@ proptest! {
             let by = seed.index(other.len());
             other.rotate_left(by);
         }
-        prop_assert_eq!(judge(&list(false), &rows(&one, &other), today()).verdict, Verdict::Match);
+        prop_assert_eq!(judge(&list(false), &rows(&one, &other), &excuses(today())).verdict, Verdict::Match);
     }
 }

@@ -65,7 +65,7 @@ fn conclusive(totals: &Totals, lines: &[(Option<&RouteName>, &Line)]) -> String 
         (0, 0) => format!("All {all} comparisons match."),
         (0, excused) => {
             let (matches, differ) = (number(totals.matches), differ(excused));
-            format!("{matches} of {all} comparisons match, {differ} in ways that the contract excuses.")
+            format!("{matches} of {all} comparisons match, {differ} in ways that are excused.")
         }
         (differing, _) => {
             let verb = if differing == 1 { "differs" } else { "differ" };

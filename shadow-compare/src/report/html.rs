@@ -12,6 +12,7 @@ use super::answer::{field_or_whole, number, percent, reason_list};
 use super::diff::DiffLine;
 use super::sample::{Mark, Row};
 use super::{CoverageReport, Line, Report, RouteReport, SampleReport, Totals, diff, text};
+use crate::propose::Proposal;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -71,6 +72,9 @@ impl Report {
             answer = Esc(&self.answer),
         )?;
         tiles(page, &self.totals)?;
+        if let Some(trend) = &self.trend {
+            trend.svg(page)?;
+        }
         if !self.routes.is_empty() {
             overview(page, &self.routes)?;
         }
@@ -190,8 +194,17 @@ fn route_section(page: &mut String, place: usize, route: &RouteReport) -> fmt::R
         write!(page, "<dt>Inconclusive</dt><dd>{}</dd>", Esc(&reasons))?;
     }
     page.write_str("</dl>\n")?;
+    if let Some(trend) = &route.trend {
+        trend.svg(page)?;
+    }
     if !route.differences.is_empty() {
         differences(page, &route.differences)?;
+    }
+    for proposal in route.differences.iter().flat_map(|line| &line.proposals) {
+        write_proposal(page, proposal)?;
+    }
+    for excuse in &route.excuses {
+        writeln!(page, "<p class=\"excuse\">{}</p>", Esc(&excuse.text()))?;
     }
     for sample in route.differences.iter().flat_map(|line| &line.samples) {
         sample_details(page, sample)?;
@@ -216,6 +229,17 @@ fn differences(page: &mut String, lines: &[Line]) -> fmt::Result {
         )?;
     }
     page.write_str("</tbody></table></div>\n")
+}
+
+fn write_proposal(page: &mut String, proposal: &Proposal) -> fmt::Result {
+    writeln!(
+        page,
+        "<p class=\"proposal\">Proposal: {}<br>schema.graphql, {}: <code>{}</code><br>or, until a day: <code>{}</code></p>",
+        Esc(&proposal.answer),
+        Esc(&proposal.place),
+        Esc(&proposal.contract),
+        Esc(&proposal.excuse),
+    )
 }
 
 fn sample_details(page: &mut String, sample: &SampleReport) -> fmt::Result {

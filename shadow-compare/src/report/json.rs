@@ -2,8 +2,12 @@
 //!
 //! - Report: `answer`, `madeAt`, `totals` {`comparisons`, `matches`, `excused`, `mismatches`,
 //!   `inconclusive`}, `routes` [{`route`, `answer`, `totals`, `inconclusiveReasons` {reason: count},
-//!   `coverage` {`keysCompared`, `keysTotal`, `keysRatio`, `fieldsCompared`, `fieldsNever`},
-//!   `differences` [{`field`, `cause`, `verdict`, `count`, `firstSeen`, `lastSeen`, `samples`}]}]
+//!   `coverage` {`keysCompared`, `keysTotal`, `keysRatio`, `fieldsCompared`, `fieldsNever`}, `trend`,
+//!   `differences` [{`field`, `cause`, `verdict`, `count`, `firstSeen`, `lastSeen`, `trend` [{`start`, `count`}],
+//!   `proposals` [{`answer`, `rule`, `explained`, `differences`, `contract`, `place`, `excuse`}], `samples`}],
+//!   `excuses` [{`id`, `field`, `cause`, `rule`, `owner`, `until`, `state`, `who`, `reason`}]}], `trend`
+//! - Trend (null where not asked for): `answer`, `period`, `since`, `until`, `points` [{`start`, `comparisons`,
+//!   `mismatches`, `excused`, `inconclusive`, `mismatchRatio`}]
 //! - Sample: `id`, `answer`, `route`, `field`, `cause`, `excused`, `key`, `seenAt`, `values` {`legacy`,
 //!   `modern`}, `records` {`legacy`, `modern`}, `diff`
 //! - List: `answer`, `differences` [{`route`, `field`, `cause`, `verdict`, `count`, `firstSeen`,

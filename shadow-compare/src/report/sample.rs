@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::answer::{field_or_whole, words};
 use super::diff;
+use super::history::HistoryReport;
 
 /// One difference with all that is kept of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,6 +35,9 @@ pub struct SampleReport {
     pub records: PerSide<Json>,
     /// The unified diff of both records as JSON, from legacy to modern.
     pub diff: String,
+    /// What both sides remember of the key; left out where it was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryReport>,
     #[serde(skip)]
     pub(super) rows: Vec<Row>,
 }
@@ -84,6 +88,7 @@ impl SampleReport {
             key: difference.key.clone(),
             seen_at: sample.seen_at,
             diff: diff::unified(whole),
+            history: None,
             rows: rows(whole, difference.field.as_ref()),
             values,
             records,
@@ -125,7 +130,7 @@ fn answer(sample: &Sample, values: &PerSide<Json>) -> String {
         remarks.push(words(difference.cause));
     }
     if difference.excused {
-        remarks.push("the contract excuses it".to_owned());
+        remarks.push("it is excused".to_owned());
     }
     match remarks.join("; ").as_str() {
         "" => format!("{what}."),

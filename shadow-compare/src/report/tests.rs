@@ -1,5 +1,7 @@
-use model::PerSide;
-use model::evidence::Difference;
+use model::contract::Excuse;
+use model::control::{AcceptedExcuse, Author, ExcuseId, ExcuseRecord, ExcuseScope, Period, Width, Withdrawal};
+use model::evidence::{DeclaredExcuse, Difference};
+use model::{PerSide, Rule};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -50,6 +52,7 @@ fn sample(id: &str, route: &str, field: Option<&str>, cause: Cause, records: (Js
         values,
         records,
         excused: false,
+        explained: Vec::new(),
     };
     Sample { id: id.into(), route: route.into(), seen_at: at("2026-01-31T11:58:30Z"), difference }
 }
@@ -102,7 +105,122 @@ fn evidence() -> Evidence {
         tally(route, Some("checkedAt"), Cause::TimeZone, Verdict::Excused, 12),
         tally("Query.lowStock", None, Cause::Order, mismatch, 1),
     ];
-    Evidence { coverage: coverages(), tallies, samples: samples() }
+    let (explained, excuses, trend) = (explained(), excuses(), Some(trend()));
+    Evidence { coverage: coverages(), tallies, samples: samples(), explained, excuses, declared: declared(), trend }
+}
+
+fn explained() -> Vec<Explained> {
+    let of = |rule, count| Explained {
+        route: "Query.product".into(),
+        field: "unitPrice".into(),
+        cause: Cause::Rounding,
+        verdict: Verdict::Mismatch,
+        rule,
+        count,
+    };
+    vec![of(Rule::Cut(1), 1), of(Rule::Cut(2), 2)]
+}
+
+/// One in force, one that expired yesterday, one taken back.
+fn excuses() -> Vec<ExcuseRecord> {
+    let author =
+        |who: &str| Author { who: who.into(), origin: "desk".into(), reason: Some("<the ERP's habit>".into()) };
+    let record = |number: u128, field: Option<&str>, cause, rule, until: &str| ExcuseRecord {
+        excuse: AcceptedExcuse {
+            id: ExcuseId(uuid::Uuid::from_u128(number << 96)),
+            scope: ExcuseScope { route: "Query.product".into(), field: field.map(Into::into), cause, rule },
+            owner: "pricing & tax".into(),
+            until: until.parse().unwrap(),
+            author: author("ada"),
+        },
+        at: at("2026-01-02T08:00:00Z"),
+        withdrawn: None,
+    };
+    let mut withdrawn = record(0xc0ff_ee03, None, Cause::MissingRow, None, "2026-12-31");
+    withdrawn.withdrawn = Some(Withdrawal { author: author("bob"), at: at("2026-01-03T08:00:00Z") });
+    vec![
+        record(0xc0ff_ee01, Some("checkedAt"), Cause::TimeZone, Some(Rule::Offset(-60)), "2026-01-31"),
+        record(0xc0ff_ee02, Some("unitPrice"), Cause::Rounding, None, "2026-01-30"),
+        withdrawn,
+    ]
+}
+
+fn declared() -> Vec<DeclaredExcuse> {
+    let excuse = Excuse { reason: "tax tables".into(), owner: "finance".into(), until: "2026-01-29".parse().unwrap() };
+    vec![DeclaredExcuse { route: "Query.lowStock".into(), field: "unitPrice".into(), excuse }]
+}
+
+fn trend() -> (Span, Trend) {
+    let span = Span { since: at("2026-01-31T07:30:00Z"), until: now(), width: Width::Hour };
+    let hour = |hour: u32| Period(at(&format!("2026-01-31T{hour:02}:00:00Z")));
+    let mut trend = Trend::default();
+    let route = || "Query.product".into();
+    trend.comparisons.insert((route(), Verdict::Match), [7, 8, 10, 11, 12].map(|h| (hour(h), 400)).into());
+    trend.comparisons.insert((route(), Verdict::Mismatch), [(hour(8), 1), (hour(11), 2)].into());
+    trend.comparisons.insert((route(), Verdict::Excused), [(hour(11), 12)].into());
+    trend.comparisons.insert(("Query.lowStock".into(), Verdict::Mismatch), [(hour(9), 1)].into());
+    let kind = DifferenceKind {
+        route: route(),
+        field: Some("unitPrice".into()),
+        cause: Cause::Rounding,
+        verdict: Verdict::Mismatch,
+    };
+    trend.differences.insert(kind, [(hour(11), 2)].into());
+    (span, trend)
+}
+
+#[test]
+fn what_was_excused_and_is_so_no_longer_is_said_to_have_expired() {
+    let states = |day: &str| -> Vec<String> {
+        let report = Report::of(&evidence(), at(&format!("{day}T12:00:00Z")));
+        let product = report.routes.iter().find(|route| route.route.as_str() == "Query.product").unwrap();
+        product.excuses.iter().map(|excuse| excuse.state.as_str().to_owned()).collect()
+    };
+    assert_eq!(states("2026-01-30"), ["in force", "in force", "withdrawn"]);
+    assert_eq!(states("2026-01-31"), ["in force", "expired", "withdrawn"]);
+    assert_eq!(states("2026-02-01"), ["expired", "expired", "withdrawn"]);
+}
+
+#[test]
+fn a_trend_shows_gaps_as_gaps_and_rare_mismatches_at_all() {
+    let (span, mut trend) = trend();
+    let of = |trend: &Trend| {
+        TrendReport::of(&span, trend.comparisons.iter().map(|((_, verdict), counts)| (*verdict, counts)))
+    };
+    assert_eq!(of(&trend).bars(), "▁▂█▁▂▁");
+    trend.comparisons.retain(|(route, _), _| route.as_str() == "Query.product");
+    assert_eq!(of(&trend).bars(), "▁▅·▁█▁");
+    assert_eq!(of(&trend).points[2].mismatch_ratio, None);
+    assert!(of(&trend).answer.contains("In 1 of 6 hours nothing was compared"), "{}", of(&trend).answer);
+    let nothing = of(&Trend::default());
+    assert_eq!((nothing.bars().as_str(), nothing.answer.contains("there is no trend")), ("······", true));
+}
+
+#[test]
+fn the_history_of_a_key_stands_side_by_side_in_time() {
+    let evidence = evidence();
+    let mut shown = SampleReport::of(&evidence.samples[0]);
+    let state = |minute: u32, price: &str| StateReport {
+        at: at(&format!("2026-01-31T08:{minute:02}:00Z")),
+        version: format!("1.1.{minute}"),
+        write: format!("write-{minute}"),
+        record: json!({ "sku": "SKU-17", "unitPrice": price }),
+    };
+    let mut deleted = state(5, "");
+    deleted.record = Json::Null;
+    let legacy = SideHistory {
+        present: json!({ "unitPrice": "12.345" }),
+        states: vec![state(20, "12.345"), deleted, state(1, "9")],
+        ..SideHistory::default()
+    };
+    let modern = SideHistory { recorded: Some("1.1.20".into()), ..SideHistory::default() };
+    shown.history = Some(PerSide { legacy, modern });
+    insta::assert_snapshot!("history_text", shown.text());
+    shown.history = Some(PerSide {
+        legacy: SideHistory::unknown("legacy could not be reached, nothing was sent".into()),
+        modern: SideHistory::default(),
+    });
+    assert!(shown.text().contains("legacy: not known, legacy could not be reached"), "{}", shown.text());
 }
 
 #[test]
@@ -165,7 +283,7 @@ fn no_comparisons_are_not_reported_as_no_differences() {
     assert_eq!(answer(&[(Verdict::Match, 12_400)], &[]), "All 12 400 comparisons match.");
     assert_eq!(
         answer(&[(Verdict::Match, 9), (Verdict::Excused, 1), (Verdict::Inconclusive, 1)], &[]),
-        "9 of 10 comparisons match, 1 differs in ways that the contract excuses. 1 more was inconclusive."
+        "9 of 10 comparisons match, 1 differs in ways that are excused. 1 more was inconclusive."
     );
     let empty = Report::of(&Evidence::default(), now());
     assert!(empty.html().contains("class=\"unknown\""));

@@ -1,9 +1,11 @@
 //! Reports for a terminal: no colour, no width to know, aligned columns.
 
 use super::answer::{field_or_whole, number, percent, reason_list};
+use super::history;
 use super::sample::Mark;
 use super::table::{Align, aligned, harmless, indented};
-use super::{CoverageReport, Line, Report, RouteReport, SampleReport};
+use super::{CoverageReport, Line, Report, RouteReport, SampleReport, TrendReport};
+use crate::propose::Proposal;
 
 impl Report {
     /// The answer, then one line per route, field and cause.
@@ -19,6 +21,7 @@ impl Report {
             rows.insert(0, headings(&["ROUTE", "FIELD", "CAUSE", "VERDICT", "COUNT", "FIRST SEEN", "LAST SEEN"]));
             text.push('\n');
             text.push_str(&aligned(&[LEFT, LEFT, LEFT, LEFT, RIGHT, LEFT, LEFT], &rows));
+            text.push_str(&look_closer(self));
         }
         harmless(&text)
     }
@@ -26,6 +29,9 @@ impl Report {
     /// The whole report.
     pub fn text(&self) -> String {
         let mut text = format!("{}\nMade at {}.\n", self.answer, self.made_at);
+        if let Some(trend) = &self.trend {
+            text.push_str(&trend_text(trend));
+        }
         for route in &self.routes {
             text.push('\n');
             text.push_str(&route_text(route));
@@ -37,12 +43,20 @@ impl Report {
 impl SampleReport {
     /// The answer, both records side by side, and their unified diff.
     pub fn text(&self) -> String {
-        let excused = if self.excused { ", excused by the contract" } else { "" };
+        let excused = if self.excused { ", excused" } else { "" };
         let mut text = format!("{}\nSample {}, seen at {}{excused}.\n", self.answer, self.id, self.seen_at);
         text.push('\n');
         text.push_str(&side_by_side(self));
         text.push('\n');
         text.push_str(&self.diff);
+        text.push('\n');
+        match &self.history {
+            Some(known) => text.push_str(&history::text(known, self.field.as_ref())),
+            None => {
+                let closer = format!("Look closer: strangler diffs show {} --history\n", self.id);
+                text.push_str(&closer);
+            }
+        }
         harmless(&text)
     }
 }
@@ -68,18 +82,51 @@ fn cells_of(line: &Line) -> Vec<String> {
 fn route_text(route: &RouteReport) -> String {
     let mut body = format!("{}\n", route.answer);
     body.push_str(&coverage_text(route));
+    if let Some(trend) = &route.trend {
+        body.push_str(&trend_text(trend));
+    }
     if !route.differences.is_empty() {
         let mut rows = vec![headings(&["FIELD", "CAUSE", "VERDICT", "COUNT", "FIRST SEEN", "LAST SEEN"])];
         rows.extend(route.differences.iter().map(cells_of));
         body.push('\n');
         body.push_str(&aligned(&[LEFT, LEFT, LEFT, RIGHT, LEFT, LEFT], &rows));
     }
+    for proposal in route.differences.iter().flat_map(|line| &line.proposals) {
+        body.push_str(&proposal_text(proposal));
+    }
+    for (place, excuse) in route.excuses.iter().enumerate() {
+        let before = if place == 0 { "\n" } else { "" };
+        body.push_str(before);
+        body.push_str(&excuse.text());
+        body.push('\n');
+    }
     for sample in route.differences.iter().flat_map(|line| &line.samples) {
         let title = format!("\nSample {}: {}, {}\n", sample.id, sample.subject(), sample.cause);
         body.push_str(&title);
         body.push_str(&indented(&format!("{}\n{}", sample.answer, sample.diff), 2));
+        let closer = format!("  Look closer: strangler diffs show {} --history\n", sample.id);
+        body.push_str(&closer);
     }
     format!("{}\n{}", route.route, indented(&body, 2))
+}
+
+/// The command for one level further down, at the first line.
+fn look_closer(report: &Report) -> String {
+    let first = report.routes.iter().find_map(|route| Some((&route.route, route.differences.first()?)));
+    first.map_or_else(String::new, |(route, line)| {
+        let field = line.field.as_ref().map(|field| format!(" --field {field}")).unwrap_or_default();
+        let cause = line.cause;
+        format!("\nLook closer: strangler diffs report --route {route}{field} --cause {cause}\n")
+    })
+}
+
+fn trend_text(trend: &TrendReport) -> String {
+    format!("{}\n{}\n", trend.bars(), trend.answer)
+}
+
+fn proposal_text(proposal: &Proposal) -> String {
+    let Proposal { answer, contract, place, excuse, .. } = proposal;
+    format!("\nProposal: {answer}\n  schema.graphql, {place}: {contract}\n  or, until a day: {excuse}\n")
 }
 
 fn coverage_text(route: &RouteReport) -> String {

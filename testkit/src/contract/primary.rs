@@ -106,6 +106,45 @@ pub async fn a_touched_key_that_never_was_is_no_change(store: Subject) {
     assert_eq!(now(store.execute(&other, WITHIN).await).len(), 1);
 }
 
+/// A touch changes no row, and its changes are newer than all before: the state of what is there, the
+/// deletion of what is not, also of what never was.
+pub async fn a_touch_states_anew_what_stands_and_what_does_not(store: Subject) {
+    let set = set_level(&store, "A", "BER", 5).await;
+    let touch = command(Work::Touch, vec![level_key("A", "BER"), level_key("GHOST", "BER")]);
+    let changes = now(store.execute(&touch, WITHIN).await);
+    let states: Vec<_> = changes.iter().map(|change| (change.key.clone(), change.state.clone())).collect();
+    let expected = [(level_key("A", "BER"), set.state.clone()), (level_key("GHOST", "BER"), None)];
+    assert_eq!(states, expected);
+    assert!(changes.iter().all(|change| change.version > set.version && change.version == changes[0].version));
+    assert_eq!(on_hand(&store, "A", "BER").await, Some(5));
+    let keys = store.unsettled_keys(&inventory::group(), 10, WITHIN).await.expect("keys");
+    assert!(keys.contains(&(level_key("GHOST", "BER"), touch.write)));
+    // Whoever writes afterwards is newer than the tombstone.
+    let later = set_level(&store, "GHOST", "BER", 1).await;
+    assert!(later.version > changes[1].version);
+}
+
+/// A touch under another epoch writes nothing, nor does one of a state that the other side cannot hold.
+pub async fn a_touch_proves_the_fence_and_what_must_fit(store: Subject) {
+    // More than an integer holds, where the side can.
+    let most = if store.side() == Side::Legacy { i64::from(i32::MAX) + 1 } else { i64::from(i32::MAX) };
+    set_level(&store, "A", "BER", most).await;
+    let before = unsettled(&store).await;
+    let mut stale = command(Work::Touch, vec![level_key("A", "BER")]);
+    stale.epoch = Epoch(2);
+    let result = store.execute(&stale, WITHIN).await;
+    assert!(matches!(result, Err(StoreError::Fenced { .. })), "{result:?}");
+    let mut touch = command(Work::Touch, vec![level_key("A", "BER")]);
+    touch.must_fit = &Side::BOTH;
+    let touched = store.execute(&touch, WITHIN).await;
+    if store.side() == Side::Legacy {
+        assert_eq!(refusal(touched), model::fit::OUT_OF_RANGE);
+        assert_eq!(unsettled(&store).await, before);
+    } else {
+        assert_eq!(now(touched).len(), 1);
+    }
+}
+
 /// The fence: another epoch, or a group that has none, and nothing is written.
 pub async fn another_epoch_or_group_writes_nothing(store: Subject) {
     set_level(&store, "A", "BER", 5).await;
@@ -345,6 +384,12 @@ pub async fn old_states_are_kept_and_settled_ones_forgotten(store: Subject) {
     let states = store.past_states(&entity(&key), &key, 3, WITHIN).await.expect("states");
     let expected = [None, Some(3), Some(2)].map(|n| n.map(|n| inventory::level("A", "BER", n)));
     assert_eq!(states, expected);
+    let history = store.history(&key, 3, WITHIN).await.expect("a history");
+    assert_eq!(history.states.iter().map(|past| past.state.clone()).collect::<Vec<_>>(), expected);
+    assert_eq!(history.states[1].write, writes[2]);
+    assert!(history.states.is_sorted_by_key(|past| std::cmp::Reverse(past.version)));
+    assert!(history.states.iter().all(|past| (chrono::Utc::now() - past.at.to_utc()).num_minutes().abs() < 5));
+    assert_eq!(history.recorded, None);
     store.settle(&writes, WITHIN).await.expect("settled");
     let kept = store.forget(Duration::from_secs(3600), 10, WITHIN).await.expect("forgotten");
     assert_eq!(kept, 0);

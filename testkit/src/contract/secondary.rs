@@ -164,6 +164,11 @@ pub async fn the_ledger_is_carried_along(store: Subject) {
     let states = store.past_states(&super::entity(&key), &key, 9, WITHIN).await;
     let expected = [9, 8].map(|n| Some(inventory::level("A", "BER", n)));
     assert_eq!(states.expect("states"), expected);
+    // The recorded version is the newest one, whatever came last.
+    let history = store.history(&key, 9, WITHIN).await.expect("a history");
+    assert_eq!(history.states.len(), 2);
+    assert_eq!(history.recorded, Some(history.states[0].version));
+    assert_eq!(history.states[1].version, carried.version);
     // After a handover, a repeat that comes here gets the first result.
     let work = model::write::Work::Delete;
     let mut repeat = command(work, vec![key]);

@@ -14,8 +14,9 @@ use model::{FieldName, Instant, RouteName};
 use tokio_postgres::Row;
 
 use super::connection::Broken;
+use super::explained;
 
-type Time = DateTime<Utc>;
+pub(super) type Time = DateTime<Utc>;
 
 pub(super) async fn add(client: &mut ClientWrapper, batch: BatchId, sums: &Sums) -> Result<(), Broken> {
     let transaction = client.transaction().await?;
@@ -23,6 +24,7 @@ pub(super) async fn add(client: &mut ClientWrapper, batch: BatchId, sums: &Sums)
     if transaction.execute(new, &[&batch.0]).await? == 1 {
         add_comparisons(&transaction, &sums.comparisons).await?;
         add_differences(&transaction, &sums.differences).await?;
+        explained::add(&transaction, &sums.explained).await?;
         add_fields(&transaction, &sums.fields).await?;
         add_samples(&transaction, &sums.samples).await?;
         add_keys(&transaction, &sums.keys).await?;
@@ -32,14 +34,14 @@ pub(super) async fn add(client: &mut ClientWrapper, batch: BatchId, sums: &Sums)
 }
 
 /// Counts and spans as columns.
-struct Columns {
-    counts: Vec<i64>,
-    first: Vec<Time>,
-    last: Vec<Time>,
+pub(super) struct Columns {
+    pub(super) counts: Vec<i64>,
+    pub(super) first: Vec<Time>,
+    pub(super) last: Vec<Time>,
 }
 
 impl Columns {
-    fn of<'a>(seen: impl Iterator<Item = &'a Seen> + Clone) -> Self {
+    pub(super) fn of<'a>(seen: impl Iterator<Item = &'a Seen> + Clone) -> Self {
         Self {
             counts: seen.clone().map(|seen| i64::try_from(seen.count).unwrap_or(i64::MAX)).collect(),
             first: seen.clone().map(|seen| seen.first.to_utc()).collect(),
@@ -170,6 +172,7 @@ pub(super) async fn read(client: &ClientWrapper, filter: &EvidenceFilter) -> Res
         };
         sums.differences.insert(kind, seen(&row));
     }
+    sums.explained = explained::read(client, filter).await?;
     let query = format!(
         "SELECT {sum}, route, field FROM strangler_evidence_field WHERE {wanted} \
          AND ($3::text IS NULL OR field = $3) GROUP BY 4, 5"
@@ -194,6 +197,7 @@ pub(super) async fn forget(client: &ClientWrapper, retention: Duration) -> Resul
     let tables = [
         ("comparison", "last_seen"),
         ("difference", "last_seen"),
+        ("explained", "last_seen"),
         ("field", "last_seen"),
         ("sample", "seen_at"),
         ("batch", "at"),
@@ -209,15 +213,15 @@ pub(super) async fn forget(client: &ClientWrapper, retention: Duration) -> Resul
     Ok(())
 }
 
-fn stored_field(field: Option<&FieldName>) -> &str {
+pub(super) fn stored_field(field: Option<&FieldName>) -> &str {
     field.map(FieldName::as_str).unwrap_or_default()
 }
 
-fn present(text: String) -> Option<String> {
+pub(super) fn present(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn seen(row: &Row) -> Seen {
+pub(super) fn seen(row: &Row) -> Seen {
     Seen {
         count: u64::try_from(row.get::<_, i64>(0)).unwrap_or_default(),
         first: Instant::new(row.get(1)),
@@ -225,17 +229,17 @@ fn seen(row: &Row) -> Seen {
     }
 }
 
-fn route(row: &Row, column: usize) -> RouteName {
+pub(super) fn route(row: &Row, column: usize) -> RouteName {
     RouteName::new(row.get::<_, String>(column))
 }
 
-fn verdict(row: &Row, column: usize) -> Result<Verdict, Broken> {
+pub(super) fn verdict(row: &Row, column: usize) -> Result<Verdict, Broken> {
     let name: String = row.get(column);
     let known = Verdict::ALL.into_iter().find(|verdict| verdict.as_str() == name);
     known.ok_or_else(|| Broken::garbled(format!("there is no verdict `{name}`")))
 }
 
-fn cause_of(row: &Row, column: usize) -> Result<Cause, Broken> {
+pub(super) fn cause_of(row: &Row, column: usize) -> Result<Cause, Broken> {
     let name: String = row.get(column);
     Cause::named(&name).ok_or_else(|| Broken::garbled(format!("there is no cause `{name}`")))
 }

@@ -124,3 +124,93 @@ CREATE TABLE IF NOT EXISTS strangler_promotion (
     revision bigint NOT NULL,
     promotion jsonb NOT NULL
 );
+
+-- Figures: what was counted in ten seconds of a group under a rollout, over all replicas.
+CREATE TABLE IF NOT EXISTS strangler_figures (
+    group_name text NOT NULL,
+    at timestamptz NOT NULL,
+    rollout_version bigint NOT NULL,
+    figures jsonb NOT NULL,
+    PRIMARY KEY (group_name, at, rollout_version)
+);
+CREATE INDEX IF NOT EXISTS strangler_figures_at ON strangler_figures (at);
+CREATE TABLE IF NOT EXISTS strangler_figures_batch (
+    id uuid PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Of the differences of a kind, those that a comparison rule explains; counts by the minute.
+CREATE TABLE IF NOT EXISTS strangler_evidence_explained (
+    route text NOT NULL,
+    field text NOT NULL,
+    cause text NOT NULL,
+    verdict text NOT NULL,
+    rule text NOT NULL,
+    minute timestamptz NOT NULL,
+    count bigint NOT NULL,
+    first_seen timestamptz NOT NULL,
+    last_seen timestamptz NOT NULL,
+    PRIMARY KEY (route, field, cause, verdict, rule, minute)
+);
+
+-- Differences that an engineer excused until a day, and who took that back. Rows are added and never changed.
+CREATE TABLE IF NOT EXISTS strangler_excuse (
+    id uuid PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    route text NOT NULL,
+    field text,
+    cause text NOT NULL,
+    rule text,
+    owner text NOT NULL,
+    until date NOT NULL,
+    who text NOT NULL,
+    origin text NOT NULL,
+    reason text
+);
+CREATE TABLE IF NOT EXISTS strangler_excuse_withdrawal (
+    excuse uuid PRIMARY KEY REFERENCES strangler_excuse (id),
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    who text NOT NULL,
+    origin text NOT NULL,
+    reason text
+);
+CREATE OR REPLACE FUNCTION strangler_excuse_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'excuses are append-only: withdraw it, and accept another';
+END $$;
+CREATE OR REPLACE TRIGGER strangler_excuse_is_append_only
+    BEFORE UPDATE OR DELETE ON strangler_excuse
+    FOR EACH ROW EXECUTE FUNCTION strangler_excuse_is_append_only();
+CREATE OR REPLACE TRIGGER strangler_excuse_withdrawal_is_append_only
+    BEFORE UPDATE OR DELETE ON strangler_excuse_withdrawal
+    FOR EACH ROW EXECUTE FUNCTION strangler_excuse_is_append_only();
+
+-- Reconciliations: one row per entity type of a run. `findings` is JSON kept as text, as samples are.
+CREATE TABLE IF NOT EXISTS strangler_reconciliation (
+    run uuid NOT NULL,
+    entity text NOT NULL,
+    group_name text NOT NULL,
+    who text NOT NULL,
+    origin text NOT NULL,
+    reason text,
+    begun_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamptz,
+    complete boolean NOT NULL DEFAULT false,
+    findings text,
+    PRIMARY KEY (run, entity)
+);
+CREATE INDEX IF NOT EXISTS strangler_reconciliation_group
+    ON strangler_reconciliation (group_name, entity, begun_at);
+-- Repairs: who had what levelled, and why.
+CREATE TABLE IF NOT EXISTS strangler_repair (
+    id uuid PRIMARY KEY,
+    group_name text NOT NULL,
+    entity text NOT NULL,
+    who text NOT NULL,
+    origin text NOT NULL,
+    reason text,
+    asked text NOT NULL,
+    begun_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamptz,
+    outcome text
+);

@@ -1,5 +1,6 @@
 //! Who asks for a page: the identity that `auth` has put beside the request, and from where.
 
+use axum::Extension;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, Method, StatusCode, header};
@@ -7,7 +8,10 @@ use axum::response::Response;
 
 use super::layout::refused;
 use super::{Dashboard, Problem};
+use crate::admin::api;
 use crate::admin::auth::{CsrfToken, Identity, Role};
+use crate::admin::schema::Origin;
+use crate::serving::Peer;
 
 /// Whoever asks.
 #[derive(Debug, Clone)]
@@ -16,7 +20,7 @@ pub(super) struct Caller {
     /// What forms send back; empty where no cookie is used.
     pub(super) csrf: String,
     /// For the record.
-    pub(super) origin: String,
+    pub(super) origin: Origin,
 }
 
 impl Caller {
@@ -29,7 +33,7 @@ impl Caller {
 impl FromRequestParts<Dashboard> for Caller {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, dashboard: &Dashboard) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, _: &Dashboard) -> Result<Self, Response> {
         let Some(identity) = parts.extensions.get::<Identity>().cloned() else {
             return Err(refused(&Problem {
                 status: StatusCode::UNAUTHORIZED,
@@ -43,8 +47,9 @@ impl FromRequestParts<Dashboard> for Caller {
                 message: "this form was sent by a page of another site; nothing was done".to_owned(),
             }));
         }
+        let peer = parts.extensions.get::<Peer>().copied();
         let csrf = parts.extensions.get::<CsrfToken>().map(|token| token.0.clone()).unwrap_or_default();
-        Ok(Self { identity, csrf, origin: format!("dashboard of {}", dashboard.admin.replica) })
+        Ok(Self { identity, csrf, origin: api::origin(peer.map(Extension)) })
     }
 }
 

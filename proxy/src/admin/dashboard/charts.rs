@@ -86,6 +86,62 @@ fn path(points: &[Point], now: i64, closed: bool) -> String {
     path
 }
 
+/// A measured line: its points in the order of time, in seconds.
+pub(super) struct Line {
+    pub(super) name: &'static str,
+    /// How it is drawn; lines differ in more than their colour.
+    pub(super) class: &'static str,
+    pub(super) points: Vec<(i64, f64)>,
+}
+
+/// What was measured over time, and in words the least, the most and the last of each line.
+pub(super) fn lines(title: &str, unit: &str, lines: &[Line]) -> Markup {
+    let all = || lines.iter().flat_map(|line| line.points.iter());
+    let (Some(from), Some(until)) = (all().map(|point| point.0).min(), all().map(|point| point.0).max()) else {
+        return html! { p.soft { (title) ": nothing measured." } };
+    };
+    let top = all().map(|point| point.1).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+    let told: Vec<_> = lines.iter().filter_map(|line| in_words(line, unit)).collect();
+    html! {
+        figure.chart {
+            figcaption { (title) ": " (told.join("; ")) "." }
+            svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label={ (title) ": " (told.join("; ")) } {
+                @for share in [0.0, 50.0, 100.0] {
+                    line.grid x1=(LEFT) x2=(WIDTH) y1=(height(share)) y2=(height(share)) {}
+                    text.scale x=(LEFT - 6.0) y=(height(share) + 4.0) text-anchor="end" { (figure(top * share / 100.0)) }
+                }
+                @for line in lines { path class={ "line " (line.class) } d=(measured(line, from, until, top)) {} }
+                text.scale x=(WIDTH) y=(HEIGHT - 8.0) text-anchor="end" { (unit) ", until now" }
+            }
+        }
+    }
+}
+
+fn in_words(line: &Line, unit: &str) -> Option<String> {
+    let values = || line.points.iter().map(|point| point.1);
+    let (least, most) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
+    let last = values().last()?;
+    Some(format!("{} {} {unit} (from {} to {})", line.name, figure(last), figure(least), figure(most)))
+}
+
+/// With as many digits as say something.
+fn figure(value: f64) -> String {
+    let text = if value < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") };
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+fn measured(line: &Line, from: i64, until: i64, top: f64) -> String {
+    let mut path = String::new();
+    for (place, (at, value)) in line.points.iter().enumerate() {
+        #[expect(clippy::cast_precision_loss, reason = "seconds of a few days")]
+        let share = (at - from) as f64 / (until - from).max(1) as f64;
+        let across = ((LEFT + (WIDTH - LEFT) * share) * 10.0).round() / 10.0;
+        path.push_str(&format!("{}{across} {} ", if place == 0 { 'M' } else { 'L' }, height(value / top * 100.0)));
+    }
+    // A single point would not be seen.
+    if line.points.len() == 1 { path + "h4" } else { path }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,5 +159,14 @@ mod tests {
         let points = [Point { at: 0, percent: 0.0 }, Point { at: 50, percent: 100.0 }];
         assert_eq!(path(&points, 100, false), "M44 134 H382 V10 H720");
         assert_eq!(steps("Reads", &[], 100, |_| String::new()).into_string(), "");
+    }
+
+    #[test]
+    fn measured_lines_fit_their_frame_and_are_told_in_words() {
+        let line = |points| Line { name: "modern", class: "modern", points };
+        let drawn = lines("Latency", "ms", &[line(vec![(0, 5.0), (10, 20.0), (20, 10.0)])]).into_string();
+        assert!(drawn.contains("d=\"M44 103 L382 10 L720 72 \""), "{drawn}");
+        assert!(drawn.contains("Latency: modern 10 ms (from 5 to 20)"), "{drawn}");
+        assert!(lines("Latency", "ms", &[line(vec![])]).into_string().contains("nothing measured"));
     }
 }

@@ -14,7 +14,10 @@ use serde_json::json;
 
 use super::caller::Caller;
 use super::layout::{self, Part, alert, fact, gate_state, number, percent, stage, wide, words};
-use super::shapes::{CHANGE, Change, POLICY, PolicyShape, Proposal, Readiness, Replica, RouteEvidence, Unsettled};
+use super::shapes::{
+    CHANGE, Change, FIGURES, Figures, GUARD, Guard, POLICY, PolicyShape, Proposal, Readiness, Replica, RouteEvidence,
+    Unsettled,
+};
 use super::{Dashboard, Problem, charts, orders, overview};
 use crate::spoken::spoken;
 
@@ -42,6 +45,8 @@ struct Group {
     unsettled: Option<Unsettled>,
     readiness: Readiness,
     changes: Vec<Change>,
+    figures: Vec<Figures>,
+    guard: Option<Guard>,
 }
 
 /// What somebody typed into a form that was refused: shown again, so that nothing is lost.
@@ -98,7 +103,7 @@ pub(super) async fn shown(
     draft: &Draft,
 ) -> Response {
     let question = format!(
-        "query($name: String!, $changes: Int!) {{ group(name: $name) {{ {POLICY} \
+        "query($name: String!, $changes: Int!) {{ group(name: $name) {{ {POLICY} figures {FIGURES} {GUARD} \
          comparisons {{ route match excused mismatch inconclusive }} unsettled {{ writes oldestSeconds }} \
          readiness {{ answer promotion {{ state said atStep }} gates {{ name state figure limit sentence }} \
          plan {{ reads holdSeconds }} }} changes(limit: $changes) {{ {CHANGE} record }} }} \
@@ -143,7 +148,7 @@ fn head(group: &GroupName, policy: &PolicyShape, answer: Option<&Answer>) -> Mar
                 @if let Some(answer) = answer {
                     (fact("Unsettled", &overview::unsettled(answer.group.unsettled.as_ref())))
                     (fact("CDC lag", &overview::lag(&answer.group.readiness.gates)))
-                    (fact("Latency", &overview::latency()))
+                    (fact("Latency", &overview::latency(&answer.group.figures)))
                 }
             }
             @if let Some(published) = answer.map(|answer| &answer.group.policy).filter(|published| *published != policy) {
@@ -180,6 +185,10 @@ fn body(
                 (forms::set(caller, group, policy, draft))
             }
         }
+        section aria-labelledby="measured-title" {
+            h2 #measured-title { "The last hour" }
+            div data-live="measured" #measured { (measured(&answer.group)) }
+        }
         section aria-labelledby="compared-title" {
             h2 #compared-title { "Comparisons" }
             div data-live="comparisons" #comparisons { (comparisons(&answer.group.comparisons)) }
@@ -194,6 +203,31 @@ fn body(
             p { a href={ "/history?group=" (group) } { "Everything that was recorded" } }
         }
     }
+}
+
+/// What the guard says, and charts of what it looks at.
+fn measured(group: &Group) -> Markup {
+    let line = |name, class, value: fn(&Figures) -> Option<f64>| {
+        let point = |point: &Figures| Some((seconds(&point.at)?, value(point)?));
+        charts::Line { name, class, points: group.figures.iter().filter_map(point).collect() }
+    };
+    let latency = [
+        line("legacy", "legacy", |point| point.legacy.p95_millis),
+        line("modern", "modern", |point| point.modern.p95_millis),
+    ];
+    let wrong = [line("mismatches", "wrong", |point| point.mismatch_ratio.map(|ratio| ratio * 100.0))];
+    html! {
+        p {
+            "Guard: " (overview::guard(group.guard.as_ref()))
+            @if let Some(guard) = &group.guard { " " (words(&layout::sentence(&guard.sentence))) }
+        }
+        (charts::lines("Latency of 95 of 100 reads", "ms", &latency))
+        (charts::lines("Comparisons that are confirmed mismatches", "%", &wrong))
+    }
+}
+
+fn seconds(rfc3339: &str) -> Option<i64> {
+    chrono::DateTime::parse_from_rfc3339(rfc3339).map(|at| at.timestamp()).ok()
 }
 
 fn plan(readiness: &Readiness) -> Markup {
@@ -286,10 +320,9 @@ fn replicas(replicas: &[Replica], newest: u64) -> Markup {
 }
 
 fn changes(dashboard: &Dashboard, group: &GroupName, changes: &[Change]) -> Markup {
-    let second = |text: &str| chrono::DateTime::parse_from_rfc3339(text).map(|at| at.timestamp()).ok();
     let point = |change: &Change| {
         let percent = change.record["rollout"]["policies"][group.as_str()]["reads"].as_f64()?;
-        Some(charts::Point { at: second(&change.at)?, percent })
+        Some(charts::Point { at: seconds(&change.at)?, percent })
     };
     let points: Vec<_> = changes.iter().rev().filter_map(point).collect();
     let now = (dashboard.admin.clock)().to_utc().timestamp();

@@ -6,17 +6,14 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use model::GroupName;
-use model::control::{Author, OverrideId};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use uuid::Uuid;
 
 use super::caller::Caller;
 use super::group::{Draft, Told, shown};
 use super::layout::{self, Part};
 use super::shapes::{POLICY, PolicyShape};
 use super::{Dashboard, Problem};
-use crate::rollout::Override;
 
 /// How long a page waits for the replicas.
 const WAIT_MILLIS: u32 = 2_000;
@@ -44,12 +41,10 @@ pub(super) fn in_words(code: &str) -> Option<&'static str> {
         "promoting" => "The promotion has begun.",
         "stopped" => "The promotion is stopped. Percentages stay where they are.",
         "withdrawn" => "The proposal is withdrawn.",
-        "rolled-back" => {
-            "Rolled back: legacy answers every read on this replica as of now; the control database tells the others."
-        }
+        "rolled-back" => "Rolled back: legacy answers every read, on every replica that may be running.",
         "rolled-back-here" => {
-            "Rolled back on this replica only: the control database is down and cannot tell the others. Tell them with \
-             `strangler groups rollback`, or on the dashboard of each."
+            "Rolled back on this replica. Not every other has confirmed: look at the replicas below, and tell the rest \
+             with `strangler groups rollback`, or on the dashboard of each."
         }
         _ => return None,
     })
@@ -231,17 +226,11 @@ pub(super) async fn roll_back(
     answered(&dashboard, &caller, &group, done, &draft).await
 }
 
-/// Rolls back on this replica at once; its follower tells the control store, and so the others. The one place that
-/// does not go through the schema, which has no such field yet.
+/// Tells every replica and the control store at once; this one has it before the answer.
 async fn roll_back_now(dashboard: &Dashboard, caller: &Caller, group: &GroupName, reason: &str) -> Done {
-    if !caller.may_act() {
-        let message = "this takes the role operator: ask somebody who has it, or for it".to_owned();
-        return Err(Problem { status: StatusCode::FORBIDDEN, message });
-    }
-    let reason = Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty());
-    let author = Author { who: caller.identity.who.clone(), origin: caller.origin.clone(), reason };
-    let admin = &dashboard.admin;
-    let id = OverrideId(Uuid::now_v7());
-    admin.rollout.roll_back(Override { id, group: group.clone(), author, at: (admin.clock)() }).await;
-    Ok(if admin.rollout.is_control_up() { "rolled-back" } else { "rolled-back-here" })
+    let order = "mutation($group: String!, $reason: String, $wait: Int!) { done: rollBack(group: $group, reason: \
+                 $reason, waitMillis: $wait) { done } }";
+    let given = json!({ "group": group, "reason": reason, "wait": WAIT_MILLIS });
+    let answer: Json = dashboard.ask(caller, order, given).await?;
+    Ok(if answer["done"]["done"] == true { "rolled-back" } else { "rolled-back-here" })
 }

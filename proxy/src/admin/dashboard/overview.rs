@@ -8,7 +8,13 @@ use serde_json::json;
 
 use super::caller::Caller;
 use super::layout::{self, Part, alert, number, percent, stage, words};
-use super::shapes::{Gate, GateState, POLICY, PolicyShape, Readiness, Replica, RouteEvidence, Unsettled};
+use super::shapes::{
+    FIGURES, Figures, GUARD, Gate, GateState, Guard, POLICY, PolicyShape, Readiness, Replica, RouteEvidence, Unsettled,
+};
+
+/// Seconds that count as lately.
+pub(super) const LATELY: u32 = 300;
+
 use super::{Dashboard, Problem, charts};
 
 #[derive(Deserialize)]
@@ -42,13 +48,15 @@ struct Group {
     comparisons: Vec<RouteEvidence>,
     unsettled: Option<Unsettled>,
     readiness: Readiness,
+    figures: Vec<Figures>,
+    guard: Option<Guard>,
 }
 
 pub(super) async fn page(State(dashboard): State<Dashboard>, caller: Caller) -> Response {
     let question = format!(
         "{{ groups {{ name inContract {POLICY} comparisons {{ route match excused mismatch inconclusive }} \
          unsettled {{ writes oldestSeconds }} readiness {{ answer promotion {{ state said atStep }} \
-         gates {{ name state figure limit sentence }} }} }} \
+         gates {{ name state figure limit sentence }} }} figures(seconds: {LATELY}) {FIGURES} {GUARD} }} \
          replicas {{ id adminAddress rollout }} rollout {{ version publishedAt who }} \
          proposals {{ group }} }}"
     );
@@ -99,7 +107,8 @@ fn card(group: &Group, proposals: &[Waiting]) -> Markup {
                 dt { "Shadow" } dd { (percent(group.policy.shadow)) " of reads" }
                 dt { "Unsettled" } dd { (unsettled(group.unsettled.as_ref())) }
                 dt { "CDC lag" } dd { (lag(gates)) }
-                dt { "Latency" } dd { (latency()) }
+                dt { "Latency" } dd { (latency(&group.figures)) }
+                dt { "Guard" } dd { (guard(group.guard.as_ref())) }
                 dt { "Gates" }
                 dd {
                     span class={ "state " (class) } {
@@ -156,9 +165,32 @@ pub(super) fn lag(gates: &[Gate]) -> Markup {
     } }
 }
 
-/// Of both sides: from the control store's figures, when it keeps them.
-pub(super) fn latency() -> Markup {
-    html! { span.soft { "not measured" } }
+/// Of both sides, the newest that was counted.
+pub(super) fn latency(figures: &[Figures]) -> Markup {
+    let newest = |side: fn(&Figures) -> Option<f64>| figures.iter().rev().find_map(side);
+    let told = |millis: Option<f64>| millis.map_or("not measured".to_owned(), |millis| format!("{millis:.1} ms"));
+    let (legacy, modern) = (newest(|point| point.legacy.p95_millis), newest(|point| point.modern.p95_millis));
+    html! {
+        @if legacy.or(modern).is_none() { span.soft { "nothing measured lately" } }
+        @else { "legacy " (told(legacy)) ", modern " (told(modern)) " (95 of 100)" }
+    }
+}
+
+/// What the guard says, and whether it can be believed.
+pub(super) fn guard(guard: Option<&Guard>) -> Markup {
+    html! { @match guard {
+        None => span.soft { "none on this replica" },
+        Some(guard) => {
+            @let (class, sign) = match guard.state.as_str() {
+                "well" => ("good", "✓"),
+                "breach" => ("bad", "✗"),
+                "paused" => ("warn", "?"),
+                _ => ("soft", "–"),
+            };
+            span class={ "state " (class) } { span aria-hidden="true" { (sign) " " } (guard.state) }
+            @if !guard.healthy { " " b.bad { "the guard itself is not well: " (guard.health) } }
+        }
+    } }
 }
 
 /// While the control store is down: what this replica works under, and the way to the roll-back buttons.

@@ -89,6 +89,38 @@ pub(super) struct Promotion {
     pub(super) state: String,
 }
 
+/// What was counted in a stretch of time.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Figures {
+    pub(super) at: String,
+    pub(super) legacy: SideFigures,
+    pub(super) modern: SideFigures,
+    pub(super) mismatch_ratio: Option<f64>,
+}
+
+/// What one side did.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SideFigures {
+    pub(super) p95_millis: Option<f64>,
+}
+
+/// The fields of [`Figures`].
+pub(super) const FIGURES: &str = "{ at legacy { p95Millis } modern { p95Millis } mismatchRatio }";
+
+/// What the guard of this replica makes of a group.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Guard {
+    pub(super) state: String,
+    pub(super) sentence: String,
+    pub(super) healthy: bool,
+    pub(super) health: String,
+}
+
+/// The fields of [`Guard`].
+pub(super) const GUARD: &str = "guard { state sentence healthy health }";
+
 /// What the secondary does not have.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

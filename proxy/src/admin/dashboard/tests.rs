@@ -13,8 +13,10 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::admin::auth::{CsrfToken, Identity, Role, Via};
-use crate::admin::schema::tests::site;
+use crate::admin::schema::schema;
+use crate::admin::schema::tests::laid;
 use crate::admin::{Admin, Health};
+use crate::desk::Here;
 use crate::read::breaker::{Breaker, BreakerSettings};
 use crate::rollout::RolloutHandle;
 
@@ -36,10 +38,11 @@ struct Answer {
 
 /// A group in `stage`, at 0 %; this replica works under 100 %, as if it had not heard yet.
 async fn scene(needs_second: &[Stage], stage: Stage) -> Scene {
-    let (schema, control) = site(needs_second, stage).await;
+    let (mut desk, control) = laid(needs_second, stage).await;
     let full = Policy::new(Stage::Shift, Percentage::FULL, Percentage::ZERO, Epoch(1)).unwrap();
     let rollout = Rollout { version: RolloutVersion(1), policies: [("inventory".into(), full)].into() };
     let rollout = RolloutHandle::fixed(rollout);
+    desk.here = Some(Here { id: "r1".into(), address: "127.0.0.1:1".into(), rollout: rollout.clone() });
     let breaker = || Arc::new(Breaker::new(BreakerSettings { failures: 1, pause: Duration::from_secs(60) }));
     let admin = Admin {
         replica: ReplicaId::new("r1"),
@@ -48,7 +51,7 @@ async fn scene(needs_second: &[Stage], stage: Stage) -> Scene {
         metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
         health: Arc::new(Health::new(PerSide { legacy: breaker(), modern: breaker() })),
         clock: || Instant::parse("2026-01-31T08:00:00Z").unwrap(),
-        schema: Some(schema),
+        api: schema(desk),
     };
     Scene { router: super::super::router(admin), rollout, control }
 }
@@ -226,11 +229,11 @@ async fn a_rollback_takes_one_post_and_works_while_the_control_store_is_down() {
     let group = scene.get(Role::Operator, "/groups/inventory").await.text;
     assert!(group.contains("action=\"/groups/inventory/rollback\"") && group.contains("<b>100 %</b>"), "{group}");
     let answer = scene.post("/groups/inventory/rollback", "reason=prices%20are%20wrong").await;
-    assert_eq!((answer.status, led_to(&answer)), (303, "/groups/inventory?done=rolled-back-here"));
+    assert_eq!((answer.status, led_to(&answer)), (303, "/groups/inventory?done=rolled-back"));
     assert_eq!(scene.rollout.policy(&"inventory".into()).reads(), Percentage::ZERO);
     let told = scene.rollout.pending().remove(0);
     assert_eq!((told.author.who.as_str(), told.author.reason.as_deref()), ("ada", Some("prices are wrong")));
-    assert_eq!(told.author.origin, "dashboard of r1");
+    assert_eq!(told.author.origin, "this machine");
 }
 
 #[tokio::test]
@@ -321,6 +324,7 @@ async fn what_a_side_has_stored_is_shown_and_cannot_act() {
         values: PerSide { legacy: json!(SCRIPT), modern: json!("nut") },
         records: PerSide { legacy: json!({ "name": SCRIPT }), modern: json!({ "name": "nut" }) },
         excused: false,
+        explained: Vec::new(),
     };
     let sample = Sample {
         id: "5a".into(),

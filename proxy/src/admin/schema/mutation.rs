@@ -7,10 +7,13 @@ use model::control::Author;
 use model::{GroupName, Percentage, Stage};
 use tokio::time::Instant;
 
-use super::types::{Ended, PolicyShape, PromotionShape, ProposalShape, Readiness, ReplicaShape, SetShape, step};
+use super::types::{
+    Ended, ExcuseInput, PolicyShape, PromotionShape, ProposalShape, Readiness, ReplicaShape, RollbackShape, SetShape,
+    step,
+};
 use super::{Origin, at_least, desk, shown};
 use crate::admin::auth::{Identity, Role};
-use crate::desk::{Desk, DeskError, PromoteOutcome, PromotionView, SetOutcome, reason};
+use crate::desk::{Desk, DeskError, PromoteOutcome, PromotionView, RollbackOptions, SetOutcome, reason};
 use crate::rollout::SetPolicy;
 
 /// The longest wait for the replicas.
@@ -53,6 +56,52 @@ impl Mutation {
         let begun = Instant::now();
         let outcome = desk.set(&group, &wish, &author).await.map_err(shown)?;
         acknowledged(desk, &group, outcome, begun, wait_millis).await
+    }
+
+    /// Answers all reads of the group from legacy, at once, whatever is down. Never needs a second person.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn roll_back(
+        &self,
+        context: &Context<'_>,
+        group: String,
+        #[graphql(desc = "Why, for the record")] reason: Option<String>,
+        #[graphql(desc = "How long to wait for the replicas", default = 5_000)] wait_millis: u32,
+    ) -> Result<RollbackShape> {
+        let (identity, origin) = (context.data::<Identity>()?, context.data::<Origin>()?);
+        let reason = reason.map(|why| why.trim().to_owned()).filter(|why| !why.is_empty());
+        let author = Author { who: identity.who.clone(), origin: origin.0.clone(), reason };
+        let desk = desk(context)?;
+        let group = desk.group(&group).map_err(shown)?;
+        let within = Duration::from_millis(wait_millis.into()).min(LONGEST_WAIT);
+        let options = RollbackOptions { token_file: None, within };
+        let warn = |problem: &str| tracing::warn!(%group, "while group {group} is rolled back: {problem}");
+        Ok(desk.roll_back(&group, author, &options, warn).await.into())
+    }
+
+    /// Accepts a known difference until a day; every replica counts it within seconds.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn excuse(
+        &self,
+        context: &Context<'_>,
+        excuse: ExcuseInput,
+        #[graphql(desc = "Why, for the record")] reason: String,
+    ) -> Result<String> {
+        let author = author(context, &reason)?;
+        let accepted = desk(context)?.excuse(&excuse.wish().map_err(shown)?, &author).await.map_err(shown)?;
+        Ok(accepted.id.to_string())
+    }
+
+    /// Takes an excuse back: it counts again. The first letters of its id are enough.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn unexcuse(
+        &self,
+        context: &Context<'_>,
+        id: String,
+        #[graphql(desc = "Why, for the record")] reason: String,
+    ) -> Result<String> {
+        let author = author(context, &reason)?;
+        let record = desk(context)?.unexcuse(&id, &author).await.map_err(shown)?;
+        Ok(record.excuse.id.to_string())
     }
 
     /// Approves a change that waits for a second person: it takes effect.

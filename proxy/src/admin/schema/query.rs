@@ -3,16 +3,17 @@
 use async_graphql::{ComplexObject, Context, Json, Object, Result, SimpleObject};
 use model::GroupName;
 use model::control::{LIVE_WITHIN, Sums};
-use model::evidence::Verdict;
+use model::evidence::{Sample, Verdict};
 use serde_json::Value;
 use shadow_compare::Report;
 use shadow_compare::report::SampleReport;
 
+use super::figures::{FigurePoint, GuardShape};
 use super::types::{
-    AuditShape, ChangeShape, DiffFilterInput, Me, PolicyShape, PromotionShape, ProposalShape, Readiness, ReplicaShape,
-    RolloutShape, RouteEvidence, RouteShape, Unsettled, VerifiedShape, rfc3339, step,
+    AuditShape, ChangeShape, DiffFilterInput, ExcuseShape, Me, PolicyShape, PromotionShape, ProposalShape, Readiness,
+    ReplicaShape, RolloutShape, RouteEvidence, RouteShape, Unsettled, VerifiedShape, rfc3339, step,
 };
-use super::{Here, at_least, desk, shown};
+use super::{at_least, desk, figures, shown};
 use crate::admin::auth::{Identity, Role};
 use crate::desk::{GroupView, unsettled_in_words};
 
@@ -36,7 +37,7 @@ impl Query {
 
     /// The replica that answers; null on the command line.
     async fn replica(&self, context: &Context<'_>) -> Result<Option<String>> {
-        Ok(context.data::<Option<Here>>()?.as_ref().map(|here| here.id.to_string()))
+        Ok(desk(context)?.here.as_ref().map(|here| here.id.to_string()))
     }
 
     /// The newest rollout.
@@ -117,8 +118,27 @@ impl Query {
     /// One stored difference; the first letters of its id are enough.
     async fn sample(&self, context: &Context<'_>, id: String) -> Result<SampleShape> {
         let sample = desk(context)?.sample(&id).await.map_err(shown)?;
-        let report = SampleReport::of(&sample);
-        Ok(SampleShape { id: sample.id.clone(), text: report.text(), json: json(&report.json()), html: report.html() })
+        Ok(SampleShape(sample))
+    }
+
+    /// Known differences that were accepted here, those that were taken back or have expired too.
+    async fn excuses(&self, context: &Context<'_>) -> Result<Vec<ExcuseShape>> {
+        let desk = desk(context)?;
+        let today = (desk.clock)().to_utc().date_naive();
+        let records = desk.excuses().await.map_err(shown)?;
+        Ok(records.iter().map(|record| ExcuseShape::of(record, today)).collect())
+    }
+
+    /// What errors cost against what waiting costs. What is left out is taken from the configuration.
+    async fn breakeven(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default)] filter: DiffFilterInput,
+    ) -> Result<BreakEvenShape> {
+        let desk = desk(context)?;
+        let filter = desk.evidence_filter(&filter.into()).map_err(shown)?;
+        let weighed = desk.weigh(&desk.breakeven, &filter, None).await.map_err(shown)?;
+        Ok(BreakEvenShape { text: weighed.to_string(), json: Json(serde_json::to_value(&weighed).unwrap_or_default()) })
     }
 }
 
@@ -163,16 +183,48 @@ impl ReportShape {
 }
 
 /// One stored difference.
+pub(super) struct SampleShape(Sample);
+
+#[Object(name = "Sample")]
+impl SampleShape {
+    async fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// For a terminal: both sides, and their diff; with the key's history on both sides where that is wanted.
+    async fn text(&self, context: &Context<'_>, #[graphql(default)] history: bool) -> Result<String> {
+        Ok(self.told(context, history).await?.text())
+    }
+
+    /// For programs.
+    async fn json(&self, context: &Context<'_>, #[graphql(default)] history: bool) -> Result<Json<Value>> {
+        Ok(json(&self.told(context, history).await?.json()))
+    }
+
+    /// Both sides and their diff, to be part of a page.
+    async fn html(&self) -> String {
+        SampleReport::of(&self.0).html()
+    }
+}
+
+impl SampleShape {
+    async fn told(&self, context: &Context<'_>, history: bool) -> Result<SampleReport> {
+        let mut report = SampleReport::of(&self.0);
+        if history {
+            report.history = Some(desk(context)?.key_history(&self.0).await.map_err(shown)?);
+        }
+        Ok(report)
+    }
+}
+
+/// What errors cost against what waiting costs.
 #[derive(SimpleObject)]
-#[graphql(name = "Sample")]
-pub(super) struct SampleShape {
-    id: String,
-    /// For a terminal: both sides, and their diff.
+#[graphql(name = "BreakEven")]
+pub(super) struct BreakEvenShape {
+    /// For people.
     text: String,
     /// For programs.
     json: Json<Value>,
-    /// Both sides and their diff, to be part of a page.
-    html: String,
 }
 
 /// A group.
@@ -237,6 +289,20 @@ impl Group {
             plan: view.steps.iter().map(step).collect(),
             promotion: view.promotion.map(PromotionShape::from),
         })
+    }
+
+    /// What was counted over the last `seconds`, in steps of ten seconds or more.
+    async fn figures(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default = 3_600)] seconds: u32,
+    ) -> Result<Vec<FigurePoint>> {
+        figures::over_time(context, &self.group, seconds).await
+    }
+
+    /// What the guard makes of it; null on the command line.
+    async fn guard(&self, context: &Context<'_>) -> Result<Option<GuardShape>> {
+        figures::guard(context, &self.group)
     }
 
     /// Its last changes, newest first.

@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::admin::auth::Via;
+use crate::breakeven::Given;
 use crate::desk::ApprovalRules;
 use crate::promotion::{GateLimits, PromotionRules};
 use crate::rollout::Witness;
@@ -37,44 +38,33 @@ pub(crate) fn limits() -> GateLimits {
     }
 }
 
-pub(crate) async fn site(needs_second: &[Stage], stage: Stage) -> (AdminSchema, Arc<MemoryControl>) {
-    let contract =
-        crate::contract::load(include_str!("../../../../schema.graphql"), "schema.graphql").unwrap().contract;
-    let control = Arc::new(MemoryControl::new());
-    let policy = Policy::new(
-        stage,
-        Percentage::ZERO,
-        if stage.shadows() { Percentage::FULL } else { Percentage::ZERO },
-        Epoch(1),
-    );
-    let policies = [("inventory".into(), policy.unwrap())].into();
-    let publication = Publication {
-        expected: None,
-        rollout: Rollout { version: RolloutVersion(1), policies },
-        author: model::control::Author { who: "init".into(), origin: "desk".into(), reason: None },
-        summary: "first".into(),
-        groups: vec!["inventory".into()],
-        evidence: Json::Null,
-        overrides: Vec::new(),
-        approved_by: None,
-    };
-    control.publish(&publication).await.unwrap();
-    let store = |side: Side| Arc::new(MemoryStore::new(side, Arc::clone(&contract)));
+fn given() -> Given {
+    Given {
+        currency: "EUR".into(),
+        daily_transactions: None,
+        cost_per_error: None,
+        licences_per_day: None,
+        missed_revenue_per_day: None,
+        team_per_day: None,
+        horizon_days: 365,
+    }
+}
+
+fn desk(needs_second: &[Stage], control: &Arc<MemoryControl>) -> Desk {
+    let text = include_str!("../../../../schema.graphql");
+    let contract = crate::contract::load(text, "schema.graphql").unwrap().contract;
+    let store = |side| Arc::new(MemoryStore::new(side, Arc::clone(&contract))) as Arc<dyn Store>;
     let stores = PerSide { legacy: store(Side::Legacy), modern: store(Side::Modern) };
-    stores.legacy.prepare(&contract.groups(), SideRole::Primary, WITHIN).await.unwrap();
-    let lanes = |store: &Arc<MemoryStore>| {
-        let store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
-        Lanes::of(move |_| Arc::clone(&store))
-    };
-    let desk = Desk {
+    let control = Arc::clone(control) as Arc<dyn ControlStore>;
+    Desk {
         witness: Witness {
-            control: Arc::clone(&control) as Arc<dyn ControlStore>,
+            control: Arc::clone(&control),
             contract: Arc::clone(&contract),
-            primary: Some(Arc::clone(&stores.legacy) as Arc<dyn Store>),
+            primary: Some(Arc::clone(&stores.legacy)),
         },
         contract,
-        control: Arc::clone(&control) as Arc<dyn ControlStore>,
-        sides: PerSide { legacy: lanes(&stores.legacy), modern: lanes(&stores.modern) },
+        control,
+        sides: stores.map(|_, store| Lanes::of(move |_| Arc::clone(&store))),
         approvals: ApprovalRules {
             stages: needs_second.iter().copied().collect(),
             open_for: Duration::from_secs(3_600),
@@ -83,9 +73,46 @@ pub(crate) async fn site(needs_second: &[Stage], stage: Stage) -> (AdminSchema, 
             steps: [1.0, 100.0].map(|percent| Step { reads: percent.try_into().unwrap(), hold: WITHIN }).to_vec(),
             limits: limits(),
         },
+        breakeven: given(),
+        secret: None,
+        fleet: Arc::default(),
+        state: None,
+        here: None,
+        guard: None,
         clock: at,
+    }
+}
+
+/// The schema over empty stores and an empty control store.
+pub(crate) fn idle() -> AdminSchema {
+    schema(desk(&[], &Arc::new(MemoryControl::new())))
+}
+
+async fn site(needs_second: &[Stage], stage: Stage) -> (AdminSchema, Arc<MemoryControl>) {
+    let (desk, control) = laid(needs_second, stage).await;
+    (schema(desk), control)
+}
+
+/// A desk over one published rollout.
+pub(crate) async fn laid(needs_second: &[Stage], stage: Stage) -> (Desk, Arc<MemoryControl>) {
+    let control = Arc::new(MemoryControl::new());
+    let shadow = if stage.shadows() { Percentage::FULL } else { Percentage::ZERO };
+    let policy = Policy::new(stage, Percentage::ZERO, shadow, Epoch(1)).unwrap();
+    let publication = Publication {
+        expected: None,
+        rollout: Rollout { version: RolloutVersion(1), policies: [("inventory".into(), policy)].into() },
+        author: model::control::Author { who: "init".into(), origin: "desk".into(), reason: None },
+        summary: "first".into(),
+        groups: vec!["inventory".into()],
+        evidence: Json::Null,
+        overrides: Vec::new(),
+        approved_by: None,
     };
-    (schema(desk, None), control)
+    control.publish(&publication).await.unwrap();
+    let desk = desk(needs_second, &control);
+    let legacy = desk.witness.primary.clone().unwrap();
+    legacy.prepare(&desk.contract.groups(), SideRole::Primary, WITHIN).await.unwrap();
+    (desk, control)
 }
 
 async fn ask(schema: &AdminSchema, who: &str, role: Role, document: &str, variables: Json) -> Json {
@@ -112,6 +139,7 @@ fn mutations() -> Vec<String> {
             "Int" => "1",
             "Float" => "1.0",
             "Boolean" => "false",
+            "ExcuseInput" => "{ route: \"Query.product\", cause: \"rounding\", owner: \"ada\", until: \"2026-12-31\" }",
             _ => "\"inventory\"",
         };
         let required =

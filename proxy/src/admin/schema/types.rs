@@ -1,12 +1,15 @@
 //! The shapes of the admin API.
 
 use async_graphql::{Enum, InputObject, Json, SimpleObject};
+use chrono::NaiveDate;
 use model::control::audit::AuditEntry;
-use model::control::{Decision, Progress, Promotion, Proposal, Replica, RolloutRecord};
-use model::{GroupName, Policy, RolloutVersion};
+use model::control::{Decision, ExcuseRecord, Progress, Promotion, Proposal, Replica, RolloutRecord};
+use model::{GroupName, Policy, RolloutVersion, Rule};
 use serde_json::Value;
 
-use crate::desk::{DiffFilter, RouteView, SetOutcome, Verified, evidence_in_words};
+use crate::desk::{
+    DeskError, DiffFilter, ExcuseWish, RollbackOutcome, RouteView, SetOutcome, Verified, evidence_in_words,
+};
 use crate::promotion::Gate;
 use crate::rollout::describe;
 
@@ -363,6 +366,106 @@ impl SetShape {
                 let from = proposal.from;
                 (shape(Ended::Proposed, &from, summary, None, Some((*proposal).into())), None)
             }
+        }
+    }
+}
+
+/// A known difference that was accepted.
+#[derive(SimpleObject)]
+#[graphql(name = "Excuse")]
+pub(super) struct ExcuseShape {
+    pub(super) id: String,
+    /// Route, field, cause and rule, in words.
+    pub(super) what: String,
+    pub(super) route: String,
+    pub(super) owner: String,
+    /// The last day on which it counts, in UTC.
+    pub(super) until: String,
+    /// in force, expired or withdrawn.
+    pub(super) state: String,
+    pub(super) who: String,
+    pub(super) reason: Option<String>,
+}
+
+impl ExcuseShape {
+    pub(super) fn of(record: &ExcuseRecord, today: NaiveDate) -> Self {
+        let excuse = &record.excuse;
+        Self {
+            state: record.state(today).as_str().to_owned(),
+            id: excuse.id.to_string(),
+            what: excuse.scope.to_string(),
+            route: excuse.scope.route.to_string(),
+            owner: excuse.owner.clone(),
+            until: excuse.until.to_string(),
+            who: excuse.author.who.clone(),
+            reason: excuse.author.reason.clone(),
+        }
+    }
+}
+
+/// What is to be excused.
+#[derive(InputObject)]
+pub(super) struct ExcuseInput {
+    /// Such as Query.product.
+    pub(super) route: String,
+    /// Not for missing-row, extra-row and order.
+    pub(super) field: Option<String>,
+    /// Such as rounding.
+    pub(super) cause: String,
+    /// Only what this rule explains, such as `scale: 2`, as reports propose it.
+    pub(super) rule: Option<String>,
+    /// Who answers for the difference.
+    pub(super) owner: String,
+    /// The last day on which it is excused, in UTC: 2026-12-31.
+    pub(super) until: String,
+}
+
+impl ExcuseInput {
+    pub(super) fn wish(self) -> Result<ExcuseWish, DeskError> {
+        let rule = self.rule.map(|rule| rule.parse::<Rule>()).transpose();
+        let until =
+            self.until.parse().map_err(|_| DeskError::wrong("BAD_EXCUSE", "until: give a day such as 2026-12-31"));
+        Ok(ExcuseWish {
+            route: self.route,
+            field: self.field,
+            cause: self.cause,
+            rule: rule.map_err(|error| DeskError::wrong("BAD_EXCUSE", error.to_string()))?,
+            owner: self.owner,
+            until: until?,
+        })
+    }
+}
+
+/// Where a rollback has got to.
+#[derive(SimpleObject)]
+pub(super) struct RollbackShape {
+    /// Whether every replica that may be running has confirmed.
+    pub(super) done: bool,
+    /// The rollout that has it; null while the control store has none.
+    pub(super) rollout: Option<u64>,
+    /// Why the control store does not have it yet; the replicas hold it and tell it when it is back.
+    pub(super) control_store: Option<String>,
+    /// Admin addresses of replicas that have confirmed.
+    pub(super) confirmed: Vec<String>,
+    /// Replicas that may be running and have not confirmed.
+    pub(super) open: Vec<OpenReplica>,
+}
+
+/// A replica that may still answer from modern.
+#[derive(SimpleObject)]
+pub(super) struct OpenReplica {
+    pub(super) address: String,
+    pub(super) why: String,
+}
+
+impl From<RollbackOutcome> for RollbackShape {
+    fn from(outcome: RollbackOutcome) -> Self {
+        Self {
+            done: outcome.is_done(),
+            rollout: outcome.version.as_ref().ok().map(|version| version.0),
+            control_store: outcome.version.err(),
+            confirmed: outcome.confirmed.into_iter().collect(),
+            open: outcome.open.into_iter().map(|(address, why)| OpenReplica { address, why }).collect(),
         }
     }
 }

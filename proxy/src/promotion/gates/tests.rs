@@ -23,7 +23,7 @@ fn well() -> Known {
         unsettled_age: Some(Duration::ZERO),
         cdc_lag: Some(None),
         modern: Some((5_000, 1)),
-        guard: Some(None),
+        guard: GuardSays::Well,
     }
 }
 
@@ -56,7 +56,8 @@ fn each_gate_closes_alone_and_says_why_with_figure_and_limit() {
         Known { unsettled_age: Some(Duration::from_secs(11)), ..well() },
         Known { cdc_lag: Some(Some(Duration::from_millis(501))), ..well() },
         Known { modern: Some((1_000, 2)), ..well() },
-        Known { guard: Some(Some("modern is slower than legacy".into())), ..well() },
+        Known { guard: GuardSays::Paused("12 reads in 30 s, 100 are needed".into()), ..well() },
+        Known { guard: GuardSays::Against("modern is slower than legacy".into()), ..well() },
     ];
     let mut told = String::new();
     for known in cases {

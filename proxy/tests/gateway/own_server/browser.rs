@@ -2,18 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 
-use axum::Extension;
-use model::{Instant, PerSide};
-use proxy::admin::auth::{Identity, Role, Via};
-use proxy::admin::{self, Admin, Health, schema};
-use proxy::app::Backends;
-use proxy::config::Config;
-use proxy::read::breaker::{Breaker, BreakerSettings};
-use proxy::rollout::RolloutHandle;
-use serde_json::json;
-use tokio::net::TcpListener;
+use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
 use super::fleet::{Fleet, storefront};
@@ -41,27 +31,15 @@ async fn packages(folder: &Path) {
     }
 }
 
-/// The admin port over the same databases, for somebody who may only look. Its address.
-async fn for_viewers(fleet: &Fleet) -> String {
-    let config = Config::load(&fleet.site.config("viewer", 1, 1)).unwrap();
-    let backends = Backends::open(&config).unwrap();
-    let newest = backends.control.newest().await.unwrap().unwrap();
-    let rollout = RolloutHandle::fixed(newest.rollout);
-    let breaker = || Arc::new(Breaker::new(BreakerSettings::default()));
-    let admin = Admin {
-        replica: "viewer".into(),
-        groups: backends.loaded.contract.groups(),
-        rollout: rollout.clone(),
-        metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
-        health: Arc::new(Health::new(PerSide { legacy: breaker(), modern: breaker() })),
-        clock: || Instant::new(chrono::Utc::now()),
-        schema: Some(schema::schema(backends.desk(&config), None)),
-    };
-    let vera = Identity { who: "vera".into(), role: Role::Viewer, via: Via::Token };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, admin::router(admin).layer(Extension(vera))).await.unwrap() });
-    address
+/// A new token for `role`, in the file that the replicas of `fleet` know from now on.
+async fn token(fleet: &mut Fleet, role: &str) -> String {
+    let text = fleet.site.must_run(&["--json", "token", "new", "--name", role, "--role", role]).await;
+    let made: Json = serde_json::from_str(&text).unwrap();
+    let file = fleet.site.folder().join("tokens");
+    let known = std::fs::read_to_string(&file).unwrap_or_default();
+    std::fs::write(&file, format!("{known}{}\n", made["line"].as_str().unwrap())).unwrap();
+    fleet.site.more_of_admin = format!("tokens_file = {file:?}");
+    made["token"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,7 +48,7 @@ async fn operators_shift_roll_back_and_drill_down_in_a_real_browser() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     packages(&folder).await;
     // GIVEN a group in stage shift with every read compared, and a defect on the modern side
-    let fleet = Fleet::new().await;
+    let mut fleet = Fleet::new().await;
     fleet.set(&["--stage", "shift", "--shadow", "100"]).await;
     let replica = fleet.site.start("one").await;
     let modern = connect(&fleet.erp.databases.modern).await;
@@ -88,13 +66,16 @@ async fn operators_shift_roll_back_and_drill_down_in_a_real_browser() {
     .await;
     // WHEN somebody walks through the dashboard
     let screenshots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../browser-screenshots");
-    let viewers = for_viewers(&fleet).await;
+    let tokens = [token(&mut fleet, "viewer").await, token(&mut fleet, "operator").await];
+    let guarded = fleet.site.start("guarded").await;
     let walk = Command::new("node")
         .arg("run.mjs")
         .current_dir(&folder)
         .env("CHROMIUM", chromium)
-        .env("OPERATOR", format!("http://{}", replica.admin))
-        .env("VIEWER", viewers)
+        .env("OPEN", format!("http://{}", replica.admin))
+        .env("GUARDED", format!("http://{}", guarded.admin))
+        .env("VIEWER_TOKEN", &tokens[0])
+        .env("OPERATOR_TOKEN", &tokens[1])
         .env("SCREENSHOTS", &screenshots)
         .stdin(Stdio::null())
         .kill_on_drop(true)

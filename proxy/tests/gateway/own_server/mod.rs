@@ -3,6 +3,7 @@
 
 mod browser;
 mod crash;
+mod evidence;
 mod fleet;
 mod newcomer;
 mod operators;

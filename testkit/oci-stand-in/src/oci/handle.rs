@@ -107,7 +107,6 @@ pub struct Lob {
     pub is_open: bool,
 }
 
-#[expect(clippy::large_enum_variant, reason = "every handle has a box of its own")]
 pub enum Content {
     Other,
     Error(ErrorHandle),

@@ -64,7 +64,7 @@ async fn what_hangs_ends_by_the_timeout_and_what_is_stuck_by_a_break() {
     });
     assert_eq!(broken, 1013);
     site.database.plan_faults("exec:item:deaf=400ms:1");
-    let started = std::time::Instant::now();
+    let started = tokio::time::Instant::now();
     assert_eq!(site.session.query_row_as::<i64>(COUNT, &[]).unwrap(), 1);
     assert!(started.elapsed() >= Duration::from_millis(400), "the time-out must not help");
     site.database.plan_faults("exec:item:latency=50ms:1; rollback:ora-00600:1; ping:ora-01012:1");

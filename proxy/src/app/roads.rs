@@ -1,0 +1,147 @@
+//! The roads of a replica, put together: reads, writes, shadow reads, catch-up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters::Lane;
+use model::{Contract, EntityName, PerSide, Rollout, Side, Store};
+use shadow_compare::redact::Redactor;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::{Backends, Stoppable, now};
+use crate::catchup::relay::Relay;
+use crate::catchup::watch::Watch;
+use crate::config::Config;
+use crate::evidence::Aggregator;
+use crate::excuses::AcceptedExcuses;
+use crate::figures::Recorder;
+use crate::read::batch::Batch;
+use crate::read::breaker::Breaker;
+use crate::read::seen::Seen;
+use crate::read::serve::{ReadRoad, ReadSettings, ReadSide};
+use crate::read::shadow::{Shadow, ShadowWorker};
+use crate::write::apply::Door;
+use crate::write::road::{WriteRoad, WriteSettings, WriteSide};
+use crate::write::settle::Settler;
+use crate::write::unsettled::UnsettledKeys;
+
+/// Longest look of a token's writes on the secondary.
+const SEEN_WITHIN: Duration = Duration::from_millis(500);
+
+/// What the roads are made of.
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) backends: &'a Backends,
+    pub(super) breakers: &'a PerSide<Arc<Breaker>>,
+    pub(super) unsettled: &'a Arc<UnsettledKeys>,
+    pub(super) newest: &'a Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
+    pub(super) figures: Recorder,
+}
+
+impl Parts<'_> {
+    fn contract(&self) -> &Contract {
+        &self.backends.loaded.contract
+    }
+
+    pub(super) fn read_road(&self, shadow: Shadow) -> ReadRoad {
+        let stores = self.backends.lane(Lane::Client);
+        let side = |side| ReadSide {
+            store: Arc::clone(stores.get(side)),
+            breaker: Arc::clone(self.breakers.get(side)),
+            batches: batches(self.contract(), stores.get(side)),
+        };
+        ReadRoad {
+            sides: PerSide { legacy: side(Side::Legacy), modern: side(Side::Modern) },
+            unsettled: Arc::clone(self.unsettled),
+            seen: stores.clone().map(|side, store| Seen::new(store, Arc::clone(self.breakers.get(side)), SEEN_WITHIN)),
+            shadow,
+            figures: self.figures.clone(),
+            settings: ReadSettings {
+                share: self.config.reads.modern_share,
+                answer_budget: self.config.writes.answer_budget,
+            },
+        }
+    }
+
+    pub(super) fn write_road(&self) -> (Arc<WriteRoad>, PerSide<Arc<Door>>) {
+        let stores = self.backends.lane(Lane::Client);
+        let admin = self.backends.lane(Lane::Admin);
+        let writes = self.config.writes;
+        let door = |side: Side, store: Arc<dyn Store>| {
+            Door::new(store, Arc::clone(self.breakers.get(side)), writes.apply_timeout)
+        };
+        let doors = stores.clone().map(door);
+        let side = |side| WriteSide {
+            store: Arc::clone(stores.get(side)),
+            door: Arc::clone(doors.get(side)),
+            settler: Settler::start(Arc::clone(admin.get(side)), writes.apply_timeout),
+            breaker: Arc::clone(self.breakers.get(side)),
+        };
+        let road = WriteRoad {
+            sides: PerSide { legacy: side(Side::Legacy), modern: side(Side::Modern) },
+            rollout: Arc::clone(self.newest),
+            unsettled: Arc::clone(self.unsettled),
+            figures: self.figures.clone(),
+            clock: now,
+            settings: WriteSettings { answer_budget: writes.answer_budget, claim_within: writes.claim_timeout },
+            tasks: TaskTracker::new(),
+        };
+        (Arc::new(road), doors)
+    }
+
+    pub(super) fn shadow(&self, evidence: Aggregator, secret: &[u8], background: &Stoppable) -> Shadow {
+        let (shadow, jobs) = Shadow::queue(&self.config.shadow, self.figures.clone());
+        let excuses = AcceptedExcuses::default();
+        let (control, stop) = (Arc::clone(&self.backends.control), background.stop.clone());
+        background.tasks.spawn(excuses.clone().follow(control, stop));
+        let stores = self.backends.lane(Lane::Shadow);
+        let worker = Arc::new(ShadowWorker {
+            batches: stores.clone().map(|_, store| batches(self.contract(), &store)),
+            stores,
+            unsettled: Arc::clone(self.unsettled),
+            redactor: Redactor::new(secret),
+            observe: Arc::new(move |observation| evidence.observe(&observation)),
+            figures: self.figures.clone(),
+            today: || chrono::Utc::now().date_naive(),
+            excuses,
+            limits: self.config.shadow.per_side.map(|_, limit| Semaphore::new(limit)),
+            settings: self.config.shadow,
+        });
+        let stop = background.stop.clone();
+        background.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = worker.run(jobs) => {}
+            }
+        });
+        shadow
+    }
+
+    pub(super) fn catch_up(&self, doors: PerSide<Arc<Door>>, background: &Stoppable) {
+        let stores = self.backends.lane(Lane::Admin);
+        let relay = Arc::new(Relay {
+            stores: stores.clone(),
+            doors,
+            rollout: Arc::clone(self.newest),
+            figures: self.figures.clone(),
+            settings: self.config.writes.relay,
+        });
+        background.tasks.spawn(relay.run(background.stop.clone()));
+        let watch = Arc::new(Watch {
+            stores,
+            rollout: Arc::clone(self.newest),
+            unsettled: Arc::clone(self.unsettled),
+            figures: self.figures.clone(),
+            retention: self.config.writes.retention,
+            within: self.config.writes.relay.within,
+        });
+        background.tasks.spawn(watch.run(background.stop.clone()));
+    }
+}
+
+fn batches(contract: &Contract, store: &Arc<dyn Store>) -> HashMap<EntityName, Arc<Batch>> {
+    let batch = |(name, entity): (&EntityName, _)| (name.clone(), Batch::new(Arc::clone(store), Arc::clone(entity)));
+    contract.entities.iter().map(batch).collect()
+}

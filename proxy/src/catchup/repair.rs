@@ -1,0 +1,205 @@
+//! Repair: levels the secondary with the primary, key by key.
+//!
+//! The key is *touched* on the primary: an empty write that takes the row's lock, its position in the log
+//! and its state, with a ledger row like any write's. That state goes to the secondary through the door,
+//! under the rule that newer wins. So a repair may race with clients' writes and lose nothing: whichever
+//! is later on the primary stays. When the secondary is out of reach, the relay finishes it.
+//!
+//! A row that only the secondary has becomes a deletion. The key's lock keeps our own writers away
+//! meanwhile. A program that inserts just that row past strangler, and commits after the touch, is
+//! found by the next reconcile; so is a repaired row that somebody's trigger changes back.
+//!
+//! Not here: which keys need it (`reconcile`, evidence), who ordered it (the control store has it).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use futures::StreamExt as _;
+use model::control::reconciliation::RepairCount;
+use model::{
+    Change, Command, EntityKey, EntityType, PerSide, Policy, Record, Side, Store, StoreError, Work, WriteId, Written,
+};
+use shadow_compare::{Answer, Asked, Excuses, Question, judge};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::write::apply::Door;
+
+/// How often a touch that gave way, or whose outcome is unknown, is tried again. It is harmless to repeat.
+const RETRIES: u32 = 5;
+/// How often both sides are looked at after a touch, the wait before the second look, which doubles.
+const LOOKS: u32 = 6;
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+
+/// Pace and limits of a repair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RepairSettings {
+    /// Keys begun per second at most.
+    pub per_second: u32,
+    /// Keys under way at once.
+    pub at_once: usize,
+    /// Limit of one call.
+    pub within: Duration,
+}
+
+impl Default for RepairSettings {
+    fn default() -> Self {
+        Self { per_second: 200, at_once: 4, within: Duration::from_secs(5) }
+    }
+}
+
+/// What became of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Levelled {
+    /// Both sides were the same already; nothing was touched.
+    Already,
+    /// They are the same now.
+    Repaired,
+    /// In the primary's ledger; the relay brings it when the secondary can be reached.
+    LeftToRelay,
+    /// Applied, and they differ still or again.
+    Differs,
+    /// Not done, and why. Names rules and sides, never values.
+    Refused(String),
+}
+
+/// Levels keys.
+pub struct Repairer {
+    /// The stores, in the lane of short steps.
+    pub stores: PerSide<Arc<dyn Store>>,
+    /// The doors to them.
+    pub doors: PerSide<Arc<Door>>,
+    /// Today's date.
+    pub today: fn() -> NaiveDate,
+    /// Pace and limits.
+    pub settings: RepairSettings,
+}
+
+impl Repairer {
+    /// Levels `keys` of `entity` under `policy`, until `stop`; `told` hears of every key.
+    pub async fn level_all(
+        &self,
+        policy: &Policy,
+        entity: &Arc<EntityType>,
+        keys: &[EntityKey],
+        stop: &CancellationToken,
+        mut told: impl FnMut(&EntityKey, &Levelled) + Send,
+    ) -> RepairCount {
+        let pace = Duration::from_secs(1) / self.settings.per_second.max(1);
+        let mut pace = tokio::time::interval(pace);
+        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let paced = futures::stream::unfold((keys.iter(), pace), async |(mut keys, mut pace)| {
+            let key = keys.next()?;
+            stop.run_until_cancelled(pace.tick()).await?;
+            Some((key, (keys, pace)))
+        });
+        // Those under way are brought to an end: stopping leaves no key half done.
+        let levelling = paced.map(|key| async move { (key, self.level(policy, entity, key).await) });
+        let mut levelled = std::pin::pin!(levelling.buffer_unordered(self.settings.at_once.max(1)));
+        let mut count = RepairCount::default();
+        while let Some((key, outcome)) = levelled.next().await {
+            told(key, &outcome);
+            match outcome {
+                Levelled::Already => count.level += 1,
+                Levelled::Repaired => count.repaired += 1,
+                Levelled::LeftToRelay => count.left += 1,
+                Levelled::Differs => count.differs += 1,
+                Levelled::Refused(why) => *count.refused.entry(why).or_default() += 1,
+            }
+        }
+        count
+    }
+
+    /// Levels one key.
+    pub async fn level(&self, policy: &Policy, entity: &Arc<EntityType>, key: &EntityKey) -> Levelled {
+        if !policy.stage().dual_writes() {
+            return Levelled::Refused(format!("the group is in stage {}, which keeps no second side", policy.stage()));
+        }
+        match self.is_level(entity, key).await {
+            Ok(true) => return Levelled::Already,
+            Ok(false) => {}
+            Err(error) => return Levelled::Refused(error.to_string()),
+        }
+        let changes = match self.touch(policy, entity, key).await {
+            Ok(changes) => changes,
+            Err(error) => return Levelled::Refused(error.to_string()),
+        };
+        let Some(write) = changes.first().map(|change| change.write) else {
+            return Levelled::Refused("the primary touched nothing".to_owned());
+        };
+        let primary = policy.primary();
+        let door = self.doors.get(primary.other());
+        match door.apply(changes).await {
+            Ok(_) => {}
+            Err(error) if matches!(*error, StoreError::Refused { .. } | StoreError::Misfit { .. }) => {
+                return Levelled::Refused(format!("{error}; it stays unsettled until the cause is mended"));
+            }
+            Err(_) => return Levelled::LeftToRelay,
+        }
+        // Best effort: the relay finds out by itself, later.
+        if let Err(error) = self.stores.get(primary).settle(&[write], self.settings.within).await {
+            tracing::debug!(write.id = %write, %error, "mark of repair {write} lost, the relay will settle it");
+        }
+        self.is_level_soon(entity, key).await
+    }
+
+    /// An empty write of `key` on the primary.
+    async fn touch(&self, policy: &Policy, entity: &EntityType, key: &EntityKey) -> Result<Vec<Change>, StoreError> {
+        let store = self.stores.get(policy.primary());
+        let mut tries = 0;
+        loop {
+            let command = Command {
+                // A fresh name for each try: an earlier one that stands after all is only one touch more.
+                write: WriteId(Uuid::now_v7()),
+                group: entity.group.clone(),
+                epoch: policy.epoch(),
+                work: Work::Touch,
+                touches: vec![key.clone()],
+                must_fit: &Side::BOTH,
+                idempotency: None,
+            };
+            tries += 1;
+            match store.execute(&command, self.settings.within).await {
+                Ok(Written::Now(changes) | Written::Before(changes)) => return Ok(changes),
+                Err(StoreError::Conflict { .. } | StoreError::NoAnswer { .. }) if tries < RETRIES => {
+                    tokio::time::sleep(Duration::from_millis(u64::from(rand::random::<u8>() % 32))).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A write that comes between our two looks makes them differ; so look more than once.
+    async fn is_level_soon(&self, entity: &Arc<EntityType>, key: &EntityKey) -> Levelled {
+        let mut wait = FIRST_WAIT;
+        for look in 1..=LOOKS {
+            if matches!(self.is_level(entity, key).await, Ok(true)) {
+                return Levelled::Repaired;
+            }
+            if look < LOOKS {
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+        }
+        Levelled::Differs
+    }
+
+    /// Whether both sides hold the same; an excuse does not make them so.
+    async fn is_level(&self, entity: &Arc<EntityType>, key: &EntityKey) -> Result<bool, StoreError> {
+        let question =
+            Question { entity: Arc::clone(entity), fields: entity.all_fields(), asked: Asked::Keys(vec![key.clone()]) };
+        let answers = PerSide {
+            legacy: self.fetch(Side::Legacy, entity, key).await?,
+            modern: self.fetch(Side::Modern, entity, key).await?,
+        };
+        Ok(judge(&question, &answers, &Excuses::of_contract((self.today)())).differences.is_empty())
+    }
+
+    async fn fetch(&self, side: Side, entity: &EntityType, key: &EntityKey) -> Result<Answer, StoreError> {
+        let keys = std::slice::from_ref(key);
+        let fetched: Vec<Option<Record>> =
+            self.stores.get(side).fetch(entity, keys, entity.all_fields(), self.settings.within).await?;
+        Ok(Answer::from(fetched))
+    }
+}

@@ -1,0 +1,263 @@
+//! Rolling back: all reads of a group to legacy, whatever is down.
+//!
+//! Two roads at once: the control store is told (who, when, why, evidence), and every known replica is
+//! told directly. A replica that was told directly holds the rollback until the control store has it.
+//! Done means: every replica that may be running has confirmed on one of the roads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use futures::future::join_all;
+use model::control::{Author, LIVE_WITHIN, OverrideId, Replica};
+use model::{GroupName, RolloutVersion};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Desk, acknowledged};
+use crate::admin::RollbackOrder;
+use crate::rollout::Override;
+use crate::rollout::fleet::{Cache, REMEMBERED};
+use crate::rollout::publish::{Change, publish_rollback};
+use crate::rollout::tell::{Teller, Told};
+
+/// How long the control store may take to record it. It is told again by the replicas.
+const RECORD_WITHIN: Duration = Duration::from_secs(2);
+
+/// What came of the road through the control store.
+struct Recorded {
+    /// The rollout that has it; else why there is none.
+    version: Result<RolloutVersion, String>,
+    /// Admin addresses of replicas that live, by the control store's clock; `None`: it did not tell.
+    live: Option<BTreeSet<String>>,
+    /// Those of them that work under that rollout.
+    acknowledged: BTreeSet<String>,
+    /// Addresses that several replicas claim: telling one of them says nothing of the others.
+    shared: BTreeSet<String>,
+    /// What was told directly to replicas that only the control store knew.
+    told: BTreeMap<String, Result<Told, String>>,
+}
+
+/// How a rollback is told to replicas.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RollbackOptions<'a> {
+    /// The file with the token for the other replicas' admin ports; `None`: as the configuration says.
+    pub token_file: Option<&'a Path>,
+    /// How long to wait for the replicas.
+    pub within: Duration,
+}
+
+impl Desk {
+    /// The admin addresses that the state folder keeps.
+    fn kept_replicas(&self) -> Vec<String> {
+        self.state.clone().map(|state| Cache::new(state).addresses()).unwrap_or_default()
+    }
+
+    /// Keeps the list of replicas for a rollback while the control store is down. Best effort.
+    pub async fn remember_replicas(&self) {
+        if let (Ok(replicas), Some(state)) = (self.control.replicas(REMEMBERED).await, self.state.clone()) {
+            Cache::new(state).remember(replicas).await;
+        }
+    }
+
+    /// Rolls `group` back on every replica that may be running. What could not be used on the way is told to `warn`.
+    pub async fn roll_back(
+        &self,
+        group: &GroupName,
+        author: Author,
+        options: &RollbackOptions<'_>,
+        warn: impl Fn(&str),
+    ) -> RollbackOutcome {
+        let order = RollbackOrder { id: OverrideId(Uuid::new_v4()), author };
+        let deadline = Instant::now() + options.within;
+        let mut at_once = BTreeMap::new();
+        if let Some(here) = &self.here {
+            let (id, author) = (order.id, order.author.clone());
+            let told = Override { id, group: group.clone(), author, at: (self.clock)() };
+            let saved = here.rollout.roll_back(told).await.saved;
+            at_once.insert(here.address.clone(), Ok(Told { saved }));
+        }
+        let teller = Teller::new(&self.fleet, options.token_file);
+        teller.problems.iter().for_each(|problem| warn(problem));
+        let mut known: BTreeSet<String> = self.fleet.replicas.iter().cloned().chain(self.kept_replicas()).collect();
+        known.retain(|address| !at_once.contains_key(address));
+        let (mut told, recorded) = tokio::join!(
+            tell_all(&teller, &known, group, &order),
+            record(self, &teller, group, &order, &known, deadline)
+        );
+        told.extend(recorded.told.clone());
+        // Last: this replica has it, whatever its own admin port says of it.
+        told.extend(at_once);
+        RollbackOutcome::of(told, recorded)
+    }
+}
+
+async fn tell_all(
+    teller: &Teller,
+    addresses: &BTreeSet<String>,
+    group: &GroupName,
+    order: &RollbackOrder,
+) -> BTreeMap<String, Result<Told, String>> {
+    let tell = |address: &String| {
+        let address = address.clone();
+        async move { (address.clone(), teller.roll_back(&address, group, order).await) }
+    };
+    join_all(addresses.iter().map(tell)).await.into_iter().collect()
+}
+
+/// Tells the control store, and the replicas that only it knows; then waits for heartbeats.
+async fn record(
+    desk: &Desk,
+    teller: &Teller,
+    group: &GroupName,
+    order: &RollbackOrder,
+    known: &BTreeSet<String>,
+    deadline: Instant,
+) -> Recorded {
+    let control = desk.control.as_ref();
+    let told = Override { id: order.id, group: group.clone(), author: order.author.clone(), at: (desk.clock)() };
+    let published = tokio::time::timeout(RECORD_WITHIN, publish_rollback(&desk.witness, &told));
+    let others = async {
+        let replicas = control.replicas(REMEMBERED).await.ok()?;
+        let addresses = replicas.iter().map(|replica| replica.admin_address.clone());
+        let others = addresses.filter(|address| !known.contains(address)).collect();
+        Some(tell_all(teller, &others, group, order).await)
+    };
+    let (published, others) = tokio::join!(published, others);
+    let version = match published {
+        Ok(Ok(Change::Published { record, .. })) => Ok(record.rollout.version),
+        Ok(Ok(Change::AlreadySo { version, .. })) => Ok(version),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("the control store gave no answer within {} s", RECORD_WITHIN.as_secs())),
+    };
+    let mut recorded = Recorded {
+        version,
+        live: None,
+        acknowledged: BTreeSet::new(),
+        shared: BTreeSet::new(),
+        told: others.unwrap_or_default(),
+    };
+    if let Ok(version) = recorded.version {
+        if let Ok(seen) = acknowledged(control, version, deadline).await {
+            let address = |replica: &Replica| replica.admin_address.clone();
+            let lagging: Vec<_> = seen.laggards.iter().map(address).collect();
+            let live: Vec<_> = seen.by.iter().map(address).chain(lagging.iter().cloned()).collect();
+            // Of two replicas under one address, the one that confirmed says nothing of the one that lags.
+            recorded.shared = twice(&live).into_iter().filter(|address| lagging.contains(address)).collect();
+            recorded.acknowledged = seen.by.iter().map(address).collect();
+            recorded.live = Some(live.into_iter().collect());
+        }
+        desk.remember_replicas().await;
+    } else {
+        recorded.shared = twice(&desk.kept_replicas());
+        if let Ok(live) = control.replicas(LIVE_WITHIN).await {
+            recorded.live = Some(live.into_iter().map(|replica| replica.admin_address).collect());
+        }
+    }
+    recorded
+}
+
+/// Addresses that stand in the list more than once.
+fn twice(addresses: &[String]) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    addresses.iter().filter(|address| !seen.insert(*address)).cloned().collect()
+}
+
+/// Which replicas are rolled back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollbackOutcome {
+    /// The rollout that has it; else why there is none yet.
+    pub version: Result<RolloutVersion, String>,
+    /// Confirmed, directly or by heartbeat.
+    pub confirmed: BTreeSet<String>,
+    /// Confirmed, but a restart would forget it before the control store has it.
+    pub unsaved: BTreeSet<String>,
+    /// May be running and has not confirmed, and why.
+    pub open: BTreeMap<String, String>,
+}
+
+impl RollbackOutcome {
+    fn of(told: BTreeMap<String, Result<Told, String>>, recorded: Recorded) -> Self {
+        let mut outcome = Self {
+            version: recorded.version,
+            confirmed: recorded.acknowledged,
+            unsaved: BTreeSet::new(),
+            open: BTreeMap::new(),
+        };
+        let live = recorded.live.as_ref();
+        for address in live.into_iter().flatten().filter(|address| !told.contains_key(*address)) {
+            outcome.open.insert(address.clone(), "has not taken it yet".to_owned());
+        }
+        for (address, answer) in told {
+            match answer {
+                Ok(answer) => {
+                    if !answer.saved {
+                        outcome.unsaved.insert(address.clone());
+                    }
+                    outcome.confirmed.insert(address);
+                }
+                // The control store tells who lives; without it, everybody known may.
+                Err(why) if live.is_none_or(|live| live.contains(&address)) => {
+                    outcome.open.insert(address, why);
+                }
+                Err(_) => {}
+            }
+        }
+        outcome.open.retain(|address, _| !outcome.confirmed.contains(address));
+        for address in recorded.shared {
+            let why = "is claimed by several replicas, set `fleet.admin_address` on each; one of them may not have it";
+            outcome.open.insert(address, why.to_owned());
+        }
+        outcome
+    }
+
+    /// Whether nobody who may run is left.
+    pub fn is_done(&self) -> bool {
+        self.open.is_empty() && (self.version.is_ok() || !self.confirmed.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded(version: Result<u64, &str>, live: Option<&[&str]>, acknowledged: &[&str], shared: &[&str]) -> Recorded {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        Recorded {
+            version: version.map(RolloutVersion).map_err(str::to_owned),
+            live: live.map(set),
+            acknowledged: set(acknowledged),
+            shared: set(shared),
+            told: BTreeMap::new(),
+        }
+    }
+
+    fn told(answers: &[(&str, bool)]) -> BTreeMap<String, Result<Told, String>> {
+        let answer = |reached| if reached { Ok(Told { saved: true }) } else { Err("could not be reached".to_owned()) };
+        answers.iter().map(|(address, reached)| ((*address).to_owned(), answer(*reached))).collect()
+    }
+
+    #[test]
+    fn a_rollback_is_done_when_nobody_who_may_run_is_left() {
+        let done = |told, recorded| RollbackOutcome::of(told, recorded).is_done();
+        // Without control store, everybody known may run.
+        assert!(done(told(&[("a", true), ("b", true)]), recorded(Err("down"), None, &[], &[])));
+        assert!(!done(told(&[("a", true), ("b", false)]), recorded(Err("down"), None, &[], &[])));
+        assert!(!done(told(&[]), recorded(Err("down"), None, &[], &[])));
+        // With it, those that live must confirm, on either road; the dead need not.
+        assert!(done(told(&[("a", true), ("dead", false)]), recorded(Ok(7), Some(&["a"]), &[], &[])));
+        assert!(done(told(&[("a", false)]), recorded(Ok(7), Some(&["a"]), &["a"], &[])));
+        assert!(!done(told(&[("a", false)]), recorded(Ok(7), Some(&["a"]), &[], &[])));
+        assert!(!done(told(&[]), recorded(Ok(7), Some(&["a", "b"]), &["a"], &[])));
+        assert!(done(told(&[]), recorded(Ok(7), Some(&[]), &[], &[])));
+    }
+
+    #[test]
+    fn one_replica_does_not_confirm_for_another_under_the_same_address() {
+        let outcome = RollbackOutcome::of(told(&[("a", true)]), recorded(Ok(7), Some(&["a"]), &["a"], &["a"]));
+        assert!(!outcome.is_done());
+        assert!(outcome.open["a"].contains("fleet.admin_address"));
+        let two = ["a".to_owned(), "b".to_owned(), "a".to_owned()];
+        assert_eq!(twice(&two), BTreeSet::from(["a".to_owned()]));
+    }
+}
