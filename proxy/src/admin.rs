@@ -2,10 +2,11 @@
 //!
 //! A rollback told here takes effect at the next request, whether or not the control store, modern,
 //! or both are up. Errors are JSON: `{"code": …, "message": …}`.
-//! Not here: who comes and what they may (`auth`, which stands in front of this router); the dashboard.
+//! Not here: who comes and what they may (`auth`, which stands in front of this router), pages for people (`dashboard`).
 
 mod api;
 pub mod auth;
+mod dashboard;
 mod health;
 pub mod schema;
 pub mod serve;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -30,7 +31,6 @@ use schema::AdminSchema;
 
 pub use health::{Check, Health};
 
-const PAGE: &str = include_str!("admin/page.html");
 const OPENAPI: &str = include_str!("admin/openapi.json");
 
 /// What the admin port tells about, and acts on.
@@ -79,8 +79,8 @@ impl IntoResponse for AdminError {
 
 /// The routes of the admin port. To be put behind [`auth::Auth::protect`], without which nobody may roll back.
 pub fn router(admin: Admin) -> Router {
+    let dashboard = dashboard::router(&admin);
     Router::new()
-        .route("/", get(|| async { Html(PAGE) }))
         .route("/health/live", get(|| async { axum::Json(json!({ "status": "live" })) }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
@@ -92,6 +92,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/v1/groups/{group}/rollback", post(roll_back))
         .fallback(|| async { error(StatusCode::NOT_FOUND, "NOT_FOUND", "see /api/v1/openapi.json for what is here") })
         .with_state(admin)
+        .merge(dashboard)
 }
 
 async fn ready(State(admin): State<Admin>) -> Response {

@@ -29,6 +29,8 @@ pub struct Site {
     pub contract: PathBuf,
     /// More lines for `strangler.toml`.
     pub more: String,
+    /// More lines for its section `admin`.
+    pub more_of_admin: String,
     /// Whether the guard rolls back by itself. Off: tests break sides on purpose.
     pub guard: bool,
     folder: TempDir,
@@ -59,6 +61,7 @@ impl Site {
             control,
             contract: contract.into(),
             more: String::new(),
+            more_of_admin: String::new(),
             guard: false,
             folder,
         }
@@ -74,8 +77,8 @@ impl Site {
         let text = format!(
             "contract = {:?}\nstate_dir = {:?}\n{}\n\
              [sides.legacy]\nurl = {:?}\n[sides.modern]\nurl = {:?}\n[control]\nurl = {:?}\n\
-             [gateway]\nlisten = \"127.0.0.1:{graphql}\"\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n[guard]\nenabled = {}\n",
-            self.contract, state, self.more, self.legacy, self.modern, self.control, self.guard
+             [gateway]\nlisten = \"127.0.0.1:{graphql}\"\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n{}\n[guard]\nenabled = {}\n",
+            self.contract, state, self.more, self.legacy, self.modern, self.control, self.more_of_admin, self.guard
         );
         std::fs::write(&path, text).expect("the configuration is written");
         path

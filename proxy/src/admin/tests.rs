@@ -103,9 +103,7 @@ async fn the_description_lists_every_route_and_every_route_answers() {
         assert!(described.contains(route), "{route} is not described");
     }
     assert_eq!(routes.len(), described.len());
-    for path in
-        ["/", "/metrics", "/api/v1/replica", "/api/v1/groups", "/api/v1/groups/inventory", "/api/v1/openapi.json"]
-    {
+    for path in ["/metrics", "/api/v1/replica", "/api/v1/groups", "/api/v1/groups/inventory", "/api/v1/openapi.json"] {
         assert_eq!(ask(&admin, "GET", path, "").await.0, 200, "{path}");
     }
 }

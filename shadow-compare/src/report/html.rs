@@ -85,6 +85,15 @@ impl Report {
     }
 }
 
+impl SampleReport {
+    /// Both sides and their diff, to be part of a page that has rules for the classes of `style.css`.
+    pub fn html(&self) -> String {
+        let mut part = String::new();
+        both_sides(&mut part, self).expect("writing to a String never fails");
+        part
+    }
+}
+
 /// The class, and the word, for how things stand. No data is not success.
 fn state(totals: &Totals) -> &'static str {
     match (totals.mismatches, totals.comparisons) {
@@ -244,14 +253,18 @@ fn sample_details(page: &mut String, sample: &SampleReport) -> fmt::Result {
         Esc(&sample.answer),
         seen = sample.seen_at,
     )?;
+    both_sides(page, sample)?;
+    page.write_str("</details>\n")
+}
+
+fn both_sides(page: &mut String, sample: &SampleReport) -> fmt::Result {
     let caption = format!("Sample {}: both sides", Esc(&sample.id));
     head(page, "sides", &caption, &[("", "mark"), ("Field", ""), ("Legacy", ""), ("Modern", "")])?;
     for row in &sample.rows {
         side_by_side(page, row)?;
     }
     page.write_str("</tbody></table></div>\n")?;
-    diff_block(page, sample)?;
-    page.write_str("</details>\n")
+    diff_block(page, sample)
 }
 
 fn side_by_side(page: &mut String, row: &Row) -> fmt::Result {

@@ -200,6 +200,11 @@ impl SampleShape {
     async fn json(&self, context: &Context<'_>, #[graphql(default)] history: bool) -> Result<Json<Value>> {
         Ok(json(&self.told(context, history).await?.json()))
     }
+
+    /// Both sides and their diff, to be part of a page.
+    async fn html(&self) -> String {
+        SampleReport::of(&self.0).html()
+    }
 }
 
 impl SampleShape {

@@ -106,12 +106,18 @@ pub(crate) async fn publish(control: &MemoryControl, stage: Stage) {
 }
 
 async fn site(needs_second: &[Stage], stage: Stage) -> (AdminSchema, Arc<MemoryControl>) {
+    let (desk, control) = laid(needs_second, stage).await;
+    (schema(desk), control)
+}
+
+/// A desk over one published rollout.
+pub(crate) async fn laid(needs_second: &[Stage], stage: Stage) -> (Desk, Arc<MemoryControl>) {
     let control = Arc::new(MemoryControl::new());
     publish(&control, stage).await;
     let desk = desk(needs_second, &control);
     let legacy = desk.witness.primary.clone().unwrap();
     legacy.prepare(&desk.contract.groups(), SideRole::Primary, WITHIN).await.unwrap();
-    (schema(desk), control)
+    (desk, control)
 }
 
 async fn ask(schema: &AdminSchema, who: &str, role: Role, document: &str, variables: Json) -> Json {

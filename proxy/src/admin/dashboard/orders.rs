@@ -1,0 +1,236 @@
+//! What the forms of a group's page order. Done: back to the page, which says so. Refused: the page again, with the
+//! reason and all that was typed.
+
+use axum::Form;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use model::GroupName;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::caller::Caller;
+use super::group::{Draft, Told, shown};
+use super::layout::{self, Part};
+use super::shapes::{POLICY, PolicyShape};
+use super::{Dashboard, Problem};
+
+/// How long a page waits for the replicas.
+const WAIT_MILLIS: u32 = 2_000;
+
+/// Every form of the page; each sends some of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Wish {
+    reason: String,
+    was: String,
+    stage: String,
+    reads: String,
+    shadow: String,
+    decision: String,
+}
+
+/// What the page says after an order. The code stands in its address, so only these can be said.
+pub(super) fn in_words(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "published" => "Done: every live replica works under it.",
+        "late" => "Published. Some replicas do not work under it yet: see below.",
+        "already" => "Nothing to do: it was so already.",
+        "proposed" => "Proposed: it takes effect when a second person approves it.",
+        "approved" => "Approved: it is under way.",
+        "promoting" => "The promotion has begun.",
+        "stopped" => "The promotion is stopped. Percentages stay where they are.",
+        "withdrawn" => "The proposal is withdrawn.",
+        "rolled-back" => "Rolled back: legacy answers every read, on every replica that may be running.",
+        "rolled-back-here" => {
+            "Rolled back on this replica. Not every other has confirmed: look at the replicas below, and tell the rest \
+             with `strangler groups rollback`, or on the dashboard of each."
+        }
+        _ => return None,
+    })
+}
+
+type Done = Result<&'static str, Problem>;
+
+/// Leads to the group's page after an order, or shows it with what went wrong.
+async fn answered(dashboard: &Dashboard, caller: &Caller, group: &GroupName, done: Done, draft: &Draft) -> Response {
+    match done {
+        Ok(code) => Redirect::to(&format!("/groups/{group}?done={code}")).into_response(),
+        Err(problem) => shown(dashboard, caller, group, Told::Problem(problem), draft).await,
+    }
+}
+
+fn no_group(caller: &Caller, problem: &Problem) -> Response {
+    layout::failed(caller, Part::Groups, "No such group", problem)
+}
+
+fn wrong(message: impl Into<String>) -> Problem {
+    Problem { status: StatusCode::UNPROCESSABLE_ENTITY, message: message.into() }
+}
+
+pub(super) async fn set(
+    State(dashboard): State<Dashboard>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Form(wish): Form<Wish>,
+) -> Response {
+    let group = match dashboard.group(&name) {
+        Ok(group) => group,
+        Err(problem) => return no_group(&caller, &problem),
+    };
+    let done = change(&dashboard, &caller, &group, &wish).await;
+    let Wish { reason, stage, reads, shadow, .. } = wish;
+    let draft = Draft { form: "set", stage, reads, shadow, reason, ..Draft::default() };
+    answered(&dashboard, &caller, &group, done, &draft).await
+}
+
+async fn change(dashboard: &Dashboard, caller: &Caller, group: &GroupName, wish: &Wish) -> Done {
+    #[derive(Deserialize)]
+    struct Now {
+        group: Policy,
+    }
+    #[derive(Deserialize)]
+    struct Policy {
+        policy: PolicyShape,
+    }
+    let (reads, shadow) = (percent("reads", &wish.reads)?, percent("shadow", &wish.shadow)?);
+    let question = format!("query($name: String!) {{ group(name: $name) {{ {POLICY} }} }}");
+    let now = dashboard.ask::<Now>(caller, &question, json!({ "name": group })).await?.group.policy;
+    if wish.was != format!("{}/{}/{}", now.stage, now.reads, now.shadow) {
+        let message = format!(
+            "somebody has changed the group meanwhile: it is in stage {}, reads {} %, shadow {} % now. Look, and send \
+             again what you still want",
+            now.stage, now.reads, now.shadow
+        );
+        return Err(Problem { status: StatusCode::CONFLICT, message });
+    }
+    // Only what differs: a stage brings its own percentages along.
+    let differs = |wanted: f64, now: f64| ((wanted - now).abs() > 1e-9).then_some(wanted);
+    let stage = (wish.stage != now.stage).then_some(&wish.stage);
+    let (reads, shadow) = (differs(reads, now.reads), differs(shadow, now.shadow));
+    if stage.is_none() && reads.is_none() && shadow.is_none() {
+        return Err(wrong("nothing is different from what holds now"));
+    }
+    let order = "mutation($group: String!, $stage: String, $reads: Float, $shadow: Float, $reason: String!, \
+                 $wait: Int!) { done: setPolicy(group: $group, stage: $stage, reads: $reads, shadow: $shadow, \
+                 reason: $reason, waitMillis: $wait) { ended laggards { id } } }";
+    let given = json!({ "group": group, "stage": stage, "reads": reads, "shadow": shadow,
+                        "reason": wish.reason, "wait": WAIT_MILLIS });
+    ended(dashboard, caller, order, given).await
+}
+
+fn percent(what: &str, text: &str) -> Result<f64, Problem> {
+    text.trim().parse().map_err(|_| wrong(format!("{what}: `{text}` is no percentage; write it as 12.5")))
+}
+
+/// Sends an order that answers with how it ended.
+async fn ended(dashboard: &Dashboard, caller: &Caller, order: &str, given: Json) -> Done {
+    let answer: Json = dashboard.ask(caller, order, given).await?;
+    let done = &answer["done"];
+    let late = done["laggards"].as_array().is_some_and(|laggards| !laggards.is_empty());
+    Ok(match done["ended"].as_str() {
+        Some("PROPOSED") => "proposed",
+        Some("ALREADY_SO") => "already",
+        _ if late => "late",
+        _ => "published",
+    })
+}
+
+pub(super) async fn promote(
+    State(dashboard): State<Dashboard>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Form(wish): Form<Wish>,
+) -> Response {
+    let order = "mutation($group: String!, $reason: String!) { done: promote(group: $group, reason: $reason) \
+                 { proposal { id } } }";
+    walk(&dashboard, &caller, &name, wish, "promote", order).await
+}
+
+pub(super) async fn stop(
+    State(dashboard): State<Dashboard>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Form(wish): Form<Wish>,
+) -> Response {
+    let order = "mutation($group: String!, $reason: String!) { done: stopPromotion(group: $group, reason: $reason) \
+                 { proposal { id } } }";
+    walk(&dashboard, &caller, &name, wish, "stop", order).await
+}
+
+/// Begins or ends a promotion.
+async fn walk(
+    dashboard: &Dashboard,
+    caller: &Caller,
+    name: &str,
+    wish: Wish,
+    form: &'static str,
+    order: &str,
+) -> Response {
+    let group = match dashboard.group(name) {
+        Ok(group) => group,
+        Err(problem) => return no_group(caller, &problem),
+    };
+    let given = json!({ "group": group, "reason": wish.reason });
+    let done = dashboard.ask::<Json>(caller, order, given).await.map(|answer| match form {
+        "stop" => "stopped",
+        _ if answer["done"]["proposal"].is_null() => "promoting",
+        _ => "proposed",
+    });
+    let draft = Draft { form, reason: wish.reason, ..Draft::default() };
+    answered(dashboard, caller, &group, done, &draft).await
+}
+
+pub(super) async fn decide(
+    State(dashboard): State<Dashboard>,
+    caller: Caller,
+    Path((name, id)): Path<(String, String)>,
+    Form(wish): Form<Wish>,
+) -> Response {
+    let group = match dashboard.group(&name) {
+        Ok(group) => group,
+        Err(problem) => return no_group(&caller, &problem),
+    };
+    let done = match wish.decision.as_str() {
+        "approve" => {
+            let order = "mutation($id: String!, $reason: String!, $wait: Int!) { done: approve(id: $id, reason: \
+                         $reason, waitMillis: $wait) { ended laggards { id } } }";
+            let given = json!({ "id": id.as_str(), "reason": wish.reason, "wait": WAIT_MILLIS });
+            // A promotion begins without a change.
+            let done = ended(&dashboard, &caller, order, given).await;
+            done.map(|code| if code == "already" { "approved" } else { code })
+        }
+        "withdraw" => {
+            let order = "mutation($id: String!, $reason: String!) { done: withdraw(id: $id, reason: $reason) { id } }";
+            let given = json!({ "id": id.as_str(), "reason": wish.reason });
+            dashboard.ask::<Json>(&caller, order, given).await.map(|_| "withdrawn")
+        }
+        _ => Err(wrong("choose: approve or withdraw")),
+    };
+    let draft = Draft { form: "decide", about: id, reason: wish.reason, ..Draft::default() };
+    answered(&dashboard, &caller, &group, done, &draft).await
+}
+
+pub(super) async fn roll_back(
+    State(dashboard): State<Dashboard>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Form(wish): Form<Wish>,
+) -> Response {
+    let group = match dashboard.group(&name) {
+        Ok(group) => group,
+        Err(problem) => return no_group(&caller, &problem),
+    };
+    let done = roll_back_now(&dashboard, &caller, &group, &wish.reason).await;
+    let draft = Draft { form: "rollback", reason: wish.reason, ..Draft::default() };
+    answered(&dashboard, &caller, &group, done, &draft).await
+}
+
+/// Tells every replica and the control store at once; this one has it before the answer.
+async fn roll_back_now(dashboard: &Dashboard, caller: &Caller, group: &GroupName, reason: &str) -> Done {
+    let order = "mutation($group: String!, $reason: String, $wait: Int!) { done: rollBack(group: $group, reason: \
+                 $reason, waitMillis: $wait) { done } }";
+    let given = json!({ "group": group, "reason": reason, "wait": WAIT_MILLIS });
+    let answer: Json = dashboard.ask(caller, order, given).await?;
+    Ok(if answer["done"]["done"] == true { "rolled-back" } else { "rolled-back-here" })
+}
