@@ -120,7 +120,7 @@ pub(super) fn lines(title: &str, unit: &str, lines: &[Line]) -> Markup {
 fn in_words(line: &Line, unit: &str) -> Option<String> {
     let values = || line.points.iter().map(|point| point.1);
     let (least, most) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
-    let last = values().last()?;
+    let last = values().next_back()?;
     Some(format!("{} {} {unit} (from {} to {})", line.name, figure(last), figure(least), figure(most)))
 }
 
