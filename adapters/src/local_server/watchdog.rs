@@ -107,3 +107,29 @@ fn open_lifeline(folder: &Path) -> io::Result<Lifeline> {
 fn tenths(duration: Duration) -> u128 {
     duration.as_millis() / 100
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_that_dies_before_it_hears_that_all_is_ready_leaves_no_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("server");
+        // Nobody reads what the watchdog says.
+        let (hears, says) = io::pipe().unwrap();
+        drop(hears);
+        let mut watchdog = Command::new("/bin/sh")
+            .args(["-c", SCRIPT, "strangler-watchdog"])
+            .arg(&folder)
+            .arg("0")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(says)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        assert!(watchdog.wait().unwrap().success(), "the watchdog was killed by a closed pipe");
+        assert!(!folder.exists());
+    }
+}

@@ -11,8 +11,8 @@
 # postmaster's affair.
 folder=$1
 linger=$2
-# Caught, not ignored: what we start must not inherit deafness.
-trap : HUP INT QUIT TERM
+# Caught, not ignored: what we start must not inherit deafness. PIPE: an owner that was killed hears no "ready" any more.
+trap : HUP INT QUIT TERM PIPE
 umask 077
 
 mkdir "$folder" || exit 1
