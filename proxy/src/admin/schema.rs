@@ -6,8 +6,10 @@
 //!
 //! Not here: who comes (`auth`), what an order means (`desk`).
 
+mod differences;
 mod figures;
 mod mutation;
+mod plans;
 mod query;
 mod subscription;
 mod types;

@@ -7,10 +7,9 @@ use model::control::Author;
 use model::{GroupName, Percentage, Stage};
 use tokio::time::Instant;
 
-use super::types::{
-    Ended, ExcuseInput, PolicyShape, PromotionShape, ProposalShape, Readiness, ReplicaShape, RollbackShape, SetShape,
-    step,
-};
+use super::differences::ExcuseInput;
+use super::plans::{PromotionShape, ProposalShape, Readiness, step};
+use super::types::{Ended, PolicyShape, ReplicaShape, RollbackShape, SetShape};
 use super::{Origin, at_least, desk, shown};
 use crate::admin::auth::{Identity, Role};
 use crate::desk::{Desk, DeskError, PromoteOutcome, PromotionView, RollbackOptions, SetOutcome, reason};

@@ -8,10 +8,12 @@ use serde_json::Value;
 use shadow_compare::Report;
 use shadow_compare::report::SampleReport;
 
+use super::differences::{DiffFilterInput, ExcuseShape};
 use super::figures::{FigurePoint, GuardShape};
+use super::plans::{PromotionShape, ProposalShape, Readiness, step};
 use super::types::{
-    AuditShape, ChangeShape, DiffFilterInput, ExcuseShape, Me, PolicyShape, PromotionShape, ProposalShape, Readiness,
-    ReplicaShape, RolloutShape, RouteEvidence, RouteShape, Unsettled, VerifiedShape, rfc3339, step,
+    AuditShape, ChangeShape, Me, PolicyShape, ReplicaShape, RolloutShape, RouteEvidence, RouteShape, Unsettled,
+    VerifiedShape, rfc3339,
 };
 use super::{at_least, desk, figures, shown};
 use crate::admin::auth::{Identity, Role};

@@ -1,16 +1,13 @@
 //! The shapes of the admin API.
 
-use async_graphql::{Enum, InputObject, Json, SimpleObject};
-use chrono::NaiveDate;
+use async_graphql::{Enum, Json, SimpleObject};
 use model::control::audit::AuditEntry;
-use model::control::{Decision, ExcuseRecord, Progress, Promotion, Proposal, Replica, RolloutRecord};
-use model::{GroupName, Policy, RolloutVersion, Rule};
+use model::control::{Replica, RolloutRecord};
+use model::{GroupName, Policy, RolloutVersion};
 use serde_json::Value;
 
-use crate::desk::{
-    DeskError, DiffFilter, ExcuseWish, RollbackOutcome, RouteView, SetOutcome, Verified, evidence_in_words,
-};
-use crate::promotion::Gate;
+use super::plans::ProposalShape;
+use crate::desk::{RollbackOutcome, RouteView, SetOutcome, Verified, evidence_in_words};
 use crate::rollout::describe;
 
 /// Who is asking.
@@ -206,109 +203,6 @@ impl From<Verified> for VerifiedShape {
     }
 }
 
-/// A change that waits for a second person, or did.
-#[derive(SimpleObject)]
-pub(super) struct ProposalShape {
-    pub(super) id: String,
-    pub(super) group: String,
-    pub(super) summary: String,
-    #[graphql(name = "from")]
-    pub(super) before: PolicyShape,
-    #[graphql(name = "to")]
-    pub(super) after: PolicyShape,
-    /// Whether it begins a promotion.
-    pub(super) promotion: bool,
-    pub(super) who: String,
-    pub(super) reason: Option<String>,
-    pub(super) at: String,
-    pub(super) expires: String,
-    /// waits, approved or withdrawn.
-    pub(super) state: String,
-    pub(super) decided_by: Option<String>,
-}
-
-impl From<Proposal> for ProposalShape {
-    fn from(proposal: Proposal) -> Self {
-        let (state, decided_by) = match proposal.decision {
-            None => ("waits", None),
-            Some(Decision::Approved { by, .. }) => ("approved", Some(by.who)),
-            Some(Decision::Withdrawn { by }) => ("withdrawn", Some(by.who)),
-        };
-        Self {
-            id: proposal.id.to_string(),
-            group: proposal.group.to_string(),
-            summary: describe(&proposal.from, &proposal.to),
-            before: (&proposal.from).into(),
-            after: (&proposal.to).into(),
-            promotion: !proposal.steps.is_empty(),
-            who: proposal.author.who,
-            reason: proposal.author.reason,
-            at: rfc3339(proposal.at),
-            expires: rfc3339(proposal.expires),
-            state: state.to_owned(),
-            decided_by,
-        }
-    }
-}
-
-/// A step of a plan.
-#[derive(SimpleObject)]
-pub(super) struct StepShape {
-    pub(super) reads: f64,
-    pub(super) hold_seconds: u64,
-}
-
-/// A group on its way.
-#[derive(SimpleObject)]
-pub(super) struct PromotionShape {
-    pub(super) steps: Vec<StepShape>,
-    /// The step that is held, counted from 0.
-    pub(super) at_step: Option<u64>,
-    pub(super) since: String,
-    pub(super) who: String,
-    pub(super) reason: Option<String>,
-    pub(super) approved_by: Option<String>,
-    /// running, finished or stopped.
-    pub(super) state: String,
-    /// What it does or waits for.
-    pub(super) said: String,
-}
-
-impl From<Promotion> for PromotionShape {
-    fn from(promotion: Promotion) -> Self {
-        let state = match promotion.progress {
-            Progress::Running => "running",
-            Progress::Finished => "finished",
-            Progress::Stopped { .. } => "stopped",
-        };
-        Self {
-            steps: promotion.steps.iter().map(step).collect(),
-            at_step: promotion.at_step.map(|place| place as u64),
-            since: rfc3339(promotion.since),
-            who: promotion.author.who,
-            reason: promotion.author.reason,
-            approved_by: promotion.approved_by,
-            state: state.to_owned(),
-            said: promotion.said,
-        }
-    }
-}
-
-pub(super) fn step(step: &model::control::Step) -> StepShape {
-    StepShape { reads: step.reads.into(), hold_seconds: step.hold.as_secs() }
-}
-
-/// "May I promote, and if not, why not?"
-#[derive(SimpleObject)]
-pub(super) struct Readiness {
-    /// In words.
-    pub(super) answer: String,
-    pub(super) gates: Vec<Gate>,
-    /// The declared plan.
-    pub(super) plan: Vec<StepShape>,
-    pub(super) promotion: Option<PromotionShape>,
-}
-
 /// How a wish ended.
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -370,72 +264,6 @@ impl SetShape {
     }
 }
 
-/// A known difference that was accepted.
-#[derive(SimpleObject)]
-#[graphql(name = "Excuse")]
-pub(super) struct ExcuseShape {
-    pub(super) id: String,
-    /// Route, field, cause and rule, in words.
-    pub(super) what: String,
-    pub(super) route: String,
-    pub(super) owner: String,
-    /// The last day on which it counts, in UTC.
-    pub(super) until: String,
-    /// in force, expired or withdrawn.
-    pub(super) state: String,
-    pub(super) who: String,
-    pub(super) reason: Option<String>,
-}
-
-impl ExcuseShape {
-    pub(super) fn of(record: &ExcuseRecord, today: NaiveDate) -> Self {
-        let excuse = &record.excuse;
-        Self {
-            state: record.state(today).as_str().to_owned(),
-            id: excuse.id.to_string(),
-            what: excuse.scope.to_string(),
-            route: excuse.scope.route.to_string(),
-            owner: excuse.owner.clone(),
-            until: excuse.until.to_string(),
-            who: excuse.author.who.clone(),
-            reason: excuse.author.reason.clone(),
-        }
-    }
-}
-
-/// What is to be excused.
-#[derive(InputObject)]
-pub(super) struct ExcuseInput {
-    /// Such as Query.product.
-    pub(super) route: String,
-    /// Not for missing-row, extra-row and order.
-    pub(super) field: Option<String>,
-    /// Such as rounding.
-    pub(super) cause: String,
-    /// Only what this rule explains, such as `scale: 2`, as reports propose it.
-    pub(super) rule: Option<String>,
-    /// Who answers for the difference.
-    pub(super) owner: String,
-    /// The last day on which it is excused, in UTC: 2026-12-31.
-    pub(super) until: String,
-}
-
-impl ExcuseInput {
-    pub(super) fn wish(self) -> Result<ExcuseWish, DeskError> {
-        let rule = self.rule.map(|rule| rule.parse::<Rule>()).transpose();
-        let until =
-            self.until.parse().map_err(|_| DeskError::wrong("BAD_EXCUSE", "until: give a day such as 2026-12-31"));
-        Ok(ExcuseWish {
-            route: self.route,
-            field: self.field,
-            cause: self.cause,
-            rule: rule.map_err(|error| DeskError::wrong("BAD_EXCUSE", error.to_string()))?,
-            owner: self.owner,
-            until: until?,
-        })
-    }
-}
-
 /// Where a rollback has got to.
 #[derive(SimpleObject)]
 pub(super) struct RollbackShape {
@@ -467,24 +295,6 @@ impl From<RollbackOutcome> for RollbackShape {
             confirmed: outcome.confirmed.into_iter().collect(),
             open: outcome.open.into_iter().map(|(address, why)| OpenReplica { address, why }).collect(),
         }
-    }
-}
-
-/// Which differences.
-#[derive(InputObject, Default)]
-pub(super) struct DiffFilterInput {
-    /// Such as Query.stockLevel.
-    pub(super) route: Option<String>,
-    pub(super) field: Option<String>,
-    /// Such as rounding or missing-row.
-    pub(super) cause: Option<String>,
-    /// 2h, 7d, or a time in RFC 3339.
-    pub(super) since: Option<String>,
-}
-
-impl From<DiffFilterInput> for DiffFilter {
-    fn from(input: DiffFilterInput) -> Self {
-        Self { route: input.route, field: input.field, cause: input.cause, since: input.since }
     }
 }
 
