@@ -5,6 +5,7 @@ mod browser;
 mod crash;
 mod evidence;
 mod fleet;
+mod guard;
 mod newcomer;
 mod operators;
 mod outages;
