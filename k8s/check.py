@@ -6,7 +6,7 @@ there is time to drain, and that every alert has a page, a test, and metrics tha
 Not here: whether a cluster takes it. Nothing is applied.
 
     check.py render FILE...    rendered overlays
-    check.py rules TARGET      alerts, their pages and tests, the dashboard; writes the rules into TARGET for promtool
+    check.py rules TARGET      alerts, their pages and tests, the dashboard; writes what promtool reads into TARGET
 """
 
 import json
@@ -217,7 +217,7 @@ def rules(target):
     for page in sorted((ROOT / "docs").rglob("*.md")):
         for name in re.findall(r"`(Strangler[A-Z]\w+)`", page.read_text()):
             expect(name in named, f"{page.relative_to(ROOT)}: there is no alert {name}")
-    dashboard(known)
+    dashboard(target, known)
 
 
 def firing_at_some_time(tests):
@@ -235,14 +235,14 @@ def metrics(what, expression, known):
         expect({name, base} & known, f"{what}: docs/metrics.md has no {name}")
 
 
-def dashboard(known):
+def dashboard(target, known):
     panels = json.loads((MONITORING / "dashboards/strangler.json").read_text())["panels"]
     ids = [panel["id"] for panel in panels]
     expect(len(ids) == len(set(ids)), "dashboard: two panels have the same id")
-    queries = " ".join(shown["expr"] for panel in panels for shown in panel.get("targets", []))
+    every = " ".join(shown["expr"] for panel in panels for shown in panel.get("targets", []))
     for name in sorted(known):
-        expect(re.search(rf"\b{name}(_bucket|_count|_sum)?\b", queries), f"dashboard: no panel shows {name}")
-    taken = set()
+        expect(re.search(rf"\b{name}(_bucket|_count|_sum)?\b", every), f"dashboard: no panel shows {name}")
+    taken, queries = set(), []
     for panel in panels:
         at, title = panel["gridPos"], panel["title"]
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
@@ -251,6 +251,9 @@ def dashboard(known):
         expect(panel["type"] == "row" or panel.get("targets"), f"dashboard: `{title}` shows nothing")
         for shown in panel.get("targets", []):
             metrics(f"dashboard: `{title}`", shown["expr"], known)
+            queries.append({"record": f"panel_{panel['id']}_{shown['refId']}", "expr": shown["expr"]})
+    parsed = {"groups": [{"name": "dashboard", "rules": queries}]}
+    (target / "dashboard.rules.yaml").write_text(yaml.safe_dump(parsed))
 
 
 def main():
