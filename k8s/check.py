@@ -196,9 +196,10 @@ def example_section(name):
 def rules(target):
     spec = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["spec"]
     (target / "alerts.rules.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
-    tests = (MONITORING / "alerts.test.yaml").read_text()
-    (target / "alerts.test.yaml").write_text(tests)
-    tested = firing_at_some_time(yaml.safe_load(tests)["tests"])
+    tested = set()
+    for file in MONITORING.glob("*.test.yaml"):
+        (target / file.name).write_text(file.read_text())
+        tested |= firing_at_some_time(yaml.safe_load(file.read_text())["tests"])
     known = set(re.findall(r"^\| `(strangler_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.M))
     alerts = [rule for group in spec["groups"] for rule in group["rules"]]
     for alert in alerts:
@@ -206,7 +207,7 @@ def rules(target):
         expect(alert["labels"]["severity"] in ["critical", "warning"], f"{name}: severity is critical or warning")
         expect(alert["annotations"].get("summary"), f"{name}: has no summary")
         metrics(name, alert["expr"], known)
-        expect(name in tested, f"{name}: alerts.test.yaml has no test in which it fires at one time and not at another")
+        expect(name in tested, f"{name}: there is no test in which it fires at one time and not at another")
         if not page.is_file():
             problems.append(f"{name}: there is no page {alert['annotations']['runbook_url']}")
             continue
