@@ -6,7 +6,7 @@ there is time to drain, and that every alert has a page, a test, and metrics tha
 Not here: whether a cluster takes it. Nothing is applied.
 
     check.py render FILE...    rendered overlays
-    check.py rules TARGET      alerts, their pages and tests, the dashboard; writes the rules into TARGET for promtool
+    check.py rules TARGET      alerts, their pages and tests, the dashboard; writes what promtool reads into TARGET
 """
 
 import json
@@ -87,8 +87,8 @@ def fleet(file, named):
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     services = [document for (kind, _), document in named.items() if kind == "Service"]
     scaler, budget = named["HorizontalPodAutoscaler", "strangler"]["spec"], named["PodDisruptionBudget", "strangler"]
-    config = named["ConfigMap", spec["volumes"][0]["configMap"]["name"]]["data"]
-    settings = tomllib.loads(config["strangler.toml"])
+    [config] = [volume["configMap"]["name"] for volume in spec["volumes"] if "configMap" in volume]
+    settings = tomllib.loads(named["ConfigMap", config]["data"]["strangler.toml"])
 
     expect(replicas["spec"].get("replicas") is None, f"{file}: `replicas` is the autoscaler's")
     expect(scaler["scaleTargetRef"]["kind"] == "StatefulSet", f"{file}: the autoscaler scales something else")
@@ -100,8 +100,6 @@ def fleet(file, named):
             expect(port["targetPort"] in ports, f"{file}: there is no port {port['targetPort']}")
     chosen = budget["spec"]["selector"]["matchLabels"]
     expect(chosen.items() <= labels.items(), f"{file}: the budget selects nothing")
-    for kind in ["startupProbe", "livenessProbe", "readinessProbe"]:
-        expect(container[kind]["httpGet"]["port"] == "admin", f"{file}: {kind} does not ask the admin port")
     for (kind, name), policy in named.items():
         if kind == "NetworkPolicy":
             chosen = policy["spec"]["podSelector"]["matchLabels"]
@@ -114,51 +112,94 @@ def fleet(file, named):
     for section, port in [("gateway", "graphql"), ("admin", "admin")]:
         listens = settings[section]["listen"]
         expect(listens.endswith(f":{ports[port]}"), f"{file}: {section}.listen is {listens}, the port is {ports[port]}")
-    # The program refuses unknown keys; better that somebody learns of it here. The example has every key, by test.
-    variables = [variable["name"] for variable in container["env"] if variable["name"].startswith("STRANGLER__")]
-    for key in [*keys(settings), *(name.removeprefix("STRANGLER__").lower().replace("__", ".") for name in variables)]:
-        section, _, name = key.rpartition(".")
-        expect(re.search(rf"\b{name}\b", example_section(section)), f"{file}: docs/strangler.example.toml has no `{key}`")
+    env = {variable["name"]: variable.get("value") for variable in container["env"]}
+    given = dict(keys(settings)) | {variable_key(name): env[name] for name in env if name.startswith("STRANGLER__")}
+    for n, (name, value) in enumerate(env.items()):
+        used = set(re.findall(r"\$\((\w+)\)", value or ""))
+        expect(used <= set(list(env)[:n]), f"{file}: {name} uses {used}, which must stand above it")
+    every_key(file, given, container)
+    admin_port(file, given, container, named)
     # Time: what preStop takes, then drain_ms, then twice five seconds for the last writes and their marks.
     pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     needed = pause + settings["gateway"].get("drain_ms", 25_000) / 1000 + 10
     grace = spec["terminationGracePeriodSeconds"]
     expect(grace >= needed, f"{file}: terminationGracePeriodSeconds is {grace}, draining takes up to {needed}")
     # As many names as replicas that always run.
-    env = {variable["name"]: variable.get("value") for variable in container["env"]}
-    always = [f"strangler-{n}.{replicas['spec']['serviceName']}:{ports['admin']}" for n in range(scaler["minReplicas"])]
-    told = env["STRANGLER__FLEET__REPLICAS"].split(",")
+    scheme = "https://" if "admin.tls.cert_file" in given else ""
+    address = f"{replicas['spec']['serviceName']}:{ports['admin']}"
+    always = [f"{scheme}strangler-{n}.{address}" for n in range(scaler["minReplicas"])]
+    told = given["fleet.replicas"].split(",")
     expect(told == always, f"{file}: STRANGLER__FLEET__REPLICAS must be {','.join(always)}")
+    own = f"{scheme}$(POD_NAME).{address}"
+    expect(given["fleet.admin_address"] == own, f"{file}: STRANGLER__FLEET__ADMIN_ADDRESS must be {own}")
     expect(scaler["minReplicas"] >= 2, f"{file}: one replica is none while it is replaced")
     monitor = named.get(("ServiceMonitor", "strangler"))
     if monitor:
-        wanted = monitor["spec"]["selector"]["matchLabels"].items()
-        found = [service for service in services if wanted <= service["metadata"]["labels"].items()]
-        expect(len(found) == 1, f"{file}: the ServiceMonitor finds {len(found)} Services")
-        names = {port["name"] for service in found for port in service["spec"]["ports"]}
-        asked = {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]}
-        expect(asked <= names, f"{file}: the ServiceMonitor asks a port that is not there: {asked}")
-        job = monitor["spec"]["jobLabel"]
-        expect(job == "app.kubernetes.io/name", f"{file}: jobLabel is {job}; the alerts rely on job=strangler")
+        measured(file, monitor, services)
+
+
+def measured(file, monitor, services):
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    found = [service for service in services if wanted <= service["metadata"]["labels"].items()]
+    expect(len(found) == 1, f"{file}: the ServiceMonitor finds {len(found)} Services")
+    names = {port["name"] for service in found for port in service["spec"]["ports"]}
+    asked = {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]}
+    expect(asked <= names, f"{file}: the ServiceMonitor asks a port that is not there: {asked}")
+    job = monitor["spec"]["jobLabel"]
+    expect(job == "app.kubernetes.io/name", f"{file}: jobLabel is {job}; the alerts rely on job=strangler")
 
 
 def keys(settings, section=""):
     for name, value in settings.items():
-        yield from keys(value, f"{section}{name}.") if isinstance(value, dict) else [section + name]
+        yield from keys(value, f"{section}{name}.") if isinstance(value, dict) else [(section + name, value)]
+
+
+def variable_key(name):
+    return name.removeprefix("STRANGLER__").lower().replace("__", ".")
+
+
+def every_key(file, given, container):
+    mounts = [mount["mountPath"] + "/" for mount in container["volumeMounts"]]
+    for key, value in given.items():
+        # The program refuses unknown keys; better that somebody learns of it here. The example has every key, by test.
+        section, _, name = key.rpartition(".")
+        expect(re.search(rf"\b{name}\b", example_section(section)), f"{file}: docs/strangler.example.toml has no `{key}`")
+        if name.endswith("_file"):
+            expect(value.startswith(tuple(mounts)), f"{file}: `{key}` is {value}, and nothing is mounted there")
+
+
+def admin_port(file, given, container, named):
+    who_may = any(key == "admin.tokens_file" or key.startswith("admin.jwt.") for key in given)
+    expect(who_may, f"{file}: nothing says who may use the admin port: set admin.tokens_file or admin.jwt")
+    expect("admin.session_secret_file" in given, f"{file}: without admin.session_secret_file, a browser needs one replica")
+    expect("fleet.token_file" in given, f"{file}: without fleet.token_file, replicas are not told of a rollback")
+    scheme = "HTTPS" if "admin.tls.cert_file" in given else "HTTP"
+    for kind in ["startupProbe", "livenessProbe", "readinessProbe"]:
+        asks = container[kind]["httpGet"]
+        expect(asks["port"] == "admin", f"{file}: {kind} does not ask the admin port")
+        expect(asks.get("scheme", "HTTP") == scheme, f"{file}: {kind} does not speak {scheme}")
+        expect(asks["path"] in ["/health/live", "/health/ready"], f"{file}: {kind}: {asks['path']} asks for a token")
+    monitor = named.get(("ServiceMonitor", "strangler"), {"spec": {"endpoints": []}})
+    for endpoint in monitor["spec"]["endpoints"]:
+        expect(endpoint.get("scheme", "http").upper() == scheme, f"{file}: the ServiceMonitor does not speak {scheme}")
+        authorized = "authorization" in endpoint or not given.get("admin.metrics_need_token")
+        expect(authorized, f"{file}: the ServiceMonitor has no token, and admin.metrics_need_token is set")
 
 
 def example_section(name):
     text = (ROOT / "docs/strangler.example.toml").read_text()
-    sections = re.split(r"^\[(.+)\]$", text, flags=re.M)
+    # Sections that are optional are commented out.
+    sections = re.split(r"^(?:# )?\[{1,2}([\w.]+)\]{1,2}.*$", text, flags=re.M)
     return dict(zip(["", *sections[1::2]], sections[0::2])).get(name, "")
 
 
 def rules(target):
     spec = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["spec"]
     (target / "alerts.rules.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
-    tests = (MONITORING / "alerts.test.yaml").read_text()
-    (target / "alerts.test.yaml").write_text(tests)
-    tested = firing_at_some_time(yaml.safe_load(tests)["tests"])
+    tested = set()
+    for file in MONITORING.glob("*.test.yaml"):
+        (target / file.name).write_text(file.read_text())
+        tested |= firing_at_some_time(yaml.safe_load(file.read_text())["tests"])
     known = set(re.findall(r"^\| `(strangler_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.M))
     alerts = [rule for group in spec["groups"] for rule in group["rules"]]
     for alert in alerts:
@@ -166,7 +207,7 @@ def rules(target):
         expect(alert["labels"]["severity"] in ["critical", "warning"], f"{name}: severity is critical or warning")
         expect(alert["annotations"].get("summary"), f"{name}: has no summary")
         metrics(name, alert["expr"], known)
-        expect(name in tested, f"{name}: alerts.test.yaml has no test in which it fires at one time and not at another")
+        expect(name in tested, f"{name}: there is no test in which it fires at one time and not at another")
         if not page.is_file():
             problems.append(f"{name}: there is no page {alert['annotations']['runbook_url']}")
             continue
@@ -177,7 +218,7 @@ def rules(target):
     for page in sorted((ROOT / "docs").rglob("*.md")):
         for name in re.findall(r"`(Strangler[A-Z]\w+)`", page.read_text()):
             expect(name in named, f"{page.relative_to(ROOT)}: there is no alert {name}")
-    dashboard(known)
+    dashboard(target, known)
 
 
 def firing_at_some_time(tests):
@@ -195,11 +236,14 @@ def metrics(what, expression, known):
         expect({name, base} & known, f"{what}: docs/metrics.md has no {name}")
 
 
-def dashboard(known):
+def dashboard(target, known):
     panels = json.loads((MONITORING / "dashboards/strangler.json").read_text())["panels"]
     ids = [panel["id"] for panel in panels]
     expect(len(ids) == len(set(ids)), "dashboard: two panels have the same id")
-    taken = set()
+    every = " ".join(shown["expr"] for panel in panels for shown in panel.get("targets", []))
+    for name in sorted(known):
+        expect(re.search(rf"\b{name}(_bucket|_count|_sum)?\b", every), f"dashboard: no panel shows {name}")
+    taken, queries = set(), []
     for panel in panels:
         at, title = panel["gridPos"], panel["title"]
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
@@ -208,6 +252,9 @@ def dashboard(known):
         expect(panel["type"] == "row" or panel.get("targets"), f"dashboard: `{title}` shows nothing")
         for shown in panel.get("targets", []):
             metrics(f"dashboard: `{title}`", shown["expr"], known)
+            queries.append({"record": f"panel_{panel['id']}_{shown['refId']}", "expr": shown["expr"]})
+    parsed = {"groups": [{"name": "dashboard", "rules": queries}]}
+    (target / "dashboard.rules.yaml").write_text(yaml.safe_dump(parsed))
 
 
 def main():
