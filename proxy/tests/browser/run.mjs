@@ -195,6 +195,12 @@ try {
     assert.match(await text(page, "[role=alert]"), /2h, 7d/);
   });
 
+  await step("whether to move or to wait", async () => {
+    await page.click("nav[aria-label=Dashboard] >> text=Break-even");
+    assert.equal(await text(page, "h1"), "Break-even");
+    await look(page, "breakeven");
+  });
+
   await step("the history, and whether it is what it was", async () => {
     await page.click("nav[aria-label=Dashboard] >> text=History");
     assert.match(await text(page, "table"), /the browser rolls back[\s\S]*the browser shifts/);
