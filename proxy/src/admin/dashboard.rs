@@ -8,14 +8,17 @@
 //! Not here: who comes (`auth`), what an order means (`desk`).
 
 mod assets;
+mod breakeven;
 mod caller;
 mod charts;
 mod diffs;
+mod excuses;
 mod group;
 mod history;
 mod layout;
 mod orders;
 mod overview;
+mod sample;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -61,7 +64,10 @@ pub(super) fn router(admin: &Admin) -> Router {
         .route("/groups/{group}/rollback", post(orders::roll_back))
         .route("/groups/{group}/proposals/{id}", post(orders::decide))
         .route("/diffs", get(diffs::page))
-        .route("/diffs/{id}", get(diffs::sample))
+        .route("/diffs/{id}", get(sample::page))
+        .route("/excuses", post(excuses::accept))
+        .route("/excuses/{id}", post(excuses::take_back))
+        .route("/breakeven", get(breakeven::page))
         .route("/history", get(history::page))
         .route("/history/verify", get(history::verify))
         .route("/assets/{name}", get(assets::serve))
@@ -124,7 +130,9 @@ impl Problem {
         let (code, kind) = (error["extensions"]["code"].as_str(), error["extensions"]["kind"].as_str());
         let status = match (code, kind) {
             (Some("FORBIDDEN"), _) => StatusCode::FORBIDDEN,
-            (Some("UNKNOWN_GROUP" | "UNKNOWN_SAMPLE" | "UNKNOWN_PROPOSAL"), _) => StatusCode::NOT_FOUND,
+            (Some("UNKNOWN_GROUP" | "UNKNOWN_SAMPLE" | "UNKNOWN_PROPOSAL" | "UNKNOWN_EXCUSE"), _) => {
+                StatusCode::NOT_FOUND
+            }
             (Some("CONTROL_STORE" | "NO_ROLLOUT"), _) => StatusCode::SERVICE_UNAVAILABLE,
             (_, Some("wrong")) => StatusCode::UNPROCESSABLE_ENTITY,
             (_, Some("no")) => StatusCode::CONFLICT,

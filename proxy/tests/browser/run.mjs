@@ -195,6 +195,28 @@ try {
     assert.match(await text(page, "[role=alert]"), /2h, 7d/);
   });
 
+  await step("a proposed rule is accepted until a day, and taken back", async () => {
+    await page.goto(`${OPEN}/diffs?route=Query.product&field=unitPrice&cause=rounding`);
+    await look(page, "proposal");
+    await page.fill("#owner-0-0", "pricing");
+    await page.fill("#until-0-0", new Date(Date.now() + 30 * 86_400_000).toISOString().slice(0, 10));
+    await page.fill("#reason-0-0", "the browser accepts");
+    await page.click("text=Accept until that day");
+    assert.match(await told(page), /Accepted/);
+    assert.match(await text(page, "section[aria-labelledby=excuses]"), /in force[\s\S]*the browser accepts/);
+    await look(page, "excuse");
+    await page.fill("section[aria-labelledby=excuses] input[name=reason]", "the browser has seen enough");
+    await page.click("button >> text=Take back");
+    assert.match(await told(page), /Taken back/);
+    assert.match(await text(page, "section[aria-labelledby=excuses]"), /withdrawn/);
+  });
+
+  await step("whether to move or to wait", async () => {
+    await page.click("nav[aria-label=Dashboard] >> text=Break-even");
+    assert.equal(await text(page, "h1"), "Break-even");
+    await look(page, "breakeven");
+  });
+
   await step("the history, and whether it is what it was", async () => {
     await page.click("nav[aria-label=Dashboard] >> text=History");
     assert.match(await text(page, "table"), /the browser rolls back[\s\S]*the browser shifts/);

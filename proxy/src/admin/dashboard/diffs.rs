@@ -1,50 +1,73 @@
-//! `/diffs`: what shadow reads have found, from route to field to cause to one sample with both sides.
+//! `/diffs`: what shadow reads have found, from route to field to cause.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use axum::response::Response;
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::Dashboard;
 use super::caller::Caller;
-use super::layout::{self, Part, alert, number, wide, words};
+use super::excuses::{self, EXCUSES, Excuse, Kind, Proposal, Wish};
+use super::layout::{self, Part, alert, done, number, wide, words};
+use super::{Dashboard, Problem};
 
 /// Which differences: the page's own query, as it stands in its address.
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Filter {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "filled")]
-    route: Option<String>,
+    pub(super) route: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "filled")]
-    field: Option<String>,
+    pub(super) field: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "filled")]
-    cause: Option<String>,
+    pub(super) cause: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "filled")]
-    since: Option<String>,
+    pub(super) since: Option<String>,
 }
 
 /// A form sends its empty fields too.
-fn filled<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+pub(super) fn filled<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(Some(String::deserialize(from)?.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
 impl Filter {
+    /// What is filled in, by the names of the address.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let parts = [("route", &self.route), ("field", &self.field), ("cause", &self.cause), ("since", &self.since)];
+        parts.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
+
     /// The address of the page with this filter.
     fn address(&self) -> String {
-        let mut address = form_urlencoded::Serializer::new(String::new());
-        let parts = [("route", &self.route), ("field", &self.field), ("cause", &self.cause), ("since", &self.since)];
-        for (name, value) in parts.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
-            address.append_pair(name, value);
-        }
-        format!("/diffs?{}", address.finish())
+        let address = form_urlencoded::Serializer::new(String::new()).extend_pairs(self.parts()).finish();
+        format!("/diffs?{address}")
     }
+
+    /// The same, after an order.
+    pub(super) fn address_after(&self, code: &'static str) -> String {
+        let mut address = form_urlencoded::Serializer::new(String::new());
+        format!("/diffs?{}", address.extend_pairs(self.parts()).append_pair("done", code).finish())
+    }
+}
+
+/// What came of the last order.
+pub(super) enum Told {
+    Nothing,
+    Done(&'static str),
+    Problem(Problem),
+}
+
+#[derive(Deserialize)]
+pub(super) struct Just {
+    done: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Answer {
     report: Forms,
     routes: Vec<KnownRoute>,
+    excuses: Vec<Excuse>,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +117,7 @@ struct Line {
     count: u64,
     first_seen: String,
     last_seen: String,
+    proposals: Vec<Proposal>,
     samples: Vec<Sample>,
 }
 
@@ -105,27 +129,59 @@ struct Sample {
     seen_at: String,
 }
 
-pub(super) async fn page(State(dashboard): State<Dashboard>, caller: Caller, Query(filter): Query<Filter>) -> Response {
-    let question = "query($filter: DiffFilterInput!) { report(filter: $filter) { json } routes { route kind } }";
-    match dashboard.ask::<Answer>(&caller, question, json!({ "filter": filter })).await {
-        Ok(answer) => layout::page(&caller, Part::Diffs, "Differences", &found(&filter, &answer)),
-        Err(problem) => {
-            // The form stays as it was filled in, so that one letter can be mended.
-            let content = html! { h1 { "Differences" } (alert(&problem.message)) (form(&filter, &[])) };
-            layout::shown(problem.status, &caller, Part::Diffs, "Differences", &content)
-        }
-    }
+pub(super) async fn page(
+    State(dashboard): State<Dashboard>,
+    caller: Caller,
+    Query(filter): Query<Filter>,
+    Query(Just { done }): Query<Just>,
+) -> Response {
+    let told = done.as_deref().and_then(excuses::in_words).map_or(Told::Nothing, Told::Done);
+    shown(&dashboard, &caller, &filter, told, &Wish::default()).await
 }
 
-fn found(filter: &Filter, answer: &Answer) -> Markup {
+/// The page, after an order or before the first.
+pub(super) async fn shown(
+    dashboard: &Dashboard,
+    caller: &Caller,
+    filter: &Filter,
+    told: Told,
+    draft: &Wish,
+) -> Response {
+    let question = format!(
+        "query($filter: DiffFilterInput!) {{ report(filter: $filter) {{ json }} routes {{ route kind }} {EXCUSES} }}"
+    );
+    let found = dashboard.ask::<Answer>(caller, &question, json!({ "filter": filter })).await;
+    let status = match (&told, &found) {
+        (Told::Problem(problem), _) | (_, Err(problem)) => problem.status,
+        (Told::Nothing | Told::Done(_), Ok(_)) => StatusCode::OK,
+    };
+    let content = html! {
+        h1 { "Differences" }
+        @match &told {
+            Told::Nothing => {}
+            Told::Done(message) => (done(message)),
+            Told::Problem(problem) => (alert(&problem.message)),
+        }
+        @match &found {
+            Ok(answer) => (all(caller, filter, answer, draft)),
+            // The form stays as it was filled in, so that one letter can be mended.
+            Err(problem) => { (alert(&problem.message)) (form(filter, &[])) }
+        }
+    };
+    layout::shown(status, caller, Part::Diffs, "Differences", &content)
+}
+
+fn all(caller: &Caller, filter: &Filter, answer: &Answer, draft: &Wish) -> Markup {
     let report = &answer.report.json;
     html! {
-        h1 { "Differences" }
         (trail(filter))
         p.answer { (words(&report.answer)) }
         (tiles(&report.totals))
         (form(filter, &answer.routes))
-        @for route in report.routes.iter().filter(|route| route.is_known()) { (route_section(filter, route)) }
+        @for route in report.routes.iter().filter(|route| route.is_known()) {
+            (route_section(caller, filter, route, draft))
+        }
+        (excuses::list(caller, filter, &answer.excuses, draft))
         (unknown(report))
     }
 }
@@ -151,7 +207,7 @@ impl RouteReport {
 }
 
 /// Where one is between all routes and one cause.
-fn trail(filter: &Filter) -> Markup {
+pub(super) fn trail(filter: &Filter) -> Markup {
     let route = Filter { route: filter.route.clone(), since: filter.since.clone(), ..Filter::default() };
     let field = Filter { field: filter.field.clone(), ..route.clone() };
     let all = Filter { since: filter.since.clone(), ..Filter::default() };
@@ -210,10 +266,15 @@ fn form(filter: &Filter, routes: &[KnownRoute]) -> Markup {
     }
 }
 
-fn route_section(filter: &Filter, route: &RouteReport) -> Markup {
+fn route_section(caller: &Caller, filter: &Filter, route: &RouteReport, draft: &Wish) -> Markup {
     let here = Filter { route: Some(route.route.clone()), since: filter.since.clone(), ..Filter::default() };
     // Samples are what is left when nothing else is to be chosen.
     let deep = filter.field.is_some() || filter.cause.is_some();
+    let is_kind = filter.route.is_some() && filter.cause.is_some();
+    let kind = |place: usize, line: &Line| {
+        let kind = Filter { field: line.field.clone(), cause: Some(line.cause.clone()), ..here.clone() };
+        Kind { caller, kind, place, draft }
+    };
     html! {
         section aria-label=(route.route) {
             h2 { a href=(here.address()) { (route.route) } }
@@ -221,7 +282,10 @@ fn route_section(filter: &Filter, route: &RouteReport) -> Markup {
             @if !route.differences.is_empty() {
                 (wide(&format!("Differences of {}", route.route), &lines(&here, route)))
             }
-            @if deep { @for line in &route.differences { (samples(line)) } }
+            @for (place, line) in route.differences.iter().enumerate() {
+                @if is_kind { (kind(place, line).proposals(&line.proposals)) }
+                @if deep { (samples(line)) }
+            }
         }
     }
 }
@@ -275,60 +339,5 @@ fn samples(line: &Line) -> Markup {
                 li { a href={ "/diffs/" (sample.id) } { (sample.answer) } " " span.soft { (layout::time(&sample.seen_at)) } }
             } }
         }
-    }
-}
-
-#[derive(Deserialize)]
-struct SampleAnswer {
-    sample: SampleForms,
-}
-
-#[derive(Deserialize)]
-struct SampleForms {
-    html: String,
-    json: SampleReport,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SampleReport {
-    id: String,
-    answer: String,
-    route: String,
-    field: Option<String>,
-    cause: String,
-    excused: bool,
-    key: String,
-    seen_at: String,
-}
-
-pub(super) async fn sample(State(dashboard): State<Dashboard>, caller: Caller, Path(id): Path<String>) -> Response {
-    let question = "query($id: String!) { sample(id: $id) { html json } }";
-    match dashboard.ask::<SampleAnswer>(&caller, question, json!({ "id": id })).await {
-        Ok(SampleAnswer { sample }) => layout::page(&caller, Part::Diffs, "One difference", &one(&sample)),
-        Err(problem) => layout::failed(&caller, Part::Diffs, "One difference", &problem),
-    }
-}
-
-fn one(sample: &SampleForms) -> Markup {
-    let report = &sample.json;
-    let filter = Filter {
-        route: Some(report.route.clone()),
-        field: report.field.clone(),
-        cause: Some(report.cause.clone()),
-        since: None,
-    };
-    html! {
-        (trail(&filter))
-        h1 { "One difference" }
-        p.answer { (report.answer) }
-        dl.facts {
-            dt { "Key" } dd { code { (report.key) } }
-            dt { "Cause" } dd { (report.cause) @if report.excused { " (excused by the contract)" } }
-            dt { "Seen" } dd { (layout::time(&report.seen_at)) }
-            dt { "On the command line" } dd { code { "strangler diffs show " (report.id) } }
-        }
-        // Made and escaped by `shadow-compare`, as in its own report.
-        section.sample aria-label="Both sides" { (PreEscaped(&sample.html)) }
     }
 }

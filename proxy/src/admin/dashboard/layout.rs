@@ -15,16 +15,18 @@ use crate::admin::auth::Via;
 pub(super) enum Part {
     Groups,
     Diffs,
+    BreakEven,
     History,
 }
 
 impl Part {
-    const ALL: [Self; 3] = [Self::Groups, Self::Diffs, Self::History];
+    const ALL: [Self; 4] = [Self::Groups, Self::Diffs, Self::BreakEven, Self::History];
 
     fn link(self) -> (&'static str, &'static str) {
         match self {
             Self::Groups => ("/", "Groups"),
             Self::Diffs => ("/diffs", "Differences"),
+            Self::BreakEven => ("/breakeven", "Break-even"),
             Self::History => ("/history", "History"),
         }
     }

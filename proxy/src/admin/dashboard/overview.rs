@@ -15,7 +15,7 @@ use super::shapes::{
 /// Seconds that count as lately.
 pub(super) const LATELY: u32 = 300;
 
-use super::{Dashboard, Problem, charts};
+use super::{Dashboard, Problem, breakeven, charts};
 
 #[derive(Deserialize)]
 struct Answer {
@@ -61,7 +61,12 @@ pub(super) async fn page(State(dashboard): State<Dashboard>, caller: Caller) -> 
          proposals {{ group }} }}"
     );
     match dashboard.ask::<Answer>(&caller, &question, json!({})).await {
-        Ok(answer) => layout::page(&caller, Part::Groups, "Groups", &all(&answer)),
+        Ok(answer) => {
+            // Asked apart: the groups are shown whether or not anything can be weighed.
+            let weighed = breakeven::weighed(&dashboard, &caller, None).await;
+            let content = html! { (all(&answer)) (breakeven::panel(&weighed)) };
+            layout::page(&caller, Part::Groups, "Groups", &content)
+        }
         Err(problem) => {
             let content = without_control(&dashboard, &problem);
             layout::shown(problem.status, &caller, Part::Groups, "Groups", &content)

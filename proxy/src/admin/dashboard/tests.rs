@@ -16,9 +16,11 @@ use crate::admin::auth::{CsrfToken, Identity, Role, Via};
 use crate::admin::schema::schema;
 use crate::admin::schema::tests::laid;
 use crate::admin::{Admin, Health};
-use crate::desk::Here;
+use crate::desk::{Desk, Here};
 use crate::read::breaker::{Breaker, BreakerSettings};
 use crate::rollout::RolloutHandle;
+
+mod evidence;
 
 const PAGES: [&str; 5] = ["/", "/groups/inventory", "/diffs", "/history", "/history/verify"];
 const SCRIPT: &str = "<script>alert(1)</script>";
@@ -38,7 +40,13 @@ struct Answer {
 
 /// A group in `stage`, at 0 %; this replica works under 100 %, as if it had not heard yet.
 async fn scene(needs_second: &[Stage], stage: Stage) -> Scene {
+    scene_with(needs_second, stage, |_| {}).await
+}
+
+/// The same over a desk that was prepared in some way.
+async fn scene_with(needs_second: &[Stage], stage: Stage, prepare: impl FnOnce(&mut Desk)) -> Scene {
     let (mut desk, control) = laid(needs_second, stage).await;
+    prepare(&mut desk);
     let full = Policy::new(Stage::Shift, Percentage::FULL, Percentage::ZERO, Epoch(1)).unwrap();
     let rollout = Rollout { version: RolloutVersion(1), policies: [("inventory".into(), full)].into() };
     let rollout = RolloutHandle::fixed(rollout);
@@ -95,7 +103,9 @@ fn led_to(answer: &Answer) -> &str {
     answer.headers.get("location").map_or("nowhere", |to| to.to_str().unwrap())
 }
 
-const ORDERS: [&str; 6] = [
+const ORDERS: [&str; 8] = [
+    "/excuses",
+    "/excuses/0",
     "/groups/inventory/set",
     "/groups/inventory/promote",
     "/groups/inventory/stop",
