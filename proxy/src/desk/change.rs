@@ -13,11 +13,15 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{ApprovalRules, Desk, DeskError};
-use crate::rollout::publish::{Change, publish_change, publish_change_after};
+use crate::rollout::publish::{Change, publish_change_after};
 use crate::rollout::{SetPolicy, describe, propose};
 
 /// How often the replicas' heartbeats are looked at.
 const LOOK: Duration = Duration::from_millis(10);
+/// How often a change is tried while others publish.
+const ATTEMPTS: usize = 8;
+/// Somebody was faster.
+const OVERTAKEN: &str = "OVERTAKEN";
 /// Proposals that are looked through.
 pub(super) const PROPOSALS: usize = 500;
 
@@ -84,8 +88,24 @@ impl Desk {
     /// # Errors
     /// [`DeskError`]; nothing was changed, except after `NoAnswer` of the control store.
     pub async fn set(&self, group: &GroupName, wish: &SetPolicy, author: &Author) -> Result<SetOutcome, DeskError> {
-        let from = self.newest().await?.rollout.policy(group);
-        self.change(group, from, wish, author, None).await
+        let mut first = None;
+        for _ in 0..ATTEMPTS {
+            let seen = self.newest().await?.rollout;
+            let from = seen.policy(group);
+            if *first.get_or_insert(from) != from {
+                break;
+            }
+            // Whether it takes a second person was decided by what is seen here: nothing else may be changed. Another
+            // group's rollout in between only means to look again.
+            match self.change(group, from, wish, author, seen.version).await {
+                Err(error) if error.code() == OVERTAKEN => {}
+                outcome => return outcome,
+            }
+        }
+        Err(DeskError::no(
+            OVERTAKEN,
+            format!("somebody else changed group `{group}` meanwhile: look at it and try again"),
+        ))
     }
 
     /// As [`Desk::set`], but only if `seen` is still the newest rollout: a program must not undo what it has not seen,
@@ -100,7 +120,7 @@ impl Desk {
         wish: &SetPolicy,
         author: &Author,
     ) -> Result<SetOutcome, DeskError> {
-        self.change(group, seen.policy(group), wish, author, Some(seen.version)).await
+        self.change(group, seen.policy(group), wish, author, seen.version).await
     }
 
     async fn change(
@@ -109,13 +129,13 @@ impl Desk {
         from: Policy,
         wish: &SetPolicy,
         author: &Author,
-        seen: Option<RolloutVersion>,
+        seen: RolloutVersion,
     ) -> Result<SetOutcome, DeskError> {
         let to = propose(&from, wish).map_err(|refused| DeskError::wrong("NOT_POSSIBLE", refused.to_string()))?;
         if self.approvals.ask(&from, &to) {
             return self.keep_proposal(group, from, to, Vec::new(), author).await;
         }
-        match publish_change_after(&self.witness, group, wish, author, None, seen).await? {
+        match publish_change_after(&self.witness, group, wish, author, None, Some(seen)).await? {
             Change::Published { record, before } => Ok(SetOutcome::Published { record, before }),
             Change::AlreadySo { policy, version } => Ok(SetOutcome::AlreadySo { policy, version }),
         }
@@ -197,14 +217,15 @@ impl Desk {
                 format!("{} proposed it: somebody else must approve", author.who),
             ));
         }
-        let now = self.newest().await?.rollout.policy(&proposal.group);
+        let seen = self.newest().await?.rollout;
+        let now = seen.policy(&proposal.group);
         if now != proposal.from && now != proposal.to {
             let message = format!(
                 "group `{}` has changed since ({}): propose again",
                 proposal.group,
                 describe(&proposal.from, &now)
             );
-            return Err(DeskError::no("OVERTAKEN", message));
+            return Err(DeskError::no(OVERTAKEN, message));
         }
         if !proposal.steps.is_empty() {
             let view = self.begin_promotion(&proposal.group, &proposal.author, Some(&author.who)).await?;
@@ -217,8 +238,10 @@ impl Desk {
             reads: Some(proposal.to.reads()),
             shadow: Some(proposal.to.shadow()),
         };
-        // Published first: a crash in between leaves a proposal that can be approved again, which changes nothing.
-        let change = publish_change(&self.witness, &proposal.group, &wish, &proposal.author, Some(&author.who)).await?;
+        // Published first: a crash in between leaves a proposal that can be approved again, which changes nothing. And
+        // only after what was just looked at: nobody has approved what comes of another change.
+        let (by, after) = (Some(author.who.as_str()), Some(seen.version));
+        let change = publish_change_after(&self.witness, &proposal.group, &wish, &proposal.author, by, after).await?;
         let (outcome, version) = match change {
             Change::Published { record, before } => {
                 let version = record.rollout.version;

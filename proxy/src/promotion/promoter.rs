@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use model::control::{Action, Author, PROMOTION_STEP, Progress, Promotion};
-use model::{Percentage, Stage};
+use model::{Percentage, RolloutVersion, Stage};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::steps::{Next, decide};
 use crate::desk::{Desk, DeskError};
 use crate::rollout::SetPolicy;
-use crate::rollout::publish::publish_change;
+use crate::rollout::publish::{ChangeError, publish_change_after};
 
 /// Pause between two looks.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -54,7 +54,8 @@ impl Promoter {
 
     async fn advance(&self, promotion: Promotion) -> Result<(), DeskError> {
         let group = promotion.group.clone();
-        let policy = self.desk.newest().await?.rollout.policy(&group);
+        let seen = self.desk.newest().await?.rollout;
+        let policy = seen.policy(&group);
         let gates = self.desk.gates(&group).await;
         let now = (self.desk.clock)();
         let revision = promotion.revision + 1;
@@ -69,7 +70,7 @@ impl Promoter {
             Next::Wait(said) if said == promotion.said => return Ok(()),
             Next::Wait(said) => Promotion { said, revision, ..promotion.clone() },
             Next::Take(place, step) => {
-                if !self.take(&promotion, place, step.reads).await? {
+                if !self.take(&promotion, place, step.reads, seen.version).await? {
                     return Ok(());
                 }
                 stepped(place, format!("took {}", step.reads))
@@ -99,15 +100,23 @@ impl Promoter {
         }
     }
 
-    /// Publishes a step; false when somebody was faster, or changed the group.
-    async fn take(&self, promotion: &Promotion, place: usize, reads: Percentage) -> Result<bool, DeskError> {
+    /// Publishes a step; false when anything was published since rollout `seen`, by which it was decided: a rollback
+    /// that came meanwhile must not be undone.
+    async fn take(
+        &self,
+        promotion: &Promotion,
+        place: usize,
+        reads: Percentage,
+        seen: RolloutVersion,
+    ) -> Result<bool, DeskError> {
         let wish = SetPolicy { stage: Some(Stage::Shift), reads: Some(reads), shadow: None };
         let reason = format!("{PROMOTION_STEP}{} of {}, every gate holds", place + 1, promotion.steps.len());
         let author = self.author(promotion, Some(reason));
         let approved_by = promotion.approved_by.as_deref();
-        match publish_change(&self.desk.witness, &promotion.group, &wish, &author, approved_by).await {
+        let (witness, group) = (&self.desk.witness, &promotion.group);
+        match publish_change_after(witness, group, &wish, &author, approved_by, Some(seen)).await {
             Ok(_) => Ok(true),
-            Err(crate::rollout::publish::ChangeError::Overtaken { .. }) => Ok(false),
+            Err(ChangeError::Overtaken { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

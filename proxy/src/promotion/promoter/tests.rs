@@ -143,9 +143,27 @@ async fn a_replica_that_dies_between_step_and_note_leaves_a_step_that_is_taken_o
     scene.desk.promote(&group(), &ada()).await.unwrap();
     // What a replica publishes before it dies.
     let dying = scene.replica("a");
-    assert!(dying.take(&scene.said().await, 0, 1.0.try_into().unwrap()).await.unwrap());
+    let seen = scene.control.newest().await.unwrap().unwrap().rollout.version;
+    assert!(dying.take(&scene.said().await, 0, 1.0.try_into().unwrap(), seen).await.unwrap());
     let published = scene.control.newest().await.unwrap().unwrap().rollout.version;
     scene.replica("b").round().await.unwrap();
     assert_eq!(scene.said().await.at_step, Some(0));
     assert_eq!(scene.control.newest().await.unwrap().unwrap().rollout.version, published);
+}
+
+#[tokio::test]
+async fn a_rollback_between_decision_and_step_is_not_undone() {
+    let scene = Scene::new().await;
+    scene.evidence(40_000, 0).await;
+    scene.desk.promote(&group(), &ada()).await.unwrap();
+    let replica = scene.replica("a");
+    replica.round().await.unwrap();
+    // What the replica has seen when it decides; then somebody rolls back.
+    let seen = scene.control.newest().await.unwrap().unwrap().rollout.version;
+    let author = Author { who: "bob".into(), origin: "desk".into(), reason: None };
+    let told = Override { id: OverrideId(Uuid::new_v4()), group: group(), author, at: now() };
+    publish_rollback(&scene.desk.witness, &told).await.unwrap();
+    let taken = replica.take(&scene.said().await, 1, 100.0.try_into().unwrap(), seen).await.unwrap();
+    assert!(!taken);
+    assert_eq!(scene.policy().await.reads(), Percentage::ZERO);
 }
