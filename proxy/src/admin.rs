@@ -60,6 +60,9 @@ pub struct RollbackOrder {
     pub id: OverrideId,
     /// Who wants it, from where, and why if they said.
     pub author: Author,
+    /// Whether a replica passes it on, which somebody else has told.
+    #[serde(default)]
+    pub passed_on: bool,
 }
 
 /// An error of the admin API.
@@ -142,8 +145,12 @@ async fn roll_back(
         let message = format!("the body must be {{\"id\": uuid, \"author\": {{\"who\", \"origin\"}}}}: {problem}");
         error(StatusCode::BAD_REQUEST, "BAD_BODY", message)
     })?;
-    let told =
-        Override { id: order.id, group: group.clone(), author: identity.sign(order.author), at: (admin.clock)() };
+    let told = Override {
+        id: order.id,
+        group: group.clone(),
+        author: identity.sign(order.author, order.passed_on),
+        at: (admin.clock)(),
+    };
     let done = admin.rollout.roll_back(told).await;
     Ok(axum::Json(json!({
         "group": group,

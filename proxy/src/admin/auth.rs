@@ -98,16 +98,15 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The author of an order that names `author`. Whoever signed in is named, whatever the order says; on
-    /// loopback there is nothing to hold against it.
-    pub fn sign(&self, author: Author) -> Author {
+    /// The author of an order that names `author`. Whoever signed in acts in no other name; on loopback there is
+    /// nothing to hold against what the order says. A replica that passes an order on names its token and the person.
+    pub fn sign(&self, author: Author, passed_on: bool) -> Author {
         match self.via {
             Via::Loopback => author,
-            Via::Token | Via::Session | Via::Jwt if author.who == self.who => author,
-            // A replica tells the others in the name of its fleet: both names are the truth.
-            Via::Token | Via::Session | Via::Jwt => {
+            Via::Token | Via::Session | Via::Jwt if passed_on => {
                 Author { who: format!("{} for {}", self.who, author.who), ..author }
             }
+            Via::Token | Via::Session | Via::Jwt => Author { who: self.who.clone(), ..author },
         }
     }
 }

@@ -68,7 +68,7 @@ impl Desk {
         options: &RollbackOptions<'_>,
         warn: impl Fn(&str),
     ) -> RollbackOutcome {
-        let order = RollbackOrder { id: OverrideId(Uuid::new_v4()), author };
+        let order = RollbackOrder { id: OverrideId(Uuid::new_v4()), author, passed_on: self.here.is_some() };
         let deadline = Instant::now() + options.within;
         let mut at_once = BTreeMap::new();
         if let Some(here) = &self.here {

@@ -43,14 +43,14 @@ async fn a_token_gives_its_role_and_no_more() {
 }
 
 #[tokio::test]
-async fn whoever_signed_in_is_named_whatever_name_the_order_gives() {
+async fn whoever_signed_in_acts_in_no_other_name() {
     let (admin, _) = tests::admin();
     let rollout = admin.rollout.clone();
     let desk = Desk::new();
     let answer = roll_back().token(&desk.operator).of(&desk.auth.protect(router(admin))).await;
     assert_eq!(answer.status, 200);
     let author = rollout.pending()[0].author.clone();
-    assert_eq!((author.who.as_str(), author.origin.as_str()), ("ada for eve", "desk"));
+    assert_eq!((author.who.as_str(), author.origin.as_str()), ("ada", "desk"));
 }
 
 #[tokio::test]
