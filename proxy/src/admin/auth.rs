@@ -42,7 +42,7 @@ pub enum Role {
     Viewer,
     /// Move traffic: stages, percentages, rollbacks, promotions.
     Operator,
-    /// Also approve what needs a second person, and what cannot be undone.
+    /// Also approve what needs a second person.
     Admin,
 }
 

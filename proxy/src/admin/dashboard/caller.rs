@@ -28,6 +28,11 @@ impl Caller {
     pub(super) fn may_act(&self) -> bool {
         self.identity.role >= Role::Operator
     }
+
+    /// Whether what somebody else has proposed can be approved.
+    pub(super) fn may_approve(&self) -> bool {
+        self.identity.role >= Role::Admin
+    }
 }
 
 impl FromRequestParts<Dashboard> for Caller {

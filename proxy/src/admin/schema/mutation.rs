@@ -104,7 +104,7 @@ impl Mutation {
     }
 
     /// Approves a change that waits for a second person: it takes effect.
-    #[graphql(guard = "at_least(Role::Operator)")]
+    #[graphql(guard = "at_least(Role::Admin)")]
     async fn approve(
         &self,
         context: &Context<'_>,

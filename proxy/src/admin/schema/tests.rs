@@ -230,22 +230,23 @@ async fn what_cannot_be_is_refused_with_a_code_and_changes_nothing() {
 #[tokio::test]
 async fn a_change_that_takes_two_is_made_by_two_and_a_lowering_by_one() {
     let (schema, control) = site(&[Stage::Shift], Stage::Shadow).await;
-    let operator = |who: &'static str, document: String| {
+    let admin = |who: &'static str, document: String| {
         let schema = schema.clone();
-        async move { ask(&schema, who, Role::Operator, &document, json!({ "stage": "shift", "reads": 25.0 })).await }
+        async move { ask(&schema, who, Role::Admin, &document, json!({ "stage": "shift", "reads": 25.0 })).await }
     };
-    let answer = operator("ada", SET.into()).await;
+    let answer = admin("ada", SET.into()).await;
     let done = &answer["data"]["setPolicy"];
     assert_eq!((&done["ended"], &done["policy"]["stage"]), (&json!("PROPOSED"), &json!("shadow")), "{answer}");
     assert_eq!(control.newest().await.unwrap().unwrap().rollout.version, RolloutVersion(1));
     let id = done["proposal"]["id"].as_str().unwrap().to_owned();
     let approve = format!("mutation {{ approve(id: \"{id}\", reason: \"seen\", waitMillis: 0) {{ ended }} }}");
-    assert_eq!(code(&operator("ada", approve.clone()).await), "SAME_PERSON");
-    let answer = operator("bob", approve.clone()).await;
+    assert_eq!(code(&admin("ada", approve.clone()).await), "SAME_PERSON");
+    assert_eq!(code(&ask(&schema, "bob", Role::Operator, &approve, json!({})).await), "FORBIDDEN");
+    let answer = admin("bob", approve.clone()).await;
     assert_eq!(answer["data"]["approve"]["ended"], "PUBLISHED", "{answer}");
     let record = control.newest().await.unwrap().unwrap();
     assert_eq!((record.author.who.as_str(), record.approved_by.as_deref()), ("ada", Some("bob")));
-    assert_eq!(code(&operator("bob", approve).await), "UNKNOWN_PROPOSAL");
+    assert_eq!(code(&admin("bob", approve).await), "UNKNOWN_PROPOSAL");
     // Lowering needs nobody else.
     let lower = ask(&schema, "ada", Role::Operator, SET, json!({ "reads": 5.0 })).await;
     assert_eq!(lower["data"]["setPolicy"]["ended"], "PUBLISHED", "{lower}");
@@ -262,7 +263,7 @@ async fn a_proposal_from_a_policy_that_is_gone_cannot_be_approved() {
     let id = answer["data"]["setPolicy"]["proposal"]["id"].as_str().unwrap().to_owned();
     ask(&schema, "eve", Role::Operator, SET, json!({ "stage": "dual-write" })).await;
     let approve = format!("mutation {{ approve(id: \"{id}\", reason: \"seen\", waitMillis: 0) {{ ended }} }}");
-    assert_eq!(code(&ask(&schema, "bob", Role::Operator, &approve, json!({})).await), "OVERTAKEN");
+    assert_eq!(code(&ask(&schema, "bob", Role::Admin, &approve, json!({})).await), "OVERTAKEN");
     let withdraw = format!("mutation {{ withdraw(id: \"{id}\", reason: \"stale\") {{ state decidedBy }} }}");
     let answer = ask(&schema, "ada", Role::Operator, &withdraw, json!({})).await;
     assert_eq!(answer["data"]["withdraw"], json!({ "state": "withdrawn", "decidedBy": "ada" }));

@@ -114,8 +114,9 @@ pub(super) fn decide(caller: &Caller, group: &GroupName, proposal: &Proposal, dr
                 label for=(field) { "Why?" }
                 input id=(field) name="reason" required maxlength="500" autocomplete="off" value=(reason);
             }
-            button.primary name="decision" value="approve" { "Approve" }
+            @if caller.may_approve() { button.primary name="decision" value="approve" { "Approve" } }
             button name="decision" value="withdraw" { "Withdraw" }
+            @if !caller.may_approve() { p.soft { "Approving it takes the role admin." } }
         }
     }
 }
