@@ -9,11 +9,20 @@ import { chromium } from "playwright-core";
 
 const { OPEN, GUARDED, VIEWER_TOKEN, OPERATOR_TOKEN, SCREENSHOTS, CHROMIUM } = process.env;
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+/** For the whole walk, which takes some 20 s on two busy cores; in milliseconds. */
+const PATIENCE = 90_000;
 const LOOKS = {
   light: { colorScheme: "light", viewport: { width: 1280, height: 900 } },
   dark: { colorScheme: "dark", viewport: { width: 1280, height: 900 } },
   narrow: { colorScheme: "light", viewport: { width: 360, height: 740 } },
 };
+
+// A page or a browser that hangs has no time-out of its own everywhere: it is named before the test is cut off.
+let doing = "start the browser";
+setTimeout(() => {
+  console.log(`FAILED: ${doing}: still not done after ${PATIENCE / 1000} s`);
+  process.exit(1);
+}, PATIENCE).unref();
 
 await mkdir(SCREENSHOTS, { recursive: true });
 // With a new, empty profile of its own each time, which Playwright removes.
@@ -43,6 +52,7 @@ const tab = async (where = context) => {
 
 const step = async (name, act) => {
   const begun = Date.now();
+  doing = name;
   try {
     await act();
   } catch (error) {
@@ -290,5 +300,6 @@ try {
   if (!(error instanceof assert.AssertionError)) console.error(error);
   process.exitCode = 1;
 } finally {
+  doing = "close the browser";
   await browser.close();
 }
