@@ -3,7 +3,7 @@
 //! A length in bytes is a domain that counts them, made when it is first needed: `VARCHAR2(20)` holds 20 bytes, and
 //! 20 letters only while they are plain. `types::describe` reads the length from the domain's name.
 
-use super::lex::{Token, after_group};
+use super::lex::{Token, group};
 
 /// A data definition for PostgreSQL, with the domains that it needs before it.
 pub fn translate(tokens: &[Token]) -> String {
@@ -27,23 +27,27 @@ pub fn translate(tokens: &[Token]) -> String {
 
 fn piece(tokens: &[Token], at: usize, domains: &mut Vec<String>) -> (String, usize) {
     let token = &tokens[at];
-    let group = tokens.get(at + 1).filter(|next| next.is_sign("(")).map(|_| after_group(tokens, at + 1));
-    let inside = group.map(|end| &tokens[at + 2..end - 1]);
-    let next = group.unwrap_or(at + 1);
-    if token.is_any(&["VARCHAR2", "NVARCHAR2"]) || (token.is("VARCHAR") && group.is_some()) {
+    let called = tokens.get(at + 1).is_some_and(|next| next.is_sign("("));
+    let (inside, next) = if called {
+        let (inside, next) = group(tokens, at + 1);
+        (Some(inside), next)
+    } else {
+        (None, at + 1)
+    };
+    if token.is_any(&["VARCHAR2", "NVARCHAR2"]) || (token.is("VARCHAR") && inside.is_some()) {
         return (text_type(inside, token.is("NVARCHAR2"), "VARCHAR2", "varchar", domains), next);
     }
-    if token.is("CHAR") && group.is_some() {
+    if token.is("CHAR") && inside.is_some() {
         return (text_type(inside, false, "CHAR", "char", domains), next);
     }
     if token.is("NUMBER") {
         let size = inside.map(|inside| inside.iter().map(Token::text).collect::<String>());
         return (size.map_or("numeric".to_owned(), |size| format!("numeric({size})")), next);
     }
-    if token.is("DATE") && group.is_none() {
+    if token.is("DATE") && inside.is_none() {
         return ("timestamp(0)".to_owned(), at + 1);
     }
-    if token.is("RAW") && group.is_some() {
+    if token.is("RAW") && inside.is_some() {
         let length = inside.and_then(<[_]>::first).map(Token::text).unwrap_or_default();
         let room = format!("octet_length(VALUE) <= {length}");
         return (domain(&format!("RAW({length})"), "bytea", &room, domains), next);

@@ -53,8 +53,9 @@ impl Token {
     }
 }
 
-/// The place behind the parenthesis that closes the one at `open`; the end where none does.
-pub fn after_group(tokens: &[Token], open: usize) -> usize {
+/// What the parenthesis at `open` holds, and the place behind the one that closes it. One that nothing closes holds the
+/// rest.
+pub fn group(tokens: &[Token], open: usize) -> (&[Token], usize) {
     let mut depth = 0;
     for (place, token) in tokens.iter().enumerate().skip(open) {
         if token.is_sign("(") {
@@ -62,11 +63,11 @@ pub fn after_group(tokens: &[Token], open: usize) -> usize {
         } else if token.is_sign(")") {
             depth -= 1;
             if depth == 0 {
-                return place + 1;
+                return (&tokens[open + 1..place], place + 1);
             }
         }
     }
-    tokens.len()
+    (&tokens[open + 1..], tokens.len())
 }
 
 /// The first place from `start` outside of parentheses for which `wanted` holds.
@@ -203,12 +204,13 @@ impl Lexer {
             Some(other) => other,
             None => '\'',
         };
-        self.at += 3;
+        // An opening without its sign is the end.
+        self.at = (self.at + 3).min(self.letters.len());
         let start = self.at;
         while self.at < self.letters.len() && !(self.peek(0) == Some(close) && self.peek(1) == Some('\'')) {
             self.at += 1;
         }
-        self.tokens.push(Token::Text(self.letters[start.min(self.at)..self.at].iter().collect()));
+        self.tokens.push(Token::Text(self.letters[start..self.at].iter().collect()));
         self.at += 2;
     }
 
@@ -256,6 +258,14 @@ mod tests {
     }
 
     #[test]
+    fn what_nothing_closes_goes_to_the_end() {
+        assert_eq!(texts("'a"), ["'a'"]);
+        assert_eq!(texts("q'"), ["''"]);
+        assert_eq!(texts("q'[a"), ["'a'"]);
+        assert_eq!(texts("a /*"), ["a"]);
+    }
+
+    #[test]
     fn a_bind_variable_is_no_assignment() {
         assert_eq!(lex(":out := :in_1")[1], Token::Sign(":=".to_owned()));
         assert_eq!(lex(":out := :in_1")[2], Token::Bind("IN_1".to_owned()));
@@ -273,9 +283,16 @@ mod tests {
         assert!(split(&[], ",").is_empty());
     }
 
+    #[test]
+    fn a_parenthesis_that_nothing_closes_holds_the_rest() {
+        let tokens = lex("f(a(b), c) d (");
+        assert_eq!(group(&tokens, 1), (&tokens[2..8], 9));
+        assert_eq!(group(&tokens, 10), (&tokens[11..], 11));
+    }
+
     proptest! {
         #[test]
-        fn no_text_makes_the_lexer_panic(sql in ".{0,80}") {
+        fn no_text_makes_the_lexer_panic(sql in "(.|['\"qQnN(/*:-]){0,80}") {
             lex(&sql);
         }
     }

@@ -1,6 +1,6 @@
 //! One statement, rewritten: bind variables become `$n`, and what PostgreSQL says otherwise is said its way.
 
-use super::lex::{Token, after_group, begins, lex};
+use super::lex::{Token, begins, group, lex};
 use super::{Kind, account, ddl};
 
 /// As of when a query reads.
@@ -280,8 +280,7 @@ impl Writer<'_> {
 
     /// `CAST(x AS type)`: the type by Oracle's name.
     fn cast(&mut self) {
-        let end = after_group(self.tokens, self.at + 1);
-        let inside = &self.tokens[self.at + 2..end - 1];
+        let (inside, end) = group(self.tokens, self.at + 1);
         let mut depth = 0;
         let mut place = None;
         for (number, token) in inside.iter().enumerate() {
@@ -331,6 +330,7 @@ impl Writer<'_> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::block;
     use super::*;
 
     #[test]
@@ -365,10 +365,85 @@ mod tests {
         assert_eq!((sql.as_of, sql.ins), (Some(Snapshot::Bound(0)), vec![1]));
     }
 
+    /// A heap of the words and signs that the translation looks for, whole statements or not.
+    fn heap() -> impl Strategy<Value = String> {
+        let pieces = prop::sample::select(vec![
+            "(",
+            "(",
+            ")",
+            ")",
+            ",",
+            ";",
+            ".",
+            "'",
+            "''",
+            "\"",
+            ":a",
+            ":b",
+            "1",
+            "*",
+            "||",
+            ":=",
+            "t",
+            "AS",
+            "OF",
+            "SCN",
+            "SELECT",
+            "BEGIN",
+            "END",
+            "CREATE TABLE",
+            "CREATE USER",
+            "ALTER SESSION",
+            "GRANT",
+            "INSERT INTO",
+            "UPDATE",
+            "DELETE",
+            "FROM",
+            "WHERE",
+            "AND",
+            "ROWNUM",
+            "<=",
+            "FOR",
+            "WAIT",
+            "FETCH",
+            "FIRST",
+            "NEXT",
+            "ROWS",
+            "ONLY",
+            "RETURNING",
+            "INTO",
+            "CAST",
+            "NVL",
+            "VARCHAR2",
+            "NVARCHAR2",
+            "CHAR",
+            "NUMBER",
+            "DATE",
+            "RAW",
+            "TIMESTAMP",
+            "DBMS_LOCK",
+            "DBMS_FLASHBACK",
+            "CURRENT_SCN",
+            "NEXTVAL",
+            "SYSDATE",
+            "IDENTIFIED",
+            "BY",
+            "MINUS",
+        ]);
+        prop::collection::vec(pieces, 0..12).prop_map(|pieces| pieces.join(" "))
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "(SELECT|BEGIN|CREATE TABLE|INSERT) .{0,60}") {
             translate(&text);
+        }
+
+        #[test]
+        fn no_heap_of_keywords_makes_it_panic(text in heap()) {
+            translate(&text);
+            translate_part(&lex(&text), &[]);
+            let _ = block::read(&text, &[]);
         }
     }
 }
