@@ -121,7 +121,7 @@ mod tests {
     proptest! {
         #[test]
         fn raising_the_percentage_only_ever_adds_keys(key in ".*", low in 0..=10_000u16, high in 0..=10_000u16) {
-            prop_assume!(low <= high);
+            let (low, high) = (low.min(high), low.max(high));
             let bucket = Bucket::of(&"inventory".into(), &key);
             prop_assert!(!share(low).covers(bucket) || share(high).covers(bucket));
         }

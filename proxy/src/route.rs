@@ -53,7 +53,7 @@ mod tests {
     proptest! {
         #[test]
         fn raising_the_percentage_never_takes_a_key_back(place in 0..10_000u16, low in 0..=10_000u16, high in 0..=10_000u16, draw in 0..10_000u16) {
-            prop_assume!(low <= high);
+            let (low, high) = (low.min(high), low.max(high));
             let at = |points: u16| decide(&shift(f64::from(points) / 100.0, 0.0), bucket(place), false, bucket(draw)).side;
             prop_assert!(at(low) == Side::Legacy || at(high) == Side::Modern);
         }

@@ -4,6 +4,7 @@
 //! database that is prepared as primary, and whatever must be held meanwhile.
 
 pub mod checksum;
+pub mod ledger;
 pub mod primary;
 pub mod reads;
 pub mod secondary;
@@ -58,9 +59,9 @@ macro_rules! store_contract {
             primary::positions_rise_strictly_per_key_under_concurrent_writers,
             primary::what_does_not_fit_is_refused_and_the_value_is_not_told,
             primary::what_one_side_cannot_hold_stands_on_neither,
-            primary::settled_writes_are_not_leased_and_settling_twice_is_harmless,
-            primary::leases_are_exclusive_until_they_are_over,
-            primary::old_states_are_kept_and_settled_ones_forgotten,
+            ledger::settled_writes_are_not_leased_and_settling_twice_is_harmless,
+            ledger::leases_are_exclusive_until_they_are_over,
+            ledger::old_states_are_kept_and_settled_ones_forgotten,
             secondary::newer_wins_and_the_same_again_is_stale,
             secondary::any_order_with_repeats_converges,
             secondary::a_tombstone_outlives_older_states,
@@ -138,6 +139,11 @@ pub fn now(written: Result<Written, StoreError>) -> Vec<Change> {
         Ok(Written::Now(changes)) => changes,
         other => panic!("should stand: {other:?}"),
     }
+}
+
+/// How many writes wait for the other side.
+pub async fn unsettled(store: &Subject) -> u64 {
+    store.backlog(&inventory::group(), WITHIN).await.expect("a backlog").writes
 }
 
 /// One whole record.
