@@ -8,6 +8,7 @@ pub mod local_server;
 pub mod memory;
 pub mod oracle;
 pub mod postgres;
+mod shape;
 mod stored;
 mod value;
 

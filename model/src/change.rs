@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::foreign::Found;
 use crate::record::{EntityKey, Record};
 use crate::write::{Fingerprint, IdempotencyKey};
 
@@ -83,13 +84,36 @@ pub struct Change {
 }
 
 /// What became of a change on the secondary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
     /// It was newer and now stands.
     Newer,
     /// The same or a newer version stood already; nothing was changed.
     Stale,
+    /// It is newer, and somebody else has changed the row since our last apply: nothing of its write was applied.
+    Foreign(Found),
+    /// Left alone, since another change of the same write is [`Self::Foreign`].
+    Held,
+    /// It was newer and now stands, over what somebody else had made of the row.
+    Over(Found),
+}
+
+impl Applied {
+    /// Whether the secondary has this change now, or a newer one.
+    pub fn is_done(&self) -> bool {
+        match self {
+            Self::Newer | Self::Stale | Self::Over(_) => true,
+            Self::Foreign(_) | Self::Held => false,
+        }
+    }
+
+    /// What somebody else had made of the row, whether it stands still or not.
+    pub fn found(&self) -> Option<&Found> {
+        match self {
+            Self::Foreign(found) | Self::Over(found) => Some(found),
+            Self::Newer | Self::Stale | Self::Held => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -71,13 +71,15 @@ pub enum Cause {
     Order,
     /// One is the beginning of the other.
     Truncation,
+    /// The secondary's row was changed past us since our last apply.
+    ForeignWrite,
     /// None of the above.
     Different,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::MissingRow,
         Self::ExtraRow,
         Self::Stale,
@@ -88,6 +90,7 @@ impl Cause {
         Self::Case,
         Self::Order,
         Self::Truncation,
+        Self::ForeignWrite,
         Self::Different,
     ];
 
@@ -104,6 +107,7 @@ impl Cause {
             Self::Case => "case",
             Self::Order => "order",
             Self::Truncation => "truncation",
+            Self::ForeignWrite => "foreign-write",
             Self::Different => "different",
         }
     }

@@ -15,6 +15,7 @@ pub mod control;
 pub mod decimal;
 pub mod evidence;
 pub mod fit;
+pub mod foreign;
 pub mod history;
 pub mod home;
 pub mod name;

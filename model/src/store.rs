@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::change::{Applied, Change, Incarnation, WriteId};
+use crate::change::{Applied, Change, Epoch, Incarnation, WriteId};
 use crate::contract::{EntityType, FieldSet, Refusal};
 use crate::history::KeyHistory;
 use crate::name::{EntityName, GroupName};
@@ -229,10 +229,34 @@ pub trait Store: Scan {
     /// newer than what this side recorded for the key, with their ledger rows; older ones are left.
     /// One slot per change, in order. One transaction: all or nothing.
     ///
+    /// Where a row is not as the last apply left it ([`crate::foreign`]), nothing of the change's write is applied or
+    /// recorded: [`Applied::Foreign`] in its slot, [`Applied::Held`] in those of the write's other changes. Changes of
+    /// other writes go on. A row that is already what the change would leave is no conflict.
+    ///
     /// # Errors
     /// `Unreachable`, `Conflict`, `Refused`, `Misfit`: nothing was written. After `NoAnswer` the
     /// changes may stand or not: apply them again, it is harmless.
     async fn apply(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError>;
+
+    /// As [`Self::apply`], and over what somebody else has made of a row: [`Applied::Over`] in its slot, with exactly
+    /// what was overwritten. For repair, and for groups whose primary wins.
+    ///
+    /// # Errors
+    /// As `apply`.
+    async fn apply_over(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError>;
+
+    /// As secondary under `epoch`: whether the row of `key` stands as the last apply left it. `None`: not known, since
+    /// nothing was applied to it under this epoch.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`.
+    async fn as_left(
+        &self,
+        entity: &EntityType,
+        key: &EntityKey,
+        epoch: Epoch,
+        within: Duration,
+    ) -> Result<Option<bool>, StoreError>;
 
     /// As primary: marks writes as settled. Unknown or settled ones are left. Harmless to repeat.
     ///

@@ -4,6 +4,7 @@
 //! database that is prepared as primary, and whatever must be held meanwhile.
 
 pub mod checksum;
+pub mod foreign;
 pub mod ledger;
 pub mod primary;
 pub mod reads;
@@ -69,6 +70,13 @@ macro_rules! store_contract {
             secondary::one_call_takes_changes_of_several_types_and_shapes,
             secondary::a_call_with_one_bad_change_changes_nothing,
             secondary::the_ledger_is_carried_along,
+            foreign::what_somebody_else_changed_is_left_and_told,
+            foreign::a_row_that_is_what_we_would_leave_is_no_conflict,
+            foreign::what_is_overwritten_is_told,
+            foreign::a_write_with_one_foreign_key_is_not_half_applied,
+            foreign::a_row_of_which_nothing_is_known_is_taken_as_it_is,
+            foreign::a_baseline_is_remembered,
+            foreign::a_script_that_races_with_an_apply_is_never_lost,
         );
     };
     (@each $make:path: $($module:ident::$promise:ident),* $(,)?) => {

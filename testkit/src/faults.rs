@@ -21,7 +21,7 @@ use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record, Role, Scan,
+    Applied, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation, Record, Role, Scan,
     Side, Store, StoreError, WriteId, Written,
 };
 use parking_lot::Mutex;
@@ -65,6 +65,7 @@ pub enum Call {
     Execute,
     Claim,
     Apply,
+    ApplyOver,
     Settle,
     LeaseUnsettled,
     UnsettledKeys,
@@ -271,6 +272,20 @@ impl Store for FaultyStore {
             });
         }
         self.run_with(fault, within, || self.inner.apply(changes, within)).await
+    }
+
+    async fn apply_over(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError> {
+        self.run(Call::ApplyOver, within, || self.inner.apply_over(changes, within)).await
+    }
+
+    async fn as_left(
+        &self,
+        entity: &EntityType,
+        key: &EntityKey,
+        epoch: Epoch,
+        within: Duration,
+    ) -> Result<Option<bool>, StoreError> {
+        self.run(Call::PastStates, within, || self.inner.as_left(entity, key, epoch, within)).await
     }
 
     async fn settle(&self, writes: &[WriteId], within: Duration) -> Result<(), StoreError> {

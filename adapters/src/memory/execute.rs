@@ -1,11 +1,10 @@
-//! Writes: as primary, and as secondary.
+//! Writes, as primary.
 
 use std::collections::HashSet;
 
 use model::contract::Refusal;
-use model::store::MAX_BATCH;
 use model::write::Work;
-use model::{Applied, Change, Command, EntityKey, Incarnation, Position, Record, StoreError, Version, Written, fit};
+use model::{Change, Command, EntityKey, Incarnation, Position, Record, StoreError, Version, Written, fit};
 use tokio::time::Instant;
 
 use super::{Entry, MemoryStore, Rows, Standing, State};
@@ -108,7 +107,7 @@ impl MemoryStore {
     }
 
     /// Sets the known fields of `record`; a new record has null in the others.
-    fn put(&self, rows: &mut Rows, key: &EntityKey, record: &Record) -> Result<(), StoreError> {
+    pub(super) fn put(&self, rows: &mut Rows, key: &EntityKey, record: &Record) -> Result<(), StoreError> {
         let entity = self.entity(key)?;
         fit::record_fits(entity, self.side, record).map_err(|refusal| self.refused(refusal))?;
         let blank = || {
@@ -124,67 +123,6 @@ impl MemoryStore {
         }
         for (index, part) in entity.key().iter().zip(key.parts()) {
             row.set(*index, part.clone());
-        }
-        Ok(())
-    }
-
-    /// See `Store::apply`.
-    pub(super) fn take(&self, changes: &[Change]) -> Result<Vec<Applied>, StoreError> {
-        let keys: HashSet<_> = changes.iter().map(|change| &change.key).collect();
-        if keys.len() < changes.len() || changes.len() > MAX_BATCH {
-            return Err(self.misfit("two changes of one key, or too many, in one call"));
-        }
-        for change in changes {
-            let entity = self.entity(&change.key)?;
-            let fits = fit::key_fits(entity, self.side, &change.key);
-            let record = change.state.as_ref();
-            let fits = fits.and_then(|()| record.map_or(Ok(()), |record| fit::record_fits(entity, self.side, record)));
-            fits.map_err(|refusal| self.refused(refusal))?;
-        }
-        let mut state = self.shared.lock();
-        let mut applied = Vec::with_capacity(changes.len());
-        for change in changes {
-            self.carry(&mut state, change)?;
-            let known = state.versions.get(&change.key);
-            if known.is_some_and(|version| *version >= change.version) {
-                applied.push(Applied::Stale);
-                continue;
-            }
-            state.versions.insert(change.key.clone(), change.version);
-            match &change.state {
-                Some(record) => self.put(&mut state.rows, &change.key, record)?,
-                None => {
-                    state.rows.remove(&change.key);
-                }
-            }
-            applied.push(Applied::Newer);
-        }
-        Ok(applied)
-    }
-
-    /// Keeps the primary's ledger row on this side. A baseline copy (epoch 0) is no write.
-    fn carry(&self, state: &mut State, change: &Change) -> Result<(), StoreError> {
-        if change.version.epoch.0 == 0 {
-            return Ok(());
-        }
-        let group = self.entity(&change.key)?.group.clone();
-        state.position += 1;
-        let sequence = state.position;
-        let entry = state.ledger.entry(change.write).or_insert_with(|| Entry {
-            group: Some(group),
-            changes: Vec::new(),
-            idempotency: None,
-            standing: Standing::Settled,
-            attempts: 0,
-            next_attempt_at: Instant::now(),
-            created_at: Instant::now(),
-            written_at: super::wall_clock(),
-            sequence,
-        });
-        if !entry.changes.iter().any(|known| known.ordinal == change.ordinal) {
-            entry.idempotency = entry.idempotency.take().or(change.idempotency.clone());
-            entry.changes.push(change.clone());
-            entry.changes.sort_by_key(|change| change.ordinal);
         }
         Ok(())
     }

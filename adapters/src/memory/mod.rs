@@ -5,6 +5,7 @@
 //!
 //! Not here: faults. Wrap any store in `testkit::faults::FaultyStore`.
 
+mod apply;
 mod checksum;
 pub mod control;
 mod execute;
@@ -40,6 +41,7 @@ pub struct MemoryStore {
 struct State {
     rows: Rows,
     versions: HashMap<EntityKey, Version>,
+    left: HashMap<EntityKey, apply::Left>,
     ledger: BTreeMap<WriteId, Entry>,
     fences: BTreeMap<GroupName, Fence>,
     statements: HashMap<NamedSql, Statement>,

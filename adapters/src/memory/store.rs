@@ -79,7 +79,21 @@ impl Store for MemoryStore {
     }
 
     async fn apply(&self, changes: &[Change], _within: Duration) -> Result<Vec<Applied>, StoreError> {
-        self.take(changes)
+        self.take(changes, false)
+    }
+
+    async fn apply_over(&self, changes: &[Change], _within: Duration) -> Result<Vec<Applied>, StoreError> {
+        self.take(changes, true)
+    }
+
+    async fn as_left(
+        &self,
+        _entity: &EntityType,
+        key: &EntityKey,
+        epoch: Epoch,
+        _within: Duration,
+    ) -> Result<Option<bool>, StoreError> {
+        self.is_as_left(&self.shared.lock(), key, epoch)
     }
 
     async fn settle(&self, writes: &[WriteId], _within: Duration) -> Result<(), StoreError> {

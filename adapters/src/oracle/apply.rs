@@ -1,64 +1,93 @@
-//! As secondary: states that are newer than what is recorded for their key.
+//! As secondary: states that are newer than what is recorded for their key, where nobody else has changed the row.
 //!
 //! 1. Raise the version rows that are older, in key order: the rows that were raised are locked, and newer.
 //! 2. Record the first version of keys that have none. Whoever did so meanwhile wins the row; then 1. again for it.
-//! 3. Put or delete the rows of the newer ones. 4. Carry the ledger rows along. Then commit.
+//! 3. Lock the rows of the newer ones and compare their numbers with what we left (`stands`). Where somebody else has
+//!    changed one, undo it all and begin again without its write.
+//! 4. Put or delete the rows, and keep the numbers of what then stands. 5. Carry the ledger rows along. Then commit.
 //!
 //! Each step is one statement for all rows: one round trip. Keys are taken in order in each of them; two batches may
 //! still block each other, and one of them gets `Conflict`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use model::{Applied, Change, Contract, EntityName, Side, StoreError};
+use model::foreign::Found;
+use model::{Applied, Change, Contract, EntityKey, EntityName, Side, StoreError, WriteId};
 
 use super::bind::Bind;
 use super::session::Session;
 use super::table::{Table, misfit};
 use super::write_text::{self, FIRST_VERSION, LEDGER_ROW, RAISE_VERSION};
-use super::{error, ledger, read};
+use super::{error, ledger, read, stands};
 
-/// See `Store::apply`.
+/// What one transaction came to, not committed yet.
+struct Done {
+    newer: HashSet<usize>,
+    /// Rows that somebody else has changed.
+    met: HashMap<EntityKey, Found>,
+}
+
+/// See `Store::apply`, and with `over` `Store::apply_over`.
 pub(super) fn apply(
     session: &mut Session,
     contract: &Contract,
     side: Side,
     changes: &[Change],
+    over: bool,
 ) -> Result<Vec<Applied>, StoreError> {
     let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
     read::require_batch(side, None, &keys)?;
     if keys.iter().collect::<HashSet<_>>().len() < keys.len() {
         return Err(misfit(side, "two changes of one key in one call"));
     }
-    if changes.is_empty() {
-        return Ok(Vec::new());
-    }
     let mut order: Vec<usize> = (0..changes.len()).collect();
     order.sort_by_key(|place| {
         let key = &changes[*place].key;
         (key.entity(), key.as_text())
     });
-    let applied = transact(session, contract, side, changes, &order);
-    match applied {
-        Ok(newer) => {
+    let mut blocked: HashMap<EntityKey, Found> = HashMap::new();
+    // Ends: each round leaves at least one write out.
+    while !order.is_empty() {
+        let done = match transact(session, contract, side, changes, &order, over) {
+            Ok(done) => done,
+            Err(error) => {
+                session.roll_back();
+                return Err(error);
+            }
+        };
+        if over || done.met.is_empty() {
             session.commit()?;
-            let slot = |place| if newer.contains(&place) { Applied::Newer } else { Applied::Stale };
-            Ok((0..changes.len()).map(slot).collect())
+            return Ok(slots(changes, &order, done, blocked));
         }
-        Err(error) => {
-            session.roll_back();
-            Err(error)
-        }
+        session.roll_back();
+        let concerned = changes.iter().filter(|change| done.met.contains_key(&change.key));
+        let writes: HashSet<WriteId> = concerned.map(|change| change.write).collect();
+        order.retain(|place| !writes.contains(&changes[*place].write));
+        blocked.extend(done.met);
     }
+    Ok(slots(changes, &order, Done { newer: HashSet::new(), met: HashMap::new() }, blocked))
 }
 
-/// Everything but the commit. The places of the newer changes.
+/// One answer per change: `order` are the places that went through.
+fn slots(changes: &[Change], order: &[usize], mut done: Done, mut blocked: HashMap<EntityKey, Found>) -> Vec<Applied> {
+    let through: HashSet<_> = order.iter().collect();
+    let slot = |(place, change): (usize, &Change)| match through.contains(&place) {
+        false => blocked.remove(&change.key).map_or(Applied::Held, Applied::Foreign),
+        true if !done.newer.contains(&place) => Applied::Stale,
+        true => done.met.remove(&change.key).map_or(Applied::Newer, Applied::Over),
+    };
+    changes.iter().enumerate().map(slot).collect()
+}
+
+/// Everything but the commit; stops early where somebody else has changed a row that is not to be overwritten.
 fn transact(
     session: &mut Session,
     contract: &Contract,
     side: Side,
     changes: &[Change],
     order: &[usize],
-) -> Result<HashSet<usize>, StoreError> {
+    over: bool,
+) -> Result<Done, StoreError> {
     let newer = record_versions(session, changes, order)?;
     let mut shapes: BTreeMap<(&EntityName, bool, Vec<usize>), Vec<&Change>> = BTreeMap::new();
     for change in order.iter().filter(|place| newer.contains(place)).map(|place| &changes[*place]) {
@@ -66,12 +95,22 @@ fn transact(
         let shape = fields.iter().map(|index| index.get()).collect();
         shapes.entry((change.key.entity(), change.state.is_none(), shape)).or_default().push(change);
     }
+    let mut met = HashMap::new();
+    let mut tables = Vec::with_capacity(shapes.len());
     for ((name, deleted, _), changes) in shapes {
         let table = Table::new(ledger::entity(contract, side, name.as_str())?, side);
+        met.extend(stands::foreign(session, table, &changes)?);
+        tables.push((table, deleted, changes));
+    }
+    if !over && !met.is_empty() {
+        return Ok(Done { newer, met });
+    }
+    for (table, deleted, changes) in tables {
         if deleted { delete(session, table, &changes)? } else { put(session, table, &changes)? }
+        stands::keep(session, table, &changes)?;
     }
     carry(session, contract, side, changes, order)?;
-    Ok(newer)
+    Ok(Done { newer, met })
 }
 
 /// Steps 1 and 2. The places whose version was recorded.
@@ -121,6 +160,7 @@ fn raise_binds(change: &Change) -> Vec<Bind> {
     let version = change.version;
     let (epoch, incarnation) = (Bind::number(version.epoch.0), Bind::number(version.incarnation.0));
     let mut binds = version_binds(change);
+    binds.insert(5, Bind::number(version.epoch.0.max(1)));
     binds.extend([epoch.clone(), epoch, incarnation.clone(), incarnation, Bind::number(version.position.0)]);
     binds
 }

@@ -55,6 +55,8 @@ const TABLES: [&str; 7] = [
     position    NUMBER(20)     NOT NULL,
     write_id    VARCHAR2(36)   NOT NULL,
     deleted     CHAR(1)        NOT NULL,
+    shape       NUMBER(19),
+    stands      NUMBER(19),
     CONSTRAINT strangler_version_pkey PRIMARY KEY (entity, key)
 )",
     "CREATE TABLE strangler_fence (
@@ -73,7 +75,8 @@ const WHY: [&str; 7] = [
     "What the relay looks for.",
     "Older states of a key, newest first.",
     "What is old enough to be forgotten.",
-    "The newest state that was applied here, per key. Stays behind deletions as a tombstone.",
+    "The newest state that was applied here, per key. Stays behind deletions as a tombstone. stands: a number of the\n\
+     -- row as it then stood (-1: no row), shape: what it is made of; who changes the row past us is noticed by it.",
     "Whether this side takes primary writes of a group, and under which epoch. Change a row only while\n\
      -- holding the group's lock (DBMS_LOCK, mode 6): it waits for writers in flight.",
 ];

@@ -65,7 +65,7 @@ pub(super) fn members(table: Table<'_>, chunk: &Chunk, limit: usize, as_of: Opti
     Question::new(text, binds, limit)
 }
 
-fn digest(text: &str) -> String {
+pub(super) fn digest(text: &str) -> String {
     format!("LOWER(RAWTOHEX(STANDARD_HASH({text}, 'MD5')))")
 }
 
@@ -74,7 +74,7 @@ fn key_digest(table: Table<'_>) -> String {
 }
 
 /// The text of some fields of the row `t`.
-fn joined(table: Table<'_>, fields: impl Iterator<Item = FieldIndex>) -> String {
+pub(super) fn joined(table: Table<'_>, fields: impl Iterator<Item = FieldIndex>) -> String {
     let of = |index: FieldIndex| {
         let field = table.entity.field(index);
         format!("NVL({}, CHR({}))", text_of(field, field.home.get(table.side)), u32::from(NULL))

@@ -26,6 +26,7 @@ mod rights;
 mod session;
 mod settings;
 mod snapshot;
+mod stands;
 mod store;
 mod table;
 mod watchdog;

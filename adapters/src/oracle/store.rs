@@ -10,8 +10,8 @@ use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
-    Role, Scan, Side, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation,
+    Record, Role, Scan, Side, Store, StoreError, WriteId, Written,
 };
 use oracle::Row;
 
@@ -21,7 +21,7 @@ use super::session::Session;
 use super::settings::{Settings, Track};
 use super::snapshot::OracleSnapshot;
 use super::table::Table;
-use super::{apply, bookkeeping, checksum, connect, error, execute, history, inspect, ledger, read};
+use super::{apply, bookkeeping, checksum, connect, error, execute, history, inspect, ledger, read, stands};
 use crate::{Lane, Lanes};
 
 /// An Oracle database behind the port. Cheap to clone; clones and lanes share their sessions.
@@ -210,7 +210,24 @@ impl Store for OracleStore {
 
     async fn apply(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError> {
         let changes = changes.to_vec();
-        self.writing(within, move |session, contract, side| apply::apply(session, contract, side, &changes)).await
+        self.writing(within, move |session, contract, side| apply::apply(session, contract, side, &changes, false))
+            .await
+    }
+
+    async fn apply_over(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError> {
+        let changes = changes.to_vec();
+        self.writing(within, move |session, contract, side| apply::apply(session, contract, side, &changes, true)).await
+    }
+
+    async fn as_left(
+        &self,
+        entity: &EntityType,
+        key: &EntityKey,
+        epoch: Epoch,
+        within: Duration,
+    ) -> Result<Option<bool>, StoreError> {
+        let (entity, key) = (entity.clone(), key.clone());
+        self.reading(within, move |session, _, side| stands::as_left(session, &entity, side, &key, epoch)).await
     }
 
     async fn settle(&self, writes: &[WriteId], within: Duration) -> Result<(), StoreError> {

@@ -82,7 +82,8 @@ impl<'a> Table<'a> {
         format!("{} FOR UPDATE WAIT {seconds}", self.select(fields, count))
     }
 
-    fn key_in(self, count: usize) -> String {
+    /// That the key is one of `count`.
+    pub(super) fn key_in(self, count: usize) -> String {
         match self.entity.key() {
             [only] => format!("t.{} IN ({})", self.column(*only), places(1, bucket(count))),
             parts => {

@@ -13,7 +13,7 @@ use super::lanes::Lanes;
 use super::read::{Lookup, list, scan};
 use super::settings::{Settings, Track};
 use super::table::Table;
-use super::{bookkeeping, checksum, connect, ledger, write_text};
+use super::{bookkeeping, checksum, connect, ledger, stands, write_text};
 
 fn section(out: &mut String, title: &str, text: &str) {
     let _ = writeln!(out, "-- {title}\n{text}\n");
@@ -30,6 +30,7 @@ fn of_table(out: &mut String, table: Table<'_>, keys: &[model::EntityKey]) {
     put("update", &write_text::update(table, &plain).unwrap());
     put("insert", &write_text::insert(table, &plain));
     put("delete", &write_text::delete(table));
+    put("numbers of 2, locked", &stands::numbers_text(table, 2, Some(5)));
     put("first page", scan(table, None, 10, None).unwrap().text());
     put("next page, as of a moment", scan(table, Some(&keys[0]), 10, Some(1)).unwrap().text());
     put("checksums", checksum::sums(table, &Chunk::whole(), None).text());
@@ -46,6 +47,8 @@ fn every_text_that_is_sent() {
     section(&mut out, "position", bookkeeping::POSITION);
     section(&mut out, "raise a version", write_text::RAISE_VERSION);
     section(&mut out, "first version", write_text::FIRST_VERSION);
+    section(&mut out, "numbers as they were left", &stands::left_text(2));
+    section(&mut out, "keep a number", stands::KEEP);
     section(&mut out, "ledger row", write_text::LEDGER_ROW);
     section(&mut out, "lease", &ledger::lease_text(2));
     for side in Side::BOTH {

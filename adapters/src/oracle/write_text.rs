@@ -54,11 +54,13 @@ pub(super) fn delete(table: Table<'_>) -> String {
     format!("DELETE FROM {} t WHERE {}", table.name(), table.key_equals(1))
 }
 
-/// Records a version where it is newer. Binds: epoch, incarnation, position, write, deleted, entity, key, and the
-/// first three again.
+/// Records a version where it is newer. A number that was kept under another epoch says nothing any more: see
+/// `model::foreign::counts`. Binds: epoch, incarnation, position, write, deleted, epoch (at least 1), entity, key, and
+/// the first three again.
 pub(super) const RAISE_VERSION: &str = "UPDATE strangler_version SET epoch = :1, incarnation = :2, position = :3, \
-     write_id = :4, deleted = :5 WHERE entity = :6 AND key = :7 AND (epoch < :8 OR (epoch = :9 AND \
-     (incarnation < :10 OR (incarnation = :11 AND position < :12))))";
+     write_id = :4, deleted = :5, shape = CASE WHEN GREATEST(epoch, 1) = :6 THEN shape END \
+     WHERE entity = :7 AND key = :8 AND (epoch < :9 OR (epoch = :10 AND \
+     (incarnation < :11 OR (incarnation = :12 AND position < :13))))";
 
 /// Records the first version of a key. Binds: epoch, incarnation, position, write, deleted, entity, key.
 pub(super) const FIRST_VERSION: &str = "INSERT INTO strangler_version \

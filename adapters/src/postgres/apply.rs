@@ -1,102 +1,216 @@
-//! As secondary: states that are newer than what is recorded for their key.
+//! As secondary: states that are newer than what is recorded for their key, where nobody else has changed the row.
 //!
-//! A batch of upserts of one entity is one statement and one round trip. Anything else is a transaction whose
-//! statements are sent together: still one round trip. Version rows are locked in key order within a
-//! statement; two mixed batches may still block each other, and one of them gets `Conflict`.
+//! One transaction, whose statements are sent together: one round trip (`apply_text` has them). Version rows are
+//! locked in key order within a statement; two mixed batches may still block each other, and one of them gets
+//! `Conflict`.
+//!
+//! Where a row is not as we left it the transaction fails as a whole. Then we look who is concerned, leave out the
+//! writes of these (or take exactly what was found, to overwrite it), and try again. What is found in between is
+//! checked again, under the row's lock, by the next try.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use model::{Applied, Change, Contract, EntityName, FieldSet, Side, StoreError};
+use model::foreign::{Found, is_foreign};
+use model::{Applied, Change, Contract, EntityKey, EntityName, FieldSet, Side, StoreError, WriteId};
 
-use super::execute::{Step, pipeline};
+use super::apply_text;
+use super::execute::{Answers, Step, pipeline};
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
-use super::{ledger, read, write_text};
+use super::{ledger, read};
 
-/// See `Store::apply`.
-pub(super) async fn apply(
-    session: &Session,
-    contract: &Contract,
-    side: Side,
-    changes: &[Change],
-) -> Result<Vec<Applied>, StoreError> {
-    let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
-    read::require_batch(side, None, &keys)?;
-    if keys.iter().collect::<HashSet<_>>().len() < keys.len() {
-        return Err(read::misfit(side, "two changes of one key in one call".into()));
-    }
-    if changes.is_empty() {
-        return Ok(Vec::new());
-    }
-    let batches = batches(contract, side, changes)?;
-    let alone = batches.len() == 1;
-    let texts: Vec<_> = batches.iter().map(|batch| batch.step.text.as_str()).collect();
-    let statements = session.prepare(&texts).await?;
-    let steps: Vec<_> = statements.into_iter().zip(batches.iter().map(|batch| batch.step.values.clone())).collect();
-    if !alone {
-        session.begins();
-    }
-    let (first, last) = if alone { (None, None) } else { (Some("BEGIN"), Some("COMMIT")) };
-    let answers = pipeline(session, first, &steps, last).await;
-    if let Some(Ok(_)) = answers.last() {
-        session.ended();
-    }
-    let mut newer = HashSet::new();
-    let batch_of = |place: usize| batches.get(place.wrapping_sub(usize::from(!alone)));
-    for (place, answer) in answers.into_iter().enumerate() {
-        let answer = answer.map_err(|error| session.error(error))?;
-        if let Some(Batch { entity, records: true, .. }) = batch_of(place) {
-            newer.extend(answer.rows.iter().map(|row| (entity.clone(), row.get::<_, String>(0))));
+/// How often rows are looked at that somebody goes on changing.
+const TRIES: u32 = 5;
+
+/// What a call works with.
+pub(super) struct Call<'a> {
+    pub(super) session: &'a Session,
+    pub(super) contract: &'a Contract,
+    pub(super) side: Side,
+    /// Whether what somebody else has made of a row is overwritten.
+    pub(super) over: bool,
+}
+
+/// What one transaction came to.
+enum Tried {
+    /// It stands; the keys whose version it recorded.
+    Stands(HashSet<EntityKey>),
+    /// A row is not as we left it (or a trigger has divided by zero: then the error tells).
+    Met(StoreError),
+}
+
+/// A row that somebody else has changed.
+struct Seen {
+    found: Found,
+    number: i64,
+}
+
+impl Call<'_> {
+    /// See `Store::apply` and `Store::apply_over`.
+    pub(super) async fn apply(&self, changes: &[Change]) -> Result<Vec<Applied>, StoreError> {
+        let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
+        read::require_batch(self.side, None, &keys)?;
+        if keys.iter().collect::<HashSet<_>>().len() < keys.len() {
+            return Err(read::misfit(self.side, "two changes of one key in one call".into()));
         }
+        let mut open: Vec<&Change> = changes.iter().collect();
+        // What is taken beside the recorded number, and what was met on the way.
+        let mut taken: HashMap<EntityKey, i64> = HashMap::new();
+        let mut met: HashMap<EntityKey, Found> = HashMap::new();
+        let mut tries = 0;
+        let newer = loop {
+            if open.is_empty() {
+                break HashSet::new();
+            }
+            let error = match self.attempt(&open, &taken).await? {
+                Tried::Stands(newer) => break newer,
+                Tried::Met(error) => error,
+            };
+            tries += 1;
+            if tries > TRIES {
+                return Err(error);
+            }
+            let mut blocked: HashSet<WriteId> = HashSet::new();
+            for (change, Seen { found, number }) in self.look(&open).await? {
+                let entity = ledger::entity(self.contract, self.side, change.key.entity().as_str())?;
+                let equal = found.is(entity, change.state.as_ref());
+                if equal || self.over {
+                    taken.insert(change.key.clone(), number);
+                } else {
+                    blocked.insert(change.write);
+                }
+                if equal { met.remove(&change.key) } else { met.insert(change.key.clone(), found) };
+            }
+            open.retain(|change| !blocked.contains(&change.write));
+        };
+        let open: HashSet<&EntityKey> = open.iter().map(|change| &change.key).collect();
+        let slot = |change: &Change| match (open.contains(&change.key), met.remove(&change.key)) {
+            (false, Some(found)) => Applied::Foreign(found),
+            (false, None) => Applied::Held,
+            (true, Some(found)) if self.over && newer.contains(&change.key) => Applied::Over(found),
+            (true, _) if newer.contains(&change.key) => Applied::Newer,
+            (true, _) => Applied::Stale,
+        };
+        Ok(changes.iter().map(slot).collect())
     }
-    let slot = |change: &Change| {
-        let key = (change.key.entity().clone(), change.key.as_text().to_owned());
-        if newer.contains(&key) { Applied::Newer } else { Applied::Stale }
-    };
-    Ok(changes.iter().map(slot).collect())
-}
 
-/// One statement of the transaction.
-struct Batch {
-    entity: EntityName,
-    step: Step,
-    /// Whether its rows are the keys whose version it recorded.
-    records: bool,
-}
-
-/// Sorts the changes into statements: by entity, then by which fields are known; deletions last.
-fn batches(contract: &Contract, side: Side, changes: &[Change]) -> Result<Vec<Batch>, StoreError> {
-    let mut sorted: BTreeMap<(&EntityName, bool, Vec<usize>), Vec<&Change>> = BTreeMap::new();
-    for change in changes {
-        let fields = change.state.as_ref().map(|record| record.fields());
-        let shape = fields.unwrap_or_default().iter().map(|index| index.get()).collect();
-        let slot = (change.key.entity(), change.state.is_none(), shape);
-        sorted.entry(slot).or_default().push(change);
+    /// One transaction.
+    async fn attempt(&self, open: &[&Change], taken: &HashMap<EntityKey, i64>) -> Result<Tried, StoreError> {
+        let batches = self.batches(open, taken, Purpose::Apply)?;
+        let answers = self.send(&batches, "COMMIT").await?;
+        let mut newer = HashSet::new();
+        // After BEGIN, two answers for each batch: the keys it recorded, and that it stands.
+        for (place, answer) in answers.into_iter().enumerate() {
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) if error.code().is_some_and(|code| code.code() == apply_text::MET) => {
+                    return Ok(Tried::Met(self.session.error(error)));
+                }
+                Err(error) => return Err(self.session.error(error)),
+            };
+            let batch = batches.get(place.wrapping_sub(1) / 2).filter(|_| place % 2 == 1);
+            for key in batch.map(|batch| &batch.changes).into_iter().flatten() {
+                if answer.rows.iter().any(|row| row.get::<_, &str>(0) == key.key.as_text()) {
+                    newer.insert(key.key.clone());
+                }
+            }
+        }
+        Ok(Tried::Stands(newer))
     }
-    let mut batches = Vec::new();
-    for ((name, deleted, _), changes) in sorted {
-        let entity = ledger::entity(contract, side, name.as_str())?;
-        let table = Table::new(entity, side);
-        let batch = |text, values, records| Batch { entity: name.clone(), step: Step { text, values }, records };
-        let mut common = common(table, &changes);
-        if !deleted {
+
+    /// The rows that somebody else has changed, of the changes that are newer. Leaves nothing behind.
+    async fn look<'c>(&self, open: &[&'c Change]) -> Result<Vec<(&'c Change, Seen)>, StoreError> {
+        let batches = self.batches(open, &HashMap::new(), Purpose::Look)?;
+        let answers = self.send(&batches, "ROLLBACK").await?;
+        let mut seen = Vec::new();
+        for (place, answer) in answers.into_iter().enumerate() {
+            let answer = answer.map_err(|error| self.session.error(error))?;
+            let Some(batch) = batches.get(place.wrapping_sub(1) / 2).filter(|_| place > 0 && place % 2 == 0) else {
+                continue;
+            };
+            let fields = batch.table.entity.all_fields();
+            for row in &answer.rows {
+                let width = fields.iter().count();
+                let (key, left, number) = (row.get::<_, &str>(width), row.get(width + 1), row.get(width + 2));
+                let change = batch.changes.iter().find(|change| change.key.as_text() == key);
+                let Some(change) = change.filter(|_| is_foreign(left, number)) else { continue };
+                let found = match batch.table.record(fields, row) {
+                    _ if number == model::foreign::NOTHING => Found::Nothing,
+                    Ok(record) => Found::Record(record),
+                    Err(_) => Found::Unreadable,
+                };
+                seen.push((*change, Seen { found, number }));
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Sends a transaction of all batches.
+    async fn send(&self, batches: &[Batch<'_, '_>], last: &str) -> Result<Answers, StoreError> {
+        let steps = || batches.iter().flat_map(|batch| &batch.steps);
+        let texts: Vec<_> = steps().map(|step| step.text.as_str()).collect();
+        let statements = self.session.prepare(&texts).await?;
+        let steps: Vec<_> = statements.into_iter().zip(steps().map(|step| step.values.clone())).collect();
+        self.session.begins();
+        let answers = pipeline(self.session, Some("BEGIN"), &steps, Some(last)).await;
+        if let Some(Ok(_)) = answers.last() {
+            self.session.ended();
+        }
+        Ok(answers)
+    }
+
+    /// Sorts the changes: by entity, then by which fields are known; deletions last.
+    fn batches<'s, 'c>(
+        &'s self,
+        changes: &[&'c Change],
+        taken: &HashMap<EntityKey, i64>,
+        purpose: Purpose,
+    ) -> Result<Vec<Batch<'s, 'c>>, StoreError> {
+        let mut sorted: BTreeMap<(&EntityName, bool, Vec<usize>), Vec<&'c Change>> = BTreeMap::new();
+        for change in changes {
+            let fields = change.state.as_ref().map(|record| record.fields());
+            let shape = fields.unwrap_or_default().iter().map(|index| index.get()).collect();
+            let slot = (change.key.entity(), change.state.is_none(), shape);
+            sorted.entry(slot).or_default().push(change);
+        }
+        let mut batches = Vec::new();
+        for ((name, deleted, _), changes) in sorted {
+            let table = Table::new(ledger::entity(self.contract, self.side, name.as_str())?, self.side);
             let fields = changes[0].state.as_ref().map_or(FieldSet::default(), |r| r.fields());
-            common.extend(upsert_values(table, fields, &changes)?);
-            batches.push(batch(write_text::apply_upserts(table, fields), common, true));
-            continue;
+            let (text, order) = match (purpose, deleted) {
+                (Purpose::Look, _) => (apply_text::look(table), table.entity.key().to_vec()),
+                (Purpose::Apply, true) => (apply_text::delete(table), table.entity.key().to_vec()),
+                (Purpose::Apply, false) => (apply_text::put(table, fields), apply_text::put_fields(table, fields)),
+            };
+            let values = values(table, &order, &changes, taken)?;
+            let record = Step { text: apply_text::record(), values: common(table, &changes) };
+            batches.push(Batch { table, changes, steps: [record, Step { text, values }] });
         }
-        batches.push(batch(write_text::record_deletes(table), common.clone(), true));
-        let keys: Result<Vec<_>, _> = changes.iter().map(|c| table.require_fit(&c.key)).collect();
-        let mut values = vec![Stored::Text(name.to_string()), common[2].clone()];
-        values.extend(transpose(keys?, table.entity.key().len()));
-        batches.push(batch(write_text::apply_deletes(table), values, false));
+        Ok(batches)
     }
-    Ok(batches)
 }
 
-fn upsert_values(table: Table<'_>, fields: FieldSet, changes: &[&Change]) -> Result<Vec<Stored>, StoreError> {
-    let order = write_text::upsert_fields(table, fields);
+#[derive(Clone, Copy)]
+enum Purpose {
+    Apply,
+    Look,
+}
+
+/// Changes of one entity and shape, and the two statements for them.
+struct Batch<'s, 'c> {
+    table: Table<'s>,
+    changes: Vec<&'c Change>,
+    steps: [Step; 2],
+}
+
+/// The parameters of the second statement: entity, keys, numbers taken, and the columns of `order`, key first.
+fn values(
+    table: Table<'_>,
+    order: &[model::FieldIndex],
+    changes: &[&Change],
+    taken: &HashMap<EntityKey, i64>,
+) -> Result<Vec<Stored>, StoreError> {
     let width = table.entity.key().len();
     let mut rows = Vec::with_capacity(changes.len());
     for change in changes {
@@ -107,10 +221,18 @@ fn upsert_values(table: Table<'_>, fields: FieldSet, changes: &[&Change]) -> Res
         }
         rows.push(row);
     }
-    Ok(transpose(rows, order.len()))
+    let mut values = vec![
+        Stored::Text(table.entity.name.to_string()),
+        Stored::List(changes.iter().map(|change| Stored::Text(change.key.as_text().to_owned())).collect()),
+        Stored::List(
+            changes.iter().map(|change| taken.get(&change.key).map_or(Stored::Null, |n| Stored::Big(*n))).collect(),
+        ),
+    ];
+    values.extend(transpose(rows, order.len()));
+    Ok(values)
 }
 
-/// The parameters of `write_text::COMMON`.
+/// The parameters of `apply_text::record`.
 fn common(table: Table<'_>, changes: &[&Change]) -> Vec<Stored> {
     let big = |number: u64| Stored::Big(i64::try_from(number).unwrap_or(i64::MAX));
     let text = |text: Option<String>| text.map_or(Stored::Null, Stored::Text);
@@ -131,6 +253,24 @@ fn common(table: Table<'_>, changes: &[&Change]) -> Vec<Stored> {
         Stored::Text(table.entity.group.to_string()),
         Stored::Text(table.entity.name.to_string()),
     ];
-    debug_assert_eq!(values.len(), write_text::COMMON);
+    debug_assert_eq!(values.len(), apply_text::COMMON);
     values
+}
+
+/// See `Store::as_left`.
+pub(super) async fn as_left(
+    session: &Session,
+    table: Table<'_>,
+    key: &EntityKey,
+    epoch: model::Epoch,
+) -> Result<Option<bool>, StoreError> {
+    let Some(parts) = table.key_values(key) else { return Ok(None) };
+    let mut values = vec![
+        Stored::Text(table.entity.name.to_string()),
+        Stored::Text(key.as_text().to_owned()),
+        Stored::Big(epoch.0.into()),
+    ];
+    values.extend(parts);
+    let rows = ledger::ask(session, &apply_text::as_left(table), &values).await?;
+    Ok(rows.first().map(|row| !is_foreign(row.get(0), row.get(1))))
 }

@@ -45,7 +45,8 @@ CREATE INDEX IF NOT EXISTS strangler_ledger_unsettled
     ON strangler_ledger (grp, created_at) WHERE state = 'unsettled';
 CREATE INDEX IF NOT EXISTS strangler_ledger_states ON strangler_ledger (entity, key);
 CREATE INDEX IF NOT EXISTS strangler_ledger_age ON strangler_ledger USING brin (created_at);
--- The newest state that was applied here, per key. Stays behind deletions as a tombstone.
+-- The newest state that was applied here, per key. Stays behind deletions as a tombstone. stands: a number of the
+-- row as it then stood (-1: no row), shape: what the number is made of; who changes the row past us is noticed by it.
 CREATE TABLE IF NOT EXISTS strangler_version (
     entity      text    NOT NULL,
     key         text    NOT NULL,
@@ -54,6 +55,8 @@ CREATE TABLE IF NOT EXISTS strangler_version (
     position    bigint  NOT NULL,
     write_id    uuid    NOT NULL,
     deleted     boolean NOT NULL,
+    shape       bigint,
+    stands      bigint,
     CONSTRAINT strangler_version_pkey PRIMARY KEY (entity, key)
 );
 -- Whether this side takes primary writes of a group, and under which epoch. Change a row only while

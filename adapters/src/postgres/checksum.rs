@@ -73,7 +73,7 @@ fn key_digest(table: Table<'_>) -> String {
 }
 
 /// The text of some fields of the row `t`.
-fn joined(table: Table<'_>, fields: impl Iterator<Item = FieldIndex>) -> String {
+pub(super) fn joined(table: Table<'_>, fields: impl Iterator<Item = FieldIndex>) -> String {
     let null = u32::from(NULL);
     let of = |index: FieldIndex| {
         let field = table.entity.field(index);

@@ -7,6 +7,7 @@
 //! Not here: which side is asked (`proxy::route`), what to do when it fails (`proxy::write`).
 
 mod apply;
+mod apply_text;
 mod bind;
 mod bookkeeping;
 mod checksum;

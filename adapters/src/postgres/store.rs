@@ -10,8 +10,8 @@ use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
-    Role, Scan, Side, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation,
+    Record, Role, Scan, Side, Store, StoreError, WriteId, Written,
 };
 
 use super::session::{Pools, Use};
@@ -68,6 +68,16 @@ macro_rules! look {
         let result = call!($store, Use::Read, $within, |$session| $work);
         result.map_err(|error| error::of_read($store.side, $within, error))
     }};
+}
+
+impl PostgresStore {
+    async fn apply_call(&self, changes: &[Change], over: bool, within: Duration) -> Result<Vec<Applied>, StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        call!(self, Use::Write, within, |session| {
+            let call = apply::Call { session: &session, contract, side, over };
+            async move { call.apply(changes).await }
+        })
+    }
 }
 
 #[async_trait]
@@ -150,8 +160,22 @@ impl Store for PostgresStore {
     }
 
     async fn apply(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError> {
-        let (contract, side) = (&self.contract, self.side);
-        call!(self, Use::Write, within, |session| apply::apply(&session, contract, side, changes))
+        self.apply_call(changes, false, within).await
+    }
+
+    async fn apply_over(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError> {
+        self.apply_call(changes, true, within).await
+    }
+
+    async fn as_left(
+        &self,
+        entity: &EntityType,
+        key: &EntityKey,
+        epoch: Epoch,
+        within: Duration,
+    ) -> Result<Option<bool>, StoreError> {
+        let table = Table::new(entity, self.side);
+        look!(self, within, |session| apply::as_left(&session, table, key, epoch))
     }
 
     async fn settle(&self, writes: &[WriteId], within: Duration) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use super::execute::Step;
 use super::table::Table;
 
 /// The fields of `fields` that are not part of the key.
-fn plain_fields(table: Table<'_>, fields: FieldSet) -> Vec<FieldIndex> {
+pub(super) fn plain_fields(table: Table<'_>, fields: FieldSet) -> Vec<FieldIndex> {
     let key = table.entity.key_fields();
     fields.iter().filter(|index| !key.contains(*index)).collect()
 }
@@ -70,83 +70,4 @@ pub(super) fn set(table: Table<'_>, key: &EntityKey, record: &Record) -> Result<
 /// Deletes one entity by key.
 pub(super) fn delete_one(table: Table<'_>) -> String {
     format!("DELETE FROM {} AS t WHERE {}", table.name(), table.key_equals(1))
-}
-
-/// Parameters that every change of a batch has, before the columns of the table. See [`input`].
-pub(super) const COMMON: usize = 11;
-
-/// The changes of a batch as rows `i`, with the table's columns as `c0`, `c1`…
-fn input(table: Table<'_>, fields: &[FieldIndex]) -> String {
-    let arrays: String =
-        (COMMON + 1..).zip(fields).map(|(place, index)| format!(", ${place}::{}[]", table.type_name(*index))).collect();
-    let names: String = (0..fields.len()).map(|place| format!(", c{place}")).collect();
-    format!(
-        "input AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::int2[], $3::text[], $4::int8[], \
-         $5::int8[], $6::int8[], $7::text[], $8::text[], $9::text[]{arrays}) AS i(write_id, ordinal, key, \
-         epoch, incarnation, position, idempotency_key, fingerprint, image{names}))"
-    )
-}
-
-/// Records versions that are newer (locking them in key order) and carries the ledger rows along.
-/// A baseline copy (epoch 0) is no write and leaves no ledger row.
-fn bookkeep(deleted: bool) -> String {
-    format!(
-        "newer AS (INSERT INTO strangler_version AS v \
-         (entity, key, epoch, incarnation, position, write_id, deleted) \
-         SELECT $11::text, key, epoch, incarnation, position, write_id, {deleted} FROM input ORDER BY key \
-         ON CONFLICT (entity, key) DO UPDATE SET epoch = EXCLUDED.epoch, \
-         incarnation = EXCLUDED.incarnation, position = EXCLUDED.position, \
-         write_id = EXCLUDED.write_id, deleted = EXCLUDED.deleted \
-         WHERE (v.epoch, v.incarnation, v.position) \
-         < (EXCLUDED.epoch, EXCLUDED.incarnation, EXCLUDED.position) RETURNING v.key), \
-         carried AS (INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, \
-         incarnation, position, image, idempotency_key, fingerprint, state) \
-         SELECT write_id, ordinal, $10::text, $11::text, key, epoch, incarnation, position, \
-         image::jsonb, idempotency_key, fingerprint, 'settled' FROM input WHERE epoch > 0 \
-         ON CONFLICT DO NOTHING)"
-    )
-}
-
-/// The fields of an upsert, key first: the order of its columns.
-pub(super) fn upsert_fields(table: Table<'_>, fields: FieldSet) -> Vec<FieldIndex> {
-    let key = table.entity.key().iter().copied();
-    key.chain(plain_fields(table, fields)).collect()
-}
-
-/// Applies whole states where they are newer. One statement is enough: an upsert meets rows that were
-/// committed after the statement began, since it goes by the unique index and not by its snapshot.
-pub(super) fn apply_upserts(table: Table<'_>, fields: FieldSet) -> String {
-    let all = upsert_fields(table, fields);
-    let columns = table.list(all.iter().copied(), |index| table.column(index).to_owned());
-    let taken: Vec<_> = (0..all.len()).map(|place| format!("c{place}")).collect();
-    format!(
-        "WITH {}, {}, put AS (INSERT INTO {} ({columns}) SELECT {} FROM input JOIN newer USING (key) {}) \
-         SELECT key FROM newer",
-        input(table, &all),
-        bookkeep(false),
-        table.name(),
-        taken.join(", "),
-        on_conflict(table, &plain_fields(table, fields))
-    )
-}
-
-/// Records deletions where they are newer. The rows go by [`apply_deletes`], in a second statement.
-pub(super) fn record_deletes(table: Table<'_>) -> String {
-    format!("WITH {}, {} SELECT key FROM newer", input(table, &[]), bookkeep(true))
-}
-
-/// Deletes the rows whose tombstones this transaction has just recorded. A statement of its own: one that waited
-/// for a version's lock still has its old snapshot, and would not see a row that was committed meanwhile.
-pub(super) fn apply_deletes(table: Table<'_>) -> String {
-    let key = table.entity.key().iter().enumerate();
-    let arrays: String =
-        key.clone().map(|(place, index)| format!(", ${}::{}[]", place + 3, table.type_name(*index))).collect();
-    let names: String = key.map(|(place, _)| format!(", k{place}")).collect();
-    format!(
-        "DELETE FROM {} AS t USING unnest($2::text[]{arrays}) AS q(key{names}), strangler_version AS v \
-         WHERE v.entity = $1::text AND v.key = q.key AND v.deleted \
-         AND v.xmin = pg_current_xact_id()::xid AND {}",
-        table.name(),
-        table.key_join("q")
-    )
 }

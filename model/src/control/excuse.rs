@@ -123,7 +123,7 @@ impl AcceptedExcuse {
         let of_field = match scope.cause {
             Cause::MissingRow | Cause::ExtraRow | Cause::Order => Some(false),
             // A whole record may be stale too: it is there on one side only, and was not always.
-            Cause::Stale => None,
+            Cause::Stale | Cause::ForeignWrite => None,
             Cause::Rounding
             | Cause::TimeZone
             | Cause::NullEmpty

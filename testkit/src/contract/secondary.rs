@@ -9,9 +9,9 @@ use super::{Subject, WITHIN, change, command, on_hand, read, refusal, with_key};
 use crate::inventory::{self, level_key, product_key};
 
 async fn apply(store: &Subject, change: Change) -> Applied {
-    let applied = store.apply(&[change], WITHIN).await.expect("applied");
+    let mut applied = store.apply(&[change], WITHIN).await.expect("applied");
     assert_eq!(applied.len(), 1);
-    applied[0]
+    applied.remove(0)
 }
 
 /// Position, incarnation and epoch each decide, the later the stronger; an equal version changes nothing.

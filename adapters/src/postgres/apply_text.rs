@@ -1,0 +1,177 @@
+//! The SQL texts of an apply. All statements of one call are one transaction, sent together.
+//!
+//! 1. [`record`]: records versions that are newer, which locks them in key order, and carries the ledger rows along.
+//! 2. [`put`] or [`delete`]: for the keys that 1. has just recorded, locks the rows, compares their numbers with what
+//!    the last apply left, changes them, and keeps the numbers of what then stands.
+//!
+//! The second is a statement of its own: the first may have waited for locks, and its snapshot is older than what was
+//! committed meanwhile.
+//!
+//! A row that is not as we left it fails the whole transaction by a division by zero ([`MET`]): nobody has to wait for
+//! an answer before the commit is sent, and what is rare pays alone. `apply` then looks ([`look`]) who is concerned.
+
+use model::checksum::DIGITS;
+use model::foreign::NOTHING;
+use model::{FieldIndex, FieldSet};
+
+use super::checksum::joined;
+use super::table::Table;
+use super::write_text::plain_fields;
+use crate::shape::shape;
+
+/// The SQLSTATE of a transaction that has met a row which is not as we left it.
+pub(super) const MET: &str = "22012";
+
+/// Parameters that every change of a batch has in [`record`].
+pub(super) const COMMON: usize = 11;
+
+/// Parameters before the columns of the table in [`put`], [`delete`] and [`look`]: entity, keys, and the numbers that
+/// are taken beside the recorded ones.
+const BEFORE: usize = 3;
+
+/// Records versions that are newer. A baseline copy (epoch 0) is no write and leaves no ledger row. A number that
+/// was recorded under another epoch says nothing any more: see `model::foreign::counts`.
+pub(super) fn record() -> String {
+    "WITH input AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::int2[], $3::text[], $4::int8[], \
+     $5::int8[], $6::int8[], $7::text[], $8::text[], $9::text[]) AS i(write_id, ordinal, key, \
+     epoch, incarnation, position, idempotency_key, fingerprint, image)), \
+     newer AS (INSERT INTO strangler_version AS v \
+     (entity, key, epoch, incarnation, position, write_id, deleted) \
+     SELECT $11::text, key, epoch, incarnation, position, write_id, image IS NULL FROM input ORDER BY key \
+     ON CONFLICT (entity, key) DO UPDATE SET epoch = EXCLUDED.epoch, \
+     incarnation = EXCLUDED.incarnation, position = EXCLUDED.position, \
+     write_id = EXCLUDED.write_id, deleted = EXCLUDED.deleted, \
+     shape = CASE WHEN greatest(v.epoch, 1) = greatest(EXCLUDED.epoch, 1) THEN v.shape END \
+     WHERE (v.epoch, v.incarnation, v.position) \
+     < (EXCLUDED.epoch, EXCLUDED.incarnation, EXCLUDED.position) RETURNING v.key), \
+     carried AS (INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, \
+     incarnation, position, image, idempotency_key, fingerprint, state) \
+     SELECT write_id, ordinal, $10::text, $11::text, key, epoch, incarnation, position, \
+     image::jsonb, idempotency_key, fingerprint, 'settled' FROM input WHERE epoch > 0 \
+     ON CONFLICT DO NOTHING) \
+     SELECT key FROM newer"
+        .to_owned()
+}
+
+/// The number of the row `t`.
+pub(super) fn number(table: Table<'_>) -> String {
+    let text = joined(table, model::checksum::compared(table.entity).iter());
+    format!("('x' || left(md5({text}), {DIGITS}))::bit(60)::int8")
+}
+
+/// The fields of an upsert, key first: the order of its columns.
+pub(super) fn put_fields(table: Table<'_>, fields: FieldSet) -> Vec<FieldIndex> {
+    let key = table.entity.key().iter().copied();
+    key.chain(plain_fields(table, fields)).collect()
+}
+
+/// `due`: the changes whose version this transaction has just recorded, with the columns given as `k0`, `k1`… (the
+/// key) and so on, and `was`: the number of the row as it was left, where that is known.
+fn due(table: Table<'_>, fields: &[FieldIndex]) -> String {
+    let arrays: String =
+        (BEFORE + 1..).zip(fields).map(|(place, index)| format!(", ${place}::{}[]", table.type_name(*index))).collect();
+    let names: String = (0..fields.len()).map(|place| format!(", k{place}")).collect();
+    format!(
+        "due AS MATERIALIZED (SELECT i.*, CASE WHEN v.shape = {} THEN v.stands END AS was \
+         FROM unnest($2::text[], $3::int8[]{arrays}) AS i(key, taken{names}) \
+         JOIN strangler_version AS v ON v.entity = $1::text AND v.key = i.key \
+         WHERE v.xmin = pg_current_xact_id()::xid)",
+        shape(table.entity, table.side)
+    )
+}
+
+/// `judged`: [`due`] with the number of the row as it stands, locked; and whether somebody else has changed it.
+fn judged(table: Table<'_>, fields: &[FieldIndex]) -> String {
+    format!(
+        "{}, looked AS MATERIALIZED (SELECT d.key, {} AS found FROM due AS d JOIN {} AS t ON {} FOR UPDATE OF t), \
+         judged AS MATERIALIZED (SELECT d.*, l.found IS NOT NULL AS stands, \
+         d.was <> coalesce(l.found, {NOTHING}) AND d.taken IS DISTINCT FROM coalesce(l.found, {NOTHING}) AS met \
+         FROM due AS d LEFT JOIN looked AS l USING (key))",
+        due(table, fields),
+        number(table),
+        table.name(),
+        table.key_join("d"),
+    )
+}
+
+/// Whole states: rows that stand are updated, the others inserted. Who inserts one of these at this very moment is
+/// met as well: the insert leaves his row, and the counts differ.
+pub(super) fn put(table: Table<'_>, fields: FieldSet) -> String {
+    let all = put_fields(table, fields);
+    let width = table.entity.key().len();
+    let columns = table.list(all.iter().copied(), |index| table.column(index).to_owned());
+    let taken: Vec<_> = (0..all.len()).map(|place| format!("k{place}")).collect();
+    // With nothing to set, the key is written anew.
+    let set = if all.len() > width { width..all.len() } else { 0..width };
+    let sets: Vec<_> = set.map(|place| format!("{} = j.k{place}", table.column(all[place]))).collect();
+    let number = number(table);
+    let keys: Vec<_> = all[..width].iter().map(|index| format!("t.{}", table.column(*index))).collect();
+    let names: Vec<_> = (0..width).map(|place| format!("k{place}")).collect();
+    let same: Vec<_> = names.iter().map(|name| format!("m.{name} = j.{name}")).collect();
+    format!(
+        "WITH {judged}, \
+         refreshed AS (UPDATE {name} AS t SET {sets} FROM judged AS j WHERE j.stands AND {join} \
+         RETURNING j.key, {number}), \
+         made AS (INSERT INTO {name} AS t ({columns}) SELECT {taken} FROM judged WHERE NOT stands \
+         ON CONFLICT ({key_columns}) DO NOTHING RETURNING {keys}, {number}), \
+         stood(key, number) AS (SELECT * FROM refreshed UNION ALL SELECT j.key, m.number \
+         FROM made AS m({names}, number) JOIN judged AS j ON {same}), \
+         kept AS (UPDATE strangler_version AS v SET shape = {shape}, stands = s.number FROM stood AS s \
+         WHERE v.entity = $1::text AND v.key = s.key) \
+         SELECT 1 / CASE WHEN bool_or(met) OR count(*) <> (SELECT count(*) FROM stood) THEN 0 ELSE 1 END FROM judged",
+        judged = judged(table, &all),
+        name = table.name(),
+        sets = sets.join(", "),
+        join = table.key_join("j"),
+        taken = taken.join(", "),
+        key_columns = table.key_columns(),
+        keys = keys.join(", "),
+        names = names.join(", "),
+        same = same.join(" AND "),
+        shape = shape(table.entity, table.side),
+    )
+}
+
+/// Deletions. A row that is gone already is no conflict: it is as the change would leave it.
+pub(super) fn delete(table: Table<'_>) -> String {
+    format!(
+        "WITH {judged}, \
+         gone AS (DELETE FROM {name} AS t USING judged AS j WHERE j.stands AND {join} RETURNING 1), \
+         kept AS (UPDATE strangler_version AS v SET shape = {shape}, stands = {NOTHING} FROM judged AS j \
+         WHERE v.entity = $1::text AND v.key = j.key) \
+         SELECT 1 / CASE WHEN bool_or(met AND stands) OR count(*) FILTER (WHERE stands) <> \
+         (SELECT count(*) FROM gone) THEN 0 ELSE 1 END FROM judged",
+        judged = judged(table, table.entity.key()),
+        name = table.name(),
+        join = table.key_join("j"),
+        shape = shape(table.entity, table.side),
+    )
+}
+
+/// Who is concerned: the keys that are due, the number of the row as it was left and as it stands, and the row.
+pub(super) fn look(table: Table<'_>) -> String {
+    let columns = table.list(table.entity.all_fields().iter(), |index| format!("t.{}", table.column(index)));
+    let key = table.column(table.entity.key()[0]);
+    format!(
+        "WITH {} SELECT {columns}, d.key, d.was, \
+         CASE WHEN t.{key} IS NULL THEN {NOTHING} ELSE {} END FROM due AS d LEFT JOIN {} AS t ON {}",
+        due(table, table.entity.key()),
+        number(table),
+        table.name(),
+        table.key_join("d"),
+    )
+}
+
+/// The number of one row as it stands and as it was left. Parameters: entity, key, epoch, and the key's parts.
+pub(super) fn as_left(table: Table<'_>) -> String {
+    let first = 4;
+    format!(
+        "SELECT v.stands, coalesce((SELECT {} FROM {} AS t WHERE {}), {NOTHING}) FROM strangler_version AS v \
+         WHERE v.entity = $1::text AND v.key = $2::text AND v.shape = {} AND v.stands IS NOT NULL \
+         AND greatest(v.epoch, 1) = greatest($3::int8, 1)",
+        number(table),
+        table.name(),
+        table.key_equals(first),
+        shape(table.entity, table.side),
+    )
+}
