@@ -16,13 +16,13 @@ mod side;
 mod traces;
 mod webhooks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{ConfigError, Environment, File, FileFormat};
-use model::PerSide;
+use model::{GroupName, PerSide};
 use thiserror::Error;
 
 use crate::breakeven::Given;
@@ -66,6 +66,8 @@ pub struct Config {
     pub admin: AdminSettings,
     /// The write road and its relay.
     pub writes: Writes,
+    /// Groups whose primary overwrites what somebody else has made of a row of the secondary.
+    pub primary_wins: BTreeSet<GroupName>,
     /// The read road.
     pub reads: Reads,
     /// Shadow reads.
@@ -260,6 +262,7 @@ impl Config {
             .list_separator(",")
             .with_list_parse_key("fleet.replicas")
             .with_list_parse_key("approvals.stages")
+            .with_list_parse_key("foreign_writes.primary_wins")
             .with_list_parse_key("promotion.steps")
             .with_list_parse_key("promotion.hold_minutes")
             .with_list_parse_key("admin.jwt.viewers")

@@ -41,6 +41,9 @@ pub const UNSETTLED_AGE_SECONDS: &str = "strangler_unsettled_age_seconds";
 pub const RELAYED_TOTAL: &str = "strangler_relayed_writes_total";
 /// Unsettled writes that the secondary refuses: they need an engineer.
 pub const RELAY_REFUSED_TOTAL: &str = "strangler_relay_refused_total";
+/// Rows of the secondary that were met changed past us. Answers: does somebody's script write there? Labels: `group`,
+/// `outcome` (left, overwritten).
+pub const FOREIGN_WRITES_TOTAL: &str = "strangler_foreign_writes_total";
 /// Rows that differ at rest, by the last complete reconciliation. Label: `group`.
 pub const DRIFT_ROWS: &str = "strangler_drift_rows";
 /// When the last complete reconciliation ended, of the type that waits longest for the next. Answers: how old is what
@@ -136,6 +139,7 @@ pub fn describe() {
     describe_gauge!(UNSETTLED_AGE_SECONDS, Unit::Seconds, "Age of the oldest unsettled write");
     describe_counter!(RELAYED_TOTAL, "Unsettled writes that the relay finished");
     describe_counter!(RELAY_REFUSED_TOTAL, "Unsettled writes that the secondary refuses");
+    describe_counter!(FOREIGN_WRITES_TOTAL, "Rows of the secondary that were met changed past strangler");
     describe_gauge!(DRIFT_ROWS, "Rows that differ at rest, by the last complete reconciliation");
     describe_gauge!(
         RECONCILE_COMPLETED_TIMESTAMP_SECONDS,
@@ -212,6 +216,12 @@ pub fn relayed() {
 /// The secondary refuses a write that stands on the primary.
 pub fn relay_refused() {
     counter!(RELAY_REFUSED_TOTAL).increment(1);
+}
+
+/// A row of the secondary was changed past us.
+pub(crate) fn foreign_write(group: &GroupName, overwritten: bool) {
+    let outcome = if overwritten { "overwritten" } else { "left" };
+    counter!(FOREIGN_WRITES_TOTAL, "group" => group.to_string(), "outcome" => outcome).increment(1);
 }
 
 /// What the last complete reconciliation has found.

@@ -99,15 +99,16 @@ fn transact(
     let mut tables = Vec::with_capacity(shapes.len());
     for ((name, deleted, _), changes) in shapes {
         let table = Table::new(ledger::entity(contract, side, name.as_str())?, side);
-        met.extend(stands::foreign(session, table, &changes)?);
-        tables.push((table, deleted, changes));
+        let looked = stands::look(session, table, &changes)?;
+        met.extend(looked.foreign);
+        tables.push((table, deleted, changes, looked.standing));
     }
     if !over && !met.is_empty() {
         return Ok(Done { newer, met });
     }
-    for (table, deleted, changes) in tables {
-        if deleted { delete(session, table, &changes)? } else { put(session, table, &changes)? }
-        stands::keep(session, table, &changes)?;
+    for (table, deleted, changes, standing) in tables {
+        if deleted { delete(session, table, &changes, &standing)? } else { put(session, table, &changes, &standing)? }
+        stands::keep(session, table, deleted, &changes)?;
     }
     carry(session, contract, side, changes, order)?;
     Ok(Done { newer, met })
@@ -165,35 +166,52 @@ fn raise_binds(change: &Change) -> Vec<Bind> {
     binds
 }
 
-/// Whole states: rows that are there are updated, the others inserted. The version rows are locked by now, so that
-/// only the ERP's own programs can come between; then the call gives way.
-fn put(session: &mut Session, table: Table<'_>, changes: &[&Change]) -> Result<(), StoreError> {
+/// Whole states: rows that stand (and are locked by now) are updated, the others inserted. Only somebody else's
+/// program can insert one of these meanwhile; then the call gives way, and meets his row when it is tried again.
+fn put(
+    session: &mut Session,
+    table: Table<'_>,
+    changes: &[&Change],
+    standing: &HashSet<EntityKey>,
+) -> Result<(), StoreError> {
     let fields = changes[0].state.as_ref().map(|record| record.fields()).unwrap_or_default();
     let fields = write_text::plain_fields(table, fields);
-    let mut rows = Vec::with_capacity(changes.len());
+    let (mut updates, mut inserts, mut fresh) = (Vec::new(), Vec::new(), Vec::new());
     for change in changes {
-        if let Some(record) = &change.state {
-            rows.push(write_text::values(table, &change.key, record, &fields)?);
+        let Some(record) = &change.state else { continue };
+        let row = write_text::values(table, &change.key, record, &fields)?;
+        if standing.contains(&change.key) {
+            updates.push(row);
+        } else {
+            inserts.push(row);
+            fresh.push(&change.key);
         }
     }
+    // A key without other fields stands as it is.
     if let Some(update) = write_text::update(table, &fields) {
-        let touched = session.batch_all(&update, &rows)?;
-        rows = rows.into_iter().zip(touched).filter(|(_, touched)| *touched == 0).map(|(row, _)| row).collect();
+        session.batch_all(&update, &updates)?;
     }
-    let has_update = !fields.is_empty();
-    for slot in session.batch(&write_text::insert(table, &fields), &rows)? {
+    for (slot, key) in session.batch(&write_text::insert(table, &fields), &inserts)?.into_iter().zip(fresh) {
         match slot {
             Ok(_) => {}
-            // A key without other fields stands as it is.
-            Err(error::EXISTS) if !has_update => {}
+            Err(error::EXISTS) if stands::has_row(session, table, key)? => {
+                let source = "a row was inserted by somebody else at this moment".into();
+                return Err(StoreError::Conflict { side: table.side, source });
+            }
             Err(code) => return Err(session.of_code(code)),
         }
     }
     Ok(())
 }
 
-fn delete(session: &mut Session, table: Table<'_>, changes: &[&Change]) -> Result<(), StoreError> {
-    let rows = changes.iter().map(|change| table.require_fit(&change.key)).collect::<Result<Vec<_>, _>>()?;
+fn delete(
+    session: &mut Session,
+    table: Table<'_>,
+    changes: &[&Change],
+    standing: &HashSet<EntityKey>,
+) -> Result<(), StoreError> {
+    let stand = changes.iter().filter(|change| standing.contains(&change.key));
+    let rows = stand.map(|change| table.require_fit(&change.key)).collect::<Result<Vec<_>, _>>()?;
     session.batch_all(&write_text::delete(table), &rows).map(|_| ())
 }
 

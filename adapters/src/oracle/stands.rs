@@ -1,6 +1,6 @@
 //! Numbers of rows: as the last apply left them, and as they stand. `model::foreign` says what they are for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use model::checksum::{DIGITS, compared};
 use model::foreign::{Found, NOTHING, is_foreign};
@@ -64,13 +64,16 @@ fn unreadable(table: Table<'_>) -> StoreError {
     super::table::misfit(table.side, format!("a row of {} has no number", table.name()))
 }
 
-/// Locks the rows of `changes`, which are newer than what is recorded, and says which of them somebody else has
-/// changed, and into what.
-pub(super) fn foreign(
-    session: &mut Session,
-    table: Table<'_>,
-    changes: &[&Change],
-) -> Result<Vec<(EntityKey, Found)>, StoreError> {
+/// What a look under the rows' locks has shown.
+pub(super) struct Looked {
+    /// The keys that have a row.
+    pub(super) standing: HashSet<EntityKey>,
+    /// The rows that somebody else has changed, and into what.
+    pub(super) foreign: Vec<(EntityKey, Found)>,
+}
+
+/// Locks the rows of `changes`, which are newer than what is recorded, and compares their numbers.
+pub(super) fn look(session: &mut Session, table: Table<'_>, changes: &[&Change]) -> Result<Looked, StoreError> {
     let keys: Vec<_> = changes.iter().map(|change| &change.key).collect();
     let stand = numbers(session, table, &keys, true)?;
     let mut binds = vec![Bind::text(table.entity.name.as_str()), Bind::number(shape(table.entity, table.side))];
@@ -93,7 +96,12 @@ pub(super) fn foreign(
             foreign.push((change.key.clone(), found));
         }
     }
-    Ok(foreign)
+    Ok(Looked { standing: stand.into_keys().collect(), foreign })
+}
+
+/// Whether `key` has a row by now.
+pub(super) fn has_row(session: &mut Session, table: Table<'_>, key: &EntityKey) -> Result<bool, StoreError> {
+    Ok(!numbers(session, table, &[key], false)?.is_empty())
 }
 
 /// What stands: the row is locked.
@@ -107,10 +115,16 @@ fn found(session: &mut Session, table: Table<'_>, key: &EntityKey) -> Result<Fou
     })
 }
 
-/// Keeps the numbers of the rows of `changes` as they stand now.
-pub(super) fn keep(session: &mut Session, table: Table<'_>, changes: &[&Change]) -> Result<(), StoreError> {
+/// Keeps the numbers of the rows of `changes` as we have just left them.
+pub(super) fn keep(
+    session: &mut Session,
+    table: Table<'_>,
+    deleted: bool,
+    changes: &[&Change],
+) -> Result<(), StoreError> {
     let keys: Vec<_> = changes.iter().map(|change| &change.key).collect();
-    let stand = numbers(session, table, &keys, false)?;
+    // Who inserts a row that we have just deleted does so past us: his row is not what we left.
+    let stand = if deleted { HashMap::new() } else { numbers(session, table, &keys, false)? };
     let shape = shape(table.entity, table.side);
     let row = |key: &&EntityKey| {
         let number = stand.get(*key).copied().unwrap_or(NOTHING);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::store::MAX_BATCH;
-use model::{Change, EntityKey, EntityType, Record, Scan, Store, StoreError, Version, WriteId};
+use model::{Applied, Change, EntityKey, EntityType, Record, Scan, Store, StoreError, Version, WriteId};
 use thiserror::Error;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -32,6 +32,8 @@ pub struct Copied {
     pub filled: u64,
     /// Rows that the secondary refused; named in the log.
     pub refused: u64,
+    /// Rows that somebody else has changed on the secondary since an earlier copy: left as they are.
+    pub foreign: u64,
 }
 
 /// The copy stopped; run it again, what was copied stays.
@@ -119,14 +121,22 @@ fn changes(entity: &EntityType, page: Vec<Record>, run: u32) -> Vec<Change> {
 
 /// One page; when the side refuses it as a whole, row by row.
 async fn fill(door: &Arc<Door>, changes: Vec<Change>, copied: &mut Copied) -> Result<(), Arc<StoreError>> {
-    let newer = |applied: &[model::Applied]| applied.iter().filter(|a| **a == model::Applied::Newer).count() as u64;
+    let count = |applied: &[Applied], copied: &mut Copied| {
+        for applied in applied {
+            match applied {
+                Applied::Newer | Applied::Over(_) => copied.filled += 1,
+                Applied::Foreign(_) | Applied::Held => copied.foreign += 1,
+                Applied::Stale => {}
+            }
+        }
+    };
     match door.apply(changes.clone()).await {
-        Ok(applied) => copied.filled += newer(&applied),
+        Ok(applied) => count(&applied, copied),
         Err(error) if matches!(*error, StoreError::Refused { .. }) => {
             for change in changes {
                 let entity = change.key.entity().clone();
                 match door.apply(vec![change]).await {
-                    Ok(applied) => copied.filled += newer(&applied),
+                    Ok(applied) => count(&applied, copied),
                     Err(error) if matches!(*error, StoreError::Refused { .. }) => {
                         tracing::warn!(%entity, error = %error, "a row of {entity} does not fit the other side and was not copied");
                         copied.refused += 1;

@@ -2,13 +2,13 @@
 //! the secondary. Any replica may do it, at any time, more than once: newer wins.
 //!
 //! A write that the secondary refuses is tried again whenever its lease is over, is counted, and
-//! never holds up the others.
+//! never holds up the others. So is one whose row somebody else has changed (`write::foreign`), until it is repaired.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::store::Unsettled;
-use model::{GroupName, PerSide, Rollout, Side, Store, StoreError, WriteId};
+use model::{Applied, GroupName, PerSide, Rollout, Side, Store, StoreError, WriteId};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -145,6 +145,8 @@ impl Relay {
         let mut outage = false;
         for (first, attempts, outcome) in futures::future::join_all(applying).await {
             match outcome {
+                // Somebody else has changed a row there. The door has told it; it waits for an order to repair.
+                Ok(applied) if !applied.iter().all(Applied::is_done) => {}
                 Ok(_) => {
                     telemetry::relayed();
                     self.figures.relayed(&first);

@@ -2,7 +2,8 @@
 //!
 //! The key is *touched* on the primary: an empty write that takes the row's lock, its position in the log
 //! and its state, with a ledger row like any write's. That state goes to the secondary through the door,
-//! under the rule that newer wins. So a repair may race with clients' writes and lose nothing: whichever
+//! under the rule that newer wins, and over what somebody else has made of the row: that is what a repair is ordered
+//! for. So a repair may race with clients' writes and lose nothing: whichever
 //! is later on the primary stays. When the secondary is out of reach, the relay finishes it.
 //!
 //! A row that only the secondary has becomes a deletion. The key's lock keeps our own writers away
@@ -130,7 +131,7 @@ impl Repairer {
         };
         let primary = policy.primary();
         let door = self.doors.get(primary.other());
-        match door.apply(changes).await {
+        match door.apply_over(changes).await {
             Ok(_) => {}
             Err(error) if matches!(*error, StoreError::Refused { .. } | StoreError::Misfit { .. }) => {
                 return Levelled::Refused(format!("{error}; it stays unsettled until the cause is mended"));

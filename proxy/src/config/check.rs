@@ -50,6 +50,7 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         graphql_tls,
         admin: admin::check(raw.admin, origins)?,
         writes: writes(&raw.writes, origins)?,
+        primary_wins: raw.foreign_writes.primary_wins.iter().map(|name| name.as_str().into()).collect(),
         reads: reads(&raw.reads, origins)?,
         shadow: shadow(&raw.shadow, origins)?,
         evidence: evidence(raw.evidence, origins)?,

@@ -65,6 +65,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) writes: RawWrites,
     #[serde(default)]
+    pub(super) foreign_writes: RawForeignWrites,
+    #[serde(default)]
     pub(super) reads: RawReads,
     #[serde(default)]
     pub(super) shadow: RawShadow,
@@ -212,6 +214,8 @@ section!(RawWrites {
     relay_interval_ms: u64 = 250,
     relay_lease_ms: u64 = 3_000,
 });
+
+section!(RawForeignWrites { primary_wins: Vec<String> = Vec::new() });
 
 section!(RawReads { modern_share: f64 = 0.5, breaker_failures: u32 = 5, breaker_pause_ms: u64 = 1_000 });
 

@@ -5,7 +5,8 @@
 //! together, so that a transfer is never seen half done; two changes of one key never share a
 //! batch, so each batch has at most one change per key.
 //!
-//! Not here: who is secondary, what happens to a write that cannot be applied (`road`, `relay`).
+//! Not here: who is secondary, what happens to a write that cannot be applied (`road`, `relay`), who hears of rows that
+//! somebody else has changed (`foreign`).
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::foreign::ForeignWrites;
 use crate::read::breaker::Breaker;
 use crate::traces::{self, Here};
 
@@ -36,6 +38,7 @@ pub struct Door {
     store: Arc<dyn Store>,
     breaker: Arc<Breaker>,
     within: Duration,
+    foreign: Option<Arc<ForeignWrites>>,
     waiting: Mutex<Waiting>,
 }
 
@@ -47,6 +50,8 @@ struct Waiting {
 
 struct Pending {
     changes: Vec<Change>,
+    /// What somebody else has made of a row is overwritten.
+    over: bool,
     answer: oneshot::Sender<Outcome>,
     here: Here,
 }
@@ -54,7 +59,17 @@ struct Pending {
 impl Door {
     /// A door to `store`; each batch may take `within`.
     pub fn new(store: Arc<dyn Store>, breaker: Arc<Breaker>, within: Duration) -> Arc<Self> {
-        Arc::new(Self { store, breaker, within, waiting: Mutex::default() })
+        Arc::new(Self { store, breaker, within, foreign: None, waiting: Mutex::default() })
+    }
+
+    /// The same, which tells of rows that somebody else has changed and may overwrite them: see [`ForeignWrites`].
+    pub fn telling(
+        store: Arc<dyn Store>,
+        breaker: Arc<Breaker>,
+        within: Duration,
+        foreign: Arc<ForeignWrites>,
+    ) -> Arc<Self> {
+        Arc::new(Self { store, breaker, within, foreign: Some(foreign), waiting: Mutex::default() })
     }
 
     /// Which side it leads to.
@@ -68,6 +83,18 @@ impl Door {
     /// # Errors
     /// As [`Store::apply`]; `Unreachable` at once while the side's breaker is open or its queue full.
     pub async fn apply(self: &Arc<Self>, changes: Vec<Change>) -> Outcome {
+        self.enter(changes, false).await
+    }
+
+    /// The same, over what somebody else has made of the rows: see [`Store::apply_over`].
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn apply_over(self: &Arc<Self>, changes: Vec<Change>) -> Outcome {
+        self.enter(changes, true).await
+    }
+
+    async fn enter(self: &Arc<Self>, changes: Vec<Change>, over: bool) -> Outcome {
         let (answer, receiver) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock();
@@ -75,7 +102,7 @@ impl Door {
                 let source = "too many writes wait for it".into();
                 return Err(Arc::new(StoreError::Unreachable { side: self.side(), source }));
             }
-            waiting.queue.push_back(Pending { changes, answer, here: Here::now() });
+            waiting.queue.push_back(Pending { changes, over, answer, here: Here::now() });
             if waiting.under_way < LANES {
                 waiting.under_way += 1;
                 tokio::spawn(Arc::clone(self).run());
@@ -95,15 +122,16 @@ impl Door {
     }
 
     /// The next batch: writes in order of arrival; a write that shares a key with one before it
-    /// waits for a later batch.
+    /// waits for a later batch, and so does one that overwrites where the others do not.
     fn take(&self) -> Option<Vec<Pending>> {
         let mut waiting = self.waiting.lock();
         let mut batch = Vec::new();
         let mut later = VecDeque::new();
         let mut keys: HashSet<EntityKey> = HashSet::new();
         let mut size = 0;
+        let over = waiting.queue.front().is_some_and(|first| first.over);
         while let Some(next) = waiting.queue.pop_front() {
-            let fits = batch.is_empty() || size + next.changes.len() <= MAX_BATCH;
+            let fits = next.over == over && (batch.is_empty() || size + next.changes.len() <= MAX_BATCH);
             if !fits || next.changes.iter().any(|change| keys.contains(&change.key)) {
                 keys.extend(next.changes.iter().map(|change| change.key.clone()));
                 later.push_back(next);
@@ -123,21 +151,26 @@ impl Door {
 
     async fn send(&self, batch: Vec<Pending>) {
         let all: Vec<Change> = batch.iter().flat_map(|pending| pending.changes.iter().cloned()).collect();
+        let over = batch.first().is_some_and(|first| first.over);
         let span = traces::shared_call(&*self.store, "store.apply", batch.iter().map(|pending| &pending.here));
-        match traces::within(span, self.try_apply(&all)).await {
+        match traces::within(span, self.try_apply(&all, over)).await {
             Ok(applied) => {
                 let mut rest = applied.into_iter();
                 for pending in batch {
                     let part = rest.by_ref().take(pending.changes.len()).collect();
+                    let outcome = self.met(&pending, part).await;
                     // Nobody waits any more when the answer budget was over; the write is settled all the same.
-                    let _ = pending.answer.send(Ok(part));
+                    let _ = pending.answer.send(outcome);
                 }
             }
             // One write that the side refuses must not hold up the others: each on its own.
             Err(StoreError::Refused { .. }) if batch.len() > 1 => {
                 for pending in batch {
                     let span = traces::shared_call(&*self.store, "store.apply", std::iter::once(&pending.here));
-                    let outcome = traces::within(span, self.try_apply(&pending.changes)).await.map_err(Arc::new);
+                    let outcome = match traces::within(span, self.try_apply(&pending.changes, over)).await {
+                        Ok(applied) => self.met(&pending, applied).await,
+                        Err(error) => Err(Arc::new(error)),
+                    };
                     let _ = pending.answer.send(outcome);
                 }
             }
@@ -150,14 +183,31 @@ impl Door {
         }
     }
 
-    async fn try_apply(&self, changes: &[Change]) -> Result<Vec<Applied>, StoreError> {
+    /// What comes of a write whose rows somebody else may have changed: it is overwritten where the primary wins, and
+    /// told in any case.
+    async fn met(&self, pending: &Pending, applied: Vec<Applied>) -> Outcome {
+        let Some(foreign) = &self.foreign else { return Ok(applied) };
+        let met = applied.iter().any(|applied| !applied.is_done());
+        let applied = if met && foreign.overwrites(&pending.changes) {
+            self.try_apply(&pending.changes, true).await.map_err(Arc::new)?
+        } else {
+            applied
+        };
+        foreign.heard(self.side(), &pending.changes, &applied);
+        Ok(applied)
+    }
+
+    async fn try_apply(&self, changes: &[Change], over: bool) -> Result<Vec<Applied>, StoreError> {
         let mut retries = 0;
         loop {
             if !self.breaker.admits(Instant::now()) {
                 let source = "its breaker is open after repeated outages".into();
                 return Err(StoreError::Unreachable { side: self.side(), source });
             }
-            let applied = self.store.apply(changes, self.within).await;
+            let applied = match over {
+                true => self.store.apply_over(changes, self.within).await,
+                false => self.store.apply(changes, self.within).await,
+            };
             self.breaker.note(self.side(), applied.as_ref().err());
             match applied {
                 Err(StoreError::Conflict { .. }) if retries < CONFLICT_RETRIES => {

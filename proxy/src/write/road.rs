@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use model::write::Claim;
 use model::{
-    Change, EntityKey, GroupName, PerSide, Policy, Record, Rollout, Side, Store, StoreError, WriteId, Written,
+    Applied, Change, EntityKey, GroupName, PerSide, Policy, Record, Rollout, Side, Store, StoreError, WriteId, Written,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -162,8 +162,8 @@ impl WriteRoad {
         tokio::pin!(apply);
         let within_budget = tokio::time::timeout(self.settings.answer_budget, &mut apply).await;
         ended(match &within_budget {
-            Ok(Ok(_)) => "settled",
-            Ok(Err(_)) | Err(_) => "unsettled",
+            Ok(Ok(applied)) if applied.iter().all(Applied::is_done) => "settled",
+            Ok(Ok(_) | Err(_)) | Err(_) => "unsettled",
         });
         let early = within_budget.ok();
         if let Some(outcome) = early {
@@ -181,6 +181,10 @@ impl WriteRoad {
     fn finish(&self, root: &model::Root, committed: Instant, write: WriteId, primary: Side, outcome: Outcome) {
         let (route, group) = (&root.route, &root.group);
         match outcome {
+            // Somebody else has changed a row there; the door has told it.
+            Ok(applied) if !applied.iter().all(Applied::is_done) => {
+                self.unsettled.leave(group, write, Instant::now());
+            }
             Ok(_) => {
                 self.figures.settled(group, committed.elapsed());
                 self.unsettled.end(group, write);

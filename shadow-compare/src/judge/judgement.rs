@@ -176,6 +176,33 @@ impl Judgement {
         keys.into_iter().cloned().collect()
     }
 
+    /// Gives the differences of `key` another cause, where somebody knows better than the values tell. An excused
+    /// difference keeps the cause for which it is excused.
+    pub fn attribute(&mut self, key: &EntityKey, cause: Cause) {
+        for difference in &mut self.differences {
+            if difference.subject.key() == Some(key) && !difference.excused {
+                difference.cause = cause;
+            }
+        }
+    }
+
+    /// Whether a foreign write may be what makes `key` differ: it differs in a way that the values do not explain.
+    pub fn is_unexplained(&self, key: &EntityKey) -> bool {
+        let of_key = self.differences.iter().filter(|difference| difference.subject.key() == Some(key));
+        of_key.filter(|difference| !difference.excused).any(|difference| match difference.cause {
+            Cause::MissingRow | Cause::ExtraRow | Cause::Different => true,
+            Cause::Stale
+            | Cause::Rounding
+            | Cause::TimeZone
+            | Cause::NullEmpty
+            | Cause::Padding
+            | Cause::Case
+            | Cause::Order
+            | Cause::Truncation
+            | Cause::ForeignWrite => false,
+        })
+    }
+
     /// Names the differences of `key` *stale* where `past` (`Store::past_states` of each side)
     /// shows that one side holds what the other held before. An excused difference keeps the cause for which it
     /// is excused; one that turns out stale may be excused as such.
