@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::control::{ControlError, ControlStore};
-use model::{Instant, PerSide, ReplicaId, StoreError};
+use model::{GroupName, Instant, PerSide, ReplicaId, StoreError};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,14 @@ pub enum StartError {
     /// The contract has mistakes.
     #[error("the contract has mistakes:\n{0}")]
     Contract(#[from] ContractErrors),
+    /// A group that is named in the configuration is not in the contract.
+    #[error("`{key}` names {name}, which is no group of the contract: correct it, or leave it out")]
+    NoGroup {
+        /// Which key.
+        key: &'static str,
+        /// The name.
+        name: GroupName,
+    },
     /// A side's address cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -197,8 +205,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let unsettled = Arc::new(UnsettledKeys::default());
     let parts =
         Parts { config, backends: &backends, breakers: &breakers, unsettled: &unsettled, newest: &newest, figures };
-    let shadow = parts.shadow(evidence, &secret, &background);
-    let (writes, doors) = parts.write_road();
+    let shadow = parts.shadow(evidence.clone(), &secret, &background);
+    let (writes, doors) = parts.write_road(evidence, &secret);
     parts.catch_up(doors, &background);
     let here = Here { id: id.clone(), address: advertised, rollout: rollout.clone() };
     let desk = Desk { here: Some(here), guard: Some(guard.clone()), ..backends.desk(config) };

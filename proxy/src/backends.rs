@@ -42,6 +42,10 @@ impl Backends {
         let text = std::fs::read_to_string(&config.contract)
             .map_err(|error| StartError::NoContract { path: name.clone(), reason: crate::config::why(&error) })?;
         let loaded = contract::load(&text, &name)?;
+        let groups = loaded.contract.groups();
+        if let Some(name) = config.primary_wins.iter().find(|name| !groups.contains(name)) {
+            return Err(StartError::NoGroup { key: "foreign_writes.primary_wins", name: name.clone() });
+        }
         let mut oracles = Vec::new();
         let mut side = |side| open_side(side, &loaded.contract, config.sides.get(side), &mut oracles);
         let sides = PerSide { legacy: side(Side::Legacy)?, modern: side(Side::Modern)? };

@@ -21,8 +21,8 @@ use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation, Record, Role, Scan,
-    Side, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation, Record, Role,
+    Scan, Side, Store, StoreError, WriteId, Written,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;

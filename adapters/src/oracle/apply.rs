@@ -107,7 +107,11 @@ fn transact(
         return Ok(Done { newer, met });
     }
     for (table, deleted, changes, standing) in tables {
-        if deleted { delete(session, table, &changes, &standing)? } else { put(session, table, &changes, &standing)? }
+        if deleted {
+            delete(session, table, &changes, &standing)?
+        } else {
+            put(session, table, &changes, &standing)?
+        }
         stands::keep(session, table, deleted, &changes)?;
     }
     carry(session, contract, side, changes, order)?;

@@ -80,7 +80,11 @@ impl Call<'_> {
                 } else {
                     blocked.insert(change.write);
                 }
-                if equal { met.remove(&change.key) } else { met.insert(change.key.clone(), found) };
+                if equal {
+                    met.remove(&change.key)
+                } else {
+                    met.insert(change.key.clone(), found)
+                };
             }
             open.retain(|change| !blocked.contains(&change.write));
         };

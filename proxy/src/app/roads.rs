@@ -23,6 +23,7 @@ use crate::read::seen::Seen;
 use crate::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use crate::read::shadow::{Shadow, ShadowWorker};
 use crate::write::apply::Door;
+use crate::write::foreign::ForeignWrites;
 use crate::write::road::{WriteRoad, WriteSettings, WriteSide};
 use crate::write::settle::Settler;
 use crate::write::unsettled::UnsettledKeys;
@@ -65,12 +66,20 @@ impl Parts<'_> {
         }
     }
 
-    pub(super) fn write_road(&self) -> (Arc<WriteRoad>, PerSide<Arc<Door>>) {
+    pub(super) fn write_road(&self, evidence: Aggregator, secret: &[u8]) -> (Arc<WriteRoad>, PerSide<Arc<Door>>) {
         let stores = self.backends.lane(Lane::Client);
         let admin = self.backends.lane(Lane::Admin);
         let writes = self.config.writes;
+        let foreign = Arc::new(ForeignWrites::new(
+            Arc::clone(&self.backends.loaded.contract),
+            self.config.primary_wins.clone(),
+            Redactor::new(secret),
+            Arc::new(move |observation| evidence.observe(&observation)),
+            || chrono::Utc::now().date_naive(),
+        ));
         let door = |side: Side, store: Arc<dyn Store>| {
-            Door::new(store, Arc::clone(self.breakers.get(side)), writes.apply_timeout)
+            let breaker = Arc::clone(self.breakers.get(side));
+            Door::telling(store, breaker, writes.apply_timeout, Arc::clone(&foreign))
         };
         let doors = stores.clone().map(door);
         let side = |side| WriteSide {
@@ -98,6 +107,7 @@ impl Parts<'_> {
         background.tasks.spawn(excuses.clone().follow(control, stop));
         let stores = self.backends.lane(Lane::Shadow);
         let worker = Arc::new(ShadowWorker {
+            rollout: Arc::clone(self.newest),
             batches: stores.clone().map(|_, store| batches(self.contract(), &store)),
             stores,
             unsettled: Arc::clone(self.unsettled),

@@ -32,8 +32,9 @@ pub struct Copied {
     pub filled: u64,
     /// Rows that the secondary refused; named in the log.
     pub refused: u64,
-    /// Rows that somebody else has changed on the secondary since an earlier copy: left as they are.
-    pub foreign: u64,
+    /// Rows that somebody else had changed on the secondary since an earlier copy: whoever orders another one wants
+    /// the primary's state. Counted in `filled` as well.
+    pub overwritten: u64,
 }
 
 /// The copy stopped; run it again, what was copied stays.
@@ -73,6 +74,10 @@ pub async fn copy(
         // The next page is read while this one is written.
         let (next, filled) = futures::join!(pages.after(Some(&last)), fill(door, changes, &mut copied));
         filled.map_err(|error| stopped(before, error))?;
+        let (name, rows) = (&entity.name, copied.overwritten - before.overwritten);
+        if rows > 0 {
+            tracing::warn!(entity = %name, rows, "{rows} rows of {name} had been changed past strangler since the last copy and are overwritten");
+        }
         page = next.map_err(|error| stopped(copied, Arc::new(error)))?;
         progress(copied);
     }
@@ -124,18 +129,22 @@ async fn fill(door: &Arc<Door>, changes: Vec<Change>, copied: &mut Copied) -> Re
     let count = |applied: &[Applied], copied: &mut Copied| {
         for applied in applied {
             match applied {
-                Applied::Newer | Applied::Over(_) => copied.filled += 1,
-                Applied::Foreign(_) | Applied::Held => copied.foreign += 1,
-                Applied::Stale => {}
+                Applied::Newer => copied.filled += 1,
+                Applied::Over(_) => {
+                    copied.filled += 1;
+                    copied.overwritten += 1;
+                }
+                // A copy overwrites, so nothing is held.
+                Applied::Stale | Applied::Foreign(_) | Applied::Held => {}
             }
         }
     };
-    match door.apply(changes.clone()).await {
+    match door.apply_over(changes.clone()).await {
         Ok(applied) => count(&applied, copied),
         Err(error) if matches!(*error, StoreError::Refused { .. }) => {
             for change in changes {
                 let entity = change.key.entity().clone();
-                match door.apply(vec![change]).await {
+                match door.apply_over(vec![change]).await {
                     Ok(applied) => count(&applied, copied),
                     Err(error) if matches!(*error, StoreError::Refused { .. }) => {
                         tracing::warn!(%entity, error = %error, "a row of {entity} does not fit the other side and was not copied");

@@ -12,6 +12,7 @@
 //!
 //! Not here: which keys need it (`reconcile`, evidence), who ordered it (the control store has it).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ const RETRIES: u32 = 5;
 /// How often both sides are looked at after a touch, the wait before the second look, which doubles.
 const LOOKS: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
+/// Unsettled keys that are looked through at once.
+const MOST_UNSETTLED: usize = 10_000;
 
 /// Pace and limits of a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +146,25 @@ impl Repairer {
             tracing::debug!(write.id = %write, %error, "mark of repair {write} lost, the relay will settle it");
         }
         self.is_level_soon(entity, key).await
+    }
+
+    /// The keys of `entity` whose writes are unsettled because somebody else has changed the secondary's row.
+    ///
+    /// # Errors
+    /// As `Store::unsettled_keys` and `Store::as_left`.
+    pub async fn blocked(&self, policy: &Policy, entity: &EntityType) -> Result<Vec<EntityKey>, StoreError> {
+        let (primary, within) = (self.stores.get(policy.primary()), self.settings.within);
+        let unsettled = primary.unsettled_keys(&entity.group, MOST_UNSETTLED, within).await?;
+        let of_type = unsettled.into_iter().map(|(key, _)| key).filter(|key| *key.entity() == entity.name);
+        let keys: BTreeSet<EntityKey> = of_type.collect();
+        let secondary = self.stores.get(policy.primary().other());
+        let mut blocked = Vec::new();
+        for key in keys {
+            if secondary.as_left(entity, &key, policy.epoch(), within).await? == Some(false) {
+                blocked.push(key);
+            }
+        }
+        Ok(blocked)
     }
 
     /// An empty write of `key` on the primary.

@@ -92,7 +92,13 @@ pub(super) async fn run(desk: &Desk, args: &RepairArgs) -> Result<(), Stop> {
     for entity in &types {
         let (found, asked) = match (&wanted, &named) {
             (Some(wanted), _) if args.from_diffs => (from_diffs(desk, &group, entity, wanted).await?, asked(wanted)),
-            (Some(wanted), _) => (from_reconcile(&mending, entity, wanted, args.limit, &stop).await?, asked(wanted)),
+            (Some(wanted), _) => {
+                let mut keys = from_reconcile(&mending, entity, wanted, args.limit, &stop).await?;
+                keys.extend(mending.blocked(entity, wanted).await?);
+                keys.sort_unstable();
+                keys.dedup();
+                (keys, asked(wanted))
+            }
             (None, keys) => {
                 let keys = keys.clone().unwrap_or_default();
                 let texts: Vec<_> = keys.iter().map(|key| redactor.key_text(entity, key)).collect();
@@ -133,6 +139,15 @@ impl<'a> Mending<'a> {
         let settings = RepairSettings { per_second, ..RepairSettings::default() };
         let repairer = Repairer { stores, doors, today: || chrono::Utc::now().date_naive(), settings };
         Self { desk, policy: *policy, author: author.clone(), repairer }
+    }
+
+    /// Rows whose writes are unsettled because somebody else has changed them: while they are, reconcile says nothing
+    /// of them.
+    async fn blocked(&self, entity: &EntityType, wanted: &Wanted) -> Result<Vec<EntityKey>, Stop> {
+        if wanted.cause != Cause::ForeignWrite || wanted.field.is_some() {
+            return Ok(Vec::new());
+        }
+        self.repairer.blocked(&self.policy, entity).await.map_err(|error| Stop::No(error.to_string()))
     }
 
     /// A primary without a single row is more likely a mistake than the truth, and would empty the secondary.

@@ -23,7 +23,9 @@ pub(super) async fn run(config: &Path) -> Result<(), Stop> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| no(&error))?;
     let metrics = telemetry::install().map_err(|error| no(&error))?;
     let running = app::start(&config, metrics).await.map_err(|error| match &error {
-        app::StartError::NoContract { .. } | app::StartError::Contract(_) => Stop::BadConfig(error.to_string()),
+        app::StartError::NoContract { .. } | app::StartError::Contract(_) | app::StartError::NoGroup { .. } => {
+            Stop::BadConfig(error.to_string())
+        }
         // Why the control store did not tell is what can be mended.
         app::StartError::Rollout(OpenError::NothingKnown(control) | OpenError::Damaged { control, .. }) => {
             Stop::No(format!("{error}: {}", with_root(control)))

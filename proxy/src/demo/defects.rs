@@ -30,7 +30,13 @@ pub fn three(skus: &[String]) -> [Defect; 3] {
         Defect {
             story: "stock levels were not copied",
             cause: Cause::MissingRow,
-            sql: format!("DELETE FROM stock_level WHERE sku IN ({})", list(rows)),
+            // Nor is it remembered that they ever were, or it would be a foreign write.
+            sql: format!(
+                "WITH gone AS (DELETE FROM stock_level WHERE sku IN ({}) RETURNING sku) \
+                 DELETE FROM strangler_version WHERE entity = 'StockLevel' \
+                 AND key::jsonb ->> 0 IN (SELECT sku FROM gone)",
+                list(rows)
+            ),
         },
         Defect {
             story: "local times were taken for UTC: movements are an hour off",
@@ -47,7 +53,7 @@ pub fn three(skus: &[String]) -> [Defect; 3] {
 pub fn last(skus: &[String]) -> Defect {
     Defect {
         story: "somebody's script adds 10 to quantities on the modern side",
-        cause: Cause::Different,
+        cause: Cause::ForeignWrite,
         sql: format!("UPDATE stock_level SET on_hand = on_hand + 10 WHERE sku IN ({})", list(skus)),
     }
 }

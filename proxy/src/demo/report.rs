@@ -40,7 +40,7 @@ impl DemoReport {
         promise(self.client_errors == 0, format!("clients saw {} errors", self.client_errors));
         promise(self.lost_writes == 0, format!("{} acknowledged writes were lost", self.lost_writes));
         promise(self.unsettled == 0, format!("{} writes are still unsettled", self.unsettled));
-        for cause in ["rounding", "missing-row", "time-zone", "different"] {
+        for cause in ["rounding", "missing-row", "time-zone", "foreign-write"] {
             promise(self.mismatches.contains_key(cause), format!("the planted defect `{cause}` was not found"));
         }
         promise(self.rollback_millis < 1_000.0, format!("the rollback took {} ms", self.rollback_millis));
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     fn kept() -> DemoReport {
-        let causes = ["rounding", "missing-row", "time-zone", "different"];
+        let causes = ["rounding", "missing-row", "time-zone", "foreign-write"];
         DemoReport {
             requests: 10,
             acknowledged_writes: 3,

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use model::contract::RootKind;
-use model::evidence::{Observation, Verdict};
+use model::evidence::{Cause, Observation, Verdict};
 use model::sql::{Params, params_text};
-use model::{EntityKey, EntityName, FieldSet, PerSide, Record, Root, Side, Store, StoreError};
+use model::{EntityKey, EntityName, FieldSet, PerSide, Record, Rollout, Root, Side, Store, StoreError};
 use shadow_compare::Excuses;
 use shadow_compare::confirm::{Confirmation, Look, Patience, Step};
 use shadow_compare::judge::{Answer, Asked, Judgement, Question, Reason};
@@ -118,6 +118,8 @@ impl Shadow {
 
 /// Asks, judges, confirms, and hands over what was found.
 pub struct ShadowWorker {
+    /// The newest rollout: who is secondary.
+    pub rollout: Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
     /// The stores, in their shadow lane.
     pub stores: PerSide<Arc<dyn Store>>,
     /// Batchers in front of them, so that shadows cost a side few round trips.
@@ -275,7 +277,19 @@ impl ShadowWorker {
                 *past.get_mut(side) = states.unwrap_or_default();
             }
             judgement.explain_by_past(&root.entity, &key, &past, excuses);
+            if judgement.is_unexplained(&key) && self.is_foreign(root, &key).await {
+                judgement.attribute(&key, Cause::ForeignWrite);
+            }
         }
+    }
+
+    /// Whether the secondary's row is not as our last apply left it.
+    async fn is_foreign(&self, root: &Root, key: &EntityKey) -> bool {
+        let policy = (self.rollout)().policy(&root.group);
+        let secondary = self.stores.get(policy.primary().other());
+        let left = secondary.as_left(&root.entity, key, policy.epoch(), self.settings.within);
+        // Without an answer the cause is only less precise.
+        policy.stage().dual_writes() && matches!(left.await, Ok(Some(false)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! after both sides were looked at, and nothing changed between. All rows of a batch are looked at
 //! together. What a side does not tell is undecided, and makes the run incomplete.
 
+use model::evidence::Cause;
 use model::{EntityKey, PerSide, Side, StoreError};
 use shadow_compare::reconcile::{Drift, Pairs};
 use shadow_compare::{Answer, Asked, Confirmation, Excuses, Judgement, Look, Question, Reason, Step, judge};
@@ -129,7 +130,8 @@ impl<'a> Suspects<'a> {
         Ok(found.into_iter().map(|(key, _)| key).collect())
     }
 
-    /// Looks into both ledgers: is one side's row simply an older state of the other's?
+    /// Looks into both ledgers: is one side's row simply an older state of the other's? And into the secondary's
+    /// versions: has somebody else changed it since our last apply?
     async fn explain(&self, key: EntityKey, mut judgement: Judgement) -> (EntityKey, Judgement) {
         if judgement.differences.is_empty() {
             return (key, judgement);
@@ -143,6 +145,13 @@ impl<'a> Suspects<'a> {
         }
         let excuses = Excuses::of_contract((self.reconciler.today)());
         judgement.explain_by_past(entity, &key, &past, &excuses);
+        let policy = &self.run.policy;
+        if policy.stage().dual_writes() && judgement.is_unexplained(&key) {
+            let secondary = self.reconciler.stores.get(policy.primary().other());
+            if matches!(secondary.as_left(entity, &key, policy.epoch(), within).await, Ok(Some(false))) {
+                judgement.attribute(&key, Cause::ForeignWrite);
+            }
+        }
         (key, judgement)
     }
 }

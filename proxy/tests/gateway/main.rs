@@ -13,6 +13,7 @@ mod errors;
 mod excuses;
 mod fake;
 mod fault_table;
+mod foreign;
 mod guard;
 mod http;
 mod inputs;

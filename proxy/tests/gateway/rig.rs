@@ -1,6 +1,6 @@
 //! Replicas put together from the real roads, over any two stores: what `app` wires, without ports.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use proxy::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use proxy::read::shadow::{Shadow, ShadowSettings, ShadowWorker};
 use proxy::rollout::RolloutHandle;
 use proxy::write::apply::Door;
+use proxy::write::foreign::ForeignWrites;
 use proxy::write::road::{WriteRoad, WriteSettings, WriteSide};
 use proxy::write::settle::Settler;
 use proxy::write::unsettled::UnsettledKeys;
@@ -144,6 +145,8 @@ pub(crate) struct Pace {
     pub(crate) shadow: ShadowSettings,
     /// What engineers have excused.
     pub(crate) excuses: AcceptedExcuses,
+    /// Whether what somebody else has changed on the secondary is overwritten.
+    pub(crate) primary_wins: bool,
 }
 
 impl Default for Pace {
@@ -157,6 +160,7 @@ impl Default for Pace {
             breaker: BreakerSettings::default(),
             shadow: ShadowSettings::default(),
             excuses: AcceptedExcuses::default(),
+            primary_wins: false,
         }
     }
 }
@@ -181,9 +185,11 @@ impl Replica {
         let stop = CancellationToken::new();
         let unsettled = Arc::new(UnsettledKeys::default());
         let breakers = PerSide { legacy: (), modern: () }.map(|_, ()| Arc::new(Breaker::new(pace.breaker)));
-        let doors =
-            stores.clone().map(|side, store| Door::new(store, Arc::clone(breakers.get(side)), pace.apply_within));
         let observed: Arc<Mutex<Vec<Observation>>> = Arc::default();
+        let foreign = foreign(ground, pace, &observed);
+        let doors = stores.clone().map(|side, store| {
+            Door::telling(store, Arc::clone(breakers.get(side)), pace.apply_within, Arc::clone(&foreign))
+        });
         let figures = Recorder::new(&ground.loaded.contract, &pace.name.into(), wall_clock);
         let shadow = shadow(ground, pace, &stores, &unsettled, (&observed, &figures));
         let read = ReadRoad {
@@ -256,6 +262,14 @@ fn batches(ground: &Ground, store: &Arc<dyn Store>) -> HashMap<EntityName, Arc<B
     entities.map(|(name, entity)| (name.clone(), Batch::new(Arc::clone(store), Arc::clone(entity)))).collect()
 }
 
+fn foreign(ground: &Ground, pace: &Pace, observed: &Arc<Mutex<Vec<Observation>>>) -> Arc<ForeignWrites> {
+    let (contract, observed) = (Arc::new(ground.loaded.contract.as_ref().clone()), Arc::clone(observed));
+    let wins = if pace.primary_wins { ground.loaded.contract.groups().into_iter().collect() } else { BTreeSet::new() };
+    let observe = Arc::new(move |observation| observed.lock().push(observation));
+    let redactor = Redactor::new(b"a secret of the tests");
+    Arc::new(ForeignWrites::new(contract, wins, redactor, observe, || chrono::Utc::now().date_naive()))
+}
+
 fn shadow(
     ground: &Ground,
     pace: &Pace,
@@ -266,6 +280,7 @@ fn shadow(
     let (shadow, jobs) = Shadow::queue(&pace.shadow, figures.clone());
     let observed = Arc::clone(observed);
     let worker = Arc::new(ShadowWorker {
+        rollout: ground.newest(),
         batches: stores.clone().map(|_, store| batches(ground, &store)),
         stores: stores.clone(),
         unsettled: Arc::clone(unsettled),

@@ -170,8 +170,8 @@ async fn are_found_and_named(erp: Erp) {
         (product("ITM-006"), Cause::Padding),
         (product("ITM-009"), Cause::NullEmpty),
         (level("ITM-008"), Cause::Stale),
-        (level("ITM-010"), Cause::Different),
-        (product("ITM-002"), Cause::MissingRow),
+        (level("ITM-010"), Cause::ForeignWrite),
+        (product("ITM-002"), Cause::ForeignWrite),
         (product("ITM-077"), Cause::ExtraRow),
     ];
     // WHEN they are read
