@@ -113,12 +113,10 @@ impl Call<'_> {
                 }
                 Err(error) => return Err(self.session.error(error)),
             };
-            let batch = batches.get(place.wrapping_sub(1) / 2).filter(|_| place % 2 == 1);
-            for key in batch.map(|batch| &batch.changes).into_iter().flatten() {
-                if answer.rows.iter().any(|row| row.get::<_, &str>(0) == key.key.as_text()) {
-                    newer.insert(key.key.clone());
-                }
-            }
+            let Some(batch) = batches.get(place / 2).filter(|_| place % 2 == 1) else { continue };
+            let recorded: HashSet<&str> = answer.rows.iter().map(|row| row.get(0)).collect();
+            let keys = batch.changes.iter().map(|change| &change.key).filter(|key| recorded.contains(key.as_text()));
+            newer.extend(keys.cloned());
         }
         Ok(Tried::Stands(newer))
     }

@@ -278,7 +278,7 @@ impl ShadowWorker {
             }
             judgement.explain_by_past(&root.entity, &key, &past, excuses);
             if judgement.is_unexplained(&key) && self.is_foreign(root, &key).await {
-                judgement.attribute(&key, Cause::ForeignWrite);
+                judgement.attribute(&root.entity, &key, Cause::ForeignWrite, excuses);
             }
         }
     }

@@ -146,14 +146,20 @@ impl<'a> Suspects<'a> {
         let excuses = Excuses::of_contract((self.reconciler.today)());
         judgement.explain_by_past(entity, &key, &past, &excuses);
         let policy = &self.run.policy;
-        if policy.stage().dual_writes() && judgement.is_unexplained(&key) {
+        if policy.stage().dual_writes() && is_in_values(&judgement) {
             let secondary = self.reconciler.stores.get(policy.primary().other());
             if matches!(secondary.as_left(entity, &key, policy.epoch(), within).await, Ok(Some(false))) {
-                judgement.attribute(&key, Cause::ForeignWrite);
+                judgement.attribute(entity, &key, Cause::ForeignWrite, &excuses);
             }
         }
         (key, judgement)
     }
+}
+
+/// Whether values differ for no known cause. Rows that one side lacks keep their cause, whoever deleted or inserted
+/// them: it says what a repair will do.
+fn is_in_values(judgement: &Judgement) -> bool {
+    judgement.differences.iter().any(|difference| !difference.excused && difference.cause == Cause::Different)
 }
 
 /// What both sides said of all rows of a batch.

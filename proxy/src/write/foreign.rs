@@ -139,8 +139,9 @@ impl ForeignWrites {
         let answers = PerSide { legacy: answer(Side::Legacy), modern: answer(Side::Modern) };
         let asked = Asked::Keys(vec![change.key.clone()]);
         let question = Question { entity: Arc::clone(entity), fields: entity.all_fields(), asked };
-        let mut judgement = judge(&question, &answers, &Excuses::of_contract((self.today)()));
-        judgement.attribute(&change.key, Cause::ForeignWrite);
+        let excuses = Excuses::of_contract((self.today)());
+        let mut judgement = judge(&question, &answers, &excuses);
+        judgement.attribute(entity, &change.key, Cause::ForeignWrite, &excuses);
         self.redactor.observe(route, entity, &judgement)
     }
 

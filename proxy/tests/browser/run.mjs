@@ -194,7 +194,7 @@ try {
     await look(page, "diffs");
     await page.click("h2 >> text=Query.stockLevel");
     await page.click("tbody >> text=onHand");
-    await page.click("tbody td >> text=different");
+    await page.click("tbody td >> text=foreign-write");
     await look(page, "diffs-cause");
     await page.click(".samples a >> nth=0");
     const row = await text(page, ".sides tr.this");

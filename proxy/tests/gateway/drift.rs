@@ -172,7 +172,7 @@ async fn planted_drift_is_found_by_cause_recorded_and_levelled() {
     let expected = [
         (None, Cause::MissingRow, 4),
         (None, Cause::ExtraRow, 3),
-        (Some("onHand"), Cause::Different, 2),
+        (Some("onHand"), Cause::ForeignWrite, 2),
         (Some("onHand"), Cause::Stale, 1),
     ];
     assert_eq!(kinds(&found), expected);
@@ -338,7 +338,7 @@ async fn what_cannot_be_levelled_says_why() {
     assert_eq!(site.backlog().await, 0, "what does not fit leaves no unsettled write");
 
     stores.modern.meddle(|rows| drop(rows.remove(&level_key(&sku(2), "BER"))));
-    site.stores.modern.always(Call::Apply, Fault::Down);
+    site.stores.modern.always(Call::ApplyOver, Fault::Down);
     assert_eq!(site.level(&level_key(&sku(2), "BER")).await, Levelled::LeftToRelay);
     assert_eq!(site.backlog().await, 1, "the relay has it");
     site.stores.legacy.always(Call::Execute, Fault::Down);

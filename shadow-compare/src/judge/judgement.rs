@@ -81,6 +81,19 @@ impl Difference {
         }
     }
 
+    /// Has another cause from now on, for which it may be excused.
+    fn rename(&mut self, entity: &EntityType, cause: Cause, excuses: &Excuses) {
+        self.cause = cause;
+        self.excused = match (self.subject.field(), self.values()) {
+            (Some(field), Some((legacy, modern))) => {
+                let field = entity.field(field);
+                let (legacy, modern) = (canonical(legacy, &field.compare), canonical(modern, &field.compare));
+                excuses.cover_field(field, cause, &legacy, &modern)
+            }
+            (Some(_) | None, _) => excuses.cover_whole(cause),
+        };
+    }
+
     /// What both sides answered for the field, legacy first; `None` where a record or an order differs.
     pub(crate) fn values(&self) -> Option<(&Value, &Value)> {
         let Seen::Records(records) = &self.seen else { return None };
@@ -177,12 +190,16 @@ impl Judgement {
     }
 
     /// Gives the differences of `key` another cause, where somebody knows better than the values tell. An excused
-    /// difference keeps the cause for which it is excused.
-    pub fn attribute(&mut self, key: &EntityKey, cause: Cause) {
-        for difference in &mut self.differences {
-            if difference.subject.key() == Some(key) && !difference.excused {
-                difference.cause = cause;
-            }
+    /// difference keeps the cause for which it is excused; one may be excused for its new cause.
+    pub fn attribute(&mut self, entity: &EntityType, key: &EntityKey, cause: Cause, excuses: &Excuses) {
+        let of_key = self.differences.iter_mut().filter(|d| d.subject.key() == Some(key) && !d.excused);
+        of_key.for_each(|difference| difference.rename(entity, cause, excuses));
+        self.excuse_if_all_are();
+    }
+
+    fn excuse_if_all_are(&mut self) {
+        if self.verdict == Verdict::Mismatch && self.differences.iter().all(|difference| difference.excused) {
+            self.verdict = Verdict::Excused;
         }
     }
 
@@ -220,20 +237,10 @@ impl Judgement {
             if let Seen::Records(pair) = &difference.seen
                 && cause::is_stale(entity, self.fields, pair, past)
             {
-                difference.cause = Cause::Stale;
-                difference.excused = match (difference.subject.field(), difference.values()) {
-                    (Some(field), Some((legacy, modern))) => {
-                        let field = entity.field(field);
-                        let (legacy, modern) = (canonical(legacy, &field.compare), canonical(modern, &field.compare));
-                        excuses.cover_field(field, Cause::Stale, &legacy, &modern)
-                    }
-                    (Some(_) | None, _) => excuses.cover_whole(Cause::Stale),
-                };
+                difference.rename(entity, Cause::Stale, excuses);
             }
         }
-        if self.verdict == Verdict::Mismatch && self.differences.iter().all(|difference| difference.excused) {
-            self.verdict = Verdict::Excused;
-        }
+        self.excuse_if_all_are();
     }
 }
 

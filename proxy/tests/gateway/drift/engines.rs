@@ -48,7 +48,7 @@ async fn found_and_levelled(site: &Site, shop: &Database) {
     assert_eq!(site.reconcile().await.findings.drift, 0);
     plant(shop).await;
     let found = site.reconcile().await;
-    let expected = [(None, Cause::MissingRow, 1), (None, Cause::ExtraRow, 1), (Some("onHand"), Cause::Different, 1)];
+    let expected = [(None, Cause::MissingRow, 1), (None, Cause::ExtraRow, 1), (Some("onHand"), Cause::ForeignWrite, 1)];
     assert_eq!(kinds(&found), expected, "{:?}", found.findings);
     let keys: Vec<_> = found.listed.iter().map(|row| row.key.clone()).collect();
     assert_eq!(site.repair(&keys).await, RepairCount { repaired: 3, ..RepairCount::default() });

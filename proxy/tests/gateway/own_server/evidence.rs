@@ -39,7 +39,7 @@ async fn a_difference_is_traced_to_its_history_and_excused_without_a_deploy() {
     connect(&fleet.erp.databases.modern).await.batch_execute(meddle).await.unwrap();
     // WHEN it is read, THEN the way leads from the list to the history of the key on both sides
     shop.ask(LOOK, &Json::Null).await.unwrap();
-    let filter = ["--route", "Query.stockLevel", "--field", "onHand", "--cause", "different"];
+    let filter = ["--route", "Query.stockLevel", "--field", "onHand", "--cause", "foreign-write"];
     let list = [&["diffs", "list"], filter.as_slice()].concat();
     until("the difference is on record", async || {
         fleet.told(&list).await["differences"].as_array().is_some_and(|lines| !lines.is_empty())
