@@ -83,10 +83,9 @@ fn due(table: Table<'_>, fields: &[FieldIndex]) -> String {
 /// `judged`: [`due`] with the number of the row as it stands, locked; and whether somebody else has changed it.
 fn judged(table: Table<'_>, fields: &[FieldIndex]) -> String {
     format!(
-        "{}, looked AS MATERIALIZED (SELECT d.key, {} AS found FROM due AS d JOIN {} AS t ON {} FOR UPDATE OF t), \
-         judged AS MATERIALIZED (SELECT d.*, l.found IS NOT NULL AS stands, \
+        "{}, judged AS MATERIALIZED (SELECT d.*, l.found IS NOT NULL AS stands, \
          d.was <> coalesce(l.found, {NOTHING}) AND d.taken IS DISTINCT FROM coalesce(l.found, {NOTHING}) AS met \
-         FROM due AS d LEFT JOIN looked AS l USING (key))",
+         FROM due AS d LEFT JOIN LATERAL (SELECT {} AS found FROM {} AS t WHERE {} FOR UPDATE OF t) AS l ON true)",
         due(table, fields),
         number(table),
         table.name(),
