@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::change::{Applied, Change, Incarnation, WriteId};
 use crate::contract::{EntityType, FieldSet, Refusal};
+use crate::fence::{Fence, Move, Standing};
 use crate::history::KeyHistory;
 use crate::name::{EntityName, GroupName};
 use crate::record::{EntityKey, Record};
@@ -333,6 +334,20 @@ pub trait Store: Scan {
 
     /// The statements that [`Store::prepare`] would run, for a DBA to read and to run in its place.
     fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String;
+
+    /// The fence of `group`, and for how long it has stood so.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`; `Misfit` when the group has none.
+    async fn fence(&self, group: &GroupName, within: Duration) -> Result<Standing, StoreError>;
+
+    /// Moves the fence of `group`, if it is what the move says. Holds the group's lock alone meanwhile: writers in
+    /// flight are waited for, and either committed before or fail. How it stands afterwards, moved or not.
+    ///
+    /// # Errors
+    /// `Conflict` when a writer in flight did not end within the limit, and `Unreachable`, `Misfit`: nothing was moved.
+    /// `NoAnswer`: it may have been; look at [`Store::fence`].
+    async fn move_fence(&self, group: &GroupName, step: &Move, within: Duration) -> Result<Fence, StoreError>;
 
     /// Looks at tables, columns, types, rights and bookkeeping, and says what does not fit `entities`.
     ///

@@ -4,6 +4,7 @@
 //! database that is prepared as primary, and whatever must be held meanwhile.
 
 pub mod checksum;
+pub mod fence;
 pub mod ledger;
 pub mod primary;
 pub mod reads;
@@ -62,6 +63,9 @@ macro_rules! store_contract {
             ledger::settled_writes_are_not_leased_and_settling_twice_is_harmless,
             ledger::leases_are_exclusive_until_they_are_over,
             ledger::old_states_are_kept_and_settled_ones_forgotten,
+            fence::a_fence_moves_only_from_where_it_stands,
+            fence::a_frozen_fence_stops_writes_and_an_opened_one_takes_those_of_its_epoch,
+            fence::whoever_freezes_waits_for_writers_and_none_commits_after_it,
             secondary::newer_wins_and_the_same_again_is_stale,
             secondary::any_order_with_repeats_converges,
             secondary::a_tombstone_outlives_older_states,

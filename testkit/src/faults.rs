@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::fence::{Fence, Move, Standing};
 use model::history::KeyHistory;
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
@@ -81,6 +82,9 @@ pub enum Call {
     Incarnation,
     Prepare,
     Inspect,
+    /// `Store::fence`.
+    LookAtFence,
+    MoveFence,
 }
 
 /// Wraps a store; without faults it is that store. Clones share faults and counters.
@@ -345,6 +349,14 @@ impl Store for FaultyStore {
 
     fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String {
         self.inner.bookkeeping_ddl(groups, role)
+    }
+
+    async fn fence(&self, group: &GroupName, within: Duration) -> Result<Standing, StoreError> {
+        self.run(Call::LookAtFence, within, || self.inner.fence(group, within)).await
+    }
+
+    async fn move_fence(&self, group: &GroupName, step: &Move, within: Duration) -> Result<Fence, StoreError> {
+        self.run(Call::MoveFence, within, || self.inner.move_fence(group, step, within)).await
     }
 
     async fn inspect(&self, entities: &[EntityName], within: Duration) -> Result<Inspection, StoreError> {

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use model::contract::Refusal;
 use model::store::MAX_BATCH;
 use model::write::Work;
-use model::{Applied, Change, Command, EntityKey, Incarnation, Position, Record, StoreError, Version, Written, fit};
+use model::{
+    Applied, Change, Command, EntityKey, Fence, Incarnation, Position, Record, Stand, StoreError, Version, Written, fit,
+};
 use tokio::time::Instant;
 
 use super::{Entry, MemoryStore, Rows, Standing, State};
@@ -21,8 +23,8 @@ impl MemoryStore {
         if let Some(before) = self.before(&state, command)? {
             return Ok(before);
         }
-        let fence = state.fences.get(&command.group);
-        if !fence.is_some_and(|fence| fence.open && fence.epoch == command.epoch) {
+        let open = Fence::new(command.epoch, Stand::Open);
+        if state.fences.get(&command.group).is_none_or(|(fence, _)| *fence != open) {
             return Err(StoreError::Fenced { side: self.side });
         }
         let before = state.rows.clone();

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::sql::{NamedSql, Params};
-use model::{Change, Contract, EntityKey, Epoch, GroupName, Record, Side, StoreError, Version, WriteId};
+use model::{Change, Contract, EntityKey, Fence, GroupName, Record, Side, StoreError, Version, WriteId};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -41,17 +41,13 @@ struct State {
     rows: Rows,
     versions: HashMap<EntityKey, Version>,
     ledger: BTreeMap<WriteId, Entry>,
-    fences: BTreeMap<GroupName, Fence>,
+    /// Each fence, and when it was moved.
+    fences: BTreeMap<GroupName, (Fence, Instant)>,
     statements: HashMap<NamedSql, Statement>,
     queries: HashMap<NamedSql, Query>,
     /// The place in the log: rises with every write.
     position: u64,
     prepared: bool,
-}
-
-struct Fence {
-    epoch: Epoch,
-    open: bool,
 }
 
 /// A write in the ledger.

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use model::write::IdempotencyKey;
-use model::{Command, EntityKey, GroupName, Incarnation, Role, StoreError};
+use model::{Command, EntityKey, GroupName, Incarnation, Role, Stand, StoreError};
 
 use super::bind::Bind;
 use super::error;
@@ -58,10 +58,12 @@ const TABLES: [&str; 7] = [
     CONSTRAINT strangler_version_pkey PRIMARY KEY (entity, key)
 )",
     "CREATE TABLE strangler_fence (
-    grp   VARCHAR2(200) NOT NULL,
-    epoch NUMBER(10)    NOT NULL,
-    open  CHAR(1)       NOT NULL,
-    CONSTRAINT strangler_fence_pkey PRIMARY KEY (grp)
+    grp      VARCHAR2(200) NOT NULL,
+    epoch    NUMBER(10)    NOT NULL,
+    state    VARCHAR2(6)   NOT NULL,
+    moved_at TIMESTAMP(6)  DEFAULT SYS_EXTRACT_UTC(SYSTIMESTAMP) NOT NULL,
+    CONSTRAINT strangler_fence_pkey PRIMARY KEY (grp),
+    CONSTRAINT strangler_fence_state CHECK (state IN ('open', 'frozen', 'closed'))
 )",
 ];
 
@@ -93,11 +95,11 @@ const GRANTS: &str = "\
 -- GRANT SELECT ON SYS.V_$PARAMETER TO :proxy;                  -- optional: undo retention and such in `check`
 ";
 
-/// Whether a new fence lets writes through.
-fn opens(role: Role) -> &'static str {
+/// How a new fence stands.
+fn first(role: Role) -> &'static str {
     match role {
-        Role::Primary => "Y",
-        Role::Secondary => "N",
+        Role::Primary => Stand::Open.as_str(),
+        Role::Secondary => Stand::Closed.as_str(),
     }
 }
 
@@ -111,10 +113,10 @@ pub(super) fn ddl(groups: &[GroupName], role: Role) -> String {
         text += "-- One row per group of the contract. Run this again when the contract gets another group.\n";
     }
     for group in groups {
-        let (name, open) = (group.as_str().replace('\'', "''"), opens(role));
+        let (name, state) = (group.as_str().replace('\'', "''"), first(role));
         let _ = write!(
             text,
-            "INSERT INTO strangler_fence (grp, epoch, open) SELECT '{name}', 1, '{open}' FROM DUAL\n    \
+            "INSERT INTO strangler_fence (grp, epoch, state) SELECT '{name}', 1, '{state}' FROM DUAL\n    \
              WHERE NOT EXISTS (SELECT 1 FROM strangler_fence WHERE grp = '{name}');\n"
         );
     }
@@ -129,9 +131,9 @@ pub(super) fn prepare(session: &mut Session, groups: &[GroupName], role: Role) -
     for statement in TABLES {
         session.make(statement)?;
     }
-    let text = "INSERT INTO strangler_fence (grp, epoch, open) SELECT :1, 1, :2 FROM DUAL \
+    let text = "INSERT INTO strangler_fence (grp, epoch, state) SELECT :1, 1, :2 FROM DUAL \
                 WHERE NOT EXISTS (SELECT 1 FROM strangler_fence WHERE grp = :3)";
-    let row = |group: &GroupName| vec![Bind::text(group.as_str()), Bind::text(opens(role)), Bind::text(group.as_str())];
+    let row = |group: &GroupName| vec![Bind::text(group.as_str()), Bind::text(first(role)), Bind::text(group.as_str())];
     let rows: Vec<_> = groups.iter().map(row).collect();
     for slot in session.batch(text, &rows)? {
         match slot {
@@ -164,7 +166,7 @@ pub(super) fn position(session: &mut Session) -> Result<u64, StoreError> {
 /// Whether the command's group takes writes under its epoch; and if so, the place in the log, now.
 pub(super) fn fence(session: &mut Session, command: &Command) -> Result<Option<u64>, StoreError> {
     let text = "SELECT DBMS_FLASHBACK.GET_SYSTEM_CHANGE_NUMBER FROM strangler_fence f \
-                WHERE f.grp = :1 AND f.epoch = :2 AND f.open = 'Y'";
+                WHERE f.grp = :1 AND f.epoch = :2 AND f.state = 'open'";
     let binds = [Bind::text(command.group.as_str()), Bind::number(command.epoch.0)];
     let rows = session.query(text, &binds, 1)?;
     Ok(rows.first().and_then(|row| wire::number(row, 0)))
@@ -198,13 +200,23 @@ pub(super) fn lock(
     touches: &[EntityKey],
     idempotency: Option<&IdempotencyKey>,
 ) -> Result<(), StoreError> {
-    const SHARED: u8 = 4;
-    const ALONE: u8 = 6;
     let keys = touches.iter().map(|key| key_lock(b'k', &format!("{}{}", key.entity(), key.as_text())));
     let mut alone: Vec<u64> = keys.chain(idempotency.map(|key| key_lock(b'i', key.as_str()))).collect();
     alone.sort_unstable();
     alone.dedup();
     let locks = std::iter::once((fence_lock(group), SHARED)).chain(alone.into_iter().map(|lock| (lock, ALONE)));
+    request(session, locks)
+}
+
+/// Takes the group's fence alone: waits for writers in flight.
+pub(super) fn lock_fence(session: &mut Session, group: &GroupName) -> Result<(), StoreError> {
+    request(session, std::iter::once((fence_lock(group), ALONE)))
+}
+
+const SHARED: u8 = 4;
+const ALONE: u8 = 6;
+
+fn request(session: &mut Session, locks: impl Iterator<Item = (u64, u8)>) -> Result<(), StoreError> {
     let mut ins = vec![("w".to_owned(), Bind::number(session.seconds_left()))];
     let (mut outs, mut text) = (Vec::new(), String::from("BEGIN"));
     for (number, (lock, mode)) in locks.enumerate() {

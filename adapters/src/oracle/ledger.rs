@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::NaiveDateTime;
 use model::store::{Backlog, Unsettled};
 use model::write::{Claim, IdempotencyKey};
 use model::{
@@ -10,7 +9,6 @@ use model::{
     StoreError, Version, WriteId,
 };
 use oracle::Row;
-use oracle::sql_type::Timestamp;
 
 use super::bind::Bind;
 use super::bookkeeping::NOW;
@@ -321,14 +319,9 @@ pub(super) fn backlog(session: &mut Session, group: &GroupName) -> Result<Backlo
     );
     let rows = session.query(&text, &[Bind::text(group.as_str())], 1)?;
     let Some(row) = rows.first() else { return Ok(Backlog::default()) };
-    let time = |place| row.get::<_, Option<Timestamp>>(place).ok().flatten().and_then(|time| naive(&time));
-    let age = time(2).zip(time(1)).map(|(now, first)| (now - first).to_std().unwrap_or_default());
+    let age =
+        wire::moment(row, 2).zip(wire::moment(row, 1)).map(|(now, first)| (now - first).to_std().unwrap_or_default());
     Ok(Backlog { writes: wire::number(row, 0).unwrap_or_default(), oldest: age.unwrap_or_default() })
-}
-
-pub(super) fn naive(time: &Timestamp) -> Option<NaiveDateTime> {
-    let day = chrono::NaiveDate::from_ymd_opt(time.year(), time.month(), time.day())?;
-    day.and_hms_nano_opt(time.hour(), time.minute(), time.second(), time.nanosecond())
 }
 
 /// See `Store::standing`.

@@ -15,6 +15,7 @@ mod connect;
 mod error;
 mod execute;
 mod facts;
+mod fence;
 mod history;
 mod inspect;
 mod lanes;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::checksum::{Chunk, ChunkSum};
+use model::fence::{Fence, Move, Standing};
 use model::history::KeyHistory;
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
@@ -21,7 +22,7 @@ use super::session::Session;
 use super::settings::{Settings, Track};
 use super::snapshot::OracleSnapshot;
 use super::table::Table;
-use super::{apply, bookkeeping, checksum, connect, error, execute, history, inspect, ledger, read};
+use super::{apply, bookkeeping, checksum, connect, error, execute, fence, history, inspect, ledger, read};
 use crate::{Lane, Lanes};
 
 /// An Oracle database behind the port. Cheap to clone; clones and lanes share their sessions.
@@ -296,6 +297,16 @@ impl Store for OracleStore {
 
     fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String {
         bookkeeping::ddl(groups, role)
+    }
+
+    async fn fence(&self, group: &GroupName, within: Duration) -> Result<Standing, StoreError> {
+        let group = group.clone();
+        self.reading(within, move |session, _, side| fence::look(session, side, &group)).await
+    }
+
+    async fn move_fence(&self, group: &GroupName, step: &Move, within: Duration) -> Result<Fence, StoreError> {
+        let (group, step) = (group.clone(), *step);
+        self.writing(within, move |session, _, side| fence::shift(session, side, &group, &step)).await
     }
 
     async fn inspect(&self, entities: &[EntityName], within: Duration) -> Result<Inspection, StoreError> {

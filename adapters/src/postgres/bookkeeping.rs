@@ -3,7 +3,7 @@
 //! Also here: the advisory locks, since they are part of what two processes must agree on.
 
 use model::write::IdempotencyKey;
-use model::{Command, EntityKey, GroupName, Incarnation, Role, StoreError};
+use model::{Command, EntityKey, GroupName, Incarnation, Role, Stand, StoreError};
 
 use super::read;
 use super::session::Session;
@@ -59,9 +59,10 @@ CREATE TABLE IF NOT EXISTS strangler_version (
 -- Whether this side takes primary writes of a group, and under which epoch. Change a row only while
 -- holding pg_advisory_xact_lock on the group's fence key: it waits for writers in flight.
 CREATE TABLE IF NOT EXISTS strangler_fence (
-    grp   text    NOT NULL PRIMARY KEY,
-    epoch bigint  NOT NULL,
-    open  boolean NOT NULL
+    grp      text        NOT NULL PRIMARY KEY,
+    epoch    bigint      NOT NULL,
+    state    text        NOT NULL CHECK (state IN ('open', 'frozen', 'closed')),
+    moved_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 ";
 
@@ -107,28 +108,28 @@ pub(super) fn ddl(groups: &[GroupName], role: Role) -> String {
     if groups.is_empty() {
         return DDL.to_owned();
     }
-    let open = opens(role);
-    let row = |group: &GroupName| format!("    ('{}', 1, {open})", group.as_str().replace('\'', "''"));
+    let state = first(role).as_str();
+    let row = |group: &GroupName| format!("    ('{}', 1, '{state}')", group.as_str().replace('\'', "''"));
     let rows: Vec<_> = groups.iter().map(row).collect();
     format!(
         "{DDL}-- One row per group of the contract. Run this again when the contract gets another group.\n\
-         INSERT INTO strangler_fence (grp, epoch, open) VALUES\n{}\nON CONFLICT (grp) DO NOTHING;\n",
+         INSERT INTO strangler_fence (grp, epoch, state) VALUES\n{}\nON CONFLICT (grp) DO NOTHING;\n",
         rows.join(",\n")
     )
 }
 
-/// Whether a new fence lets writes through.
-fn opens(role: Role) -> bool {
+/// How a new fence stands.
+fn first(role: Role) -> Stand {
     match role {
-        Role::Primary => true,
-        Role::Secondary => false,
+        Role::Primary => Stand::Open,
+        Role::Secondary => Stand::Closed,
     }
 }
 
 /// See `Store::prepare`. Replicas that start at once wait for each other.
 pub(super) async fn prepare(session: &Session, groups: &[GroupName], role: Role) -> Result<(), StoreError> {
     let lock = lock_key(b'd', "bookkeeping");
-    let open = opens(role);
+    let state = first(role).as_str();
     session.begins();
     let client = session.client();
     let made = async {
@@ -136,9 +137,9 @@ pub(super) async fn prepare(session: &Session, groups: &[GroupName], role: Role)
         let names: Vec<_> = groups.iter().map(GroupName::as_str).collect();
         client
             .execute(
-                "INSERT INTO strangler_fence (grp, epoch, open) SELECT g, 1, $2 FROM unnest($1::text[]) g
+                "INSERT INTO strangler_fence (grp, epoch, state) SELECT g, 1, $2 FROM unnest($1::text[]) g
                  ON CONFLICT (grp) DO NOTHING",
-                &[&names, &open],
+                &[&names, &state],
             )
             .await?;
         client.batch_execute("COMMIT").await
@@ -157,7 +158,7 @@ pub(super) async fn prepare(session: &Session, groups: &[GroupName], role: Role)
 
 /// Whether this side takes writes of the command's group under the command's epoch.
 pub(super) async fn is_open(session: &Session, command: &Command) -> Result<bool, StoreError> {
-    let text = "SELECT FROM strangler_fence WHERE grp = $1::text AND epoch = $2::int8 AND open";
+    let text = "SELECT FROM strangler_fence WHERE grp = $1::text AND epoch = $2::int8 AND state = 'open'";
     let statements = session.prepare(&[text]).await?;
     let values = [Stored::Text(command.group.to_string()), Stored::Big(command.epoch.0.into())];
     let rows = read::query(session, &statements[0], &values).await;

@@ -65,7 +65,7 @@ pub(super) fn insert(
             "INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, incarnation, position, \
              image, idempotency_key, fingerprint, state) \
              SELECT $1::uuid, c.ordinal, $2::text, c.entity, c.key, \
-             (SELECT f.epoch FROM strangler_fence f WHERE f.grp = $2::text AND f.epoch = $3::int8 AND f.open), \
+             (SELECT f.epoch FROM strangler_fence f WHERE f.grp = $2::text AND f.epoch = $3::int8 AND f.state = 'open'), \
              (SELECT {INCARNATION}), (SELECT {POSITION}), c.image::jsonb, \
              CASE WHEN c.ordinal = 0 THEN $4::text END, CASE WHEN c.ordinal = 0 THEN $5::text END, \
              CASE WHEN c.entity = '' THEN 'settled' ELSE 'unsettled' END \

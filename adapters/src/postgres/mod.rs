@@ -13,6 +13,7 @@ mod checksum;
 pub mod control;
 mod error;
 mod execute;
+mod fence;
 mod history;
 mod inspect;
 mod ledger;

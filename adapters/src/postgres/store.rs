@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::checksum::{Chunk, ChunkSum};
+use model::fence::{Fence, Move, Standing};
 use model::history::KeyHistory;
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
@@ -18,7 +19,7 @@ use super::session::{Pools, Use};
 use super::settings::Settings;
 use super::snapshot::PostgresSnapshot;
 use super::table::Table;
-use super::{apply, bookkeeping, checksum, error, execute, history, inspect, ledger, read};
+use super::{apply, bookkeeping, checksum, error, execute, fence, history, inspect, ledger, read};
 use crate::{Lane, Lanes};
 
 /// A PostgreSQL database behind the port. Cheap to clone; clones and lanes share their pools.
@@ -229,6 +230,14 @@ impl Store for PostgresStore {
 
     fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String {
         bookkeeping::ddl(groups, role)
+    }
+
+    async fn fence(&self, group: &GroupName, within: Duration) -> Result<Standing, StoreError> {
+        look!(self, within, |session| fence::look(&session, self.side, group))
+    }
+
+    async fn move_fence(&self, group: &GroupName, step: &Move, within: Duration) -> Result<Fence, StoreError> {
+        call!(self, Use::Write, within, |session| fence::shift(&session, self.side, group, step, within))
     }
 
     async fn inspect(&self, entities: &[EntityName], within: Duration) -> Result<Inspection, StoreError> {
