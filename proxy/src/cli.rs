@@ -12,6 +12,7 @@ mod desk;
 mod diffs;
 pub mod excuses;
 mod groups;
+mod handover;
 mod history;
 mod init;
 mod link;
@@ -161,6 +162,7 @@ async fn groups(cli: &Cli, out: Printer, command: &GroupsCommand) -> Result<(), 
         GroupsCommand::Proposals => set::proposals(out, &link(None)?).await,
         GroupsCommand::Approve(args) => set::approve(out, &link(Some(&args.who))?, args).await,
         GroupsCommand::Withdraw(args) => set::withdraw(out, &link(Some(&args.who))?, args).await,
+        GroupsCommand::Handover(args) => handover::run(out, &link(Some(&args.who))?, args).await,
         GroupsCommand::Rollback(args) if cli.admin.is_some() => {
             rollback::there(out, &link(Some(&args.who))?, args).await
         }

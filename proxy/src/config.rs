@@ -30,6 +30,7 @@ use crate::catchup::relay::RelaySettings;
 use crate::desk::ApprovalRules;
 use crate::gateway::GatewayConfig;
 use crate::guard::GuardSettings;
+use crate::handover::coordinate::HandoverSettings;
 use crate::openfeature::Flags;
 use crate::promotion::PromotionRules;
 use crate::read::breaker::BreakerSettings;
@@ -76,6 +77,8 @@ pub struct Config {
     pub approvals: ApprovalRules,
     /// The declared plan of promotions, and its gates.
     pub promotion: PromotionRules,
+    /// Limits of handovers.
+    pub handover: HandoverSettings,
     /// The guard.
     pub guard: GuardSettings,
     /// What errors and waiting cost.

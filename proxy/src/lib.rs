@@ -24,6 +24,7 @@ pub mod figures;
 pub mod fork;
 pub mod gateway;
 pub mod guard;
+pub mod handover;
 pub mod lanes;
 pub mod openfeature;
 pub mod outgoing;

@@ -37,6 +37,9 @@ pub const WRITES_TOTAL: &str = "strangler_writes_total";
 pub const UNSETTLED_WRITES: &str = "strangler_unsettled_writes";
 /// Age of the oldest unsettled write. Label: `group`.
 pub const UNSETTLED_AGE_SECONDS: &str = "strangler_unsettled_age_seconds";
+/// How long each step of a handover took. Answers: what did clients wait for? Label: `step` (freeze, drain, open,
+/// publish, give-up, reopen).
+pub const HANDOVER_STEP_SECONDS: &str = "strangler_handover_step_seconds";
 /// Unsettled writes that the relay finished.
 pub const RELAYED_TOTAL: &str = "strangler_relayed_writes_total";
 /// Unsettled writes that the secondary refuses: they need an engineer.
@@ -134,6 +137,7 @@ pub fn describe() {
     describe_counter!(WRITES_TOTAL, "Writes by how they ended");
     describe_gauge!(UNSETTLED_WRITES, "Writes that the secondary does not have yet");
     describe_gauge!(UNSETTLED_AGE_SECONDS, Unit::Seconds, "Age of the oldest unsettled write");
+    describe_histogram!(HANDOVER_STEP_SECONDS, Unit::Seconds, "How long each step of a handover took");
     describe_counter!(RELAYED_TOTAL, "Unsettled writes that the relay finished");
     describe_counter!(RELAY_REFUSED_TOTAL, "Unsettled writes that the secondary refuses");
     describe_gauge!(DRIFT_ROWS, "Rows that differ at rest, by the last complete reconciliation");
@@ -202,6 +206,11 @@ pub fn backlog(group: &GroupName, writes: u64, oldest: Duration) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 writes")]
     gauge!(UNSETTLED_WRITES, "group" => group.as_str().to_owned()).set(writes as f64);
     gauge!(UNSETTLED_AGE_SECONDS, "group" => group.as_str().to_owned()).set(oldest.as_secs_f64());
+}
+
+/// A step of a handover was done.
+pub fn handover_step(step: &'static str, took: Duration) {
+    histogram!(HANDOVER_STEP_SECONDS, "step" => step).record(took.as_secs_f64());
 }
 
 /// The relay finished a write.

@@ -8,6 +8,7 @@
 
 mod differences;
 mod figures;
+mod handover;
 mod mutation;
 mod plans;
 mod query;

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::evidence::Aggregator;
 use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
+use crate::handover::fences::Fences;
 use crate::read::batch::Batch;
 use crate::read::breaker::Breaker;
 use crate::read::seen::Seen;
@@ -37,6 +38,7 @@ pub(super) struct Parts<'a> {
     pub(super) breakers: &'a PerSide<Arc<Breaker>>,
     pub(super) unsettled: &'a Arc<UnsettledKeys>,
     pub(super) newest: &'a Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
+    pub(super) fences: &'a Arc<Fences>,
     pub(super) figures: Recorder,
 }
 
@@ -82,6 +84,7 @@ impl Parts<'_> {
         let road = WriteRoad {
             sides: PerSide { legacy: side(Side::Legacy), modern: side(Side::Modern) },
             rollout: Arc::clone(self.newest),
+            fences: Arc::clone(self.fences),
             unsettled: Arc::clone(self.unsettled),
             figures: self.figures.clone(),
             clock: now,

@@ -12,13 +12,14 @@ use shadow_compare::confirm::Patience;
 use super::admin::{self, tls};
 use super::flags::flags;
 use super::promotion;
-use super::raw::{RawConfig, RawEvidence, RawFleet, RawGateway, RawReads, RawShadow, RawWrites};
+use super::raw::{RawConfig, RawEvidence, RawFleet, RawGateway, RawHandover, RawReads, RawShadow, RawWrites};
 use super::side::{SideSettings, sides};
 use super::traces::traces;
 use super::webhooks::webhooks;
 use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes, breakeven};
 use crate::catchup::relay::RelaySettings;
 use crate::gateway::{GatewayConfig, Limits};
+use crate::handover::coordinate::HandoverSettings;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
 
@@ -56,6 +57,7 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         approvals: promotion::approvals(&raw.approvals, origins)?,
         promotion: promotion::promotion(&raw.promotion, origins)?,
         fleet: fleet(raw.fleet),
+        handover: handover(&raw.handover, origins)?,
         guard: super::guard::guard(&raw.guard, origins)?,
         breakeven: breakeven::given(raw.breakeven, origins)?,
         flags: flags(raw.openfeature, origins)?,
@@ -94,6 +96,14 @@ fn gateway(raw: RawGateway, origins: &Origins<'_>) -> Checked<GatewayConfig> {
         stick_header,
         plan_cache: count(raw.plan_cache, "gateway.plan_cache", origins)?,
         fan_out: count(raw.fan_out, "gateway.fan_out", origins)?,
+    })
+}
+
+fn handover(raw: &RawHandover, origins: &Origins<'_>) -> Checked<HandoverSettings> {
+    Ok(HandoverSettings {
+        freeze: millis(raw.freeze_ms, "handover.freeze_ms", origins)?,
+        limit: millis(raw.limit_ms, "handover.limit_ms", origins)?,
+        ..HandoverSettings::default()
     })
 }
 

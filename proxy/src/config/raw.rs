@@ -75,6 +75,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) promotion: RawPromotion,
     #[serde(default)]
+    pub(super) handover: RawHandover,
+    #[serde(default)]
     pub(super) guard: RawGuard,
     #[serde(default)]
     pub(super) breakeven: RawBreakeven,
@@ -246,6 +248,8 @@ section!(RawPromotion {
     cdc_lag_ms: u64 = 500,
     errors: f64 = 0.1,
 });
+
+section!(RawHandover { freeze_ms: u64 = 3_000, limit_ms: u64 = 10_000 });
 
 section!(RawGuard {
     enabled: bool = true,

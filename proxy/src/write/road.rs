@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use model::write::Claim;
 use model::{
-    Change, EntityKey, GroupName, PerSide, Policy, Record, Rollout, Side, Store, StoreError, WriteId, Written,
+    Authority, Change, EntityKey, GroupName, PerSide, Policy, Record, Rollout, Side, Store, StoreError, WriteId,
+    Written,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -28,13 +29,16 @@ use super::unsettled::UnsettledKeys;
 use crate::arguments::Arguments;
 use crate::error::{Fault, InternalError};
 use crate::figures::Recorder;
+use crate::handover::fences::Fences;
 use crate::read::breaker::Breaker;
 use crate::roads::RequestContext;
 use crate::telemetry;
 use crate::traces::{self, Here};
 
-/// How often a write that lost against another transaction, or met a raised fence, is tried again.
+/// How often a write that lost against another transaction is tried again.
 const RETRIES: u32 = 8;
+/// Pause of a write that waits for a handover, before it looks at the fences again; half as long again at most.
+const HANDOVER_PAUSE: Duration = Duration::from_millis(8);
 /// How long a write with unknown outcome is claimed in the background before the relay's word counts.
 const CLAIM_PAUSE: Duration = Duration::from_millis(500);
 
@@ -65,6 +69,8 @@ pub struct WriteRoad {
     pub sides: PerSide<WriteSide>,
     /// The newest rollout: a retry after a fence must not use the request's old snapshot.
     pub rollout: Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
+    /// Tells who has the authority when a write met a fence.
+    pub fences: Arc<Fences>,
     /// Where unsettled keys are kept.
     pub unsettled: Arc<UnsettledKeys>,
     /// Counts how long writes take to settle.
@@ -205,7 +211,8 @@ impl WriteRoad {
         let action =
             command::action(root).ok_or_else(|| InternalError::Misfit(format!("{} is not a write", root.route)))?;
         let mut last = None;
-        for retry in 0..=RETRIES {
+        let mut retry = 0;
+        loop {
             let remaining = mutation.deadline.saturating_duration_since(Instant::now());
             if remaining.is_zero() || retry == RETRIES {
                 break;
@@ -237,6 +244,13 @@ impl WriteRoad {
                         return Ok(Standing { write, policy, changes, repeat: false });
                     }
                     last = Some(error);
+                    retry += 1;
+                }
+                // A handover is under way: that is no failure, and is waited for until the client's time is over.
+                Err(error @ StoreError::Fenced { .. }) => {
+                    self.unsettled.end(&root.group, write);
+                    last = Some(error);
+                    self.wait_for_authority(&root.group).await;
                 }
                 Err(error) => {
                     self.unsettled.end(&root.group, write);
@@ -245,6 +259,7 @@ impl WriteRoad {
                     }
                     last = Some(error);
                     tokio::time::sleep(jitter(retry)).await;
+                    retry += 1;
                 }
             }
         }
@@ -252,11 +267,22 @@ impl WriteRoad {
         match last {
             Some(error @ StoreError::Fenced { .. }) => {
                 let group = &root.group;
-                tracing::error!(%group, %error, "group {group} is open for writes on no side under this epoch: run `strangler check`");
+                tracing::error!(%group, %error, "a write of group {group} waited in vain for a side that takes writes: look at `strangler groups show {group}`");
                 Err(InternalError::Unavailable(error.to_string()).into())
             }
             Some(error) => Err(InternalError::DeadlineExceeded(error.to_string()).into()),
             None => Err(InternalError::DeadlineExceeded("no time left".to_owned()).into()),
+        }
+    }
+
+    /// Asks the fences who has the authority, which the rollout hears; a moment later when nobody has it.
+    async fn wait_for_authority(&self, group: &GroupName) {
+        let authority = self.fences.look(group).await;
+        if !matches!(authority, Ok(Authority::Held { .. })) {
+            tokio::time::sleep(HANDOVER_PAUSE + HANDOVER_PAUSE.mul_f64(rand::random::<f64>() / 2.0)).await;
+        } else {
+            // It may be held as we believed: then we met the fence a moment ago.
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
@@ -325,8 +351,9 @@ impl WriteRoad {
 /// Nothing was written, and the same may succeed a moment later.
 fn worth_retrying(error: &StoreError) -> bool {
     match error {
-        StoreError::Conflict { .. } | StoreError::Fenced { .. } => true,
-        StoreError::Unreachable { .. }
+        StoreError::Conflict { .. } => true,
+        StoreError::Fenced { .. }
+        | StoreError::Unreachable { .. }
         | StoreError::NoAnswer { .. }
         | StoreError::Refused { .. }
         | StoreError::KeyReused

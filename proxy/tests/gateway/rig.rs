@@ -20,6 +20,7 @@ use proxy::excuses::AcceptedExcuses;
 use proxy::figures::{Recorder, wall_clock};
 use proxy::fork::Fork;
 use proxy::gateway::{self, Gateway, GatewayConfig};
+use proxy::handover::fences::{Fences, Hearer};
 use proxy::read::batch::Batch;
 use proxy::read::breaker::{Breaker, BreakerSettings};
 use proxy::read::seen::Seen;
@@ -101,6 +102,22 @@ impl Ground {
     /// Waits until every write is settled.
     pub(crate) async fn settled(&self) {
         until("every write is settled", async || self.backlog().await == 0).await;
+    }
+
+    /// Hears of handovers for every replica that does not follow a control store.
+    fn hearer(&self) -> Hearer {
+        let (rollout, follows) = (Arc::clone(&self.rollout), self.follows.clone());
+        Arc::new(move |group, side, epoch| match &follows {
+            Some(handle) => handle.hear(group, side, epoch),
+            None => {
+                let mut rollout = rollout.lock();
+                let mut next = Rollout::clone(&rollout);
+                if let Some(policy) = next.policies.get_mut(group).filter(|policy| policy.epoch() < epoch) {
+                    *policy = policy.handed_to(side, epoch);
+                    *rollout = Arc::new(next);
+                }
+            }
+        })
     }
 
     fn newest(&self) -> Arc<dyn Fn() -> Arc<Rollout> + Send + Sync> {
@@ -208,6 +225,7 @@ impl Replica {
                 breaker: Arc::clone(breakers.get(side)),
             }),
             rollout: ground.newest(),
+            fences: Fences::new(stores.clone(), ground.hearer(), Duration::from_secs(2)),
             unsettled: Arc::clone(&unsettled),
             figures: figures.clone(),
             clock: || Instant::new(chrono::Utc::now()),

@@ -8,6 +8,7 @@ use model::{GroupName, Percentage, Stage};
 use tokio::time::Instant;
 
 use super::differences::ExcuseInput;
+use super::handover::{HandoverShape, Primary};
 use super::plans::{PromotionShape, ProposalShape, Readiness, step};
 use super::types::{Ended, PolicyShape, ReplicaShape, RollbackShape, SetShape};
 use super::{Origin, at_least, desk, shown};
@@ -55,6 +56,23 @@ impl Mutation {
         let begun = Instant::now();
         let outcome = desk.set(&group, &wish, &author).await.map_err(shown)?;
         acknowledged(desk, &group, outcome, begun, wait_millis).await
+    }
+
+    /// Hands the authority for writes to a side, or finishes a handover that was begun. Clients wait meanwhile.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn hand_over(
+        &self,
+        context: &Context<'_>,
+        group: String,
+        to: Primary,
+        #[graphql(desc = "Also when writes would be left behind, which are listed in the record", default = false)]
+        force: bool,
+        #[graphql(desc = "Why, for the record")] reason: String,
+    ) -> Result<HandoverShape> {
+        let (desk, author) = (desk(context)?, author(context, &reason)?);
+        let group = desk.group(&group).map_err(shown)?;
+        let outcome = Box::pin(desk.hand_over(&group, to.into(), force, &author)).await.map_err(shown)?;
+        Ok(HandoverShape::of(&group, outcome))
     }
 
     /// Answers all reads of the group from legacy, at once, whatever is down. Never needs a second person.

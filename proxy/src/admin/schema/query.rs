@@ -10,6 +10,7 @@ use shadow_compare::report::SampleReport;
 
 use super::differences::{DiffFilterInput, ExcuseShape};
 use super::figures::{FigurePoint, GuardShape};
+use super::handover::{Primary, SafetyShape};
 use super::plans::{PromotionShape, ProposalShape, Readiness, step};
 use super::types::{
     AuditShape, ChangeShape, Me, PolicyShape, ReplicaShape, RolloutShape, RouteEvidence, RouteShape, Unsettled,
@@ -102,6 +103,15 @@ impl Query {
     /// Whether the audit is what it was. Reads all of it.
     async fn verified(&self, context: &Context<'_>) -> Result<VerifiedShape> {
         Ok(desk(context)?.verify().await.map_err(shown)?.into())
+    }
+
+    /// What would be lost or wait if the authority over the group went to a side now. Reads every row of the group, and
+    /// changes nothing. For operators, since it costs the sides something.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn handover_safety(&self, context: &Context<'_>, group: String, to: Primary) -> Result<SafetyShape> {
+        let desk = desk(context)?;
+        let group = desk.group(&group).map_err(shown)?;
+        Ok(desk.handover_safety(&group, to.into()).await.map_err(shown)?.into())
     }
 
     /// Changes that wait for a second person.
