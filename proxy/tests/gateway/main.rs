@@ -14,6 +14,7 @@ mod excuses;
 mod fake;
 mod fault_table;
 mod guard;
+mod handover;
 mod http;
 mod inputs;
 mod interleaving;

@@ -105,7 +105,7 @@ impl Ground {
     }
 
     /// Hears of handovers for every replica that does not follow a control store.
-    fn hearer(&self) -> Hearer {
+    pub(crate) fn hearer(&self) -> Hearer {
         let (rollout, follows) = (Arc::clone(&self.rollout), self.follows.clone());
         Arc::new(move |group, side, epoch| match &follows {
             Some(handle) => handle.hear(group, side, epoch),
@@ -120,7 +120,7 @@ impl Ground {
         })
     }
 
-    fn newest(&self) -> Arc<dyn Fn() -> Arc<Rollout> + Send + Sync> {
+    pub(crate) fn newest(&self) -> Arc<dyn Fn() -> Arc<Rollout> + Send + Sync> {
         let rollout = Arc::clone(&self.rollout);
         match self.follows.clone() {
             Some(handle) => Arc::new(move || handle.current()),
