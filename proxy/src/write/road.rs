@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use model::write::Claim;
 use model::{
-    Change, EntityKey, GroupName, PerSide, Policy, Record, Rollout, Side, Store, StoreError, WriteId, Written,
+    Change, EntityKey, GroupName, Instant as Time, PerSide, Policy, Record, Rollout, Side, States, Store, StoreError,
+    WriteId, Written,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 use super::apply::{Door, Outcome};
 use super::command::{self, Attempt};
+use super::rehearse::{self, Rehearsals};
 use super::settle::Settler;
 use super::unsettled::UnsettledKeys;
 use crate::arguments::Arguments;
@@ -70,7 +72,9 @@ pub struct WriteRoad {
     /// Counts how long writes take to settle.
     pub figures: Recorder,
     /// The wall clock, for stamped fields only.
-    pub clock: fn() -> model::Instant,
+    pub clock: fn() -> Time,
+    /// Rehearses the secondary's own operation where a mutation asks for it.
+    pub rehearsals: Rehearsals,
     /// Limits.
     pub settings: WriteSettings,
     /// Writes under way, waited for at shutdown.
@@ -96,6 +100,10 @@ struct Standing {
     changes: Vec<Change>,
     /// An idempotent repeat: the first attempt looks after the secondary.
     repeat: bool,
+    /// How the touched entities stood before; `None` where nobody asked, or nobody knows.
+    before: Option<States>,
+    /// The time that stamped fields were given.
+    stamped: Time,
 }
 
 impl WriteRoad {
@@ -158,8 +166,8 @@ impl WriteRoad {
         }
         let committed = Instant::now();
         self.unsettled.stands(&group, standing.write, committed);
-        let apply = self.sides.get(primary.other()).door.apply(standing.changes);
-        tokio::pin!(apply);
+        let write = standing.write;
+        let mut apply = Box::pin(self.carry(&mutation, standing));
         let within_budget = tokio::time::timeout(self.settings.answer_budget, &mut apply).await;
         ended(match &within_budget {
             Ok(Ok(_)) => "settled",
@@ -168,13 +176,32 @@ impl WriteRoad {
         let early = within_budget.ok();
         if let Some(outcome) = early {
             // Before the answer: the client may read on this replica at once.
-            self.finish(&mutation.root, committed, standing.write, primary, outcome);
+            self.finish(&mutation.root, committed, write, primary, outcome);
             let _ = answer.send(reply);
         } else {
             let _ = answer.send(reply);
             let outcome = apply.await;
-            self.finish(&mutation.root, committed, standing.write, primary, outcome);
+            self.finish(&mutation.root, committed, write, primary, outcome);
         }
+    }
+
+    /// Brings a standing write to the secondary; where the mutation asks for it, after a rehearsal there.
+    async fn carry(&self, mutation: &Mutation, standing: Standing) -> Outcome {
+        let secondary = self.sides.get(standing.policy.primary().other());
+        if let Some(action) = command::action(&mutation.root).filter(|action| rehearse::is_asked(action)) {
+            let Standing { write, policy, stamped, .. } = standing;
+            let attempt = Attempt { write, policy, now: stamped, idempotency: None };
+            let play = rehearse::Play {
+                root: &mutation.root,
+                attempt: &attempt,
+                command: command::build_rehearsal(&mutation.root, action, &mutation.arguments, &attempt).ok(),
+                before: standing.before,
+                changes: &standing.changes,
+                raced: self.unsettled.another_stands(&mutation.root.group, write, &keys(&standing.changes)),
+            };
+            self.rehearsals.hold(&secondary.store, &secondary.breaker, play).await;
+        }
+        secondary.door.apply(standing.changes).await
     }
 
     /// The secondary has answered for a write, in whichever way.
@@ -213,7 +240,8 @@ impl WriteRoad {
             let policy = (self.rollout)().policy(&root.group);
             let write = WriteId(Uuid::now_v7());
             let idempotency = mutation.idempotency.as_deref().map(|key| (key, mutation.response_name.as_str()));
-            let attempt = Attempt { write, policy, now: (self.clock)(), idempotency };
+            let stamped = (self.clock)();
+            let attempt = Attempt { write, policy, now: stamped, idempotency };
             let command = command::build(root, action, &mutation.arguments, &attempt)?;
             let primary = self.sides.get(policy.primary());
             if !primary.breaker.admits(Instant::now()) {
@@ -221,20 +249,21 @@ impl WriteRoad {
             }
             self.unsettled.begin(&root.group, write, &command.touches);
             let span = traces::call(&*primary.store, "store.execute");
-            let executed = traces::within(span, primary.store.execute(&command, remaining)).await;
+            let executed =
+                traces::within(span, rehearse::execute(&*primary.store, action, &policy, &command, remaining)).await;
             primary.breaker.note(policy.primary(), executed.as_ref().err());
             match executed {
-                Ok(Written::Now(changes)) => {
-                    return Ok(Standing { write, policy, changes, repeat: false });
+                Ok((Written::Now(changes), before)) => {
+                    return Ok(Standing { write, policy, changes, repeat: false, before, stamped });
                 }
-                Ok(Written::Before(changes)) => {
+                Ok((Written::Before(changes), _)) => {
                     self.left_by_the_first(&root.group, write, policy);
                     let write = changes.first().map_or(write, |change| change.write);
-                    return Ok(Standing { write, policy, changes, repeat: true });
+                    return Ok(Standing { write, policy, changes, repeat: true, before: None, stamped });
                 }
                 Err(error) if error.may_have_applied() => {
                     if let Some(changes) = self.resolve(&root.group, write, policy, mutation.deadline).await? {
-                        return Ok(Standing { write, policy, changes, repeat: false });
+                        return Ok(Standing { write, policy, changes, repeat: false, before: None, stamped });
                     }
                     last = Some(error);
                 }
@@ -320,6 +349,10 @@ impl WriteRoad {
     pub fn is_unsettled(&self, group: &GroupName, key: &EntityKey) -> bool {
         self.unsettled.contains(group, key)
     }
+}
+
+fn keys(changes: &[Change]) -> Vec<EntityKey> {
+    changes.iter().map(|change| change.key.clone()).collect()
 }
 
 /// Nothing was written, and the same may succeed a moment later.

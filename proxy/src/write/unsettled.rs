@@ -131,6 +131,17 @@ impl UnsettledKeys {
             .is_none_or(|group| group.is_in_doubt() || group.held.contains_key(key) || group.seen.contains_key(key))
     }
 
+    /// Whether another write of this replica stands on the primary, holds one of `keys` and is not known to be settled.
+    pub fn another_stands(&self, group: &GroupName, write: WriteId, keys: &[EntityKey]) -> bool {
+        let groups = self.groups.read();
+        let Some(group) = groups.get(group) else { return false };
+        // Nearly always each key is held once, by the write that asks.
+        let held_twice: Vec<_> =
+            keys.iter().filter(|key| group.held.get(key).is_some_and(|count| *count > 1)).collect();
+        let holds = |own: &Own| own.stands.is_some() && own.keys.iter().any(|key| held_twice.contains(&key));
+        !held_twice.is_empty() && group.own.iter().any(|(other, own)| *other != write && holds(own))
+    }
+
     /// Every key of `group` that may have an unsettled write; `None`: too many, or nobody knows.
     pub fn all(&self, group: &GroupName) -> Option<Vec<EntityKey>> {
         let groups = self.groups.read();
