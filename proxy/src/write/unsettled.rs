@@ -240,6 +240,25 @@ mod tests {
         assert!(!keys.contains(&group, &key("A")));
     }
 
+    #[test]
+    fn another_write_of_a_key_counts_once_it_stands_and_until_it_is_settled() {
+        let (keys, group) = (UnsettledKeys::default(), GroupName::from("inventory"));
+        let (first, second) = (WriteId(Uuid::from_u128(1)), WriteId(Uuid::from_u128(2)));
+        let another = |keys: &UnsettledKeys| keys.another_stands(&group, second, &[key("A"), key("B")]);
+        keys.begin(&group, first, &[key("A")]);
+        keys.begin(&group, second, &[key("A"), key("B")]);
+        assert!(!another(&keys), "it has changed nothing yet");
+        keys.stands(&group, second, Instant::now());
+        assert!(!another(&keys), "one's own does not count");
+        keys.stands(&group, first, Instant::now());
+        assert!(another(&keys));
+        assert!(!keys.another_stands(&group, second, &[key("B")]), "not of this key");
+        keys.leave(&group, first, Instant::now());
+        assert!(another(&keys), "left to the relay");
+        keys.end(&group, first);
+        assert!(!another(&keys));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_own_write_pins_lists_only_when_it_stands_and_is_late() {
         let (keys, group, now) = (watched(), GroupName::from("inventory"), Instant::now());
