@@ -8,8 +8,8 @@
 //! began equal counts. A key with another unsettled write, or one that another replica is just applying, begins unequal
 //! and is inconclusive. There is no second look, since the state that is applied afterwards wins.
 //!
-//! Promises: a rehearsal changes nothing and fails nothing. It takes the apply no longer than its own limit, out of the
-//! client's answer budget; when too many are under way, or the side's breaker is open, it is dropped and counted.
+//! Promises: a rehearsal changes nothing and fails nothing. The apply waits for it no longer than its own limit (before
+//! anybody is blamed, twice that), out of the client's answer budget; when too many are under way, or the side's breaker is open, it is dropped and counted.
 //! Not here: running it (`Store::rehearse`), judging it (`shadow_compare::rehearsal`).
 
 use std::sync::Arc;
@@ -113,6 +113,8 @@ pub(super) async fn execute(
 enum Silence {
     /// Another write of the key is not settled.
     Unsettled,
+    /// The secondary was given another state meanwhile.
+    Unequal,
     /// Not made: no room, an open breaker, or nobody knows what the primary began with.
     Dropped,
     /// Not done within its own limit, or it gave way to another transaction.
@@ -125,6 +127,7 @@ impl Silence {
     fn outcome(self) -> &'static str {
         match self {
             Self::Unsettled => "unsettled",
+            Self::Unequal => "unequal_before",
             Self::Dropped => "dropped",
             Self::Late => "late",
             Self::Failed => "failed",
@@ -136,6 +139,7 @@ impl Silence {
     fn reason(self) -> Reason {
         match self {
             Self::Unsettled => Reason::Unsettled,
+            Self::Unequal => Reason::UnequalBefore,
             Self::Dropped | Self::Late => Reason::Dropped,
             Self::Failed => Reason::SideError,
         }
@@ -161,20 +165,64 @@ struct Played {
 }
 
 impl Rehearsals {
-    /// Rehearses `play` on the secondary and hands over what was found. Returns within the limit of a rehearsal.
+    /// Rehearses `play` on the secondary and hands over what was found. Returns within the limit of a rehearsal, or
+    /// twice that when there is somebody to blame.
     pub(super) async fn hold(&self, store: &Arc<dyn Store>, breaker: &Breaker, play: Play<'_>) {
         let root = play.root;
         let secondary = play.attempt.policy.primary().other();
-        let (observation, outcome) = match self.played(store, breaker, &play).await {
-            Ok(played) => self.judged(root, secondary, &played),
+        let found = match self.played(store, breaker, &play).await {
+            Ok(played) => {
+                let found = self.judged(root, secondary, &played);
+                let blames = found.verdict == Verdict::Mismatch;
+                if blames && self.was_overtaken(store, &play, &played).await {
+                    Err(Silence::Unequal)
+                } else {
+                    Ok(found)
+                }
+            }
+            Err(silence) => Err(silence),
+        };
+        let (observation, outcome) = match found {
+            Ok(found) => {
+                let outcome =
+                    if found.verdict == Verdict::Inconclusive { "unequal_before" } else { found.verdict.as_str() };
+                (found, outcome)
+            }
             Err(silence) => {
                 let judgement = Judgement::inconclusive(silence.reason());
                 (self.redactor.observe(root.route.clone(), &root.entity, &judgement), silence.outcome())
             }
         };
+        if observation.verdict == Verdict::Mismatch {
+            let count = observation.differences.len();
+            tracing::info!(route = %root.route, side = %secondary, "{}: the operation of {secondary} leads elsewhere, {count} differences", root.route);
+        }
         telemetry::rehearsed(&root.route, outcome);
         self.figures.observed(&observation);
         (self.observe)(observation);
+    }
+
+    /// Whether a record that was missing came to be while we rehearsed. A row is locked once it is seen, and an apply
+    /// waits for that; what is missing cannot be locked, and an apply, which takes no lock of keys, may put it there
+    /// between the look and the work. In doubt: yes.
+    async fn was_overtaken(&self, store: &Arc<dyn Store>, play: &Play<'_>, played: &Played) -> bool {
+        let side = store.side();
+        let version = play.changes.iter().map(|change| change.version).max();
+        let missing = played.touched.iter().filter(|one| one.before.get(side).is_none());
+        let look = async {
+            for one in missing {
+                let keys = std::slice::from_ref(&one.key);
+                let history = store.history(&one.key, 1, self.within).await?;
+                let found = store.fetch(&one.entity, keys, one.entity.key_fields(), self.within).await?;
+                // The state of this very write is not applied before we are done: whoever recorded it was another.
+                let applied = history.recorded.is_some_and(|recorded| version.is_none_or(|own| recorded >= own));
+                if applied || found.iter().any(Option::is_some) {
+                    return Ok(true);
+                }
+            }
+            Ok::<_, StoreError>(false)
+        };
+        !matches!(tokio::time::timeout(self.within, look).await, Ok(Ok(false)))
     }
 
     async fn played(&self, store: &Arc<dyn Store>, breaker: &Breaker, play: &Play<'_>) -> Result<Played, Silence> {
@@ -202,7 +250,7 @@ impl Rehearsals {
         Ok(Played { touched: touched(play.root, &command.touches, store.side(), &primary, &secondary), refused })
     }
 
-    fn judged(&self, root: &Root, secondary: Side, played: &Played) -> (Observation, &'static str) {
+    fn judged(&self, root: &Root, secondary: Side, played: &Played) -> Observation {
         let excuses = self.excuses.of(&root.route, (self.today)());
         let judgements = judge_rehearsal(&played.touched, played.refused.as_ref().map(|_| secondary), &excuses);
         let mut observation = self.redactor.observe(
@@ -224,15 +272,7 @@ impl Rehearsals {
         if let (Some(refusal), Some(difference)) = (&played.refused, observation.differences.first_mut()) {
             *difference.values.get_mut(secondary) = json!({ "refused": refusal.code });
         }
-        let outcome = match observation.verdict {
-            Verdict::Inconclusive => "unequal_before",
-            conclusive @ (Verdict::Match | Verdict::Excused | Verdict::Mismatch) => conclusive.as_str(),
-        };
-        if observation.verdict == Verdict::Mismatch {
-            let count = observation.differences.len();
-            tracing::info!(route = %root.route, side = %secondary, "{}: the operation of {secondary} leads elsewhere, {count} differences", root.route);
-        }
-        (observation, outcome)
+        observation
     }
 }
 

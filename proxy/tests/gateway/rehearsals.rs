@@ -137,6 +137,45 @@ async fn a_key_with_another_unsettled_write_is_inconclusive_on_every_replica() {
     assert_eq!(found(&only(&other)), (Verdict::Inconclusive, Some("unequal-before")));
 }
 
+/// From now on both sides' `move` makes the shelf that it gives to; modern's gives one too many.
+fn make_shelves_on_the_way(shelves: &Shelves) {
+    let entity = shelf_type(&shelves.ground.loaded);
+    for (side, more) in [(Side::Legacy, 0), (Side::Modern, 1)] {
+        let entity = entity.clone();
+        shelves.memory.get(side).teach(statement(shelves, side, 1), move |rows, params| {
+            let (Some(Value::Text(id)), Some(Value::Int(quantity))) = (params.get("to"), params.get("quantity")) else {
+                return Ok(0);
+            };
+            rows.insert(key(id), crate::shelves::shelf(&entity, id, quantity + more));
+            Ok(1)
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_came_to_be_while_we_rehearsed_blames_nobody() {
+    let to_new = "mutation { move(from: \"A\", to: \"NEW\", quantity: 10) { onHand } }";
+    for (overtaken, expected) in [(false, Verdict::Mismatch), (true, Verdict::Inconclusive)] {
+        let shelves = Shelves::replaying(Side::Legacy).await;
+        make_shelves_on_the_way(&shelves);
+        let replica = Replica::ready(&shelves.ground, &Pace { relay: None, ..Pace::default() }).await;
+        // GIVEN a rehearsal of which nobody knows whether it saw what another replica's relay brings
+        shelves.ground.stores.modern.on(Call::PastStates, 1, Fault::Latency(Duration::from_millis(10)));
+        let entity = shelf_type(&shelves.ground.loaded);
+        let relay = async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if overtaken {
+                let new = crate::shelves::shelf(&entity, "NEW", 10);
+                shelves.memory.modern.meddle(|rows| drop(rows.insert(key("NEW"), new)));
+            }
+        };
+        let (answer, ()) = tokio::join!(replica.ask(to_new), relay);
+        assert!(answer.body["errors"].is_null(), "{}", answer.text);
+        assert_eq!(only(&replica).verdict, expected);
+        assert!(shelves.are_equal());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_row_that_somebody_else_changed_on_modern_is_inconclusive() {
     let shelves = Shelves::replaying(Side::Legacy).await;

@@ -28,9 +28,13 @@ pub(in crate::oracle) fn rehearse(
     let plan = Plan::new(contract, side, &command)?;
     session.run(FORBID_COMMITS, &[])?;
     let rehearsed = plan.rehearse(session);
-    session.roll_back();
-    // A session that cannot be set back is not used again.
-    session.set_back(ALLOW_COMMITS);
+    // A session that may not be set back is not used again: closing it undoes what is open, too.
+    if let Err(StoreError::NoAnswer { .. }) = &rehearsed {
+        session.give_up();
+    } else {
+        session.roll_back();
+        session.set_back(ALLOW_COMMITS);
+    }
     rehearsed
 }
 
