@@ -16,7 +16,9 @@
 //! that contain `DELETE`, and, on a second run, any other write after which a touched row is missing.
 //! A touch (`Work::Touch`) states a missing row as deleted: whoever repairs has seen that the other side holds it.
 
+mod look;
 mod rehearse;
+mod told;
 
 use std::collections::{HashMap, HashSet};
 
@@ -28,7 +30,10 @@ use model::{
 };
 use tokio_postgres::Statement;
 
-use super::pipeline::{Answer, Answers, Step, pipeline};
+use look::Look;
+use told::Told;
+
+use super::pipeline::{Step, pipeline};
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
@@ -40,17 +45,6 @@ enum Outcome {
     Written(Written, States),
     /// A touched row is missing and nobody looked whether it was there before.
     LookFirst,
-}
-
-/// What is looked at before the work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// Nothing.
-    None,
-    /// Which touched rows exist.
-    Keys,
-    /// How they stand.
-    Whole,
 }
 
 /// See `Store::execute`.
@@ -391,34 +385,6 @@ impl<'a> Plan<'a> {
             return Err(StoreError::Conflict { side: self.side, source: Box::new(error) });
         }
         Ok(Written::Before(found.changes))
-    }
-}
-
-impl Look {
-    /// The fields of `table` that it reads.
-    fn fields(self, table: Table<'_>) -> FieldSet {
-        match self {
-            Self::None => FieldSet::default(),
-            Self::Keys => table.entity.key_fields(),
-            Self::Whole => table.entity.all_fields(),
-        }
-    }
-}
-
-/// The answers of one round trip, taken one after the other.
-struct Told<'a> {
-    session: &'a Session,
-    answers: std::vec::IntoIter<Result<Answer, tokio_postgres::Error>>,
-}
-
-impl<'a> Told<'a> {
-    fn new(session: &'a Session, answers: Answers) -> Self {
-        Self { session, answers: answers.into_iter() }
-    }
-
-    fn next(&mut self) -> Result<Answer, StoreError> {
-        let answer = self.answers.next().unwrap_or_else(|| Ok(Answer::default()));
-        answer.map_err(|error| self.session.error(error))
     }
 }
 

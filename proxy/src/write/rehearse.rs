@@ -101,11 +101,12 @@ pub(super) async fn execute(
     command: &Command,
     within: Duration,
 ) -> Result<(Written, Option<States>), StoreError> {
+    let span = traces::call(store, "store.execute");
     if is_asked(action) && policy.stage().dual_writes() {
-        let (written, before) = store.execute_seeing(command, within).await?;
+        let (written, before) = traces::within(span, store.execute_seeing(command, within)).await?;
         return Ok((written, Some(before)));
     }
-    Ok((store.execute(command, within).await?, None))
+    Ok((traces::within(span, store.execute(command, within)).await?, None))
 }
 
 /// Why a rehearsal says nothing.

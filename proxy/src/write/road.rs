@@ -240,30 +240,29 @@ impl WriteRoad {
             let policy = (self.rollout)().policy(&root.group);
             let write = WriteId(Uuid::now_v7());
             let idempotency = mutation.idempotency.as_deref().map(|key| (key, mutation.response_name.as_str()));
-            let stamped = (self.clock)();
-            let attempt = Attempt { write, policy, now: stamped, idempotency };
+            let attempt = Attempt { write, policy, now: (self.clock)(), idempotency };
             let command = command::build(root, action, &mutation.arguments, &attempt)?;
             let primary = self.sides.get(policy.primary());
             if !primary.breaker.admits(Instant::now()) {
                 return Err(InternalError::Unavailable(format!("{} is down", policy.primary())).into());
             }
             self.unsettled.begin(&root.group, write, &command.touches);
-            let span = traces::call(&*primary.store, "store.execute");
-            let executed =
-                traces::within(span, rehearse::execute(&*primary.store, action, &policy, &command, remaining)).await;
+            let executed = rehearse::execute(&*primary.store, action, &policy, &command, remaining).await;
             primary.breaker.note(policy.primary(), executed.as_ref().err());
+            let stands =
+                |changes, before| Standing { write, policy, changes, repeat: false, before, stamped: attempt.now };
             match executed {
                 Ok((Written::Now(changes), before)) => {
-                    return Ok(Standing { write, policy, changes, repeat: false, before, stamped });
+                    return Ok(stands(changes, before));
                 }
                 Ok((Written::Before(changes), _)) => {
                     self.left_by_the_first(&root.group, write, policy);
                     let write = changes.first().map_or(write, |change| change.write);
-                    return Ok(Standing { write, policy, changes, repeat: true, before: None, stamped });
+                    return Ok(Standing { write, repeat: true, ..stands(changes, None) });
                 }
                 Err(error) if error.may_have_applied() => {
                     if let Some(changes) = self.resolve(&root.group, write, policy, mutation.deadline).await? {
-                        return Ok(Standing { write, policy, changes, repeat: false, before: None, stamped });
+                        return Ok(stands(changes, None));
                     }
                     last = Some(error);
                 }

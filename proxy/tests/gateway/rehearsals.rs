@@ -61,7 +61,7 @@ async fn an_operation_that_does_the_same_on_both_sides_is_a_match() {
     let replica = Replica::ready(&shelves.ground, &Pace::default()).await;
     for mutation in [
         MOVE,
-        "mutation { put(id: \"A\", onHand: 7) { onHand } }",
+        "mutation { put(id: \"A\", onHand: 70) { onHand } }",
         "mutation { put(id: \"NEW\", onHand: 1, note: \"n\") { onHand } }",
         "mutation { drop(id: \"C\") }",
     ] {
