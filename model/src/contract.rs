@@ -294,6 +294,18 @@ pub struct WriteAction {
     pub touches: Vec<Touch>,
     /// What the client is given.
     pub answer: WriteAnswer,
+    /// What happens on the secondary besides the state that it is given.
+    pub dual_write: DualWrite,
+}
+
+/// What a dual-written mutation does on the secondary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DualWrite {
+    /// Applies the state that the primary's operation has left.
+    #[default]
+    State,
+    /// The same, and before that rehearses the secondary's own operation: would it have left that state?
+    Replay,
 }
 
 /// What a mutation runs on the primary.

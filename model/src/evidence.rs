@@ -73,11 +73,13 @@ pub enum Cause {
     Truncation,
     /// None of the above.
     Different,
+    /// From one state, the two sides' own operations of a mutation lead to different ones.
+    Logic,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::MissingRow,
         Self::ExtraRow,
         Self::Stale,
@@ -89,6 +91,7 @@ impl Cause {
         Self::Order,
         Self::Truncation,
         Self::Different,
+        Self::Logic,
     ];
 
     /// The name used in reports and on the command line: `missing-row`.
@@ -105,6 +108,7 @@ impl Cause {
             Self::Order => "order",
             Self::Truncation => "truncation",
             Self::Different => "different",
+            Self::Logic => "logic",
         }
     }
 

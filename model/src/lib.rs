@@ -43,4 +43,4 @@ pub use share::{Bucket, Percentage};
 pub use side::{PerSide, Role, Side};
 pub use store::{Store, StoreError};
 pub use value::{Instant, Kind, Value};
-pub use write::{Command, Fingerprint, IdempotencyKey, Work, Written};
+pub use write::{Command, Fingerprint, IdempotencyKey, Rehearsal, Rehearsed, States, Work, Written};

@@ -15,7 +15,7 @@ use crate::record::{EntityKey, Record};
 use crate::scan::Scan;
 use crate::side::{Role, Side};
 use crate::sql::{NamedSql, Params};
-use crate::write::{Claim, Command, Written};
+use crate::write::{Claim, Command, Rehearsal, States, Written};
 
 /// Largest count of keys or changes in one call.
 pub const MAX_BATCH: usize = 1_000;
@@ -218,6 +218,23 @@ pub trait Store: Scan {
     /// `Refused`, `KeyReused`, `Fenced`, `Conflict`, `Unreachable`, `Misfit`: nothing was written.
     /// `NoAnswer`: it may stand; ask [`Store::claim`].
     async fn execute(&self, command: &Command, within: Duration) -> Result<Written, StoreError>;
+
+    /// As `execute`, and says how every touched entity stood before the work, read under the same locks; empty for
+    /// [`Written::Before`]. Costs a little more than `execute`.
+    ///
+    /// # Errors
+    /// As `execute`.
+    async fn execute_seeing(&self, command: &Command, within: Duration) -> Result<(Written, States), StoreError>;
+
+    /// As secondary: runs `command` in a transaction of its own, under the locks of its keys, says how the touched
+    /// entities stood before and would stand after, and **always rolls back**: rows, ledger and versions are as they
+    /// were. Proves no fence, heeds no idempotency key, and waits for nobody's lock longer than a part of the limit.
+    /// What no transaction undoes is not undone here either: numbers drawn from a sequence, mails of a trigger.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Conflict`, `Misfit`; `Refused` when a key fits no row of this side. What the side
+    /// refuses of the work itself is no error but [`Rehearsed::Refused`](crate::Rehearsed).
+    async fn rehearse(&self, command: &Command, within: Duration) -> Result<Rehearsal, StoreError>;
 
     /// As primary: settles the outcome of a write that may be still in flight, by inserting its id as
     /// *abandoned* into the ledger. Waits for the first attempt, within the limit.

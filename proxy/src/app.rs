@@ -208,8 +208,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         fences: &fences,
         figures,
     };
-    let shadow = parts.shadow(evidence, &secret, &background);
-    let (writes, doors) = parts.write_road();
+    let (shadow, rehearsals) = parts.shadow(evidence, &secret, &background);
+    let (writes, doors) = parts.write_road(rehearsals);
     parts.catch_up(doors, &background);
     let here = Here { id: id.clone(), address: advertised, rollout: rollout.clone() };
     let desk = Desk { here: Some(here), guard: Some(guard.clone()), ..backends.desk(config) };

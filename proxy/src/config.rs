@@ -38,6 +38,7 @@ use crate::read::shadow::ShadowSettings;
 use crate::tls::TlsFiles;
 use crate::traces::Traces;
 use crate::webhooks::Webhook;
+use crate::write::rehearse::RehearsalSettings;
 
 pub use admin::{AdminSettings, AuthSettings, JwtSettings, KeySource, SessionSettings};
 use raw::RawConfig;
@@ -108,6 +109,8 @@ pub struct Writes {
     pub retention: Duration,
     /// The relay's pace.
     pub relay: RelaySettings,
+    /// Limits of rehearsals, for mutations that replay.
+    pub rehearsals: RehearsalSettings,
 }
 
 /// Limits of the read road.

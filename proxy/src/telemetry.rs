@@ -40,6 +40,9 @@ pub const UNSETTLED_AGE_SECONDS: &str = "strangler_unsettled_age_seconds";
 /// How long each step of a handover took. Answers: what did clients wait for? Label: `step` (freeze, drain, open,
 /// publish, give-up, reopen).
 pub const HANDOVER_STEP_SECONDS: &str = "strangler_handover_step_seconds";
+/// Rehearsals of the secondary's own operation. Answers: would modern have done the same? Labels: `route`, `outcome`
+/// (`match`, `excused`, `mismatch`, `unsettled`, `unequal_before`, `dropped`, `late`, `failed`).
+pub const REHEARSALS_TOTAL: &str = "strangler_rehearsals_total";
 /// Unsettled writes that the relay finished.
 pub const RELAYED_TOTAL: &str = "strangler_relayed_writes_total";
 /// Unsettled writes that the secondary refuses: they need an engineer.
@@ -138,6 +141,7 @@ pub fn describe() {
     describe_gauge!(UNSETTLED_WRITES, "Writes that the secondary does not have yet");
     describe_gauge!(UNSETTLED_AGE_SECONDS, Unit::Seconds, "Age of the oldest unsettled write");
     describe_histogram!(HANDOVER_STEP_SECONDS, Unit::Seconds, "How long each step of a handover took");
+    describe_counter!(REHEARSALS_TOTAL, "Rehearsals of the secondary's own operation, by how they ended");
     describe_counter!(RELAYED_TOTAL, "Unsettled writes that the relay finished");
     describe_counter!(RELAY_REFUSED_TOTAL, "Unsettled writes that the secondary refuses");
     describe_gauge!(DRIFT_ROWS, "Rows that differ at rest, by the last complete reconciliation");
@@ -199,6 +203,11 @@ pub fn write_ended(route: &RouteName, outcome: &'static str, side: Option<Side>,
     if let Some(side) = side {
         read_answered(route, side, began);
     }
+}
+
+/// A mutation was rehearsed on the secondary, or could not be.
+pub(crate) fn rehearsed(route: &RouteName, outcome: &'static str) {
+    counter!(REHEARSALS_TOTAL, "route" => route.as_str().to_owned(), "outcome" => outcome).increment(1);
 }
 
 /// How much waits to be settled.

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod command;
+pub mod rehearse;
 pub mod road;
 pub mod settle;
 pub mod unsettled;

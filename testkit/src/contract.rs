@@ -8,6 +8,7 @@ pub mod fence;
 pub mod ledger;
 pub mod primary;
 pub mod reads;
+pub mod rehearsal;
 pub mod secondary;
 pub mod snapshot;
 
@@ -74,6 +75,12 @@ macro_rules! store_contract {
             secondary::one_call_takes_changes_of_several_types_and_shapes,
             secondary::a_call_with_one_bad_change_changes_nothing,
             secondary::the_ledger_is_carried_along,
+            rehearsal::a_rehearsal_leaves_nothing_behind,
+            rehearsal::a_rehearsal_tells_what_the_write_then_does,
+            rehearsal::what_a_side_would_refuse_is_told_and_leaves_nothing,
+            rehearsal::a_rehearsal_proves_no_fence,
+            rehearsal::a_repeat_begins_with_nothing,
+            rehearsal::rehearsals_that_race_with_applies_change_nothing,
         );
     };
     (@each $make:path: $($module:ident::$promise:ident),* $(,)?) => {

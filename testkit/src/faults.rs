@@ -22,8 +22,8 @@ use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record, Role, Scan,
-    Side, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record, Rehearsal,
+    Role, Scan, Side, States, Store, StoreError, WriteId, Written,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -63,7 +63,9 @@ pub enum Fault {
 pub enum Call {
     Fetch,
     List,
+    /// `Store::execute` and `Store::execute_seeing`.
     Execute,
+    Rehearse,
     Claim,
     Apply,
     Settle,
@@ -157,6 +159,20 @@ impl FaultyStore {
         once.or_else(|| plan.always.get(&call).copied())
     }
 
+    /// The fault of an execute that comes now; one that is late is on its way already.
+    fn next_execute(&self, command: &Command, within: Duration) -> Option<Fault> {
+        let fault = self.next(Call::Execute);
+        if fault == Some(Fault::Late) {
+            let (inner, command) = (Arc::clone(&self.inner), command.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(within + LATE).await;
+                // It may be refused by then; nobody hears it.
+                let _ = inner.execute(&command, within).await;
+            });
+        }
+        fault
+    }
+
     async fn run<T, F>(&self, call: Call, within: Duration, inner: impl Fn() -> F + Send) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>> + Send,
@@ -248,16 +264,17 @@ impl Store for FaultyStore {
     }
 
     async fn execute(&self, command: &Command, within: Duration) -> Result<Written, StoreError> {
-        let fault = self.next(Call::Execute);
-        if fault == Some(Fault::Late) {
-            let (inner, command) = (Arc::clone(&self.inner), command.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(within + LATE).await;
-                // It may be refused by then; nobody hears it.
-                let _ = inner.execute(&command, within).await;
-            });
-        }
+        let fault = self.next_execute(command, within);
         self.run_with(fault, within, || self.inner.execute(command, within)).await
+    }
+
+    async fn execute_seeing(&self, command: &Command, within: Duration) -> Result<(Written, States), StoreError> {
+        let fault = self.next_execute(command, within);
+        self.run_with(fault, within, || self.inner.execute_seeing(command, within)).await
+    }
+
+    async fn rehearse(&self, command: &Command, within: Duration) -> Result<Rehearsal, StoreError> {
+        self.run(Call::Rehearse, within, || self.inner.rehearse(command, within)).await
     }
 
     async fn claim(&self, write: WriteId, within: Duration) -> Result<Claim, StoreError> {

@@ -10,8 +10,8 @@ use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, MAX_BATCH, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation, Record, Role,
-    Scan, Side, Stand, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation, Record,
+    Rehearsal, Role, Scan, Side, Stand, States, Store, StoreError, WriteId, Written,
 };
 
 use tokio::time::Instant;
@@ -74,7 +74,15 @@ impl Store for MemoryStore {
     }
 
     async fn execute(&self, command: &Command, _within: Duration) -> Result<Written, StoreError> {
+        self.write(command).map(|(written, _)| written)
+    }
+
+    async fn execute_seeing(&self, command: &Command, _within: Duration) -> Result<(Written, States), StoreError> {
         self.write(command)
+    }
+
+    async fn rehearse(&self, command: &Command, _within: Duration) -> Result<Rehearsal, StoreError> {
+        self.try_out(command)
     }
 
     async fn claim(&self, write: WriteId, _within: Duration) -> Result<Claim, StoreError> {

@@ -200,24 +200,40 @@ pub(super) fn lock(
     touches: &[EntityKey],
     idempotency: Option<&IdempotencyKey>,
 ) -> Result<(), StoreError> {
-    let keys = touches.iter().map(|key| key_lock(b'k', &format!("{}{}", key.entity(), key.as_text())));
-    let mut alone: Vec<u64> = keys.chain(idempotency.map(|key| key_lock(b'i', key.as_str()))).collect();
-    alone.sort_unstable();
-    alone.dedup();
-    let locks = std::iter::once((fence_lock(group), SHARED)).chain(alone.into_iter().map(|lock| (lock, ALONE)));
-    request(session, locks)
+    let wait = session.seconds_left();
+    let alone = alone(touches.iter().map(lock_of).chain(idempotency.map(|key| key_lock(b'i', key.as_str()))));
+    request(session, std::iter::once((fence_lock(group), SHARED)).chain(alone), wait)
+}
+
+/// Takes the locks of a rehearsal's keys, and waits for none of them.
+pub(super) fn lock_keys(session: &mut Session, touches: &[EntityKey]) -> Result<(), StoreError> {
+    request(session, alone(touches.iter().map(lock_of)), 0)
 }
 
 /// Takes the group's fence alone: waits for writers in flight.
 pub(super) fn lock_fence(session: &mut Session, group: &GroupName) -> Result<(), StoreError> {
-    request(session, std::iter::once((fence_lock(group), ALONE)))
+    let wait = session.seconds_left();
+    request(session, std::iter::once((fence_lock(group), ALONE)), wait)
 }
 
 const SHARED: u8 = 4;
 const ALONE: u8 = 6;
 
-fn request(session: &mut Session, locks: impl Iterator<Item = (u64, u8)>) -> Result<(), StoreError> {
-    let mut ins = vec![("w".to_owned(), Bind::number(session.seconds_left()))];
+fn lock_of(key: &EntityKey) -> u64 {
+    key_lock(b'k', &format!("{}{}", key.entity(), key.as_text()))
+}
+
+/// Each lock once, in order, so that writers cannot block each other for good.
+fn alone(locks: impl Iterator<Item = u64>) -> impl Iterator<Item = (u64, u8)> {
+    let mut locks: Vec<u64> = locks.collect();
+    locks.sort_unstable();
+    locks.dedup();
+    locks.into_iter().map(|lock| (lock, ALONE))
+}
+
+/// Requests locks with their modes in one round trip, and waits `wait` seconds for each.
+fn request(session: &mut Session, locks: impl Iterator<Item = (u64, u8)>, wait: u64) -> Result<(), StoreError> {
+    let mut ins = vec![("w".to_owned(), Bind::number(wait))];
     let (mut outs, mut text) = (Vec::new(), String::from("BEGIN"));
     for (number, (lock, mode)) in locks.enumerate() {
         let _ = write!(text, " :r{number} := DBMS_LOCK.REQUEST(:l{number}, {mode}, :w, TRUE);");

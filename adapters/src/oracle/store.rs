@@ -12,7 +12,7 @@ use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
     Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
-    Role, Scan, Side, Store, StoreError, WriteId, Written,
+    Rehearsal, Role, Scan, Side, States, Store, StoreError, WriteId, Written,
 };
 use oracle::Row;
 
@@ -203,6 +203,17 @@ impl Store for OracleStore {
     async fn execute(&self, command: &Command, within: Duration) -> Result<Written, StoreError> {
         let command = command.clone();
         self.writing(within, move |session, contract, side| execute::execute(session, contract, side, &command)).await
+    }
+
+    async fn execute_seeing(&self, command: &Command, within: Duration) -> Result<(Written, States), StoreError> {
+        let command = command.clone();
+        self.writing(within, move |session, contract, side| execute::execute_seeing(session, contract, side, &command))
+            .await
+    }
+
+    async fn rehearse(&self, command: &Command, within: Duration) -> Result<Rehearsal, StoreError> {
+        let command = command.clone();
+        self.writing(within, move |session, contract, side| execute::rehearse(session, contract, side, &command)).await
     }
 
     async fn claim(&self, write: WriteId, within: Duration) -> Result<Claim, StoreError> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use model::{Applied, Change, Contract, EntityName, FieldSet, Side, StoreError};
 
-use super::execute::{Step, pipeline};
+use super::pipeline::{Step, pipeline};
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;

@@ -2,6 +2,8 @@
 //!
 //! Also here: the advisory locks, since they are part of what two processes must agree on.
 
+use std::time::Duration;
+
 use model::write::IdempotencyKey;
 use model::{Command, EntityKey, GroupName, Incarnation, Role, Stand, StoreError};
 
@@ -92,6 +94,22 @@ pub(super) fn begin(group: &GroupName, touches: &[EntityKey], idempotency: Optio
     locks.dedup();
     let alone: String = locks.iter().map(|lock| format!(", pg_advisory_xact_lock('{lock}'::int8)")).collect();
     format!("BEGIN; SELECT pg_advisory_xact_lock_shared('{}'::int8){alone}", fence_lock(group))
+}
+
+/// Begins a rehearsal and takes the locks of its keys, in one message. It waits for nobody's lock longer than half of
+/// `within`, and the server gives up on us soon after it: a rehearsal must not hold up what is applied.
+pub(super) fn begin_rehearsal(touches: &[EntityKey], within: Duration) -> String {
+    let mut locks: Vec<i64> = touches.iter().map(key_lock).collect();
+    locks.sort_unstable();
+    locks.dedup();
+    let locks: Vec<_> = locks.iter().map(|lock| format!("pg_advisory_xact_lock('{lock}'::int8)")).collect();
+    // Zero would mean no limit.
+    let wait = (within.as_millis() / 2).max(1);
+    let silence = within.as_millis() + 1_000;
+    format!(
+        "BEGIN; SET LOCAL lock_timeout = {wait}; SET LOCAL idle_in_transaction_session_timeout = {silence}; SELECT {}",
+        locks.join(", ")
+    )
 }
 
 /// FNV-1a, 64 bit: the same in every process and release. Two keys with one lock only wait for

@@ -7,8 +7,8 @@ use model::{Epoch, GroupName, Side, Stand, StoreError};
 use tokio_postgres::Row;
 
 use super::bookkeeping::fence_lock;
-use super::execute::pipeline;
 use super::ledger::ask;
+use super::pipeline::pipeline;
 use super::read::misfit;
 use super::session::Session;
 use super::wire::Stored;

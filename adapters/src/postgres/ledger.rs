@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::bookkeeping::{INCARNATION, POSITION};
-use super::execute::Step;
+use super::pipeline::Step;
 use super::read::{self, misfit};
 use super::session::Session;
 use super::wire::Stored;

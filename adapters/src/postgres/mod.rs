@@ -18,6 +18,7 @@ mod history;
 mod inspect;
 mod ledger;
 mod numeric;
+mod pipeline;
 mod read;
 mod session;
 mod settings;

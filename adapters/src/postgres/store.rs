@@ -12,7 +12,7 @@ use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
     Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
-    Role, Scan, Side, Store, StoreError, WriteId, Written,
+    Rehearsal, Role, Scan, Side, States, Store, StoreError, WriteId, Written,
 };
 
 use super::session::{Pools, Use};
@@ -143,6 +143,16 @@ impl Store for PostgresStore {
     async fn execute(&self, command: &Command, within: Duration) -> Result<Written, StoreError> {
         let (contract, side) = (&self.contract, self.side);
         call!(self, Use::Write, within, |session| execute::execute(&session, contract, side, command))
+    }
+
+    async fn execute_seeing(&self, command: &Command, within: Duration) -> Result<(Written, States), StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        call!(self, Use::Write, within, |session| execute::execute_seeing(&session, contract, side, command))
+    }
+
+    async fn rehearse(&self, command: &Command, within: Duration) -> Result<Rehearsal, StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        call!(self, Use::Write, within, |session| execute::rehearse(&session, contract, side, command, within))
     }
 
     async fn claim(&self, write: WriteId, within: Duration) -> Result<Claim, StoreError> {

@@ -2,7 +2,7 @@
 
 use model::{EntityKey, FieldIndex, FieldSet, Record, StoreError};
 
-use super::execute::Step;
+use super::pipeline::Step;
 use super::table::Table;
 
 /// The fields of `fields` that are not part of the key.

@@ -13,6 +13,8 @@ mod postgres;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod rehearsals;
+#[cfg(test)]
 mod road;
 #[cfg(test)]
 mod slow;

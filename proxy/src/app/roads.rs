@@ -24,6 +24,7 @@ use crate::read::seen::Seen;
 use crate::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use crate::read::shadow::{Shadow, ShadowWorker};
 use crate::write::apply::Door;
+use crate::write::rehearse::Rehearsals;
 use crate::write::road::{WriteRoad, WriteSettings, WriteSide};
 use crate::write::settle::Settler;
 use crate::write::unsettled::UnsettledKeys;
@@ -67,7 +68,7 @@ impl Parts<'_> {
         }
     }
 
-    pub(super) fn write_road(&self) -> (Arc<WriteRoad>, PerSide<Arc<Door>>) {
+    pub(super) fn write_road(&self, rehearsals: Rehearsals) -> (Arc<WriteRoad>, PerSide<Arc<Door>>) {
         let stores = self.backends.lane(Lane::Client);
         let admin = self.backends.lane(Lane::Admin);
         let writes = self.config.writes;
@@ -88,26 +89,40 @@ impl Parts<'_> {
             unsettled: Arc::clone(self.unsettled),
             figures: self.figures.clone(),
             clock: now,
+            rehearsals,
             settings: WriteSettings { answer_budget: writes.answer_budget, claim_within: writes.claim_timeout },
             tasks: TaskTracker::new(),
         };
         (Arc::new(road), doors)
     }
 
-    pub(super) fn shadow(&self, evidence: Aggregator, secret: &[u8], background: &Stoppable) -> Shadow {
+    /// What compares: shadow reads, and rehearsals of writes.
+    pub(super) fn shadow(&self, evidence: Aggregator, secret: &[u8], background: &Stoppable) -> (Shadow, Rehearsals) {
         let (shadow, jobs) = Shadow::queue(&self.config.shadow, self.figures.clone());
         let excuses = AcceptedExcuses::default();
         let (control, stop) = (Arc::clone(&self.backends.control), background.stop.clone());
         background.tasks.spawn(excuses.clone().follow(control, stop));
+        let observe = Arc::new(move |observation| evidence.observe(&observation));
+        let today = || chrono::Utc::now().date_naive();
+        let settings = self.config.writes.rehearsals;
+        let rehearsals = Rehearsals {
+            redactor: Redactor::new(secret),
+            observe: observe.clone(),
+            figures: self.figures.clone(),
+            today,
+            excuses: excuses.clone(),
+            limit: Semaphore::new(settings.at_once),
+            within: settings.within,
+        };
         let stores = self.backends.lane(Lane::Shadow);
         let worker = Arc::new(ShadowWorker {
             batches: stores.clone().map(|_, store| batches(self.contract(), &store)),
             stores,
             unsettled: Arc::clone(self.unsettled),
             redactor: Redactor::new(secret),
-            observe: Arc::new(move |observation| evidence.observe(&observation)),
+            observe,
             figures: self.figures.clone(),
-            today: || chrono::Utc::now().date_naive(),
+            today,
             excuses,
             limits: self.config.shadow.per_side.map(|_, limit| Semaphore::new(limit)),
             settings: self.config.shadow,
@@ -119,7 +134,7 @@ impl Parts<'_> {
                 () = worker.run(jobs) => {}
             }
         });
-        shadow
+        (shadow, rehearsals)
     }
 
     pub(super) fn catch_up(&self, doors: PerSide<Arc<Door>>, background: &Stoppable) {

@@ -22,6 +22,7 @@ use crate::gateway::{GatewayConfig, Limits};
 use crate::handover::coordinate::HandoverSettings;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
+use crate::write::rehearse::RehearsalSettings;
 
 pub(super) type Checked<T> = Result<T, InvalidConfig>;
 
@@ -123,6 +124,10 @@ fn writes(raw: &RawWrites, origins: &Origins<'_>) -> Checked<Writes> {
             lease: millis(raw.relay_lease_ms, "writes.relay_lease_ms", origins)?,
             within: apply_timeout,
             ..RelaySettings::default()
+        },
+        rehearsals: RehearsalSettings {
+            within: millis(raw.rehearsal_timeout_ms, "writes.rehearsal_timeout_ms", origins)?,
+            at_once: count(raw.rehearsals_at_once, "writes.rehearsals_at_once", origins)?.get(),
         },
     })
 }

@@ -213,6 +213,8 @@ section!(RawWrites {
     retention_hours: u64 = 168,
     relay_interval_ms: u64 = 250,
     relay_lease_ms: u64 = 3_000,
+    rehearsal_timeout_ms: u64 = 25,
+    rehearsals_at_once: usize = 4,
 });
 
 section!(RawReads { modern_share: f64 = 0.5, breaker_failures: u32 = 5, breaker_pause_ms: u64 = 1_000 });

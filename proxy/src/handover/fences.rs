@@ -14,6 +14,9 @@ use tokio::time::Instant;
 
 /// A look that is this young is as good as a new one.
 const FRESH: Duration = Duration::from_millis(5);
+/// Pause of a write that waits for a handover, before it looks again, and of one whose side has just been opened.
+const PAUSE: Duration = Duration::from_millis(8);
+const SHORT_PAUSE: Duration = Duration::from_millis(1);
 /// Two sides cannot be read at one instant: what does not go together is looked at again.
 const LOOKS: usize = 3;
 
@@ -58,6 +61,17 @@ impl Fences {
             (self.told)(group, by, epoch);
         }
         Ok(authority)
+    }
+
+    /// Waits a moment for a side that takes writes, after one was refused by a fence. The rollout has heard by then who
+    /// it is, if one does.
+    pub async fn wait(&self, group: &GroupName) {
+        let pause = match self.look(group).await {
+            // The fence was met a moment ago.
+            Ok(Authority::Held { .. }) => SHORT_PAUSE,
+            Ok(Authority::Frozen { .. } | Authority::GivenUp { .. } | Authority::Broken) | Err(_) => PAUSE,
+        };
+        tokio::time::sleep(pause.mul_f64(1.0 + rand::random::<f64>() / 2.0)).await;
     }
 
     async fn ask(&self, group: &GroupName) -> Result<Authority, StoreError> {

@@ -26,6 +26,8 @@ mod own_server;
 mod probes;
 mod random;
 mod reads;
+mod rehearsals;
+mod rehearsals_in_sql;
 mod rig;
 mod same_answer;
 mod server;

@@ -28,6 +28,7 @@ use proxy::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use proxy::read::shadow::{Shadow, ShadowSettings, ShadowWorker};
 use proxy::rollout::RolloutHandle;
 use proxy::write::apply::Door;
+use proxy::write::rehearse::{RehearsalSettings, Rehearsals};
 use proxy::write::road::{WriteRoad, WriteSettings, WriteSide};
 use proxy::write::settle::Settler;
 use proxy::write::unsettled::UnsettledKeys;
@@ -159,6 +160,7 @@ pub(crate) struct Pace {
     pub(crate) deadline: Duration,
     pub(crate) breaker: BreakerSettings,
     pub(crate) shadow: ShadowSettings,
+    pub(crate) rehearsals: RehearsalSettings,
     /// What engineers have excused.
     pub(crate) excuses: AcceptedExcuses,
 }
@@ -173,6 +175,7 @@ impl Default for Pace {
             deadline: Duration::from_secs(2),
             breaker: BreakerSettings::default(),
             shadow: ShadowSettings::default(),
+            rehearsals: RehearsalSettings::default(),
             excuses: AcceptedExcuses::default(),
         }
     }
@@ -184,7 +187,7 @@ pub(crate) struct Replica {
     pub(crate) unsettled: Arc<UnsettledKeys>,
     pub(crate) breakers: PerSide<Arc<Breaker>>,
     pub(crate) doors: PerSide<Arc<Door>>,
-    /// What shadow reads have found.
+    /// What shadow reads and rehearsals have found.
     pub(crate) observed: Arc<Mutex<Vec<Observation>>>,
     /// What it has counted.
     pub(crate) figures: Recorder,
@@ -229,6 +232,7 @@ impl Replica {
             unsettled: Arc::clone(&unsettled),
             figures: figures.clone(),
             clock: || Instant::new(chrono::Utc::now()),
+            rehearsals: rehearsals(pace, &observed, &figures),
             settings: WriteSettings { answer_budget: pace.answer_budget, claim_within: Duration::from_secs(2) },
             tasks: TaskTracker::new(),
         });
@@ -298,6 +302,19 @@ fn shadow(
     // Ends when the replica, and with it the other end of the queue, is gone.
     tokio::spawn(worker.run(jobs));
     shadow
+}
+
+fn rehearsals(pace: &Pace, observed: &Arc<Mutex<Vec<Observation>>>, figures: &Recorder) -> Rehearsals {
+    let observed = Arc::clone(observed);
+    Rehearsals {
+        redactor: Redactor::new(b"a secret of the tests"),
+        observe: Arc::new(move |observation| observed.lock().push(observation)),
+        figures: figures.clone(),
+        today: || chrono::Utc::now().date_naive(),
+        excuses: pace.excuses.clone(),
+        limit: Semaphore::new(pace.rehearsals.at_once),
+        within: pace.rehearsals.within,
+    }
 }
 
 fn catch_up(

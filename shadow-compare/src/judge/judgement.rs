@@ -81,6 +81,19 @@ impl Difference {
         }
     }
 
+    /// Gives it another cause, which may be excused as such.
+    fn rename(&mut self, cause: Cause, entity: &EntityType, excuses: &Excuses) {
+        self.cause = cause;
+        self.excused = match (self.subject.field(), self.values()) {
+            (Some(field), Some((legacy, modern))) => {
+                let field = entity.field(field);
+                let (legacy, modern) = (canonical(legacy, &field.compare), canonical(modern, &field.compare));
+                excuses.cover_field(field, cause, &legacy, &modern)
+            }
+            (Some(_) | None, _) => excuses.cover_whole(cause),
+        };
+    }
+
     /// What both sides answered for the field, legacy first; `None` where a record or an order differs.
     pub(crate) fn values(&self) -> Option<(&Value, &Value)> {
         let Seen::Records(records) = &self.seen else { return None };
@@ -104,12 +117,14 @@ pub enum Reason {
     Unsettled,
     /// A side gave no answer in time.
     TimedOut,
+    /// A rehearsal did not begin with what the primary began with.
+    UnequalBefore,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::SideError, Self::Dropped, Self::ChangedMeanwhile, Self::Unsettled, Self::TimedOut];
+    pub const ALL: [Self; 6] =
+        [Self::SideError, Self::Dropped, Self::ChangedMeanwhile, Self::Unsettled, Self::TimedOut, Self::UnequalBefore];
 
     /// The word used in evidence and metrics: `changed-meanwhile`.
     pub fn as_str(self) -> &'static str {
@@ -119,6 +134,7 @@ impl Reason {
             Self::ChangedMeanwhile => "changed-meanwhile",
             Self::Unsettled => "unsettled",
             Self::TimedOut => "timed-out",
+            Self::UnequalBefore => "unequal-before",
         }
     }
 }
@@ -193,17 +209,22 @@ impl Judgement {
             if let Seen::Records(pair) = &difference.seen
                 && cause::is_stale(entity, self.fields, pair, past)
             {
-                difference.cause = Cause::Stale;
-                difference.excused = match (difference.subject.field(), difference.values()) {
-                    (Some(field), Some((legacy, modern))) => {
-                        let field = entity.field(field);
-                        let (legacy, modern) = (canonical(legacy, &field.compare), canonical(modern, &field.compare));
-                        excuses.cover_field(field, Cause::Stale, &legacy, &modern)
-                    }
-                    (Some(_) | None, _) => excuses.cover_whole(Cause::Stale),
-                };
+                difference.rename(Cause::Stale, entity, excuses);
             }
         }
+        self.excuse_if_all_are();
+    }
+
+    /// Names every difference *logic*: for answers that two operations have left from one state. An excused
+    /// difference keeps the cause for which it is excused.
+    pub fn call_logic(&mut self, entity: &EntityType, excuses: &Excuses) {
+        for difference in self.differences.iter_mut().filter(|difference| !difference.excused) {
+            difference.rename(Cause::Logic, entity, excuses);
+        }
+        self.excuse_if_all_are();
+    }
+
+    fn excuse_if_all_are(&mut self) {
         if self.verdict == Verdict::Mismatch && self.differences.iter().all(|difference| difference.excused) {
             self.verdict = Verdict::Excused;
         }

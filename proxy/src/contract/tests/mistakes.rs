@@ -42,6 +42,7 @@ fn mistakes_of_graphql_itself_are_told_with_their_place() {
         ("column without type", "{ column: \"COD\", type: \"char(3)\" }", "{ column: \"COD\" }"),
         ("excused without owner", "@stamped", "@excused(reason: \"slow\", until: \"2026-12-31\")"),
         ("group missing", "@entity(group: \"money\", key: [\"code\"])", "@entity(key: [\"code\"])"),
+        ("another dual write", "@set(values: \":input\")", "@set(values: \":input\", dualWrite: replai)"),
         ("a type twice", "input Place {", "type Rate { a: Int } input Place {"),
         ("no query", "type Query {", "type Queries {"),
     ]);

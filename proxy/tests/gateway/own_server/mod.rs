@@ -10,4 +10,5 @@ mod newcomer;
 mod operators;
 mod outages;
 mod race;
+mod rehearsal;
 mod story;
