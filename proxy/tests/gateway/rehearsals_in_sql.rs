@@ -97,12 +97,6 @@ async fn hot_articles(erp: &Erp) {
     ground.settled().await;
     let observed: Vec<_> = replicas.iter().flat_map(taken).collect();
     let count = |verdict| observed.iter().filter(|seen| seen.verdict == verdict).count();
-    println!(
-        "{} rehearsals: {} match, {} inconclusive",
-        observed.len(),
-        count(Verdict::Match),
-        count(Verdict::Inconclusive)
-    );
     let blamed: Vec<_> = observed.iter().filter(|seen| seen.verdict == Verdict::Mismatch).collect();
     assert!(blamed.is_empty(), "{blamed:?}");
     assert_eq!(observed.len(), 160);
