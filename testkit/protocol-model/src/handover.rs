@@ -20,6 +20,12 @@ pub(crate) fn look_at_modern(state: &mut State, who: usize) -> bool {
     true
 }
 
+/// Notes that the coordinator has met a frozen side whose counterpart it is to open.
+fn note_frozen(scenario: &Scenario, state: &mut State, who: usize, fences: [Fence; 2]) {
+    let to = scenario.handovers[who];
+    state.coordinators[who].froze |= matches!(Authority::of(fences), Authority::Frozen(last, _) if last != to);
+}
+
 fn is_settled(state: &State, side: Side) -> bool {
     !state.store(side).ledger.iter().flatten().any(|entry| entry.mark == Mark::Unsettled)
 }
@@ -57,7 +63,7 @@ fn due(scenario: &Scenario, state: &State, who: usize) -> Due {
     };
     let early = scenario.has(Flaw::DrainBeforeFreeze);
     match Authority::of(fences) {
-        Authority::Held(by, epoch) if by == to || coordinator.undoing => {
+        Authority::Held(by, epoch) if by == to || coordinator.undoing || coordinator.froze => {
             Due::Publish(View { epoch, modern: by == Side::Modern })
         }
         Authority::Held(by, epoch) if drained || !early => Due::Move(by, Fence::new(epoch + 1, Stand::Frozen)),
@@ -80,7 +86,9 @@ fn due(scenario: &Scenario, state: &State, who: usize) -> Due {
 
 pub(crate) fn act(scenario: &Scenario, state: &mut State, who: usize) -> bool {
     let (Step::Looked(seen) | Step::Drained(seen)) = state.coordinators[who].step else { return false };
-    match due(scenario, state, who) {
+    let due = due(scenario, state, who);
+    note_frozen(scenario, state, who, seen);
+    match due {
         Due::Wait => return false,
         Due::LookAgain => {}
         Due::Publish(view) => {
@@ -97,6 +105,7 @@ pub(crate) fn act(scenario: &Scenario, state: &mut State, who: usize) -> bool {
             }
             if store.fence == seen[side.index()] {
                 store.fence = to;
+                state.coordinators[who].froze |= to.stand == Stand::Frozen;
                 if to.stand == Stand::Open {
                     state.believed[usize::from(to.epoch)] = Some(side);
                 }
@@ -124,6 +133,7 @@ pub(crate) fn restart(state: &mut State, who: usize) -> bool {
         state.crashes -= 1;
         coordinator.step = Step::Idle;
         coordinator.undoing = false;
+        coordinator.froze = false;
     }
     dies
 }

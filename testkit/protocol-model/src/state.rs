@@ -153,6 +153,8 @@ pub(crate) struct Coordinator {
     pub(crate) step: Step,
     /// It ran out of time, and undoes the handover.
     pub(crate) undoing: bool,
+    /// It froze the other side, or found it frozen: it does so once, and when that was undone it ends.
+    pub(crate) froze: bool,
 }
 
 /// Everything at one moment.
@@ -269,7 +271,7 @@ impl Scenario {
         };
         let coordinator = |place| {
             let step = if place < self.handovers.len() { Step::Idle } else { Step::Done };
-            Coordinator { step, undoing: false }
+            Coordinator { step, undoing: false, froze: false }
         };
         State {
             stores: Side::BOTH.map(store),

@@ -4,7 +4,7 @@ use protocol_model::properties::{EQUAL, FORWARD, ONCE, ONE_PRIMARY, STANDS};
 use protocol_model::{Flaw, Scenario};
 
 use super::check;
-use super::scenarios::{baseline_and_handover, deletes, handover, there_and_back, two_coordinators, writes};
+use super::scenarios::{baseline_and_handover, deletes, handover, two_coordinators, writes};
 
 /// `scenario` with `flaws` breaks `property`.
 fn is_caught(scenario: Scenario, flaws: &[Flaw], property: &'static str) {
@@ -56,7 +56,7 @@ fn a_handover_without_drain_is_caught() {
 
 #[test]
 fn versions_compared_without_their_epoch_are_caught() {
-    is_caught(there_and_back(), &[Flaw::PositionWithoutEpoch], EQUAL);
+    is_caught(handover(), &[Flaw::PositionWithoutEpoch], EQUAL);
 }
 
 #[test]

@@ -51,6 +51,10 @@ pub(crate) fn two_coordinators() -> Scenario {
     Scenario { name: "two coordinators", handovers: vec![Side::Modern, Side::Modern], ..there_and_back() }
 }
 
+pub(crate) fn a_coordinator_dies() -> Scenario {
+    Scenario { name: "a coordinator dies", ops: vec![set(0)], crashes: 1, ..there_and_back() }
+}
+
 pub(crate) fn baseline_and_handover() -> Scenario {
     Scenario {
         name: "baseline and handover",
@@ -93,6 +97,11 @@ fn a_handover_and_its_way_back_at_once_have_one_primary_and_lose_nothing() {
 #[test]
 fn two_who_hand_over_at_once_have_one_primary_and_lose_nothing() {
     holds(two_coordinators());
+}
+
+#[test]
+fn one_of_two_coordinators_may_die_anywhere() {
+    holds(a_coordinator_dies());
 }
 
 #[test]
