@@ -2,6 +2,7 @@
 
 mod flaws;
 mod scenarios;
+mod twin;
 
 use std::fmt::Write as _;
 
