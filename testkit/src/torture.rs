@@ -1,0 +1,262 @@
+//! A torture run: three replicas of the real binary over two real databases, under load and random disturbances, and
+//! then the question whether every promise was kept. `docs/torture.md` says how to read it.
+//!
+//! ```text
+//! plan (from the seed) → chaos ─→ world: servers, wires, replicas
+//!                        clients ↗            ↓ settled
+//!                        journal ─→ verdict ← books
+//! ```
+//!
+//! What decides is pure and tested apart: `plan`, `injected`, `linear`, `verdict`, the audit in `books`.
+//!
+//! Not here: asserting on speed; how many writes a second there are depends on the machine.
+
+pub mod books;
+pub mod chaos;
+pub mod client;
+pub mod injected;
+pub mod journal;
+pub mod linear;
+pub mod plan;
+pub mod report;
+pub mod verdict;
+pub mod wire;
+pub mod world;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::future::join_all;
+use model::{PerSide, Side};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
+
+use self::books::{Books, SideBooks};
+use self::chaos::{Chaos, Done};
+use self::client::{Client, Ground};
+use self::injected::{calm, not_injected};
+use self::journal::{Operation, Outcome};
+use self::plan::Plan;
+use self::report::{Check, Report};
+use self::world::{INITIAL, World, fake_clocks, shelves};
+
+/// Load goes on for so long after the last disturbance: beyond the grace, every error is the product's.
+const AFTERMATH: Duration = Duration::from_secs(6);
+/// How long the fleet may take to settle everything when it is left in peace.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+/// Who has the authority.
+const PRIMARY: Side = Side::Legacy;
+const UNSETTLED: &str = "SELECT entity || ' ' || key FROM strangler_ledger WHERE state = 'unsettled'";
+
+/// What a run is.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The binary `strangler`.
+    pub binary: PathBuf,
+    /// The contract that we ship.
+    pub contract: PathBuf,
+    /// Decides on disturbances and on what clients ask.
+    pub seed: u64,
+    /// How long there are disturbances.
+    pub length: Duration,
+    /// Clients, each with one request at a time.
+    pub clients: usize,
+    /// Between two requests of one client.
+    pub pause: Duration,
+    /// Where the replicas' logs are copied to.
+    pub logs: Option<PathBuf>,
+}
+
+/// Runs it all.
+///
+/// # Panics
+/// When the world cannot be built, or the databases cannot be read at the end.
+pub async fn run(options: &Options) -> Report {
+    let clocks = fake_clocks();
+    let plan = Plan::draw(options.seed, options.length, clocks.is_some());
+    let world = World::build(&options.binary, &options.contract, clocks.as_deref()).await;
+    let ground = Arc::new(Ground {
+        urls: world.urls(),
+        lives: Default::default(),
+        shelves: shelves(),
+        seed: options.seed,
+        epoch: Instant::now(),
+        stop: AtomicBool::new(false),
+        pause: options.pause,
+    });
+    let clients = (0..options.clients).map(|number| tokio::spawn(Client::new(Arc::clone(&ground), number).run()));
+    let clients: Vec<_> = clients.collect();
+    let chaos = Chaos { world: &world, ground: &ground, done: Mutex::default() };
+    chaos.run(&plan).await;
+    let calmed = Instant::now();
+    let done = chaos.done.into_inner();
+    sleep(AFTERMATH).await;
+    ground.stop.store(true, Ordering::Relaxed);
+    let operations: Vec<_> = join_all(clients).await.into_iter().flat_map(Result::unwrap).collect();
+    let length = ground.epoch.elapsed();
+    let unsettled = settle(&world).await;
+    let settled_after = calmed.elapsed();
+    let ended = ground.epoch.elapsed();
+    let books = read(&world).await;
+    let evidence = Evidence { operations, books, done, unsettled, ended, length };
+    let mut report = evidence.judge(options.seed);
+    report.settled_after = settled_after;
+    if clocks.is_none() {
+        report.skipped.push("no clock jumps: libfaketime is not installed (apt install faketime)".into());
+    }
+    report.checks.push(replicas_live(&world).await);
+    if let Some(folder) = &options.logs {
+        std::fs::create_dir_all(folder).unwrap();
+        for (name, log) in world.logs() {
+            std::fs::write(folder.join(format!("{name}.log")), log).unwrap();
+        }
+    }
+    world.end().await.unwrap();
+    report
+}
+
+/// Waits until nothing is unsettled on either side; else what is.
+async fn settle(world: &World) -> Vec<String> {
+    let began = Instant::now();
+    loop {
+        let mut waiting = Vec::new();
+        for side in Side::BOTH {
+            let rows = world.connect(side).await.unwrap().query(UNSETTLED, &[]).await.unwrap();
+            waiting.extend(rows.iter().map(|row| format!("{side}: {}", row.get::<_, String>(0))));
+        }
+        if waiting.is_empty() || began.elapsed() > SETTLED_WITHIN {
+            return waiting;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn read(world: &World) -> Books {
+    let read = async |side: Side| SideBooks::read(side, &world.connect(side).await.unwrap()).await.unwrap();
+    PerSide { legacy: read(Side::Legacy).await, modern: read(Side::Modern).await }
+}
+
+async fn replicas_live(world: &World) -> Check {
+    let ended = world.ended_by_themselves().await;
+    let panics = world.logs().flat_map(|(name, log)| {
+        let lines = log.lines().filter(|line| line.contains("panicked at"));
+        lines.map(|line| format!("{name}: {line}")).collect::<Vec<_>>()
+    });
+    let ended = (ended > 0).then(|| format!("{ended} processes are gone though nobody killed them"));
+    Check {
+        promise: "replicas live until they are killed, and nothing in them panics",
+        of: format!("{} replicas", plan::REPLICAS),
+        broken_by: ended.into_iter().chain(panics).collect(),
+    }
+}
+
+/// Everything that is known after a run.
+struct Evidence {
+    operations: Vec<Operation>,
+    books: Books,
+    done: Done,
+    unsettled: Vec<String>,
+    /// When the books were read.
+    ended: Duration,
+    /// When the load ended.
+    length: Duration,
+}
+
+impl Evidence {
+    fn judge(&self, seed: u64) -> Report {
+        let histories = verdict::search(&self.operations, &self.books, PRIMARY, INITIAL, self.ended);
+        let mut disturbances = BTreeMap::new();
+        for disturbance in &self.done.disturbances {
+            *disturbances.entry(disturbance.fault.kind()).or_default() += 1;
+        }
+        let (mut operations, mut errors) = (BTreeMap::new(), BTreeMap::new());
+        for operation in &self.operations {
+            *operations.entry((operation.action.name(), operation.outcome.name())).or_default() += 1;
+            for failure in &operation.failures {
+                *errors.entry(failure.trouble.to_string()).or_default() += 1;
+            }
+        }
+        Report {
+            seed,
+            length: self.length,
+            disturbances,
+            skipped: Vec::new(),
+            orders_refused: self.done.orders_refused,
+            starts_repeated: self.done.starts_repeated,
+            operations,
+            errors,
+            acknowledged: self.acknowledged(),
+            calm: calm(&self.done.disturbances, PRIMARY, self.length),
+            histories: (histories.shelves, histories.calls, histories.longest),
+            settled_after: Duration::ZERO,
+            checks: vec![self.settled(), self.once(), self.equal(), linearizable(histories), self.injected()],
+        }
+    }
+
+    fn acknowledged(&self) -> usize {
+        let acknowledged = |it: &&Operation| matches!(it.outcome, Outcome::Acknowledged { .. });
+        self.operations.iter().filter(acknowledged).count()
+    }
+
+    fn settled(&self) -> Check {
+        let broken_by = self.done.lost.iter().chain(&self.unsettled).cloned().collect();
+        Check {
+            promise: "when the trouble is over everything settles",
+            of: format!("within {SETTLED_WITHIN:?}"),
+            broken_by,
+        }
+    }
+
+    fn once(&self) -> Check {
+        let findings = books::audit(&self.operations, &self.books, PRIMARY);
+        let by_mark: BTreeMap<_, _> = self.operations.iter().map(|it| (it.mark.as_str(), it)).collect();
+        let told = |finding: books::Finding| {
+            let operation = by_mark.get(finding.mark.as_str());
+            let told = operation.map(|it| format!("{:?} {:?} {:?}", it.action, it.outcome, it.failures));
+            format!("{:?} on {}: {} {}", finding.wrong, finding.side, finding.mark, told.unwrap_or_default())
+        };
+        let nothing = (self.acknowledged() == 0).then(|| "nothing was acknowledged: nothing is shown".to_owned());
+        Check {
+            promise: "every acknowledged write stands once on both sides, and what failed stands nowhere",
+            of: format!("{} writes", self.operations.iter().filter(|it| it.action.writes()).count()),
+            broken_by: findings.into_iter().map(told).chain(nothing).collect(),
+        }
+    }
+
+    fn equal(&self) -> Check {
+        Check {
+            promise: "both sides are equal, row by row",
+            of: format!("{} rows", self.books.legacy.rows.len()),
+            broken_by: books::differing_rows(&self.books),
+        }
+    }
+
+    fn injected(&self) -> Check {
+        let ours = not_injected(&self.operations, &self.done.disturbances, PRIMARY);
+        let told = |(operation, failure): (&Operation, &journal::Failure)| {
+            let journal::Failure { replica, began, ended, trouble } = failure;
+            format!(
+                "{trouble} from replica {replica} between {began:?} and {ended:?}: {} {}",
+                operation.mark,
+                operation.action.name()
+            )
+        };
+        let failures: usize = self.operations.iter().map(|operation| operation.failures.len()).sum();
+        Check {
+            promise: "clients see no error that was not injected",
+            of: format!("{failures} errors in {} operations", self.operations.len()),
+            broken_by: ours.into_iter().map(told).collect(),
+        }
+    }
+}
+
+fn linearizable(histories: verdict::Histories) -> Check {
+    Check {
+        promise: "the history of every key is linearizable, with reads as far as they are promised",
+        of: format!("{} keys, {} calls", histories.shelves, histories.calls),
+        broken_by: histories.wrong,
+    }
+}

@@ -1,0 +1,124 @@
+//! Does what the plan says, lane by lane, and notes when each disturbance really began and ended.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep};
+
+use super::client::Ground;
+use super::injected::Disturbance;
+use super::plan::{Fault, Plan, Planned};
+use super::wire::Manner;
+use super::world::World;
+
+/// How much later everything comes through a slow wire, each way.
+const LATER: Duration = Duration::from_millis(25);
+/// Attempts to bring a server back: somebody may have taken its port meanwhile.
+const RESTARTS: usize = 5;
+
+/// What was done, and what went wrong in doing it.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Disturbances in the order in which they ended.
+    pub disturbances: Vec<Disturbance>,
+    /// Orders to the fleet that did not succeed; a disturbed fleet may say no.
+    pub orders_refused: usize,
+    /// Starts of a replica that ended by themselves before it was ready.
+    pub starts_repeated: usize,
+    /// What did not come back.
+    pub lost: Vec<String>,
+}
+
+/// Carries a plan out.
+pub struct Chaos<'a> {
+    /// On whom.
+    pub world: &'a World,
+    /// Where lives are counted and time is told.
+    pub ground: &'a Ground,
+    /// What was done until now.
+    pub done: Mutex<Done>,
+}
+
+impl Chaos<'_> {
+    /// Runs all lanes to their end. Afterwards nothing is disturbed.
+    pub async fn run(&self, plan: &Plan) {
+        let [replicas, databases, rollout] = &plan.lanes;
+        tokio::join!(self.lane(replicas), self.lane(databases), self.lane(rollout));
+    }
+
+    async fn lane(&self, planned: &[Planned]) {
+        for Planned { after, fault, lasts } in planned {
+            sleep(*after).await;
+            let began = self.ground.epoch.elapsed();
+            let until = Instant::now() + *lasts;
+            self.begin(*fault).await;
+            tokio::time::sleep_until(until).await;
+            self.end(*fault).await;
+            let ended = self.ground.epoch.elapsed();
+            self.done.lock().disturbances.push(Disturbance { fault: *fault, began, ended });
+        }
+    }
+
+    async fn begin(&self, fault: Fault) {
+        match fault {
+            Fault::Kill(replica) => {
+                self.ground.lives[replica].fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                self.world.kill(replica).await;
+            }
+            Fault::Pause(replica) => self.world.signal(replica, Signal::STOP).await,
+            Fault::Clock(replica, seconds) => self.world.set_clock(replica, seconds),
+            Fault::Slow(replica, side) => self.world.wire(replica, side).behave(Manner::Slow(LATER)),
+            Fault::Cut(replica, side) => self.world.wire(replica, side).behave(Manner::Cut),
+            Fault::Hang(replica, side) => self.world.wire(replica, side).behave(Manner::Hang),
+            Fault::LoseAnswers(replica, side) => self.world.wire(replica, side).behave(Manner::LoseAnswers),
+            Fault::Crash(side) => self.told(fault, self.world.server(side).kill().await),
+            Fault::Freeze(side) => self.told(fault, self.world.server(side).pause().await),
+            Fault::DiskFull(side) => self.told(fault, self.world.set_disk(side, true).await),
+            Fault::Reads(percent) => {
+                let percent = percent.to_string();
+                self.order(&["set", "inventory", "--reads", &percent]).await;
+            }
+            Fault::RollBack => self.order(&["rollback", "inventory"]).await,
+        }
+    }
+
+    async fn end(&self, fault: Fault) {
+        match fault {
+            Fault::Kill(replica) => match self.world.revive(replica).await {
+                Some(repeated) => self.done.lock().starts_repeated += repeated,
+                None => self.done.lock().lost.push(format!("replica {replica} did not come back")),
+            },
+            Fault::Pause(replica) => self.world.signal(replica, Signal::CONT).await,
+            Fault::Clock(replica, _) => self.world.set_clock(replica, 0),
+            Fault::Slow(replica, side)
+            | Fault::Cut(replica, side)
+            | Fault::Hang(replica, side)
+            | Fault::LoseAnswers(replica, side) => self.world.wire(replica, side).behave(Manner::Straight),
+            Fault::Crash(side) => {
+                let mut restarted = self.world.server(side).restart().await;
+                for _ in 1..RESTARTS {
+                    if restarted.is_err() {
+                        restarted = self.world.server(side).restart().await;
+                    }
+                }
+                self.told(fault, restarted);
+            }
+            Fault::Freeze(side) => self.told(fault, self.world.server(side).resume().await),
+            Fault::DiskFull(side) => self.told(fault, self.world.set_disk(side, false).await),
+            Fault::Reads(_) | Fault::RollBack => {}
+        }
+    }
+
+    async fn order(&self, arguments: &[&str]) {
+        if self.world.order(arguments).await.is_err() {
+            self.done.lock().orders_refused += 1;
+        }
+    }
+
+    fn told<E: std::error::Error>(&self, fault: Fault, outcome: Result<(), E>) {
+        if let Err(error) = outcome {
+            self.done.lock().lost.push(format!("{fault} could not be done: {error}"));
+        }
+    }
+}

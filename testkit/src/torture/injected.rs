@@ -1,0 +1,167 @@
+//! Was a client's error injected? The rule by which an error of a run is ours or the product's.
+//!
+//! An error is injected when a disturbance that may cause *this code* on *this replica* was there while the
+//! request was under way, or had ended no more than [`GRACE`] before it began. What may cause what is what the product promises:
+//! a secondary that fails is never a client's trouble, whatever happens to it; nor is a clock that jumps, a percentage that
+//! changes, or a rollback; a slow wire makes answers late, not wrong.
+//!
+//! Pure.
+
+use std::time::Duration;
+
+use model::Side;
+
+use super::journal::{Failure, Operation};
+use super::plan::Fault;
+
+/// How long after a disturbance the fleet may take to be itself again: a breaker's pause, a new connection,
+/// a client's request that waited in a queue meanwhile.
+pub const GRACE: Duration = Duration::from_secs(3);
+
+/// A disturbance as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disturbance {
+    /// What it was.
+    pub fault: Fault,
+    /// When it began, at the earliest.
+    pub began: Duration,
+    /// When it was over, at the latest.
+    pub ended: Duration,
+}
+
+/// Failures that nothing excuses.
+pub fn not_injected<'a>(
+    operations: &'a [Operation],
+    disturbances: &[Disturbance],
+    primary: Side,
+) -> Vec<(&'a Operation, &'a Failure)> {
+    let failures = operations.iter().flat_map(|operation| operation.failures.iter().map(move |it| (operation, it)));
+    let excused = |failure: &Failure| disturbances.iter().any(|it| excuses(it, failure, primary));
+    failures.filter(|(_, failure)| !excused(failure)).collect()
+}
+
+/// How much of a run of `length` was calm: an error then would have been the product's, whatever its code.
+pub fn calm(disturbances: &[Disturbance], primary: Side, length: Duration) -> Duration {
+    let mut spans: Vec<_> = disturbances
+        .iter()
+        .filter(|it| may_trouble(it.fault, primary))
+        .map(|it| (it.began.min(length), (it.ended + GRACE).min(length)))
+        .collect();
+    spans.sort_unstable();
+    let mut calm = Duration::ZERO;
+    let mut seen = Duration::ZERO;
+    for (began, ended) in spans {
+        calm += began.saturating_sub(seen);
+        seen = seen.max(ended);
+    }
+    calm + length.saturating_sub(seen)
+}
+
+fn excuses(disturbance: &Disturbance, failure: &Failure, primary: Side) -> bool {
+    let together = disturbance.began <= failure.ended && failure.began <= disturbance.ended + GRACE;
+    together && may_cause(disturbance.fault, failure, primary)
+}
+
+fn may_trouble(fault: Fault, primary: Side) -> bool {
+    match fault {
+        Fault::Kill(_) | Fault::Pause(_) => true,
+        Fault::Cut(_, side)
+        | Fault::Hang(_, side)
+        | Fault::LoseAnswers(_, side)
+        | Fault::Crash(side)
+        | Fault::Freeze(side)
+        | Fault::DiskFull(side) => side == primary,
+        Fault::Clock(..) | Fault::Slow(..) | Fault::Reads(_) | Fault::RollBack => false,
+    }
+}
+
+fn may_cause(fault: Fault, failure: &Failure, primary: Side) -> bool {
+    let here = |replica: usize| replica == failure.replica;
+    let trouble = failure.trouble.to_string();
+    let is = |codes: &[&str]| codes.contains(&trouble.as_str());
+    const PASSING: [&str; 3] = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"];
+    // A replica or wire that stands still may hold locks of a write, for which the others wait in vain.
+    const WAITED: [&str; 2] = ["DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"];
+    may_trouble(fault, primary)
+        && match fault {
+            Fault::Kill(replica) => here(replica) && is(&["no answer"]),
+            Fault::Pause(replica) => is(&WAITED) || here(replica) && (is(&["no answer"]) || is(&PASSING)),
+            Fault::Hang(replica, _) => is(&WAITED) || here(replica) && is(&PASSING),
+            Fault::Cut(replica, _) | Fault::LoseAnswers(replica, _) => here(replica) && is(&PASSING),
+            Fault::Crash(_) | Fault::Freeze(_) | Fault::DiskFull(_) => is(&PASSING),
+            Fault::Clock(..) | Fault::Slow(..) | Fault::Reads(_) | Fault::RollBack => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::{Action, Outcome, Promise, Shelf, Trouble};
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// Whether an error of replica 1 in the second from 10 to 11 is nobody's.
+    fn is_ours(trouble: &str, disturbances: &[(Fault, u64, u64)]) -> bool {
+        let trouble = if trouble == "no answer" { Trouble::NoAnswer } else { Trouble::Code(trouble.into()) };
+        let shelf = Shelf { sku: "A".into(), location: "B".into() };
+        let operation = Operation {
+            mark: "m".into(),
+            action: Action::Look { shelf, promise: Promise::Existed },
+            began: seconds(10),
+            ended: seconds(11),
+            failures: vec![Failure { replica: 1, began: seconds(10), ended: seconds(11), trouble }],
+            outcome: Outcome::Failed,
+        };
+        let disturbances: Vec<_> = disturbances
+            .iter()
+            .map(|(fault, began, ended)| Disturbance { fault: *fault, began: seconds(*began), ended: seconds(*ended) })
+            .collect();
+        !not_injected(&[operation], &disturbances, Side::Legacy).is_empty()
+    }
+
+    #[test]
+    fn an_error_while_nothing_is_disturbed_is_the_products() {
+        assert!(is_ours("UNAVAILABLE", &[]));
+        assert!(is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 3, 6)]), "long over");
+        assert!(is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 12, 14)]), "later");
+        assert!(!is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 5, 8)]), "just over");
+    }
+
+    #[test]
+    fn a_failing_secondary_excuses_nothing() {
+        for fault in [Fault::Crash, Fault::Freeze, Fault::DiskFull] {
+            assert!(is_ours("UNAVAILABLE", &[(fault(Side::Modern), 9, 12)]));
+            assert!(!is_ours("UNAVAILABLE", &[(fault(Side::Legacy), 9, 12)]));
+        }
+        for fault in [Fault::Cut, Fault::Hang, Fault::LoseAnswers] {
+            assert!(is_ours("DEADLINE_EXCEEDED", &[(fault(1, Side::Modern), 9, 12)]));
+            assert!(!is_ours("DEADLINE_EXCEEDED", &[(fault(1, Side::Legacy), 9, 12)]));
+        }
+    }
+
+    #[test]
+    fn another_replicas_trouble_or_another_code_excuses_nothing() {
+        assert!(is_ours("no answer", &[(Fault::Kill(2), 9, 12)]));
+        assert!(!is_ours("no answer", &[(Fault::Kill(1), 9, 12)]));
+        assert!(is_ours("UNAVAILABLE", &[(Fault::Kill(1), 9, 12)]));
+        assert!(is_ours("UNAVAILABLE", &[(Fault::Cut(2, Side::Legacy), 9, 12)]));
+        assert!(is_ours("INTERNAL", &[(Fault::Crash(Side::Legacy), 9, 12)]), "never");
+        for fault in [Fault::Clock(1, 5), Fault::Slow(1, Side::Legacy), Fault::Reads(5), Fault::RollBack] {
+            assert!(is_ours("DEADLINE_EXCEEDED", &[(fault, 9, 12)]));
+        }
+    }
+
+    #[test]
+    fn calm_is_what_no_disturbance_covers() {
+        let crash = |side, began, ended| Disturbance {
+            fault: Fault::Crash(side),
+            began: seconds(began),
+            ended: seconds(ended),
+        };
+        let legacy = [crash(Side::Legacy, 10, 12), crash(Side::Legacy, 11, 20)];
+        assert_eq!(calm(&legacy, Side::Legacy, seconds(60)), seconds(60 - (20 - 10)) - GRACE);
+        assert_eq!(calm(&legacy, Side::Modern, seconds(60)), seconds(60));
+    }
+}

@@ -1,0 +1,197 @@
+//! From journal and books to the history of each shelf, and what the search says of it.
+//!
+//! What counts as evidence:
+//! - an acknowledged write, with what it left;
+//! - `INSUFFICIENT_STOCK`, when no attempt of the operation is in doubt;
+//! - a write in doubt that stands in the primary's books, at any time up to the end; one that does not stand never was;
+//! - a read, with the interval of what its client was promised ([`super::journal::Promise`]): it may be older than the read
+//!   itself, not older than the client's own last write. Modern may answer it, so the whole design promises no more;
+//! - what both sides hold at the end.
+//!
+//! Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::Side;
+
+use super::books::Books;
+use super::journal::{Action, Operation, Outcome, Shelf};
+use super::linear::{Act, Call, Found, check};
+
+/// Calls that touch count as overlapping; so long after another, a call comes later.
+const INSTANT: Duration = Duration::from_nanos(1);
+
+/// The search over all shelves.
+#[derive(Debug, Default)]
+pub struct Histories {
+    /// Shelves that were searched.
+    pub shelves: usize,
+    /// Calls in all histories.
+    pub calls: usize,
+    /// Calls in the longest history.
+    pub longest: usize,
+    /// Shelves whose history is not linearizable, or could not be decided, and why.
+    pub wrong: Vec<String>,
+}
+
+/// Searches every shelf, from `initial` on each; `ended` is when the books were read.
+pub fn search(operations: &[Operation], books: &Books, primary: Side, initial: i64, ended: Duration) -> Histories {
+    let mut histories = Histories::default();
+    for (shelf, calls) in of_shelves(operations, books, primary, ended) {
+        histories.shelves += 1;
+        histories.calls += calls.len();
+        histories.longest = histories.longest.max(calls.len());
+        match check(initial, &calls) {
+            Found::Linearizable => {}
+            Found::Not(stuck) => {
+                let Call { from, to, act } = stuck.call;
+                histories.wrong.push(format!(
+                    "{shelf}: after {} calls {} is on hand; {act:?} between {from:?} and {to:?} fits nowhere",
+                    stuck.placed, stuck.state
+                ));
+            }
+            Found::Undecided => histories.wrong.push(format!("{shelf}: {} calls are too many to decide", calls.len())),
+        }
+    }
+    histories
+}
+
+fn of_shelves(operations: &[Operation], books: &Books, primary: Side, ended: Duration) -> BTreeMap<Shelf, Vec<Call>> {
+    let mut histories: BTreeMap<Shelf, Vec<Call>> = BTreeMap::new();
+    let mut put = |shelf: &Shelf, from, to, act| {
+        histories.entry(shelf.clone()).or_default().push(Call { from, to: Some(to), act });
+    };
+    for operation in operations {
+        let (from, to, left) = match &operation.outcome {
+            Outcome::Acknowledged { left, .. } => (operation.began, operation.ended, left.as_slice()),
+            Outcome::Unknown if books.get(primary).has(operation) => (operation.began, ended, &[][..]),
+            Outcome::Refused => {
+                if let Some((shelf, by)) = taken(&operation.action) {
+                    put(shelf, operation.began, operation.ended, Act::TooFew { by });
+                }
+                continue;
+            }
+            Outcome::Read(on_hand) => {
+                if let Action::Look { shelf, promise } = &operation.action {
+                    let since = promise.since() + INSTANT;
+                    put(shelf, since.min(operation.began), operation.ended, Act::Look { saw: *on_hand });
+                }
+                continue;
+            }
+            Outcome::Unknown | Outcome::Failed => continue,
+        };
+        let left = |place: usize| left.get(place).copied();
+        match &operation.action {
+            Action::Adjust { shelf, delta } => put(shelf, from, to, Act::Add { by: *delta, left: left(0) }),
+            Action::Count { shelf, on_hand } => put(shelf, from, to, Act::Set { to: *on_hand }),
+            Action::Transfer { from: source, to: target, quantity } => {
+                put(source, from, to, Act::Add { by: -quantity, left: left(0) });
+                put(target, from, to, Act::Add { by: *quantity, left: left(1) });
+            }
+            Action::Look { .. } => {}
+        }
+    }
+    let last = ended + INSTANT;
+    for side in Side::BOTH {
+        for (shelf, on_hand) in &books.get(side).levels {
+            put(shelf, last, last, Act::Look { saw: *on_hand });
+        }
+    }
+    histories
+}
+
+/// Of what an operation takes away, and how much as a negative number.
+fn taken(action: &Action) -> Option<(&Shelf, i64)> {
+    match action {
+        Action::Adjust { shelf, delta } => Some((shelf, *delta)),
+        Action::Transfer { from, quantity, .. } => Some((from, -quantity)),
+        Action::Count { .. } | Action::Look { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::PerSide;
+
+    use super::super::books::{Movement, SideBooks};
+    use super::super::journal::Promise;
+    use super::*;
+
+    const END: Duration = Duration::from_secs(99);
+
+    fn shelf() -> Shelf {
+        Shelf { sku: "A".into(), location: "B".into() }
+    }
+
+    fn operation(mark: &str, second: u64, action: Action, outcome: Outcome) -> Operation {
+        let (began, ended) = (Duration::from_secs(second), Duration::from_millis(second * 1_000 + 500));
+        Operation { mark: mark.into(), action, began, ended, failures: Vec::new(), outcome }
+    }
+
+    fn adjust(second: u64, delta: i64, left: i64) -> Operation {
+        let outcome = Outcome::Acknowledged { write: format!("w{second}"), left: vec![left] };
+        operation(&format!("m{second}"), second, Action::Adjust { shelf: shelf(), delta }, outcome)
+    }
+
+    fn look(second: u64, promise: Promise, saw: i64) -> Operation {
+        operation("", second, Action::Look { shelf: shelf(), promise }, Outcome::Read(saw))
+    }
+
+    fn books(legacy: i64, modern: i64, mark: Option<&str>) -> Books {
+        let side = |on_hand| {
+            let mut side = SideBooks { levels: [(shelf(), on_hand)].into(), ..SideBooks::default() };
+            if let Some(mark) = mark {
+                let movement = Movement { id: "w".into(), shelf: shelf(), kind: "R".into(), quantity: 0 };
+                side.movements.insert(mark.to_owned(), vec![movement]);
+            }
+            side
+        };
+        PerSide { legacy: side(legacy), modern: side(modern) }
+    }
+
+    fn wrong(operations: &[Operation], books: &Books) -> usize {
+        search(operations, books, Side::Legacy, 10, END).wrong.len()
+    }
+
+    #[test]
+    fn a_final_state_that_acknowledged_writes_do_not_explain_is_found() {
+        let history = [adjust(1, -3, 7), adjust(2, -2, 5)];
+        assert_eq!(wrong(&history, &books(5, 5, None)), 0);
+        // One acknowledged write removed, or doubled, on either side.
+        for (legacy, modern) in [(7, 7), (3, 3), (5, 7), (3, 5)] {
+            assert_eq!(wrong(&history, &books(legacy, modern, None)), 1);
+        }
+        assert_eq!(wrong(&history[1..], &books(5, 5, None)), 1, "a write that the history does not know");
+    }
+
+    #[test]
+    fn a_read_may_be_older_than_itself_and_not_older_than_its_promise() {
+        let writes = [adjust(1, -3, 7), adjust(3, -2, 5)];
+        let since = |second: u64| Duration::from_millis(second * 1_000 + 500);
+        let with = |promise, saw| [writes.as_slice(), &[look(6, promise, saw)]].concat();
+        let (first, last) = (Promise::Token { since: since(1) }, Promise::SameReplica { since: since(3) });
+        assert_eq!(wrong(&with(first, 7), &books(5, 5, None)), 0, "another's write since is not promised");
+        assert_eq!(wrong(&with(first, 10), &books(5, 5, None)), 1, "the own one is");
+        assert_eq!(wrong(&with(last, 7), &books(5, 5, None)), 1);
+        assert_eq!(wrong(&with(Promise::Existed, 10), &books(5, 5, None)), 0);
+        assert_eq!(wrong(&with(Promise::Existed, 9), &books(5, 5, None)), 1, "it never was");
+    }
+
+    #[test]
+    fn a_write_in_doubt_counts_exactly_if_it_is_booked() {
+        let doubt = operation("m", 1, Action::Adjust { shelf: shelf(), delta: -3 }, Outcome::Unknown);
+        let history = [doubt, adjust(5, -2, 8)];
+        assert_eq!(wrong(&history, &books(5, 5, Some("m"))), 0, "it took effect late");
+        assert_eq!(wrong(&history, &books(8, 8, Some("m"))), 1, "it is booked");
+        assert_eq!(wrong(&history, &books(8, 8, None)), 0);
+        assert_eq!(wrong(&history, &books(5, 5, None)), 1, "it is not booked");
+    }
+
+    #[test]
+    fn a_refusal_must_have_been_due() {
+        let refused = |delta| operation("m", 3, Action::Adjust { shelf: shelf(), delta }, Outcome::Refused);
+        assert_eq!(wrong(&[adjust(1, -3, 7), refused(-8)], &books(7, 7, None)), 0);
+        assert_eq!(wrong(&[adjust(1, -3, 7), refused(-7)], &books(7, 7, None)), 1);
+    }
+}
