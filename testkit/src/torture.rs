@@ -14,6 +14,7 @@
 pub mod books;
 pub mod chaos;
 pub mod client;
+pub mod clock;
 pub mod injected;
 pub mod journal;
 pub mod linear;
@@ -37,11 +38,12 @@ use tokio::time::{Instant, sleep};
 use self::books::{Books, SideBooks};
 use self::chaos::{Chaos, Done};
 use self::client::{Client, Ground};
+use self::clock::fake_clocks;
 use self::injected::{calm, not_injected};
 use self::journal::{Operation, Outcome};
 use self::plan::Plan;
 use self::report::{Check, Report};
-use self::world::{INITIAL, World, fake_clocks, shelves};
+use self::world::{INITIAL, World, shelves};
 
 /// Load goes on for so long after the last disturbance: beyond the grace, every error is the product's.
 const AFTERMATH: Duration = Duration::from_secs(6);
@@ -50,6 +52,19 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// Who has the authority.
 const PRIMARY: Side = Side::Legacy;
 const UNSETTLED: &str = "SELECT entity || ' ' || key FROM strangler_ledger WHERE state = 'unsettled'";
+
+/// The promises that are checked.
+pub const SETTLES: &str = "when the trouble is over everything settles";
+/// Nothing acknowledged is lost or doubled.
+pub const ONCE: &str = "every acknowledged write stands once on both sides, and what failed stands nowhere";
+/// Nothing else is different either.
+pub const EQUAL: &str = "both sides are equal, row by row";
+/// Nobody was told what was not so.
+pub const LINEARIZABLE: &str = "the history of every key is linearizable, with reads as far as they are promised";
+/// Trouble stays where it was made.
+pub const INJECTED: &str = "clients see no error that was not injected";
+/// Processes hold.
+pub const LIVE: &str = "replicas live until they are killed, and nothing in them panics";
 
 /// What a run is.
 #[derive(Debug, Clone)]
@@ -70,11 +85,20 @@ pub struct Options {
     pub logs: Option<PathBuf>,
 }
 
+/// A run that is over.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// What is known of it.
+    pub evidence: Evidence,
+    /// What came of it.
+    pub report: Report,
+}
+
 /// Runs it all.
 ///
 /// # Panics
 /// When the world cannot be built, or the databases cannot be read at the end.
-pub async fn run(options: &Options) -> Report {
+pub async fn run(options: &Options) -> Run {
     let clocks = fake_clocks();
     let plan = Plan::draw(options.seed, options.length, clocks.is_some());
     let world = World::build(&options.binary, &options.contract, clocks.as_deref()).await;
@@ -115,7 +139,7 @@ pub async fn run(options: &Options) -> Report {
         }
     }
     world.end().await.unwrap();
-    report
+    Run { evidence, report }
 }
 
 /// Waits until nothing is unsettled on either side; else what is.
@@ -147,26 +171,32 @@ async fn replicas_live(world: &World) -> Check {
     });
     let ended = (ended > 0).then(|| format!("{ended} processes are gone though nobody killed them"));
     Check {
-        promise: "replicas live until they are killed, and nothing in them panics",
+        promise: LIVE,
         of: format!("{} replicas", plan::REPLICAS),
         broken_by: ended.into_iter().chain(panics).collect(),
     }
 }
 
 /// Everything that is known after a run.
-struct Evidence {
-    operations: Vec<Operation>,
-    books: Books,
-    done: Done,
-    unsettled: Vec<String>,
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// What clients did.
+    pub operations: Vec<Operation>,
+    /// What stands.
+    pub books: Books,
+    /// What was done to the fleet.
+    pub done: Done,
+    /// What did not settle.
+    pub unsettled: Vec<String>,
     /// When the books were read.
-    ended: Duration,
+    pub ended: Duration,
     /// When the load ended.
-    length: Duration,
+    pub length: Duration,
 }
 
 impl Evidence {
-    fn judge(&self, seed: u64) -> Report {
+    /// Checks every promise. Pure.
+    pub fn judge(&self, seed: u64) -> Report {
         let histories = verdict::search(&self.operations, &self.books, PRIMARY, INITIAL, self.ended);
         let mut disturbances = BTreeMap::new();
         for disturbance in &self.done.disturbances {
@@ -203,11 +233,7 @@ impl Evidence {
 
     fn settled(&self) -> Check {
         let broken_by = self.done.lost.iter().chain(&self.unsettled).cloned().collect();
-        Check {
-            promise: "when the trouble is over everything settles",
-            of: format!("within {SETTLED_WITHIN:?}"),
-            broken_by,
-        }
+        Check { promise: SETTLES, of: format!("within {SETTLED_WITHIN:?}"), broken_by }
     }
 
     fn once(&self) -> Check {
@@ -215,12 +241,12 @@ impl Evidence {
         let by_mark: BTreeMap<_, _> = self.operations.iter().map(|it| (it.mark.as_str(), it)).collect();
         let told = |finding: books::Finding| {
             let operation = by_mark.get(finding.mark.as_str());
-            let told = operation.map(|it| format!("{:?} {:?} {:?}", it.action, it.outcome, it.failures));
-            format!("{:?} on {}: {} {}", finding.wrong, finding.side, finding.mark, told.unwrap_or_default())
+            let told = operation.map_or_else(|| finding.mark.clone(), |it| it.to_string());
+            format!("{:?} on {}: {told}", finding.wrong, finding.side)
         };
         let nothing = (self.acknowledged() == 0).then(|| "nothing was acknowledged: nothing is shown".to_owned());
         Check {
-            promise: "every acknowledged write stands once on both sides, and what failed stands nowhere",
+            promise: ONCE,
             of: format!("{} writes", self.operations.iter().filter(|it| it.action.writes()).count()),
             broken_by: findings.into_iter().map(told).chain(nothing).collect(),
         }
@@ -228,7 +254,7 @@ impl Evidence {
 
     fn equal(&self) -> Check {
         Check {
-            promise: "both sides are equal, row by row",
+            promise: EQUAL,
             of: format!("{} rows", self.books.legacy.rows.len()),
             broken_by: books::differing_rows(&self.books),
         }
@@ -246,7 +272,7 @@ impl Evidence {
         };
         let failures: usize = self.operations.iter().map(|operation| operation.failures.len()).sum();
         Check {
-            promise: "clients see no error that was not injected",
+            promise: INJECTED,
             of: format!("{failures} errors in {} operations", self.operations.len()),
             broken_by: ours.into_iter().map(told).collect(),
         }
@@ -255,8 +281,8 @@ impl Evidence {
 
 fn linearizable(histories: verdict::Histories) -> Check {
     Check {
-        promise: "the history of every key is linearizable, with reads as far as they are promised",
+        promise: LINEARIZABLE,
         of: format!("{} keys, {} calls", histories.shelves, histories.calls),
-        broken_by: histories.wrong,
+        broken_by: histories.told,
     }
 }

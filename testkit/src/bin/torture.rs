@@ -54,7 +54,7 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     // First of all: a run that is interrupted can be repeated.
     eprintln!("seed {seed}");
     let options = Options { binary, contract, seed, length, clients: arguments.clients, pause, logs: arguments.logs };
-    let report = torture::run(&options).await;
+    let report = torture::run(&options).await.report;
     let mut out = stdout();
     if arguments.json {
         writeln!(out, "{}", report.json())?;

@@ -10,7 +10,7 @@ fn shelf(location: &str) -> Shelf {
 
 fn operation(number: usize, action: Action, outcome: Outcome) -> Operation {
     let mark = super::super::journal::mark(1, number);
-    Operation { mark, action, began: Duration::ZERO, ended: Duration::ZERO, failures: Vec::new(), outcome }
+    Operation { mark, action, replica: 0, began: Duration::ZERO, ended: Duration::ZERO, failures: Vec::new(), outcome }
 }
 
 fn acknowledged(number: usize, action: Action, left: Vec<i64>) -> Operation {

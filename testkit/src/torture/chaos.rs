@@ -18,7 +18,7 @@ const LATER: Duration = Duration::from_millis(25);
 const RESTARTS: usize = 5;
 
 /// What was done, and what went wrong in doing it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Done {
     /// Disturbances in the order in which they ended.
     pub disturbances: Vec<Disturbance>,
@@ -67,7 +67,8 @@ impl Chaos<'_> {
                 self.world.kill(replica).await;
             }
             Fault::Pause(replica) => self.world.signal(replica, Signal::STOP).await,
-            Fault::Clock(replica, seconds) => self.world.set_clock(replica, seconds),
+            Fault::Clock(replica, seconds) => self.world.clock_of_replica(replica).set(seconds),
+            Fault::StoreClock(side, seconds) => self.world.clock_of_side(side).set(seconds),
             Fault::Slow(replica, side) => self.world.wire(replica, side).behave(Manner::Slow(LATER)),
             Fault::Cut(replica, side) => self.world.wire(replica, side).behave(Manner::Cut),
             Fault::Hang(replica, side) => self.world.wire(replica, side).behave(Manner::Hang),
@@ -90,7 +91,8 @@ impl Chaos<'_> {
                 None => self.done.lock().lost.push(format!("replica {replica} did not come back")),
             },
             Fault::Pause(replica) => self.world.signal(replica, Signal::CONT).await,
-            Fault::Clock(replica, _) => self.world.set_clock(replica, 0),
+            Fault::Clock(replica, _) => self.world.clock_of_replica(replica).set(0),
+            Fault::StoreClock(side, _) => self.world.clock_of_side(side).set(0),
             Fault::Slow(replica, side)
             | Fault::Cut(replica, side)
             | Fault::Hang(replica, side)

@@ -172,7 +172,7 @@ impl Client {
             replica = (replica + 1) % REPLICAS;
             tokio::time::sleep(Duration::from_millis(100) * u32::try_from(failures.len().min(8)).unwrap_or(8)).await;
         };
-        let operation = Operation { mark, action: draw.action, began, ended: self.now(), failures, outcome };
+        let operation = Operation { mark, action: draw.action, replica, began, ended: self.now(), failures, outcome };
         if let Some((replica, life)) = by {
             self.learn(&operation, replica, life);
         }
@@ -183,7 +183,7 @@ impl Client {
     fn learn(&mut self, operation: &Operation, replica: usize, life: u64) {
         let Outcome::Acknowledged { write, .. } = &operation.outcome else { return };
         let known = Known { token: write.clone(), since: operation.ended, replica, life };
-        for shelf in shelves(&operation.action) {
+        for shelf in operation.action.shelves() {
             self.known.insert(shelf.clone(), known.clone());
         }
     }
@@ -223,7 +223,7 @@ impl Client {
             Ok(on_hand) => (Vec::new(), Outcome::Read(on_hand)),
             Err(trouble) => (vec![Failure { replica, began, ended, trouble }], Outcome::Failed),
         };
-        Operation { mark, action: Action::Look { shelf, promise }, began, ended, failures, outcome }
+        Operation { mark, action: Action::Look { shelf, promise }, replica, began, ended, failures, outcome }
     }
 
     async fn ask(
@@ -249,13 +249,6 @@ impl Client {
             Some(Reply { data: json["data"].take(), code, token })
         };
         timeout(PATIENCE, answered).await.ok().flatten().ok_or(Trouble::NoAnswer)
-    }
-}
-
-fn shelves(action: &Action) -> Vec<&Shelf> {
-    match action {
-        Action::Adjust { shelf, .. } | Action::Count { shelf, .. } | Action::Look { shelf, .. } => vec![shelf],
-        Action::Transfer { from, to, .. } => vec![from, to],
     }
 }
 

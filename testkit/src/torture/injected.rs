@@ -16,7 +16,7 @@ use super::plan::Fault;
 
 /// How long after a disturbance the fleet may take to be itself again: a breaker's pause, a new connection,
 /// a client's request that waited in a queue meanwhile.
-pub const GRACE: Duration = Duration::from_secs(3);
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// A disturbance as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ fn may_trouble(fault: Fault, primary: Side) -> bool {
         | Fault::Crash(side)
         | Fault::Freeze(side)
         | Fault::DiskFull(side) => side == primary,
-        Fault::Clock(..) | Fault::Slow(..) | Fault::Reads(_) | Fault::RollBack => false,
+        Fault::Clock(..) | Fault::StoreClock(..) | Fault::Slow(..) | Fault::Reads(_) | Fault::RollBack => false,
     }
 }
 
@@ -89,7 +89,7 @@ fn may_cause(fault: Fault, failure: &Failure, primary: Side) -> bool {
             Fault::Hang(replica, _) => is(&WAITED) || here(replica) && is(&PASSING),
             Fault::Cut(replica, _) | Fault::LoseAnswers(replica, _) => here(replica) && is(&PASSING),
             Fault::Crash(_) | Fault::Freeze(_) | Fault::DiskFull(_) => is(&PASSING),
-            Fault::Clock(..) | Fault::Slow(..) | Fault::Reads(_) | Fault::RollBack => false,
+            Fault::Clock(..) | Fault::StoreClock(..) | Fault::Slow(..) | Fault::Reads(_) | Fault::RollBack => false,
         }
 }
 
@@ -109,6 +109,7 @@ mod tests {
         let operation = Operation {
             mark: "m".into(),
             action: Action::Look { shelf, promise: Promise::Existed },
+            replica: 1,
             began: seconds(10),
             ended: seconds(11),
             failures: vec![Failure { replica: 1, began: seconds(10), ended: seconds(11), trouble }],
@@ -126,7 +127,7 @@ mod tests {
         assert!(is_ours("UNAVAILABLE", &[]));
         assert!(is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 3, 6)]), "long over");
         assert!(is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 12, 14)]), "later");
-        assert!(!is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 5, 8)]), "just over");
+        assert!(!is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 5, 9)]), "just over");
     }
 
     #[test]
@@ -148,7 +149,8 @@ mod tests {
         assert!(is_ours("UNAVAILABLE", &[(Fault::Kill(1), 9, 12)]));
         assert!(is_ours("UNAVAILABLE", &[(Fault::Cut(2, Side::Legacy), 9, 12)]));
         assert!(is_ours("INTERNAL", &[(Fault::Crash(Side::Legacy), 9, 12)]), "never");
-        for fault in [Fault::Clock(1, 5), Fault::Slow(1, Side::Legacy), Fault::Reads(5), Fault::RollBack] {
+        let clocks = [Fault::Clock(1, 5), Fault::StoreClock(Side::Legacy, 5)];
+        for fault in [&clocks[..], &[Fault::Slow(1, Side::Legacy), Fault::Reads(5), Fault::RollBack]].concat() {
             assert!(is_ours("DEADLINE_EXCEEDED", &[(fault, 9, 12)]));
         }
     }

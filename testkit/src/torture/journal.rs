@@ -70,6 +70,14 @@ impl Action {
         }
     }
 
+    /// What it is about.
+    pub fn shelves(&self) -> Vec<&Shelf> {
+        match self {
+            Self::Adjust { shelf, .. } | Self::Count { shelf, .. } | Self::Look { shelf, .. } => vec![shelf],
+            Self::Transfer { from, to, .. } => vec![from, to],
+        }
+    }
+
     /// Whether it changes anything.
     pub fn writes(&self) -> bool {
         match self {
@@ -195,6 +203,8 @@ pub struct Operation {
     pub mark: String,
     /// What was wanted.
     pub action: Action,
+    /// Who was asked last.
+    pub replica: usize,
     /// When its first attempt was sent.
     pub began: Duration,
     /// When its last attempt was over.
@@ -203,6 +213,25 @@ pub struct Operation {
     pub failures: Vec<Failure>,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+impl Operation {
+    /// Whether it is about `shelf`.
+    pub fn touches(&self, shelf: &Shelf) -> bool {
+        self.action.shelves().contains(&shelf)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mark, action, replica, began, ended, failures, outcome } = self;
+        write!(formatter, "{mark} {began:.3?} to {ended:.3?} replica {replica}: {action:?} {outcome:?}")?;
+        for failure in failures {
+            let Failure { replica, began, ended, trouble } = failure;
+            write!(formatter, "; {trouble} from replica {replica}, {began:.3?} to {ended:.3?}")?;
+        }
+        Ok(())
+    }
 }
 
 /// The mark of a client's operation: at most 12 characters, the width of the column.

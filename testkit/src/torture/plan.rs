@@ -36,6 +36,8 @@ pub enum Fault {
     Crash(Side),
     /// A database server is stopped, and goes on at the end.
     Freeze(Side),
+    /// A database's wall clock jumps by so many seconds, and back at the end.
+    StoreClock(Side, i64),
     /// A side's ledger takes no row: its disk is full.
     DiskFull(Side),
     /// `groups set --reads`, in hundredths of the keys.
@@ -50,13 +52,14 @@ impl Fault {
         match self {
             Self::Kill(_) => "kill replica",
             Self::Pause(_) => "pause replica",
-            Self::Clock(..) => "clock jump",
+            Self::Clock(..) => "clock jump of replica",
             Self::Slow(..) => "slow wire",
             Self::Cut(..) => "drop connections",
             Self::Hang(..) => "wire hangs",
             Self::LoseAnswers(..) => "drop answers",
             Self::Crash(_) => "crash database",
             Self::Freeze(_) => "pause database",
+            Self::StoreClock(..) => "clock jump of database",
             Self::DiskFull(_) => "disk full on ledger",
             Self::Reads(_) => "change percentage",
             Self::RollBack => "roll back",
@@ -69,7 +72,8 @@ impl fmt::Display for Fault {
         let kind = self.kind();
         match self {
             Self::Kill(replica) | Self::Pause(replica) => write!(formatter, "{kind} {replica}"),
-            Self::Clock(replica, seconds) => write!(formatter, "{kind} of replica {replica} by {seconds} s"),
+            Self::Clock(replica, seconds) => write!(formatter, "{kind} {replica} by {seconds} s"),
+            Self::StoreClock(side, seconds) => write!(formatter, "{kind} {side} by {seconds} s"),
             Self::Slow(replica, side)
             | Self::Cut(replica, side)
             | Self::Hang(replica, side)
@@ -110,8 +114,8 @@ impl Plan {
                 let mut faults = bag(&mut random);
                 faults.shuffle(&mut random);
                 for fault in faults {
-                    let after = Duration::from_millis(random.random_range(300..1_800));
-                    let lasts = Duration::from_millis(random.random_range(500..3_000));
+                    let after = Duration::from_millis(random.random_range(500..2_000));
+                    let lasts = Duration::from_millis(random.random_range(500..2_500));
                     used += after + lasts;
                     if used > length {
                         return planned;
@@ -120,7 +124,13 @@ impl Plan {
                 }
             }
         };
-        Self { lanes: [lane(1, &|random| replicas(random, clocks)), lane(2, &databases), lane(3, &rollout)] }
+        Self {
+            lanes: [
+                lane(1, &|random| replicas(random, clocks)),
+                lane(2, &|random| databases(random, clocks)),
+                lane(3, &rollout),
+            ],
+        }
     }
 }
 
@@ -131,20 +141,26 @@ fn one_of(random: &mut StdRng) -> usize {
 fn replicas(random: &mut StdRng, clocks: bool) -> Vec<Fault> {
     let mut faults = vec![Fault::Kill(one_of(random)), Fault::Kill(one_of(random)), Fault::Pause(one_of(random))];
     if clocks {
-        // Beyond every lease and time-out, and below the retention of idempotency keys.
-        let hours = random.random_range(1..72);
-        let sign = if random.random_bool(0.5) { 1 } else { -1 };
-        faults.push(Fault::Clock(one_of(random), sign * hours * 3_600));
+        faults.push(Fault::Clock(one_of(random), jump(random)));
     }
     faults
 }
 
-fn databases(random: &mut StdRng) -> Vec<Fault> {
+/// In seconds: beyond every lease and time-out, and below the retention of idempotency keys.
+fn jump(random: &mut StdRng) -> i64 {
+    let hours = random.random_range(1..72);
+    3_600 * if random.random_bool(0.5) { hours } else { -hours }
+}
+
+fn databases(random: &mut StdRng, clocks: bool) -> Vec<Fault> {
     let mut faults = Vec::new();
     for side in Side::BOTH {
         let wires = [Fault::Slow, Fault::Cut, Fault::Hang, Fault::LoseAnswers];
         faults.extend(wires.map(|wire| wire(one_of(random), side)));
         faults.extend([Fault::Crash(side), Fault::Freeze(side), Fault::DiskFull(side)]);
+        if clocks {
+            faults.push(Fault::StoreClock(side, jump(random)));
+        }
     }
     faults
 }
@@ -176,11 +192,11 @@ mod tests {
     fn a_minute_has_every_kind_of_disturbance_and_ends_in_time() {
         for seed in 0..50 {
             let plan = Plan::draw(seed, MINUTE, true);
-            assert_eq!(kinds(&plan).len(), 12, "{plan:?}");
+            assert_eq!(kinds(&plan).len(), 13, "{plan:?}");
             for lane in &plan.lanes {
                 assert!(lane.iter().map(|planned| planned.after + planned.lasts).sum::<Duration>() <= MINUTE);
             }
-            assert!(!kinds(&Plan::draw(seed, MINUTE, false)).contains("clock jump"));
+            assert_eq!(kinds(&Plan::draw(seed, MINUTE, false)).len(), 11, "all but clocks");
         }
     }
 }

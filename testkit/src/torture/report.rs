@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 /// Lines of one check that are printed; JSON has all.
-const SHOWN: usize = 20;
+const SHOWN: usize = 60;
 
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,11 @@ impl Report {
     /// Whether every check held.
     pub fn holds(&self) -> bool {
         !self.checks.is_empty() && self.checks.iter().all(|check| check.broken_by.is_empty())
+    }
+
+    /// The promises that were broken.
+    pub fn broken(&self) -> Vec<&'static str> {
+        self.checks.iter().filter(|check| !check.broken_by.is_empty()).map(|check| check.promise).collect()
     }
 
     /// As JSON, on one line when printed.

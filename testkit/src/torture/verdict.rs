@@ -21,6 +21,8 @@ use super::linear::{Act, Call, Found, check};
 
 /// Calls that touch count as overlapping; so long after another, a call comes later.
 const INSTANT: Duration = Duration::from_nanos(1);
+/// How much of a history is told when something fits nowhere in it.
+const BEFORE: Duration = Duration::from_secs(2);
 
 /// The search over all shelves.
 #[derive(Debug, Default)]
@@ -31,8 +33,10 @@ pub struct Histories {
     pub calls: usize,
     /// Calls in the longest history.
     pub longest: usize,
+    /// Shelves whose history is wrong.
+    pub wrong: usize,
     /// Shelves whose history is not linearizable, or could not be decided, and why.
-    pub wrong: Vec<String>,
+    pub told: Vec<String>,
 }
 
 /// Searches every shelf, from `initial` on each; `ended` is when the books were read.
@@ -43,16 +47,18 @@ pub fn search(operations: &[Operation], books: &Books, primary: Side, initial: i
         histories.calls += calls.len();
         histories.longest = histories.longest.max(calls.len());
         match check(initial, &calls) {
-            Found::Linearizable => {}
+            Found::Linearizable => continue,
             Found::Not(stuck) => {
                 let Call { from, to, act } = stuck.call;
-                histories.wrong.push(format!(
+                histories.told.push(format!(
                     "{shelf}: after {} calls {} is on hand; {act:?} between {from:?} and {to:?} fits nowhere",
                     stuck.placed, stuck.state
                 ));
+                histories.told.extend(around(operations, &shelf, &stuck.call));
             }
-            Found::Undecided => histories.wrong.push(format!("{shelf}: {} calls are too many to decide", calls.len())),
+            Found::Undecided => histories.told.push(format!("{shelf}: {} calls are too many to decide", calls.len())),
         }
+        histories.wrong += 1;
     }
     histories
 }
@@ -101,6 +107,15 @@ fn of_shelves(operations: &[Operation], books: &Books, primary: Side, ended: Dur
     histories
 }
 
+/// What happened on the shelf at about that time.
+fn around(operations: &[Operation], shelf: &Shelf, call: &Call) -> Vec<String> {
+    let (from, to) = (call.from.saturating_sub(BEFORE), call.to.unwrap_or(call.from));
+    let near = |it: &&Operation| it.touches(shelf) && it.began <= to && it.ended >= from;
+    let mut near: Vec<_> = operations.iter().filter(near).collect();
+    near.sort_by_key(|operation| operation.began);
+    near.into_iter().map(|operation| format!("  {operation}")).collect()
+}
+
 /// Of what an operation takes away, and how much as a negative number.
 fn taken(action: &Action) -> Option<(&Shelf, i64)> {
     match action {
@@ -126,7 +141,7 @@ mod tests {
 
     fn operation(mark: &str, second: u64, action: Action, outcome: Outcome) -> Operation {
         let (began, ended) = (Duration::from_secs(second), Duration::from_millis(second * 1_000 + 500));
-        Operation { mark: mark.into(), action, began, ended, failures: Vec::new(), outcome }
+        Operation { mark: mark.into(), action, replica: 0, began, ended, failures: Vec::new(), outcome }
     }
 
     fn adjust(second: u64, delta: i64, left: i64) -> Operation {
@@ -151,7 +166,7 @@ mod tests {
     }
 
     fn wrong(operations: &[Operation], books: &Books) -> usize {
-        search(operations, books, Side::Legacy, 10, END).wrong.len()
+        search(operations, books, Side::Legacy, 10, END).wrong
     }
 
     #[test]

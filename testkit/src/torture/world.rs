@@ -6,7 +6,7 @@
 //! raises then, SQLSTATE 53100, while a switch is on: on every insert and update of the ledger, so a transaction that
 //! writes it fails as a whole. What PostgreSQL itself does when its log cannot grow is not shown by that.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use adapters::local_server::{self, LocalServer, LocalServerError};
@@ -15,11 +15,12 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, NoTls};
 
+use super::clock::Clock;
 use super::journal::Shelf;
 use super::plan::REPLICAS;
 use super::wire::Wire;
 use crate::fleet::{Replica, Site, free_port};
-use crate::postgres::own_server;
+use crate::postgres::own_server_with;
 
 /// What is on hand of everything at the beginning.
 pub const INITIAL: i64 = 100;
@@ -55,12 +56,13 @@ struct Place {
     admin: u16,
     wires: PerSide<Wire>,
     replica: Mutex<Option<Replica>>,
-    clock: Option<PathBuf>,
+    clock: Clock,
 }
 
 /// Everything a run happens to.
 pub struct World {
     servers: PerSide<LocalServer>,
+    clocks: PerSide<Clock>,
     operator: Site,
     places: Vec<Place>,
 }
@@ -72,7 +74,9 @@ impl World {
     /// # Panics
     /// When something cannot be started.
     pub async fn build(binary: &Path, contract: &Path, clocks: Option<&Path>) -> Self {
-        let (legacy, modern) = tokio::join!(own_server(), own_server());
+        let clocks_of_sides = PerSide { legacy: Clock::new(clocks), modern: Clock::new(clocks) };
+        let server = |side| own_server_with(clocks_of_sides.get(side).environment());
+        let (legacy, modern) = tokio::join!(server(Side::Legacy), server(Side::Modern));
         let servers = PerSide { legacy, modern };
         for side in Side::BOTH {
             servers.get(side).create_database(DATABASE).await.unwrap();
@@ -85,10 +89,10 @@ impl World {
             servers.get(side).run(DATABASE, DISK).await.unwrap();
         }
         let mut places = Vec::new();
-        for name in NAMES {
-            places.push(Place::new(name, binary, contract, &servers, clocks).await);
+        for _ in NAMES {
+            places.push(Place::new(binary, contract, &servers, clocks).await);
         }
-        let world = Self { servers, operator, places };
+        let world = Self { servers, clocks: clocks_of_sides, operator, places };
         for replica in 0..REPLICAS {
             world.revive(replica).await;
         }
@@ -157,17 +161,14 @@ impl World {
         }
     }
 
-    /// Moves a replica's wall clock; nothing where clocks cannot be moved.
-    ///
-    /// # Panics
-    /// When its file cannot be written.
-    pub fn set_clock(&self, replica: usize, seconds: i64) {
-        if let Some(clock) = &self.places[replica].clock {
-            // Renamed over the old one: nobody reads half of it.
-            let new = clock.with_extension("new");
-            std::fs::write(&new, format!("{seconds:+}\n")).unwrap();
-            std::fs::rename(&new, clock).unwrap();
-        }
+    /// The wall clock of a replica.
+    pub fn clock_of_replica(&self, replica: usize) -> &Clock {
+        &self.places[replica].clock
+    }
+
+    /// The wall clock of a side's server.
+    pub fn clock_of_side(&self, side: Side) -> &Clock {
+        self.clocks.get(side)
     }
 
     /// Whether the ledger of a side takes rows.
@@ -219,31 +220,13 @@ impl World {
 }
 
 impl Place {
-    async fn new(
-        name: &str,
-        binary: &Path,
-        contract: &Path,
-        servers: &PerSide<LocalServer>,
-        clocks: Option<&Path>,
-    ) -> Self {
+    async fn new(binary: &Path, contract: &Path, servers: &PerSide<LocalServer>, clocks: Option<&Path>) -> Self {
         let wire = async |side: Side| Wire::to(servers.get(side).port()).await.unwrap();
         let wires = PerSide { legacy: wire(Side::Legacy).await, modern: wire(Side::Modern).await };
         let url = |wire: &Wire| local_server::url(wire.port(), DATABASE);
         let mut site = Site::new(binary, url(&wires.legacy), url(&wires.modern), contract);
-        let clock = clocks.map(|library| {
-            let clock = site.folder().join(format!("{name}.clock"));
-            std::fs::write(&clock, "+0\n").unwrap();
-            // The wall clock alone: nobody promises to survive a jump of the monotonic one, for there is none.
-            site.environment = [
-                ("LD_PRELOAD", library.display().to_string()),
-                ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
-                ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-                ("FAKETIME_CACHE_DURATION", "1".to_owned()),
-            ]
-            .map(|(name, value)| (name.to_owned(), value))
-            .to_vec();
-            clock
-        });
+        let clock = Clock::new(clocks);
+        site.environment = clock.environment();
         Self { site, graphql: free_port().await, admin: free_port().await, wires, replica: Mutex::default(), clock }
     }
 }
@@ -262,11 +245,4 @@ fn tables(side: Side) -> String {
 /// Every shelf, by article.
 pub fn shelves() -> Vec<[Shelf; 2]> {
     ARTICLES.map(|sku| LOCATIONS.map(|location| Shelf { sku: sku.to_owned(), location: location.to_owned() })).to_vec()
-}
-
-/// The library for fake clocks (`libfaketime`), where it is installed.
-pub fn fake_clocks() -> Option<PathBuf> {
-    let multiarch = format!("/usr/lib/{}-linux-gnu/faketime", std::env::consts::ARCH);
-    let folders = [multiarch.as_str(), "/usr/lib/faketime", "/usr/lib64/faketime", "/usr/local/lib/faketime"];
-    folders.iter().map(|folder| Path::new(folder).join("libfaketimeMT.so.1")).find(|library| library.exists())
 }

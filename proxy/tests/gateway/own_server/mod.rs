@@ -11,3 +11,4 @@ mod operators;
 mod outages;
 mod race;
 mod story;
+mod torture;
