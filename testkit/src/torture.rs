@@ -49,6 +49,8 @@ use self::world::{INITIAL, World, shelves};
 const AFTERMATH: Duration = Duration::from_secs(6);
 /// How long the fleet may take to settle everything when it is left in peace.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+/// What ended so long before an error is told with it.
+const NEAR: Duration = Duration::from_secs(10);
 /// Who has the authority.
 const PRIMARY: Side = Side::Legacy;
 const UNSETTLED: &str = "SELECT entity || ' ' || key FROM strangler_ledger WHERE state = 'unsettled'";
@@ -260,14 +262,21 @@ impl Evidence {
         }
     }
 
+    /// The disturbances of about that time.
+    fn near(&self, began: Duration, ended: Duration) -> String {
+        let near = self.done.disturbances.iter().filter(|it| it.began <= ended && began <= it.ended + NEAR);
+        let near = near.map(|it| format!("{} {:.3?} to {:.3?}", it.fault, it.began, it.ended));
+        near.collect::<Vec<_>>().join(", ")
+    }
+
     fn injected(&self) -> Check {
         let ours = not_injected(&self.operations, &self.done.disturbances, PRIMARY);
         let told = |(operation, failure): (&Operation, &journal::Failure)| {
             let journal::Failure { replica, began, ended, trouble } = failure;
+            let (mark, asked) = (&operation.mark, operation.action.name());
+            let near = self.near(*began, *ended);
             format!(
-                "{trouble} from replica {replica} between {began:?} and {ended:?}: {} {}",
-                operation.mark,
-                operation.action.name()
+                "{trouble} from replica {replica} between {began:.3?} and {ended:.3?}: {mark} {asked}; near: {near}"
             )
         };
         let failures: usize = self.operations.iter().map(|operation| operation.failures.len()).sum();

@@ -1,5 +1,6 @@
 //! Does what the plan says, lane by lane, and notes when each disturbance really began and ended.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -63,8 +64,10 @@ impl Chaos<'_> {
     async fn begin(&self, fault: Fault) {
         match fault {
             Fault::Kill(replica) => {
-                self.ground.lives[replica].fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                // Before and after: whoever was answered in between may have been answered by the one that died.
+                self.ground.lives[replica].fetch_add(1, Ordering::SeqCst);
                 self.world.kill(replica).await;
+                self.ground.lives[replica].fetch_add(1, Ordering::SeqCst);
             }
             Fault::Pause(replica) => self.world.signal(replica, Signal::STOP).await,
             Fault::Clock(replica, seconds) => self.world.clock_of_replica(replica).set(seconds),

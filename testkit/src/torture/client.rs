@@ -19,7 +19,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value as Json, json};
 use tokio::time::{Instant, timeout};
 
-use super::journal::{Action, Failure, Operation, Outcome, Promise, Shelf, Trouble, mark};
+use super::journal::{Action, Failure, Operation, Outcome, Own, Promise, Shelf, Trouble, mark};
 use super::plan::REPLICAS;
 
 /// A client waits no longer: more than the fleet's own deadline and the claim behind it.
@@ -56,8 +56,8 @@ pub struct Ground {
 /// The client's own last write to a shelf.
 #[derive(Debug, Clone)]
 struct Known {
+    own: Own,
     token: String,
-    since: Duration,
     replica: usize,
     life: u64,
 }
@@ -182,7 +182,8 @@ impl Client {
     /// From now on the client expects to see what it wrote.
     fn learn(&mut self, operation: &Operation, replica: usize, life: u64) {
         let Outcome::Acknowledged { write, .. } = &operation.outcome else { return };
-        let known = Known { token: write.clone(), since: operation.ended, replica, life };
+        let own = Own { mark: operation.mark.clone(), began: operation.began };
+        let known = Known { own, token: write.clone(), replica, life };
         for shelf in operation.action.shelves() {
             self.known.insert(shelf.clone(), known.clone());
         }
@@ -192,14 +193,14 @@ impl Client {
         let Action::Look { mut shelf, .. } = draw.action else { unreachable!("only reads come here") };
         // Most look at what they have changed.
         if draw.patient
-            && let Some((own, _)) = self.known.iter().max_by_key(|(_, known)| known.since)
+            && let Some((own, _)) = self.known.iter().max_by_key(|(_, known)| known.own.began)
         {
             shelf = own.clone();
         }
         let known = self.known.get(&shelf).cloned();
         let (mut promise, replica) = match &known {
-            Some(known) if draw.token => (Promise::Token { since: known.since }, draw.replica),
-            Some(known) => (Promise::SameReplica { since: known.since }, known.replica),
+            Some(known) if draw.token => (Promise::Token(known.own.clone()), draw.replica),
+            Some(known) => (Promise::SameReplica(known.own.clone()), known.replica),
             None => (Promise::Existed, draw.replica),
         };
         let token = known.as_ref().filter(|_| draw.token).map(|known| (VERSION, known.token.as_str()));
@@ -208,7 +209,7 @@ impl Client {
         let reply = self.ask(replica, LOOK, &variables, token.as_slice()).await;
         let ended = self.now();
         // A replica that was killed meanwhile has forgotten, and must not be held to it.
-        if matches!(promise, Promise::SameReplica { .. }) && known.is_some_and(|it| it.life != self.life(replica)) {
+        if matches!(promise, Promise::SameReplica(_)) && known.is_some_and(|it| it.life != self.life(replica)) {
             promise = Promise::Existed;
         }
         let trouble = match reply {

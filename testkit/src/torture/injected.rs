@@ -5,13 +5,17 @@
 //! a secondary that fails is never a client's trouble, whatever happens to it; nor is a clock that jumps, a percentage that
 //! changes, or a rollback; a slow wire makes answers late, not wrong.
 //!
+//! The grace counts from the first write that the replica is asked for after the disturbance: a breaker is closed by a call, so
+//! when nobody called meanwhile the first ones are turned away, all but one.
+//!
 //! Pure.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::Side;
 
-use super::journal::{Failure, Operation};
+use super::journal::{Failure, Operation, Outcome};
 use super::plan::Fault;
 
 /// How long after a disturbance the fleet may take to be itself again: a breaker's pause, a new connection,
@@ -35,9 +39,35 @@ pub fn not_injected<'a>(
     disturbances: &[Disturbance],
     primary: Side,
 ) -> Vec<(&'a Operation, &'a Failure)> {
+    let asked = Asked::of(operations);
     let failures = operations.iter().flat_map(|operation| operation.failures.iter().map(move |it| (operation, it)));
-    let excused = |failure: &Failure| disturbances.iter().any(|it| excuses(it, failure, primary));
+    let excused = |failure: &Failure| disturbances.iter().any(|it| excuses(it, failure, primary, &asked));
     failures.filter(|(_, failure)| !excused(failure)).collect()
+}
+
+/// When each replica was asked to write, in order.
+struct Asked(BTreeMap<usize, Vec<Duration>>);
+
+impl Asked {
+    fn of(operations: &[Operation]) -> Self {
+        let mut asked: BTreeMap<usize, Vec<Duration>> = BTreeMap::new();
+        for operation in operations.iter().filter(|operation| operation.action.writes()) {
+            for failure in &operation.failures {
+                asked.entry(failure.replica).or_default().push(failure.began);
+            }
+            if matches!(operation.outcome, Outcome::Acknowledged { .. } | Outcome::Refused) {
+                asked.entry(operation.replica).or_default().push(operation.ended);
+            }
+        }
+        asked.values_mut().for_each(|times| times.sort_unstable());
+        Self(asked)
+    }
+
+    /// The first time from `since` on.
+    fn first(&self, replica: usize, since: Duration) -> Option<Duration> {
+        let times = self.0.get(&replica)?;
+        times.get(times.partition_point(|time| *time < since)).copied()
+    }
 }
 
 /// How much of a run of `length` was calm: an error then would have been the product's, whatever its code.
@@ -57,8 +87,9 @@ pub fn calm(disturbances: &[Disturbance], primary: Side, length: Duration) -> Du
     calm + length.saturating_sub(seen)
 }
 
-fn excuses(disturbance: &Disturbance, failure: &Failure, primary: Side) -> bool {
-    let together = disturbance.began <= failure.ended && failure.began <= disturbance.ended + GRACE;
+fn excuses(disturbance: &Disturbance, failure: &Failure, primary: Side, asked: &Asked) -> bool {
+    let noticed = asked.first(failure.replica, disturbance.ended).unwrap_or(disturbance.ended);
+    let together = disturbance.began <= failure.ended && failure.began <= noticed + GRACE;
     together && may_cause(disturbance.fault, failure, primary)
 }
 
@@ -95,7 +126,7 @@ fn may_cause(fault: Fault, failure: &Failure, primary: Side) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::journal::{Action, Outcome, Promise, Shelf, Trouble};
+    use super::super::journal::{Action, Promise, Shelf, Trouble};
     use super::*;
 
     fn seconds(seconds: u64) -> Duration {
@@ -104,6 +135,24 @@ mod tests {
 
     /// Whether an error of replica 1 in the second from 10 to 11 is nobody's.
     fn is_ours(trouble: &str, disturbances: &[(Fault, u64, u64)]) -> bool {
+        is_ours_after(&[], trouble, disturbances)
+    }
+
+    fn acknowledged(replica: usize, second: u64) -> Operation {
+        let shelf = Shelf { sku: "A".into(), location: "B".into() };
+        Operation {
+            mark: "a".into(),
+            action: Action::Adjust { shelf, delta: 1 },
+            replica,
+            began: seconds(second),
+            ended: seconds(second),
+            failures: Vec::new(),
+            outcome: Outcome::Acknowledged { write: "w".into(), left: vec![1] },
+        }
+    }
+
+    /// The same, with writes that were acknowledged before.
+    fn is_ours_after(before: &[Operation], trouble: &str, disturbances: &[(Fault, u64, u64)]) -> bool {
         let trouble = if trouble == "no answer" { Trouble::NoAnswer } else { Trouble::Code(trouble.into()) };
         let shelf = Shelf { sku: "A".into(), location: "B".into() };
         let operation = Operation {
@@ -119,13 +168,16 @@ mod tests {
             .iter()
             .map(|(fault, began, ended)| Disturbance { fault: *fault, began: seconds(*began), ended: seconds(*ended) })
             .collect();
-        !not_injected(&[operation], &disturbances, Side::Legacy).is_empty()
+        let operations = [before, &[operation]].concat();
+        !not_injected(&operations, &disturbances, Side::Legacy).is_empty()
     }
 
     #[test]
     fn an_error_while_nothing_is_disturbed_is_the_products() {
         assert!(is_ours("UNAVAILABLE", &[]));
-        assert!(is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 3, 6)]), "long over");
+        let over = [(Fault::Crash(Side::Legacy), 3, 6)];
+        assert!(is_ours_after(&[acknowledged(1, 7)], "UNAVAILABLE", &over), "long over");
+        assert!(!is_ours_after(&[acknowledged(2, 7), acknowledged(1, 9)], "UNAVAILABLE", &over), "just noticed");
         assert!(is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 12, 14)]), "later");
         assert!(!is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 5, 9)]), "just over");
     }

@@ -64,8 +64,8 @@ impl Action {
             Self::Adjust { .. } => "adjustStock",
             Self::Count { .. } => "setStock",
             Self::Transfer { .. } => "transferStock",
-            Self::Look { promise: Promise::Token { .. }, .. } => "read with own token",
-            Self::Look { promise: Promise::SameReplica { .. }, .. } => "read where written",
+            Self::Look { promise: Promise::Token(_), .. } => "read with own token",
+            Self::Look { promise: Promise::SameReplica(_), .. } => "read where written",
             Self::Look { promise: Promise::Existed, .. } => "read by a stranger",
         }
     }
@@ -88,28 +88,31 @@ impl Action {
 }
 
 /// What a read may not fall behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Promise {
-    /// It carries the version token of the client's last write to the shelf, acknowledged at `since`.
-    Token {
-        /// When that write was acknowledged.
-        since: Duration,
-    },
-    /// It asks the replica that acknowledged the client's last write to the shelf at `since`, and that lives still.
-    SameReplica {
-        /// When that write was acknowledged.
-        since: Duration,
-    },
+    /// It carries the version token of the client's own last write to the shelf.
+    Token(Own),
+    /// It asks the replica that acknowledged the client's own last write to the shelf, and that lives still.
+    SameReplica(Own),
     /// What is answered was true at some time.
     Existed,
 }
 
+/// The client's own last write to a shelf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own {
+    /// Its mark.
+    pub mark: String,
+    /// When it began.
+    pub began: Duration,
+}
+
 impl Promise {
-    /// The earliest moment whose state may be answered.
-    pub fn since(self) -> Duration {
+    /// The write that must be seen.
+    pub fn own(&self) -> Option<&Own> {
         match self {
-            Self::Token { since } | Self::SameReplica { since } => since,
-            Self::Existed => Duration::ZERO,
+            Self::Token(own) | Self::SameReplica(own) => Some(own),
+            Self::Existed => None,
         }
     }
 }

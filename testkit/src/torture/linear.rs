@@ -74,6 +74,8 @@ pub struct Call {
     pub from: Duration,
     /// Not after this. `None`: at any time later, or never.
     pub to: Option<Duration>,
+    /// Not before this call, by its place among all calls.
+    pub after: Option<usize>,
     /// What it does.
     pub act: Act,
 }
@@ -218,7 +220,8 @@ impl<'a> Search<'a> {
 
     /// Places `call` next, if it fits and that was not tried before.
     fn place(&mut self, call: usize) -> bool {
-        let Some(after) = self.calls[call].act.step(self.state) else { return false };
+        let too_early = self.calls[call].after.is_some_and(|first| !self.is_placed(first));
+        let Some(after) = self.calls[call].act.step(self.state).filter(|_| !too_early) else { return false };
         self.flip(call);
         if !self.tried.insert((self.bits.clone(), after)) {
             self.flip(call);
@@ -243,6 +246,10 @@ impl<'a> Search<'a> {
                 return Some(self.timeline.next[self.timeline.places[call].0]);
             }
         }
+    }
+
+    fn is_placed(&self, call: usize) -> bool {
+        self.bits[call / 64] & (1 << (call % 64)) != 0
     }
 
     fn flip(&mut self, call: usize) {

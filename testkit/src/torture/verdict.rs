@@ -4,19 +4,19 @@
 //! - an acknowledged write, with what it left;
 //! - `INSUFFICIENT_STOCK`, when no attempt of the operation is in doubt;
 //! - a write in doubt that stands in the primary's books, at any time up to the end; one that does not stand never was;
-//! - a read, with the interval of what its client was promised ([`super::journal::Promise`]): it may be older than the read
-//!   itself, not older than the client's own last write. Modern may answer it, so the whole design promises no more;
+//! - a read, as far as its client was promised something ([`Promise`]): it stands behind the client's own last write, and may be
+//!   older than the read itself. Modern may answer it, so the whole design promises no more;
 //! - what both sides hold at the end.
 //!
 //! Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use model::Side;
 
 use super::books::Books;
-use super::journal::{Action, Operation, Outcome, Shelf};
+use super::journal::{Action, Operation, Outcome, Promise, Shelf};
 use super::linear::{Act, Call, Found, check};
 
 /// Calls that touch count as overlapping; so long after another, a call comes later.
@@ -49,7 +49,7 @@ pub fn search(operations: &[Operation], books: &Books, primary: Side, initial: i
         match check(initial, &calls) {
             Found::Linearizable => continue,
             Found::Not(stuck) => {
-                let Call { from, to, act } = stuck.call;
+                let Call { from, to, act, .. } = stuck.call;
                 histories.told.push(format!(
                     "{shelf}: after {} calls {} is on hand; {act:?} between {from:?} and {to:?} fits nowhere",
                     stuck.placed, stuck.state
@@ -63,48 +63,71 @@ pub fn search(operations: &[Operation], books: &Books, primary: Side, initial: i
     histories
 }
 
+/// The history of each shelf, and where in it the write of a mark stands.
+#[derive(Default)]
+struct Shelves {
+    calls: BTreeMap<Shelf, Vec<Call>>,
+    places: HashMap<(Shelf, String), usize>,
+}
+
+impl Shelves {
+    fn put(&mut self, shelf: &Shelf, (from, to): (Duration, Duration), after: Option<usize>, act: Act) -> usize {
+        let calls = self.calls.entry(shelf.clone()).or_default();
+        calls.push(Call { from, to: Some(to), after, act });
+        calls.len() - 1
+    }
+
+    fn write(&mut self, operation: &Operation, to: Duration, left: &[i64]) {
+        let span = (operation.began, to);
+        let left = |place: usize| left.get(place).copied();
+        let effects = match &operation.action {
+            Action::Adjust { shelf, delta } => vec![(shelf, Act::Add { by: *delta, left: left(0) })],
+            Action::Count { shelf, on_hand } => vec![(shelf, Act::Set { to: *on_hand })],
+            Action::Transfer { from, to, quantity } => {
+                vec![(from, Act::Add { by: -quantity, left: left(0) }), (to, Act::Add { by: *quantity, left: left(1) })]
+            }
+            Action::Look { .. } => Vec::new(),
+        };
+        for (shelf, act) in effects {
+            let place = self.put(shelf, span, None, act);
+            self.places.insert((shelf.clone(), operation.mark.clone()), place);
+        }
+    }
+
+    fn read(&mut self, shelf: &Shelf, promise: &Promise, ended: Duration, saw: i64) {
+        let since = promise.own().map_or(Duration::ZERO, |own| own.began);
+        let own = promise.own().and_then(|own| self.places.get(&(shelf.clone(), own.mark.clone())).copied());
+        self.put(shelf, (since, ended), own, Act::Look { saw });
+    }
+}
+
 fn of_shelves(operations: &[Operation], books: &Books, primary: Side, ended: Duration) -> BTreeMap<Shelf, Vec<Call>> {
-    let mut histories: BTreeMap<Shelf, Vec<Call>> = BTreeMap::new();
-    let mut put = |shelf: &Shelf, from, to, act| {
-        histories.entry(shelf.clone()).or_default().push(Call { from, to: Some(to), act });
-    };
+    let mut shelves = Shelves::default();
     for operation in operations {
-        let (from, to, left) = match &operation.outcome {
-            Outcome::Acknowledged { left, .. } => (operation.began, operation.ended, left.as_slice()),
-            Outcome::Unknown if books.get(primary).has(operation) => (operation.began, ended, &[][..]),
+        match &operation.outcome {
+            Outcome::Acknowledged { left, .. } => shelves.write(operation, operation.ended, left),
+            Outcome::Unknown if books.get(primary).has(operation) => shelves.write(operation, ended, &[]),
             Outcome::Refused => {
                 if let Some((shelf, by)) = taken(&operation.action) {
-                    put(shelf, operation.began, operation.ended, Act::TooFew { by });
+                    shelves.put(shelf, (operation.began, operation.ended), None, Act::TooFew { by });
                 }
-                continue;
             }
-            Outcome::Read(on_hand) => {
-                if let Action::Look { shelf, promise } = &operation.action {
-                    let since = promise.since() + INSTANT;
-                    put(shelf, since.min(operation.began), operation.ended, Act::Look { saw: *on_hand });
-                }
-                continue;
-            }
-            Outcome::Unknown | Outcome::Failed => continue,
-        };
-        let left = |place: usize| left.get(place).copied();
-        match &operation.action {
-            Action::Adjust { shelf, delta } => put(shelf, from, to, Act::Add { by: *delta, left: left(0) }),
-            Action::Count { shelf, on_hand } => put(shelf, from, to, Act::Set { to: *on_hand }),
-            Action::Transfer { from: source, to: target, quantity } => {
-                put(source, from, to, Act::Add { by: -quantity, left: left(0) });
-                put(target, from, to, Act::Add { by: *quantity, left: left(1) });
-            }
-            Action::Look { .. } => {}
+            Outcome::Unknown | Outcome::Failed | Outcome::Read(_) => {}
+        }
+    }
+    // Behind all writes, since they name them.
+    for operation in operations {
+        if let (Outcome::Read(saw), Action::Look { shelf, promise }) = (&operation.outcome, &operation.action) {
+            shelves.read(shelf, promise, operation.ended, *saw);
         }
     }
     let last = ended + INSTANT;
     for side in Side::BOTH {
         for (shelf, on_hand) in &books.get(side).levels {
-            put(shelf, last, last, Act::Look { saw: *on_hand });
+            shelves.put(shelf, (last, last), None, Act::Look { saw: *on_hand });
         }
     }
-    histories
+    shelves.calls
 }
 
 /// What happened on the shelf at about that time.
@@ -130,7 +153,7 @@ mod tests {
     use model::PerSide;
 
     use super::super::books::{Movement, SideBooks};
-    use super::super::journal::Promise;
+    use super::super::journal::Own;
     use super::*;
 
     const END: Duration = Duration::from_secs(99);
@@ -183,10 +206,10 @@ mod tests {
     #[test]
     fn a_read_may_be_older_than_itself_and_not_older_than_its_promise() {
         let writes = [adjust(1, -3, 7), adjust(3, -2, 5)];
-        let since = |second: u64| Duration::from_millis(second * 1_000 + 500);
+        let own = |second: u64| Own { mark: format!("m{second}"), began: Duration::from_secs(second) };
         let with = |promise, saw| [writes.as_slice(), &[look(6, promise, saw)]].concat();
-        let (first, last) = (Promise::Token { since: since(1) }, Promise::SameReplica { since: since(3) });
-        assert_eq!(wrong(&with(first, 7), &books(5, 5, None)), 0, "another's write since is not promised");
+        let (first, last) = (Promise::Token(own(1)), Promise::SameReplica(own(3)));
+        assert_eq!(wrong(&with(first.clone(), 7), &books(5, 5, None)), 0, "another's write since is not promised");
         assert_eq!(wrong(&with(first, 10), &books(5, 5, None)), 1, "the own one is");
         assert_eq!(wrong(&with(last, 7), &books(5, 5, None)), 1);
         assert_eq!(wrong(&with(Promise::Existed, 10), &books(5, 5, None)), 0);
