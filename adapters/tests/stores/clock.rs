@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Side, Store};
+use model::Side;
 use testkit::contract::{Subject, WITHIN, set_level};
 use testkit::inventory;
 use testkit::postgres::Database;
