@@ -41,7 +41,7 @@ use self::client::{Client, Ground};
 use self::clock::fake_clocks;
 use self::injected::{calm, not_injected};
 use self::journal::{Operation, Outcome};
-use self::plan::Plan;
+use self::plan::{Plan, Possible};
 use self::report::{Check, Report};
 use self::world::{INITIAL, World, shelves};
 
@@ -51,8 +51,6 @@ const AFTERMATH: Duration = Duration::from_secs(6);
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// What ended so long before an error is told with it.
 const NEAR: Duration = Duration::from_secs(10);
-/// Who has the authority.
-const PRIMARY: Side = Side::Legacy;
 const UNSETTLED: &str = "SELECT entity || ' ' || key FROM strangler_ledger WHERE state = 'unsettled'";
 
 /// The promises that are checked.
@@ -83,6 +81,8 @@ pub struct Options {
     pub clients: usize,
     /// Between two requests of one client.
     pub pause: Duration,
+    /// Whether the authority is handed over and back meanwhile.
+    pub handover: bool,
     /// Where the replicas' logs are copied to.
     pub logs: Option<PathBuf>,
 }
@@ -102,7 +102,8 @@ pub struct Run {
 /// When the world cannot be built, or the databases cannot be read at the end.
 pub async fn run(options: &Options) -> Run {
     let clocks = fake_clocks();
-    let plan = Plan::draw(options.seed, options.length, clocks.is_some());
+    let plan =
+        Plan::draw(options.seed, options.length, Possible { clocks: clocks.is_some(), handover: options.handover });
     let world = World::build(&options.binary, &options.contract, clocks.as_deref()).await;
     let ground = Arc::new(Ground {
         urls: world.urls(),
@@ -199,7 +200,7 @@ pub struct Evidence {
 impl Evidence {
     /// Checks every promise. Pure.
     pub fn judge(&self, seed: u64) -> Report {
-        let histories = verdict::search(&self.operations, &self.books, PRIMARY, INITIAL, self.ended);
+        let histories = verdict::search(&self.operations, &self.books, INITIAL, self.ended);
         let mut disturbances = BTreeMap::new();
         for disturbance in &self.done.disturbances {
             *disturbances.entry(disturbance.fault.kind()).or_default() += 1;
@@ -221,7 +222,7 @@ impl Evidence {
             operations,
             errors,
             acknowledged: self.acknowledged(),
-            calm: calm(&self.done.disturbances, PRIMARY, self.length),
+            calm: calm(&self.done.disturbances, &self.done.authority, self.length),
             histories: (histories.shelves, histories.calls, histories.longest),
             settled_after: Duration::ZERO,
             checks: vec![self.settled(), self.once(), self.equal(), linearizable(histories), self.injected()],
@@ -239,7 +240,7 @@ impl Evidence {
     }
 
     fn once(&self) -> Check {
-        let findings = books::audit(&self.operations, &self.books, PRIMARY);
+        let findings = books::audit(&self.operations, &self.books);
         let by_mark: BTreeMap<_, _> = self.operations.iter().map(|it| (it.mark.as_str(), it)).collect();
         let told = |finding: books::Finding| {
             let operation = by_mark.get(finding.mark.as_str());
@@ -270,7 +271,7 @@ impl Evidence {
     }
 
     fn injected(&self) -> Check {
-        let ours = not_injected(&self.operations, &self.done.disturbances, PRIMARY);
+        let ours = not_injected(&self.operations, &self.done.disturbances, &self.done.authority);
         let told = |(operation, failure): (&Operation, &journal::Failure)| {
             let journal::Failure { replica, began, ended, trouble } = failure;
             let (mark, asked) = (&operation.mark, operation.action.name());

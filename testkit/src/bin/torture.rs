@@ -23,6 +23,9 @@ struct Arguments {
     /// Milliseconds between two requests of one client.
     #[arg(long, default_value_t = 60)]
     pause: u64,
+    /// Also hand the authority over and back. The binary must know `groups handover`.
+    #[arg(long)]
+    handover: bool,
     /// The binary under test. Default: the one beside this program.
     #[arg(long)]
     strangler: Option<PathBuf>,
@@ -43,7 +46,7 @@ fn minutes(text: &str) -> Result<f64, String> {
 async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     let beside = std::env::current_exe()?.with_file_name("strangler");
-    let binary = arguments.strangler.unwrap_or(beside);
+    let binary = arguments.strangler.clone().unwrap_or(beside);
     if !binary.exists() {
         return Err(format!("there is no {}: run `cargo build --bin strangler`, or name it", binary.display()).into());
     }
@@ -53,7 +56,8 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let pause = Duration::from_millis(arguments.pause);
     // First of all: a run that is interrupted can be repeated.
     eprintln!("seed {seed}");
-    let options = Options { binary, contract, seed, length, clients: arguments.clients, pause, logs: arguments.logs };
+    let Arguments { clients, handover, logs, .. } = arguments;
+    let options = Options { binary, contract, seed, length, clients, pause, handover, logs };
     let report = torture::run(&options).await.report;
     let mut out = stdout();
     if arguments.json {

@@ -102,7 +102,7 @@ pub enum Wrong {
     Stranger,
     /// The ledger does not have all of an acknowledged write.
     NotInLedger,
-    /// The ledger says that the other side lacks it.
+    /// A ledger says that the other side lacks it.
     Unsettled,
 }
 
@@ -148,7 +148,7 @@ pub fn differing_rows(books: &Books) -> Vec<String> {
 }
 
 /// Looks up every operation on both sides.
-pub fn audit(operations: &[Operation], books: &Books, primary: Side) -> Vec<Finding> {
+pub fn audit(operations: &[Operation], books: &Books) -> Vec<Finding> {
     let mut findings = Vec::new();
     for side in Side::BOTH {
         let books = books.get(side);
@@ -157,7 +157,7 @@ pub fn audit(operations: &[Operation], books: &Books, primary: Side) -> Vec<Find
             if let Some(wrong) = judge(operation, books.movements.get(&operation.mark).map_or(&[], Vec::as_slice)) {
                 note(&operation.mark, wrong);
             }
-            if let Some(wrong) = in_ledger(operation, books, side == primary) {
+            if let Some(wrong) = in_ledger(operation, books) {
                 note(&operation.mark, wrong);
             }
         }
@@ -205,12 +205,12 @@ fn judge(operation: &Operation, found: &[Movement]) -> Option<Wrong> {
     (!all).then_some(Wrong::Different)
 }
 
-fn in_ledger(operation: &Operation, books: &SideBooks, primary: bool) -> Option<Wrong> {
+fn in_ledger(operation: &Operation, books: &SideBooks) -> Option<Wrong> {
     let Outcome::Acknowledged { write, .. } = &operation.outcome else { return None };
     // Each booking comes with a stock level.
     let changes = 2 * i64::try_from(bookings(&operation.action).len()).unwrap_or(i64::MAX);
     match books.ledger.get(write) {
-        Some(entry) if entry.changes == changes => (primary && entry.settled != changes).then_some(Wrong::Unsettled),
+        Some(entry) if entry.changes == changes => (entry.settled != changes).then_some(Wrong::Unsettled),
         Some(_) | None => Some(Wrong::NotInLedger),
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use model::Side;
 use parking_lot::Mutex;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
 use super::client::Ground;
-use super::injected::Disturbance;
+use super::injected::{Authority, Disturbance};
 use super::plan::{Fault, Plan, Planned};
 use super::wire::Manner;
 use super::world::World;
@@ -19,16 +20,30 @@ const LATER: Duration = Duration::from_millis(25);
 const RESTARTS: usize = 5;
 
 /// What was done, and what went wrong in doing it.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct Done {
     /// Disturbances in the order in which they ended.
     pub disturbances: Vec<Disturbance>,
+    /// Who had the authority.
+    pub authority: Authority,
     /// Orders to the fleet that did not succeed; a disturbed fleet may say no.
     pub orders_refused: usize,
     /// Starts of a replica that ended by themselves before it was ready.
     pub starts_repeated: usize,
     /// What did not come back.
     pub lost: Vec<String>,
+}
+
+impl Default for Done {
+    fn default() -> Self {
+        Self {
+            disturbances: Vec::new(),
+            authority: Authority::legacy(),
+            orders_refused: 0,
+            starts_repeated: 0,
+            lost: Vec::new(),
+        }
+    }
 }
 
 /// Carries a plan out.
@@ -83,7 +98,10 @@ impl Chaos<'_> {
                 let percent = percent.to_string();
                 self.order(&["set", "inventory", "--reads", &percent]).await;
             }
-            Fault::RollBack => self.order(&["rollback", "inventory"]).await,
+            Fault::RollBack => {
+                self.order(&["rollback", "inventory"]).await;
+            }
+            Fault::HandOver(side) => self.hand_over(side).await,
         }
     }
 
@@ -111,14 +129,21 @@ impl Chaos<'_> {
             }
             Fault::Freeze(side) => self.told(fault, self.world.server(side).resume().await),
             Fault::DiskFull(side) => self.told(fault, self.world.set_disk(side, false).await),
-            Fault::Reads(_) | Fault::RollBack => {}
+            Fault::Reads(_) | Fault::RollBack | Fault::HandOver(_) => {}
         }
     }
 
-    async fn order(&self, arguments: &[&str]) {
-        if self.world.order(arguments).await.is_err() {
-            self.done.lock().orders_refused += 1;
-        }
+    async fn hand_over(&self, side: Side) {
+        let began = self.ground.epoch.elapsed();
+        let done = self.order(&["handover", "inventory", "--to", side.as_str()]).await;
+        self.done.lock().authority.handed(side, began, self.ground.epoch.elapsed(), done);
+    }
+
+    /// Whether it succeeded.
+    async fn order(&self, arguments: &[&str]) -> bool {
+        let done = self.world.order(arguments).await.is_ok();
+        self.done.lock().orders_refused += usize::from(!done);
+        done
     }
 
     fn told<E: std::error::Error>(&self, fault: Fault, outcome: Result<(), E>) {

@@ -33,15 +33,43 @@ pub struct Disturbance {
     pub ended: Duration,
 }
 
+/// Which side had the authority for writes, and when: spans that overlap while it is handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority(Vec<(Side, Duration, Duration)>);
+
+impl Authority {
+    /// Legacy has it, from the beginning.
+    pub fn legacy() -> Self {
+        Self(vec![(Side::Legacy, Duration::ZERO, Duration::MAX)])
+    }
+
+    /// It was handed to `side` at some moment between `began` and `ended`; `done` says that it is there for sure.
+    pub fn handed(&mut self, side: Side, began: Duration, ended: Duration, done: bool) {
+        let held = |(holder, _, until): &(Side, Duration, Duration)| *holder == side && *until == Duration::MAX;
+        if !self.0.iter().any(held) {
+            self.0.push((side, began, Duration::MAX));
+        }
+        for (holder, _, until) in &mut self.0 {
+            if done && *holder != side && *until == Duration::MAX {
+                *until = ended;
+            }
+        }
+    }
+
+    fn had(&self, side: Side, from: Duration, to: Duration) -> bool {
+        self.0.iter().any(|(holder, since, until)| *holder == side && *since <= to && from <= *until)
+    }
+}
+
 /// Failures that nothing excuses.
 pub fn not_injected<'a>(
     operations: &'a [Operation],
     disturbances: &[Disturbance],
-    primary: Side,
+    authority: &Authority,
 ) -> Vec<(&'a Operation, &'a Failure)> {
     let asked = Asked::of(operations);
     let failures = operations.iter().flat_map(|operation| operation.failures.iter().map(move |it| (operation, it)));
-    let excused = |failure: &Failure| disturbances.iter().any(|it| excuses(it, failure, primary, &asked));
+    let excused = |failure: &Failure| disturbances.iter().any(|it| excuses(it, failure, authority, &asked));
     failures.filter(|(_, failure)| !excused(failure)).collect()
 }
 
@@ -71,10 +99,10 @@ impl Asked {
 }
 
 /// How much of a run of `length` was calm: an error then would have been the product's, whatever its code.
-pub fn calm(disturbances: &[Disturbance], primary: Side, length: Duration) -> Duration {
+pub fn calm(disturbances: &[Disturbance], authority: &Authority, length: Duration) -> Duration {
     let mut spans: Vec<_> = disturbances
         .iter()
-        .filter(|it| may_trouble(it.fault, primary))
+        .filter(|it| may_trouble(it, it.ended, authority))
         .map(|it| (it.began.min(length), (it.ended + GRACE).min(length)))
         .collect();
     spans.sort_unstable();
@@ -87,41 +115,52 @@ pub fn calm(disturbances: &[Disturbance], primary: Side, length: Duration) -> Du
     calm + length.saturating_sub(seen)
 }
 
-fn excuses(disturbance: &Disturbance, failure: &Failure, primary: Side, asked: &Asked) -> bool {
+fn excuses(disturbance: &Disturbance, failure: &Failure, authority: &Authority, asked: &Asked) -> bool {
     let noticed = asked.first(failure.replica, disturbance.ended).unwrap_or(disturbance.ended);
     let together = disturbance.began <= failure.ended && failure.began <= noticed + GRACE;
-    together && may_cause(disturbance.fault, failure, primary)
+    together && may_trouble(disturbance, failure.ended, authority) && may_cause(disturbance.fault, failure)
 }
 
-fn may_trouble(fault: Fault, primary: Side) -> bool {
-    match fault {
+/// Whether clients may notice it at all, up to `until`.
+fn may_trouble(disturbance: &Disturbance, until: Duration, authority: &Authority) -> bool {
+    match disturbance.fault {
         Fault::Kill(_) | Fault::Pause(_) => true,
         Fault::Cut(_, side)
         | Fault::Hang(_, side)
         | Fault::LoseAnswers(_, side)
         | Fault::Crash(side)
         | Fault::Freeze(side)
-        | Fault::DiskFull(side) => side == primary,
-        Fault::Clock(..) | Fault::StoreClock(..) | Fault::Slow(..) | Fault::Reads(_) | Fault::RollBack => false,
+        | Fault::DiskFull(side) => authority.had(side, disturbance.began, until),
+        Fault::Clock(..)
+        | Fault::StoreClock(..)
+        | Fault::Slow(..)
+        | Fault::Reads(_)
+        | Fault::RollBack
+        | Fault::HandOver(_) => false,
     }
 }
 
-fn may_cause(fault: Fault, failure: &Failure, primary: Side) -> bool {
+/// Whether it may cause this code on this replica, if clients may notice it.
+fn may_cause(fault: Fault, failure: &Failure) -> bool {
     let here = |replica: usize| replica == failure.replica;
     let trouble = failure.trouble.to_string();
     let is = |codes: &[&str]| codes.contains(&trouble.as_str());
     const PASSING: [&str; 3] = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"];
     // A replica or wire that stands still may hold locks of a write, for which the others wait in vain.
     const WAITED: [&str; 2] = ["DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"];
-    may_trouble(fault, primary)
-        && match fault {
-            Fault::Kill(replica) => here(replica) && is(&["no answer"]),
-            Fault::Pause(replica) => is(&WAITED) || here(replica) && (is(&["no answer"]) || is(&PASSING)),
-            Fault::Hang(replica, _) => is(&WAITED) || here(replica) && is(&PASSING),
-            Fault::Cut(replica, _) | Fault::LoseAnswers(replica, _) => here(replica) && is(&PASSING),
-            Fault::Crash(_) | Fault::Freeze(_) | Fault::DiskFull(_) => is(&PASSING),
-            Fault::Clock(..) | Fault::StoreClock(..) | Fault::Slow(..) | Fault::Reads(_) | Fault::RollBack => false,
-        }
+    match fault {
+        Fault::Kill(replica) => here(replica) && is(&["no answer"]),
+        Fault::Pause(replica) => is(&WAITED) || here(replica) && (is(&["no answer"]) || is(&PASSING)),
+        Fault::Hang(replica, _) => is(&WAITED) || here(replica) && is(&PASSING),
+        Fault::Cut(replica, _) | Fault::LoseAnswers(replica, _) => here(replica) && is(&PASSING),
+        Fault::Crash(_) | Fault::Freeze(_) | Fault::DiskFull(_) => is(&PASSING),
+        Fault::Clock(..)
+        | Fault::StoreClock(..)
+        | Fault::Slow(..)
+        | Fault::Reads(_)
+        | Fault::RollBack
+        | Fault::HandOver(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -169,7 +208,7 @@ mod tests {
             .map(|(fault, began, ended)| Disturbance { fault: *fault, began: seconds(*began), ended: seconds(*ended) })
             .collect();
         let operations = [before, &[operation]].concat();
-        !not_injected(&operations, &disturbances, Side::Legacy).is_empty()
+        !not_injected(&operations, &disturbances, &Authority::legacy()).is_empty()
     }
 
     #[test]
@@ -208,6 +247,22 @@ mod tests {
     }
 
     #[test]
+    fn a_side_excuses_errors_while_it_may_have_the_authority() {
+        let mut authority = Authority::legacy();
+        authority.handed(Side::Modern, seconds(10), seconds(12), true);
+        let had =
+            |authority: &Authority, from, to| Side::BOTH.map(|side| authority.had(side, seconds(from), seconds(to)));
+        assert_eq!(had(&authority, 5, 9), [true, false]);
+        assert_eq!(had(&authority, 11, 11), [true, true]);
+        assert_eq!(had(&authority, 13, 20), [false, true]);
+        // A handover of which nobody knows how it ended.
+        authority.handed(Side::Legacy, seconds(30), seconds(31), false);
+        assert_eq!(had(&authority, 40, 41), [true, true]);
+        authority.handed(Side::Legacy, seconds(50), seconds(51), true);
+        assert_eq!(had(&authority, 60, 61), [true, false]);
+    }
+
+    #[test]
     fn calm_is_what_no_disturbance_covers() {
         let crash = |side, began, ended| Disturbance {
             fault: Fault::Crash(side),
@@ -215,7 +270,8 @@ mod tests {
             ended: seconds(ended),
         };
         let legacy = [crash(Side::Legacy, 10, 12), crash(Side::Legacy, 11, 20)];
-        assert_eq!(calm(&legacy, Side::Legacy, seconds(60)), seconds(60 - (20 - 10)) - GRACE);
-        assert_eq!(calm(&legacy, Side::Modern, seconds(60)), seconds(60));
+        assert_eq!(calm(&legacy, &Authority::legacy(), seconds(60)), seconds(60 - (20 - 10)) - GRACE);
+        let modern = [crash(Side::Modern, 10, 12)];
+        assert_eq!(calm(&modern, &Authority::legacy(), seconds(60)), seconds(60));
     }
 }

@@ -44,6 +44,8 @@ pub enum Fault {
     Reads(u8),
     /// `groups rollback`.
     RollBack,
+    /// `groups handover --to`.
+    HandOver(Side),
 }
 
 impl Fault {
@@ -63,6 +65,7 @@ impl Fault {
             Self::DiskFull(_) => "disk full on ledger",
             Self::Reads(_) => "change percentage",
             Self::RollBack => "roll back",
+            Self::HandOver(_) => "hand over",
         }
     }
 }
@@ -81,6 +84,7 @@ impl fmt::Display for Fault {
             Self::Crash(side) | Self::Freeze(side) | Self::DiskFull(side) => write!(formatter, "{kind} of {side}"),
             Self::Reads(percent) => write!(formatter, "{kind} to {percent}"),
             Self::RollBack => formatter.write_str(kind),
+            Self::HandOver(side) => write!(formatter, "{kind} to {side}"),
         }
     }
 }
@@ -96,6 +100,15 @@ pub struct Planned {
     pub lasts: Duration,
 }
 
+/// Disturbances that are not possible everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Possible {
+    /// Clocks can be moved.
+    pub clocks: bool,
+    /// The authority can be handed over.
+    pub handover: bool,
+}
+
 /// Everything that is going to happen, lane by lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -104,8 +117,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of `seed` for `length`. Without `clocks` no clock jumps.
-    pub fn draw(seed: u64, length: Duration, clocks: bool) -> Self {
+    /// The plan of `seed` for `length`, without what is not `possible`.
+    pub fn draw(seed: u64, length: Duration, possible: Possible) -> Self {
         let lane = |number: u64, bag: &dyn Fn(&mut StdRng) -> Vec<Fault>| {
             let mut random = StdRng::seed_from_u64(seed ^ (number << 56));
             let mut planned = Vec::new();
@@ -126,9 +139,9 @@ impl Plan {
         };
         Self {
             lanes: [
-                lane(1, &|random| replicas(random, clocks)),
-                lane(2, &|random| databases(random, clocks)),
-                lane(3, &rollout),
+                lane(1, &|random| replicas(random, possible.clocks)),
+                lane(2, &|random| databases(random, possible.clocks)),
+                lane(3, &|random| rollout(random, possible.handover)),
             ],
         }
     }
@@ -165,9 +178,13 @@ fn databases(random: &mut StdRng, clocks: bool) -> Vec<Fault> {
     faults
 }
 
-fn rollout(random: &mut StdRng) -> Vec<Fault> {
+fn rollout(random: &mut StdRng, handover: bool) -> Vec<Fault> {
     let percent = |random: &mut StdRng| Fault::Reads(random.random_range(1..100));
-    vec![percent(random), Fault::RollBack, Fault::Reads(100), percent(random)]
+    let mut faults = vec![percent(random), Fault::RollBack, Fault::Reads(100), percent(random)];
+    if handover {
+        faults.extend(Side::BOTH.map(Fault::HandOver));
+    }
+    faults
 }
 
 #[cfg(test)]
@@ -178,25 +195,29 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
+    const ALL: Possible = Possible { clocks: true, handover: true };
+
     fn kinds(plan: &Plan) -> BTreeSet<&'static str> {
         plan.lanes.iter().flatten().map(|planned| planned.fault.kind()).collect()
     }
 
     #[test]
     fn the_seed_alone_decides() {
-        assert_eq!(Plan::draw(7, MINUTE, true), Plan::draw(7, MINUTE, true));
-        assert_ne!(Plan::draw(7, MINUTE, true), Plan::draw(8, MINUTE, true));
+        assert_eq!(Plan::draw(7, MINUTE, ALL), Plan::draw(7, MINUTE, ALL));
+        assert_ne!(Plan::draw(7, MINUTE, ALL), Plan::draw(8, MINUTE, ALL));
     }
 
     #[test]
     fn a_minute_has_every_kind_of_disturbance_and_ends_in_time() {
         for seed in 0..50 {
-            let plan = Plan::draw(seed, MINUTE, true);
-            assert_eq!(kinds(&plan).len(), 13, "{plan:?}");
+            let plan = Plan::draw(seed, MINUTE, ALL);
+            assert_eq!(kinds(&plan).len(), 14, "{plan:?}");
             for lane in &plan.lanes {
                 assert!(lane.iter().map(|planned| planned.after + planned.lasts).sum::<Duration>() <= MINUTE);
             }
-            assert_eq!(kinds(&Plan::draw(seed, MINUTE, false)).len(), 11, "all but clocks");
+            let less = |clocks, handover| kinds(&Plan::draw(seed, MINUTE, Possible { clocks, handover })).len();
+            assert_eq!(less(false, true), 12, "all but clocks");
+            assert_eq!(less(true, false), 13, "all but handovers");
         }
     }
 }

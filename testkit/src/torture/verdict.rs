@@ -3,7 +3,7 @@
 //! What counts as evidence:
 //! - an acknowledged write, with what it left;
 //! - `INSUFFICIENT_STOCK`, when no attempt of the operation is in doubt;
-//! - a write in doubt that stands in the primary's books, at any time up to the end; one that does not stand never was;
+//! - a write in doubt that stands in the books, at any time up to the end; one that does not stand never was;
 //! - a read, as far as its client was promised something ([`Promise`]): it stands behind the client's own last write, and may be
 //!   older than the read itself. Modern may answer it, so the whole design promises no more;
 //! - what both sides hold at the end.
@@ -40,9 +40,9 @@ pub struct Histories {
 }
 
 /// Searches every shelf, from `initial` on each; `ended` is when the books were read.
-pub fn search(operations: &[Operation], books: &Books, primary: Side, initial: i64, ended: Duration) -> Histories {
+pub fn search(operations: &[Operation], books: &Books, initial: i64, ended: Duration) -> Histories {
     let mut histories = Histories::default();
-    for (shelf, calls) in of_shelves(operations, books, primary, ended) {
+    for (shelf, calls) in of_shelves(operations, books, ended) {
         histories.shelves += 1;
         histories.calls += calls.len();
         histories.longest = histories.longest.max(calls.len());
@@ -101,12 +101,14 @@ impl Shelves {
     }
 }
 
-fn of_shelves(operations: &[Operation], books: &Books, primary: Side, ended: Duration) -> BTreeMap<Shelf, Vec<Call>> {
+fn of_shelves(operations: &[Operation], books: &Books, ended: Duration) -> BTreeMap<Shelf, Vec<Call>> {
     let mut shelves = Shelves::default();
     for operation in operations {
         match &operation.outcome {
             Outcome::Acknowledged { left, .. } => shelves.write(operation, operation.ended, left),
-            Outcome::Unknown if books.get(primary).has(operation) => shelves.write(operation, ended, &[]),
+            Outcome::Unknown if Side::BOTH.iter().any(|side| books.get(*side).has(operation)) => {
+                shelves.write(operation, ended, &[])
+            }
             Outcome::Refused => {
                 if let Some((shelf, by)) = taken(&operation.action) {
                     shelves.put(shelf, (operation.began, operation.ended), None, Act::TooFew { by });
@@ -189,7 +191,7 @@ mod tests {
     }
 
     fn wrong(operations: &[Operation], books: &Books) -> usize {
-        search(operations, books, Side::Legacy, 10, END).wrong
+        search(operations, books, 10, END).wrong
     }
 
     #[test]

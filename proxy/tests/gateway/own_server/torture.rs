@@ -25,6 +25,7 @@ async fn a_minute_of_random_disturbances_breaks_no_promise() {
         length: Duration::from_secs(60),
         clients: 9,
         pause: Duration::from_millis(80),
+        handover: false,
         logs: None,
     };
     let over = run(&options).await;
