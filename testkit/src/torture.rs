@@ -118,19 +118,16 @@ pub async fn run(options: &Options) -> Run {
     let clients: Vec<_> = clients.collect();
     let chaos = Chaos { world: &world, ground: &ground, done: Mutex::default() };
     chaos.run(&plan).await;
-    let calmed = Instant::now();
     let done = chaos.done.into_inner();
     sleep(AFTERMATH).await;
     ground.stop.store(true, Ordering::Relaxed);
     let operations: Vec<_> = join_all(clients).await.into_iter().flat_map(Result::unwrap).collect();
     let length = ground.epoch.elapsed();
     let unsettled = settle(&world).await;
-    let settled_after = calmed.elapsed();
     let ended = ground.epoch.elapsed();
     let books = read(&world).await;
     let evidence = Evidence { operations, books, done, unsettled, ended, length };
     let mut report = evidence.judge(options.seed);
-    report.settled_after = settled_after;
     if clocks.is_none() {
         report.skipped.push("no clock jumps: libfaketime is not installed (apt install faketime)".into());
     }
@@ -224,7 +221,7 @@ impl Evidence {
             acknowledged: self.acknowledged(),
             calm: calm(&self.done.disturbances, &self.done.authority, self.length),
             histories: (histories.shelves, histories.calls, histories.longest),
-            settled_after: Duration::ZERO,
+            settled_after: self.ended.saturating_sub(self.length),
             checks: vec![self.settled(), self.once(), self.equal(), linearizable(histories), self.injected()],
         }
     }

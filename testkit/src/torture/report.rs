@@ -45,7 +45,7 @@ pub struct Report {
     pub calm: Duration,
     /// Shelves whose history was searched, all calls in them, and those of the longest.
     pub histories: (usize, usize, usize),
-    /// From the end of load and trouble until both ledgers said that nothing waits.
+    /// From the end of the load, some seconds after the last disturbance, until both ledgers said that nothing waits.
     pub settled_after: Duration,
     /// The checks.
     pub checks: Vec<Check>,
@@ -114,7 +114,7 @@ impl Display for Report {
         writeln!(formatter, "\n{} writes acknowledged", self.acknowledged)?;
         writeln!(formatter, "{shelves} keys with {calls} calls, {longest} on the busiest")?;
         writeln!(formatter, "no error was excused for {:.1?}", self.calm)?;
-        writeln!(formatter, "settled {:.1?} after the last disturbance\n", self.settled_after)?;
+        writeln!(formatter, "settled {:.1?} after the end of the load\n", self.settled_after)?;
         for check in &self.checks {
             let verdict = if check.broken_by.is_empty() { "holds " } else { "BROKEN" };
             writeln!(formatter, "{verdict}  {} ({})", check.promise, check.of)?;
