@@ -1,7 +1,8 @@
 //! One client: asks one thing after the other over HTTP, tries again as a good client does, and writes down what it saw.
 //!
 //! What it asks is drawn from seed, client and number alone; to whom a repeat goes and what it expects of a read depends on
-//! what happened. A repeat carries the same `Idempotency-Key`, to the next replica. One in five is impatient and does not repeat.
+//! what happened. A repeat carries the same `Idempotency-Key`, to the next replica. One in four is impatient and does not repeat; most
+//! of those have no key, so that a write which the fleet itself tries twice would be seen twice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,6 +76,8 @@ struct Draw {
     action: Action,
     replica: usize,
     patient: bool,
+    /// Whether a write carries an idempotency key; it must, if it is repeated.
+    keyed: bool,
     /// Of a read: with the token, if there is one.
     token: bool,
 }
@@ -130,10 +133,12 @@ impl Client {
             40..52 => Action::Transfer { from: shelf, to: other, quantity: random.random_range(1..40) },
             _ => Action::Look { shelf, promise: Promise::Existed },
         };
+        let patient = random.random_ratio(3, 4);
         Draw {
             action,
             replica: random.random_range(0..REPLICAS),
-            patient: random.random_ratio(4, 5),
+            patient,
+            keyed: patient || random.random_ratio(1, 3),
             token: random.random_ratio(2, 3),
         }
     }
@@ -141,13 +146,13 @@ impl Client {
     async fn write(&mut self, mark: String, draw: Draw) -> Operation {
         let began = self.now();
         let (query, variables) = asked(&draw.action, &mark);
-        let headers = [("idempotency-key", mark.as_str())];
+        let key = draw.keyed.then_some(("idempotency-key", mark.as_str()));
         let mut failures = Vec::new();
         let mut replica = draw.replica;
         let mut by = None;
         let outcome = loop {
             let (sent, life) = (self.now(), self.life(replica));
-            let trouble = match self.ask(replica, query, &variables, &headers).await {
+            let trouble = match self.ask(replica, query, &variables, key.as_slice()).await {
                 Ok(Reply { code: None, data, token }) => match acknowledged(&draw.action, &data, token) {
                     Some(outcome) => {
                         by = Some((replica, life));

@@ -199,10 +199,10 @@ impl Outcome {
     }
 }
 
-/// One operation of one client, with all its attempts: they share an idempotency key.
+/// One operation of one client, with all its attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// Stands in every movement of the operation as `bookedBy`, and is its idempotency key.
+    /// Stands in every movement of the operation as `bookedBy`, and is its idempotency key, if it has one.
     pub mark: String,
     /// What was wanted.
     pub action: Action,
