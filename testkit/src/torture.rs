@@ -214,7 +214,7 @@ impl Evidence {
             length: self.length,
             disturbances,
             skipped: Vec::new(),
-            orders_refused: self.done.orders_refused,
+            orders_refused: self.done.orders_refused.clone(),
             starts_repeated: self.done.starts_repeated,
             operations,
             errors,

@@ -26,8 +26,8 @@ pub struct Done {
     pub disturbances: Vec<Disturbance>,
     /// Who had the authority.
     pub authority: Authority,
-    /// Orders to the fleet that did not succeed; a disturbed fleet may say no.
-    pub orders_refused: usize,
+    /// Orders to the fleet that did not succeed, and what it said; a disturbed fleet may say no.
+    pub orders_refused: Vec<String>,
     /// Starts of a replica that ended by themselves before it was ready.
     pub starts_repeated: usize,
     /// What did not come back.
@@ -39,7 +39,7 @@ impl Default for Done {
         Self {
             disturbances: Vec::new(),
             authority: Authority::legacy(),
-            orders_refused: 0,
+            orders_refused: Vec::new(),
             starts_repeated: 0,
             lost: Vec::new(),
         }
@@ -141,9 +141,11 @@ impl Chaos<'_> {
 
     /// Whether it succeeded.
     async fn order(&self, arguments: &[&str]) -> bool {
-        let done = self.world.order(arguments).await.is_ok();
-        self.done.lock().orders_refused += usize::from(!done);
-        done
+        let Err(said) = self.world.order(arguments).await else { return true };
+        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        let at = self.ground.epoch.elapsed();
+        self.done.lock().orders_refused.push(format!("{at:.1?} groups {}: {last}", arguments.join(" ")));
+        false
     }
 
     fn told<E: std::error::Error>(&self, fault: Fault, outcome: Result<(), E>) {

@@ -31,8 +31,8 @@ pub struct Report {
     pub disturbances: BTreeMap<&'static str, usize>,
     /// Why a kind of disturbance is missing.
     pub skipped: Vec<String>,
-    /// Orders to the fleet that did not succeed.
-    pub orders_refused: usize,
+    /// Orders to the fleet that did not succeed, and what it said.
+    pub orders_refused: Vec<String>,
     /// Starts of a replica that were repeated.
     pub starts_repeated: usize,
     /// Operations by what was asked and how it ended.
@@ -97,7 +97,10 @@ impl Display for Report {
         for (kind, count) in &self.disturbances {
             writeln!(formatter, "  {count:>6}  {kind}")?;
         }
-        writeln!(formatter, "  {:>6}  orders to the fleet that it refused meanwhile", self.orders_refused)?;
+        writeln!(formatter, "  {:>6}  orders to the fleet that it refused meanwhile", self.orders_refused.len())?;
+        for order in self.orders_refused.iter().take(SHOWN) {
+            writeln!(formatter, "          {order}")?;
+        }
         writeln!(formatter, "  {:>6}  starts of a replica that were repeated", self.starts_repeated)?;
         for skipped in &self.skipped {
             writeln!(formatter, "SKIPPED: {skipped}")?;
