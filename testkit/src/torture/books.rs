@@ -3,7 +3,7 @@
 //! Read with SQL of its own, past the program and its adapters: whoever checks should not ask the checked.
 //! A mark (`journal::mark`) names the movements of one operation.
 //!
-//! [`audit`] and [`Books::differing_rows`] are pure.
+//! [`audit`] and [`differing_rows`] are pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -26,7 +26,7 @@ pub enum Manner {
     Cut,
     /// Nothing goes through.
     Hang,
-    /// One answer of the database in [`ONE_IN`] is lost, and its connection with it. Not every one: connections would
+    /// One answer of the database in six is lost, and its connection with it. Not every one: connections would
     /// not come to a COMMIT, whose answer is the one that matters.
     LoseAnswers,
 }
