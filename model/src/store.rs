@@ -260,7 +260,8 @@ pub trait Store: Scan {
 
     /// As primary: takes up to `limit` unsettled writes of `groups` that are due and older than
     /// `older_than`, oldest first, and leases them: no other caller is given them until `lease` is
-    /// over. Never waits for rows that another caller holds (`SKIP LOCKED`).
+    /// over. Never waits for rows that another caller holds (`SKIP LOCKED`). What stands in the future, since the
+    /// side's clock was put back, is due too.
     ///
     /// # Errors
     /// `Unreachable`, `NoAnswer`, `Conflict`.

@@ -211,16 +211,24 @@ fn seconds(time: Duration) -> Bind {
     Bind::number(format!("{}.{:06}", time.as_secs().min(3_000_000_000), time.subsec_micros()))
 }
 
+/// What was written or leased in the future was so before the server's clock was put back. It is due: nobody would
+/// bring it to the other side before that time has come again. No lease is as long as ten minutes.
+fn due(row: &str) -> String {
+    format!("({row}.next_attempt_at <= {NOW} OR {row}.next_attempt_at > {NOW} + NUMTODSINTERVAL(600, 'SECOND'))")
+}
+
 /// Locks the oldest due writes of so many groups.
 pub(super) fn lease_text(groups: usize) -> String {
     let next = bucket(groups) + 1;
     let groups = places(1, bucket(groups));
     format!(
         "SELECT c.write_id FROM strangler_ledger c WHERE c.ordinal = 0 AND c.state = 'unsettled' \
-         AND c.next_attempt_at <= {NOW} AND c.write_id IN (SELECT d.write_id FROM strangler_ledger d \
+         AND {} AND c.write_id IN (SELECT d.write_id FROM strangler_ledger d \
          WHERE d.state = 'unsettled' AND d.ordinal = 0 AND d.grp IN ({groups}) \
-         AND d.created_at <= {NOW} - NUMTODSINTERVAL(:{next}, 'SECOND') AND d.next_attempt_at <= {NOW} \
+         AND (d.created_at <= {NOW} - NUMTODSINTERVAL(:{next}, 'SECOND') OR d.created_at > {NOW}) AND {} \
          ORDER BY d.created_at, d.write_id FETCH FIRST :{} ROWS ONLY) FOR UPDATE SKIP LOCKED",
+        due("c"),
+        due("d"),
         next + 1
     )
 }

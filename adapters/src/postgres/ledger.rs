@@ -222,6 +222,9 @@ pub(super) struct Due<'a> {
 }
 
 /// See `Store::lease_unsettled`. A lease is the time of the next attempt, put off.
+///
+/// What was written or leased in the future was so before the server's clock was put back. It is due: nobody would
+/// bring it to the other side before that time has come again. No lease is as long as ten minutes.
 pub(super) async fn lease_unsettled(
     session: &Session,
     contract: &Contract,
@@ -231,8 +234,10 @@ pub(super) async fn lease_unsettled(
     let text = format!(
         "WITH due AS (SELECT write_id FROM strangler_ledger \
            WHERE state = 'unsettled' AND ordinal = 0 AND grp = ANY($1::text[]) \
-           AND created_at <= clock_timestamp() - $2::int8 * interval '1 microsecond' \
-           AND next_attempt_at <= clock_timestamp() \
+           AND (created_at <= clock_timestamp() - $2::int8 * interval '1 microsecond' \
+             OR created_at > clock_timestamp()) \
+           AND (next_attempt_at <= clock_timestamp() \
+             OR next_attempt_at > clock_timestamp() + interval '10 minutes') \
            ORDER BY created_at, write_id LIMIT $4::int8 FOR UPDATE SKIP LOCKED), \
          leased AS (UPDATE strangler_ledger AS u SET attempts = u.attempts + 1, \
            next_attempt_at = clock_timestamp() + $3::int8 * interval '1 microsecond' \

@@ -7,6 +7,8 @@ mod both;
 #[cfg(test)]
 mod checksum;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod postgres;

@@ -12,3 +12,4 @@ mod outages;
 mod race;
 mod rehearsal;
 mod story;
+mod torture;
