@@ -211,8 +211,8 @@ pub trait Store: Scan {
     ) -> Result<Vec<Record>, StoreError>;
 
     /// As primary: runs `command` in one transaction that proves the fence, locks and changes the
-    /// rows, takes the log's position under the locks, reads the post-image of every touched entity
-    /// and writes one unsettled ledger row per change; then commits.
+    /// rows, takes the log's position under the locks, reads the post-image of every touched entity,
+    /// writes one unsettled ledger row per change and records its version; then commits.
     ///
     /// # Errors
     /// `Refused`, `KeyReused`, `Fenced`, `Conflict`, `Unreachable`, `Misfit`: nothing was written.

@@ -65,6 +65,7 @@ macro_rules! store_contract {
             ledger::old_states_are_kept_and_settled_ones_forgotten,
             fence::a_fence_moves_only_from_where_it_stands,
             fence::a_frozen_fence_stops_writes_and_an_opened_one_takes_those_of_its_epoch,
+            fence::what_arrives_late_does_not_overwrite_what_this_side_took_as_primary,
             fence::whoever_freezes_waits_for_writers_and_none_commits_after_it,
             secondary::newer_wins_and_the_same_again_is_stale,
             secondary::any_order_with_repeats_converges,

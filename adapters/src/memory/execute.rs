@@ -43,6 +43,8 @@ impl MemoryStore {
         state.position += 1;
         let version = Version { epoch: command.epoch, incarnation: Incarnation(1), position: Position(state.position) };
         let changes = changes(command, version, &before, &state.rows);
+        // What another side wrote before this one was primary, and arrives late, must find something newer here.
+        state.versions.extend(changes.iter().map(|change| (change.key.clone(), change.version)));
         let sequence = state.position;
         let standing = if changes.is_empty() { Standing::Settled } else { Standing::Unsettled };
         let entry = Entry {

@@ -75,7 +75,11 @@ fn transact(
 }
 
 /// Steps 1 and 2. The places whose version was recorded.
-fn record_versions(session: &mut Session, changes: &[Change], order: &[usize]) -> Result<HashSet<usize>, StoreError> {
+pub(super) fn record_versions(
+    session: &mut Session,
+    changes: &[Change],
+    order: &[usize],
+) -> Result<HashSet<usize>, StoreError> {
     let mut newer = HashSet::new();
     let mut open = order.to_vec();
     // Once for versions that are there, once more for those that others record meanwhile.

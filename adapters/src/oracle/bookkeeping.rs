@@ -75,7 +75,7 @@ const WHY: [&str; 7] = [
     "What the relay looks for.",
     "Older states of a key, newest first.",
     "What is old enough to be forgotten.",
-    "The newest state that was applied here, per key. Stays behind deletions as a tombstone.",
+    "The newest state that was written or applied here, per key. Stays behind deletions as a tombstone.",
     "Whether this side takes primary writes of a group, and under which epoch. Change a row only while\n\
      -- holding the group's lock (DBMS_LOCK, mode 6): it waits for writers in flight.",
 ];

@@ -24,7 +24,7 @@ use super::params::{self, Prepared};
 use super::session::Session;
 use super::table::{Table, misfit};
 use super::write_text::{self, LEDGER_ROW, Step};
-use super::{bookkeeping, error, ledger, read};
+use super::{apply, bookkeeping, error, ledger, read};
 
 /// What one transaction came to, when it did not simply succeed or fail.
 enum Outcome {
@@ -271,6 +271,10 @@ impl<'a> Plan<'a> {
                 Err(code) => return Err(session.of_code(code)),
             }
         }
+        // What another side wrote before this one was primary, and arrives late, must find something newer here.
+        let mut order: Vec<usize> = (0..changes.len()).collect();
+        order.sort_by(|a, b| changes[*a].key.cmp(&changes[*b].key));
+        apply::record_versions(session, &changes, &order)?;
         session.commit()?;
         Ok(Decision::Written(Written::Now(changes)))
     }

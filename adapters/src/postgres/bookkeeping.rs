@@ -45,7 +45,7 @@ CREATE INDEX IF NOT EXISTS strangler_ledger_unsettled
     ON strangler_ledger (grp, created_at) WHERE state = 'unsettled';
 CREATE INDEX IF NOT EXISTS strangler_ledger_states ON strangler_ledger (entity, key);
 CREATE INDEX IF NOT EXISTS strangler_ledger_age ON strangler_ledger USING brin (created_at);
--- The newest state that was applied here, per key. Stays behind deletions as a tombstone.
+-- The newest state that was written or applied here, per key. Stays behind deletions as a tombstone.
 CREATE TABLE IF NOT EXISTS strangler_version (
     entity      text    NOT NULL,
     key         text    NOT NULL,

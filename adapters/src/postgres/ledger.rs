@@ -16,6 +16,7 @@ use super::execute::Step;
 use super::read::{self, misfit};
 use super::session::Session;
 use super::wire::Stored;
+use super::write_text::RAISE_VERSION;
 
 /// What every reader of ledger rows selects, of `l`.
 pub(super) const ROW: &str = "l.write_id, l.ordinal, l.entity, l.key, l.epoch, l.incarnation, l.position, \
@@ -38,6 +39,9 @@ pub(super) fn entity<'a>(contract: &'a Contract, side: Side, name: &str) -> Resu
 
 /// The ledger rows of a write that is about to commit: proves the fence and takes the position. A
 /// write without change has one row all the same, so that claims and repeats find it.
+///
+/// The version of each key is recorded too: what another side wrote before this one was primary, and arrives late, must
+/// find that this side has something newer.
 pub(super) fn insert(
     contract: &Contract,
     side: Side,
@@ -62,15 +66,21 @@ pub(super) fn insert(
     let client = command.idempotency.as_ref();
     Ok(Step {
         text: format!(
-            "INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, incarnation, position, \
-             image, idempotency_key, fingerprint, state) \
+            "WITH written AS (INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, incarnation, \
+             position, image, idempotency_key, fingerprint, state) \
              SELECT $1::uuid, c.ordinal, $2::text, c.entity, c.key, \
              (SELECT f.epoch FROM strangler_fence f WHERE f.grp = $2::text AND f.epoch = $3::int8 AND f.state = 'open'), \
              (SELECT {INCARNATION}), (SELECT {POSITION}), c.image::jsonb, \
              CASE WHEN c.ordinal = 0 THEN $4::text END, CASE WHEN c.ordinal = 0 THEN $5::text END, \
              CASE WHEN c.entity = '' THEN 'settled' ELSE 'unsettled' END \
              FROM unnest($6::int2[], $7::text[], $8::text[], $9::text[]) AS c(ordinal, entity, key, image) \
-             RETURNING incarnation, position"
+             RETURNING entity, key, epoch, incarnation, position, write_id, image IS NULL AS deleted), \
+             recorded AS (INSERT INTO strangler_version AS v \
+             (entity, key, epoch, incarnation, position, write_id, deleted) \
+             SELECT entity, key, epoch, incarnation, position, write_id, deleted FROM written \
+             WHERE entity <> '' ORDER BY entity, key \
+             {RAISE_VERSION}) \
+             SELECT incarnation, position FROM written"
         ),
         values: vec![
             Stored::Uuid(command.write.0),

@@ -87,6 +87,12 @@ fn input(table: Table<'_>, fields: &[FieldIndex]) -> String {
     )
 }
 
+/// Ends the insert of a version `v`: where one is recorded, only a newer one takes its place.
+pub(super) const RAISE_VERSION: &str = "ON CONFLICT (entity, key) DO UPDATE SET epoch = EXCLUDED.epoch, \
+     incarnation = EXCLUDED.incarnation, position = EXCLUDED.position, \
+     write_id = EXCLUDED.write_id, deleted = EXCLUDED.deleted \
+     WHERE (v.epoch, v.incarnation, v.position) < (EXCLUDED.epoch, EXCLUDED.incarnation, EXCLUDED.position)";
+
 /// Records versions that are newer (locking them in key order) and carries the ledger rows along.
 /// A baseline copy (epoch 0) is no write and leaves no ledger row.
 fn bookkeep(deleted: bool) -> String {
@@ -94,11 +100,7 @@ fn bookkeep(deleted: bool) -> String {
         "newer AS (INSERT INTO strangler_version AS v \
          (entity, key, epoch, incarnation, position, write_id, deleted) \
          SELECT $11::text, key, epoch, incarnation, position, write_id, {deleted} FROM input ORDER BY key \
-         ON CONFLICT (entity, key) DO UPDATE SET epoch = EXCLUDED.epoch, \
-         incarnation = EXCLUDED.incarnation, position = EXCLUDED.position, \
-         write_id = EXCLUDED.write_id, deleted = EXCLUDED.deleted \
-         WHERE (v.epoch, v.incarnation, v.position) \
-         < (EXCLUDED.epoch, EXCLUDED.incarnation, EXCLUDED.position) RETURNING v.key), \
+         {RAISE_VERSION} RETURNING v.key), \
          carried AS (INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, \
          incarnation, position, image, idempotency_key, fingerprint, state) \
          SELECT write_id, ordinal, $10::text, $11::text, key, epoch, incarnation, position, \

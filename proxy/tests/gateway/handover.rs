@@ -81,7 +81,7 @@ impl Customers {
         let (stop, done, errors) =
             (CancellationToken::new(), Arc::<Mutex<u64>>::default(), Arc::<Mutex<BTreeSet<String>>>::default());
         let tasks =
-            [("A", "B"), ("B", "C"), ("C", "A"), ("B", "A")].into_iter().enumerate().map(|(place, (from, to))| {
+            [("A", "B"), ("B", "A"), ("B", "C"), ("C", "B")].into_iter().enumerate().map(|(place, (from, to))| {
                 let replica = Arc::clone(&replicas[place % replicas.len()]);
                 let (stop, done, errors) = (stop.clone(), Arc::clone(&done), Arc::clone(&errors));
                 tokio::spawn(async move {
@@ -97,7 +97,7 @@ impl Customers {
                             true => *done.lock() += 1,
                             false => drop(errors.lock().insert(reply.code().to_owned())),
                         }
-                        tokio::time::sleep(Duration::from_millis(3)).await;
+                        tokio::time::sleep(Duration::from_millis(8)).await;
                     }
                 })
             });
@@ -164,9 +164,9 @@ async fn one(side: Side, call: Call, nth: usize, fault: Fault, resumed: bool) ->
     }
     // THEN one side is primary before the limit is over, and writes go on there
     until("one side is primary", async || matches!(authority(ground).await, Authority::Held { .. })).await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let (done, errors) = customers.end().await;
-    assert!(done > 100, "{done}");
+    assert!(done > 40, "{done}");
     assert_eq!(errors, BTreeSet::new());
     // and both sides come to be equal, with nothing lost and nothing made
     settled(ground).await;
@@ -209,7 +209,7 @@ fn a_handover_there_and_back_is_a_pause_and_no_error() {
             assert_eq!((handed.to, handed.epoch.0), (to, 1 + round));
             let steps: Vec<_> = handed.steps.iter().map(|step| step.name.as_str()).collect();
             assert_eq!(steps, ["freeze", "drain", "open"]);
-            assert!(handed.pause.unwrap() < Duration::from_millis(100), "{handed:?}");
+            assert!(handed.pause.unwrap() < Duration::from_millis(200), "{handed:?}");
             let done = *customers.done.lock();
             until("writes go on", async || *customers.done.lock() > done + 40).await;
             let policy: Policy = ground.newest()().policy(&ground.group());

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use model::fence::{Fence, Move};
-use model::{Epoch, GroupName, Stand, StoreError};
+use model::write::Work;
+use model::{Applied, Epoch, GroupName, Stand, StoreError, Version};
 
-use super::{Subject, WITHIN, adjust, now, on_hand, set_level, unsettled};
+use super::{Subject, WITHIN, adjust, change, command, now, on_hand, set_level, unsettled};
 use crate::inventory;
 
 const OPEN: Fence = Fence { epoch: Epoch(1), stand: Stand::Open };
@@ -57,6 +58,29 @@ pub async fn a_frozen_fence_stops_writes_and_an_opened_one_takes_those_of_its_ep
     assert_eq!(on_hand(&store, "A", "BER").await, Some(4));
 }
 
+/// A side that has become primary keeps its own newer writes, whatever the other one's relay or a copy brings late.
+pub async fn what_arrives_late_does_not_overwrite_what_this_side_took_as_primary(store: Subject) {
+    moved(&store, OPEN, Fence::new(Epoch(2), Stand::Open)).await;
+    let mut set = command(Work::Set(inventory::level("A", "BER", 5)), vec![inventory::level_key("A", "BER")]);
+    set.epoch = Epoch(2);
+    now(store.execute(&set, WITHIN).await);
+    let mut make = command(Work::Set(inventory::level("B", "BER", 5)), vec![inventory::level_key("B", "BER")]);
+    make.epoch = Epoch(2);
+    now(store.execute(&make, WITHIN).await);
+    let mut delete = command(Work::Delete, vec![inventory::level_key("B", "BER")]);
+    delete.epoch = Epoch(2);
+    now(store.execute(&delete, WITHIN).await);
+    let mut copied = change("A", "BER", 7, Some(99));
+    copied.version = Version::baseline(7);
+    let late = [change("A", "BER", u64::MAX >> 2, Some(77)), change("B", "BER", u64::MAX >> 2, Some(77))];
+    for late in [&[copied][..], &late] {
+        let applied = store.apply(late, WITHIN).await.expect("an apply");
+        assert!(applied.iter().all(|applied| *applied == Applied::Stale), "{applied:?}");
+    }
+    assert_eq!(on_hand(&store, "A", "BER").await, Some(5));
+    assert_eq!(on_hand(&store, "B", "BER").await, None);
+}
+
 /// What stands when the fence is frozen is all that ever stands under its epoch.
 pub async fn whoever_freezes_waits_for_writers_and_none_commits_after_it(store: Subject) {
     for writer in 0..4 {
@@ -68,6 +92,8 @@ pub async fn whoever_freezes_waits_for_writers_and_none_commits_after_it(store: 
             tokio::spawn(async move {
                 let mut acknowledged = 0;
                 loop {
+                    // A store in memory never waits.
+                    tokio::task::yield_now().await;
                     let command = adjust(&store, &format!("W{writer}"), "BER", 1);
                     match store.execute(&command, WITHIN).await {
                         Ok(_) => acknowledged += 1,
