@@ -50,8 +50,9 @@ impl Shelves {
 
     async fn dry_run(&self, order: &[&str]) -> (Json, bool) {
         let (text, ok) = self.site.run(&[&["--json"], order, &["--dry-run"]].concat()).await;
-        let json = text.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{text}"));
-        (serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {text}")), ok)
+        // What it says of a no stands behind it.
+        let json = serde_json::Deserializer::from_str(&text).into_iter().next();
+        (json.unwrap().unwrap_or_else(|error| panic!("{error}: {text}")), ok)
     }
 }
 

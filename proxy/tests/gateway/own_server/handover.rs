@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use model::{Authority, Epoch, Side};
+use proxy::demo::traffic::Expected;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -74,8 +75,8 @@ async fn a_repeat_after_a_handover_finds_its_first_result() {
         shop.hand_over(to).await;
     }
     // THEN each was booked once
+    shop.audit(&Expected::default()).await;
     assert_eq!((shop.movements(Side::Legacy).await, shop.movements(Side::Modern).await), (2, 2));
-    shop.close().await;
 }
 
 /// Rows of legacy's ledger that were written under the first epoch.
@@ -124,8 +125,8 @@ async fn a_replica_that_slept_until_its_side_is_primary_again_does_not_go_on_und
     assert_eq!(shop.count(Side::Legacy, UNDER_THE_FIRST).await, before);
     let third = "SELECT count(DISTINCT write_id) FROM strangler_ledger WHERE epoch = 3";
     assert_eq!(shop.count(Side::Legacy, third).await, 20);
-    shop.replicas.truncate(2);
-    shop.close().await;
+    shop.audit(&Expected::default()).await;
+    assert_eq!((shop.movements(Side::Legacy).await, shop.movements(Side::Modern).await), (20, 20));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,8 +159,8 @@ async fn a_replica_cut_off_from_the_control_store_learns_of_a_handover_from_the_
         shop.writes_go_on(15).await;
         assert_eq!(up().await, Some(0.0));
     }
-    shop.close().await;
     operator.batch_execute(&format!("DROP ROLE {role}")).await.unwrap();
+    shop.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -185,5 +186,5 @@ async fn a_replica_that_starts_with_an_old_rollout_on_its_disk_writes_under_the_
     let second = "SELECT count(DISTINCT write_id) FROM strangler_ledger WHERE epoch = 2";
     assert_eq!(shop.count(Side::Modern, second).await, 10);
     assert_eq!(shop.count(Side::Legacy, UNDER_THE_FIRST).await, 0);
-    shop.replicas.clear();
+    shop.audit(&Expected::default()).await;
 }

@@ -100,7 +100,7 @@ async fn left_alone(at: At) -> Side {
     println!("{at:?}: one side takes writes {:?} after the kill", began.elapsed());
     let Authority::Held { by, epoch } = shop.authority().await else { panic!("{at:?}") };
     until("a rollout says so", async || {
-        let policy = shown(&shop).await["policy"].clone();
+        let policy = shown(&shop).await;
         policy["epoch"] == epoch.0 && policy["stage"] == if by == Side::Modern { "reverse" } else { "shift" }
     })
     .await;

@@ -80,9 +80,9 @@ impl Shop {
     /// Hands over as an operator does; what the command printed.
     pub(super) async fn hand_over(&self, to: Side) -> Json {
         let text = self.fleet.site.must_run(&[&["--json"], &ORDER[..], &[to.as_str()]].concat()).await;
-        // A warning may stand beside it.
-        let json = text.lines().find(|line| line.starts_with('{')).unwrap_or(&text);
-        serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {text}"))
+        // A warning may stand behind it.
+        let json = serde_json::Deserializer::from_str(&text).into_iter().next();
+        json.unwrap().unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     /// The same, for people.
@@ -158,7 +158,8 @@ impl Shop {
         assert!(legacy == modern && legacy >= expected.movements.len() as i64, "{legacy} {modern}");
     }
 
-    async fn audit(&self, expected: &Expected) {
+    /// Waits until everything is on both sides, which are equal and have what is expected.
+    pub(super) async fn audit(&self, expected: &Expected) {
         let (stores, group) = (&self.fleet.erp.stores, "inventory".into());
         until("modern's writes are settled", async || {
             stores.modern.backlog(&group, WITHIN).await.is_ok_and(|backlog| backlog.writes == 0)
