@@ -251,7 +251,7 @@ section!(RawPromotion {
     errors: f64 = 0.1,
 });
 
-section!(RawHandover { freeze_ms: u64 = 3_000, limit_ms: u64 = 10_000 });
+section!(RawHandover { freeze_ms: u64 = 2_500, limit_ms: u64 = 2_000 });
 
 section!(RawGuard {
     enabled: bool = true,

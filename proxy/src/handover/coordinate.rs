@@ -32,7 +32,8 @@ pub struct HandoverSettings {
 
 impl Default for HandoverSettings {
     fn default() -> Self {
-        Self { freeze: Duration::from_secs(3), limit: Duration::from_secs(10), within: Duration::from_secs(2) }
+        // Together below a client's deadline of 5 s; the first above the 2 s after which a frozen writer is ended.
+        Self { freeze: Duration::from_millis(2_500), limit: Duration::from_secs(2), within: Duration::from_secs(2) }
     }
 }
 
