@@ -76,6 +76,9 @@ async fn an_authority_goes_only_where_and_when_it_may_and_is_told_how() {
     let (text, ok) = site.run(&TO_MODERN).await;
     assert!(!ok && text.contains("--reason"), "{text}");
     site.must_run(&[&TO_MODERN[..], &FOR_THE_RECORD].concat()).await;
+    // Legacy only follows now: its answers are no way back.
+    let (text, ok) = site.run(&["groups", "rollback", "stock", "--who", "ada"]).await;
+    assert!(!ok && text.contains("strangler groups handover stock --to legacy"), "{text}");
     let (text, ok) = shelves.set(&["--stage", "shift"]).await;
     assert!(!ok && text.contains("strangler groups handover GROUP --to legacy"), "{text}");
     // What was done stands in the record, with how long each step took.

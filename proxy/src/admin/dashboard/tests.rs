@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::Lane;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use axum::{Extension, Router};
@@ -103,13 +104,14 @@ fn led_to(answer: &Answer) -> &str {
     answer.headers.get("location").map_or("nowhere", |to| to.to_str().unwrap())
 }
 
-const ORDERS: [&str; 8] = [
+const ORDERS: [&str; 9] = [
     "/excuses",
     "/excuses/0",
     "/groups/inventory/set",
     "/groups/inventory/promote",
     "/groups/inventory/stop",
     "/groups/inventory/rollback",
+    "/groups/inventory/handover",
     "/groups/inventory/proposals/0?decision=approve",
     "/groups/inventory/proposals/0",
 ];
@@ -192,6 +194,8 @@ async fn what_is_refused_says_why_changes_nothing_and_loses_nothing_that_was_typ
         ("set", SHIFT.to_owned(), 422, "The reason is empty"),
         ("promote", "reason=%20".to_owned(), 422, "The reason is empty"),
         ("stop", "reason=x".to_owned(), 422, "not being promoted"),
+        ("handover", "to=nobody&reason=x".to_owned(), 422, "Choose: legacy or modern"),
+        ("handover", "to=modern&reason=%20".to_owned(), 422, "The reason is empty"),
         ("proposals/0", "decision=approve&reason=x".to_owned(), 404, "No proposal `0` waits"),
         ("proposals/0", "decision=both&reason=x".to_owned(), 422, "Choose: approve or withdraw"),
         ("set", format!("{SHIFT}{reason}").replace("reads=25", "reads=25,5"), 422, "`25,5` is no percentage"),
@@ -219,7 +223,7 @@ async fn an_unknown_group_is_a_page_and_not_found() {
     let scene = scene(&[], Stage::Shift).await;
     let page = scene.get(Role::Admin, &format!("/groups/{}", SCRIPT_IN_A_FORM.replace('/', "%2F"))).await;
     assert!(page.status == 404 && page.text.contains("there are: inventory") && !page.text.contains(SCRIPT));
-    for order in ["set", "promote", "stop", "rollback", "proposals/0"] {
+    for order in ["set", "promote", "stop", "rollback", "handover", "proposals/0"] {
         let answer = scene.post(&format!("/groups/nobody/{order}"), &format!("{SHIFT}x")).await;
         assert!(
             answer.status == 404 && answer.text.contains("There is no group <code>nobody</code>"),
@@ -246,6 +250,39 @@ async fn a_rollback_takes_one_post_and_works_while_the_control_store_is_down() {
     let told = scene.rollout.pending().remove(0);
     assert_eq!((told.author.who.as_str(), told.author.reason.as_deref()), ("ada", Some("prices are wrong")));
     assert_eq!(told.author.origin, "this machine");
+}
+
+#[tokio::test]
+async fn the_authority_changes_hands_on_the_page_and_then_the_way_back_takes_the_place_of_the_rollback() {
+    let mut sides = None;
+    let scene = scene_with(&[], Stage::Shift, |desk| sides = Some(desk.sides.clone())).await;
+    let sides = sides.unwrap();
+    let group = [model::GroupName::from("inventory")];
+    let within = Duration::from_secs(1);
+    sides.legacy.get(Lane::Admin).prepare(&group, model::Role::Primary, within).await.unwrap();
+    sides.modern.get(Lane::Admin).prepare(&group, model::Role::Secondary, within).await.unwrap();
+    scene.post("/groups/inventory/set", &format!("{}all", SHIFT.replace("reads=25", "reads=100"))).await;
+    let page = scene.get(Role::Operator, "/groups/inventory").await.text;
+    assert!(page.contains("Make modern primary") && page.contains("/groups/inventory/rollback"), "{page}");
+    let answer = scene.post("/groups/inventory/handover", "to=modern&reason=it%20is%20time").await;
+    assert_eq!((answer.status, led_to(&answer)), (303, "/groups/inventory?done=handed-over"), "{}", answer.text);
+    let record = scene.control.newest().await.unwrap().unwrap();
+    let policy = record.rollout.policy(&"inventory".into());
+    assert_eq!(
+        (policy.stage(), policy.epoch().0, record.author.reason.as_deref()),
+        (Stage::Reverse, 2, Some("it is time"))
+    );
+    // The replica has heard it from the fences.
+    let here = scene.rollout.policy(&"inventory".into());
+    assert_eq!((here.stage(), here.epoch()), (Stage::Reverse, policy.epoch()));
+    let page = scene.get(Role::Operator, "/groups/inventory").await.text;
+    assert!(page.contains("Make legacy primary") && !page.contains("/groups/inventory/rollback"), "{page}");
+    let answer = scene.post("/groups/inventory/rollback", "reason=x").await;
+    assert!(answer.status == 409 && answer.text.contains("handover inventory --to legacy"), "{}", answer.text);
+    assert!(scene.rollout.pending().is_empty(), "nothing was ordered");
+    let answer = scene.post("/groups/inventory/handover", "to=legacy&reason=back").await;
+    assert_eq!(led_to(&answer), "/groups/inventory?done=handed-over", "{}", answer.text);
+    assert_eq!(scene.rollout.policy(&"inventory".into()).stage(), Stage::Shift);
 }
 
 #[tokio::test]

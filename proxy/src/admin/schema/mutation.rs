@@ -92,7 +92,7 @@ impl Mutation {
         let within = Duration::from_millis(wait_millis.into()).min(LONGEST_WAIT);
         let options = RollbackOptions { token_file: None, within };
         let warn = |problem: &str| tracing::warn!(%group, "while group {group} is rolled back: {problem}");
-        Ok(desk.roll_back(&group, author, &options, warn).await.into())
+        Ok(desk.roll_back(&group, author, &options, warn).await.map_err(shown)?.into())
     }
 
     /// Accepts a known difference until a day; every replica counts it within seconds.
