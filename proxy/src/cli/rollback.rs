@@ -18,12 +18,16 @@ use crate::rollout::tell;
 /// Asks the replica that `--admin` names to tell the others.
 pub(super) async fn there(out: Printer, link: &Link, args: &RollbackArgs) -> Result<(), Stop> {
     let document = "mutation($group: String!, $reason: String, $wait: Int!) { done: rollBack(group: $group, \
-                    reason: $reason, waitMillis: $wait) { done rollout controlStore confirmed open { address why } } }";
+                    reason: $reason, waitMillis: $wait) { done modernIsPrimary rollout controlStore confirmed open { address why } } }";
     let wait = u64::try_from(args.who.timeout.as_millis()).unwrap_or(u64::MAX).min(60_000);
     let variables = json!({ "group": args.group, "reason": args.reason, "wait": wait });
     let begun = Instant::now();
     let answer = link.ask(document, variables).await?;
     let done = &answer["done"];
+    if done["modernIsPrimary"] == true {
+        out.json(done);
+        return Err(modern_is_primary(&args.group));
+    }
     let confirmed = done["confirmed"].as_array().map_or(0, Vec::len);
     let (group, took) = (&args.group, begun.elapsed().as_millis());
     out.line(format!("Group {group}: legacy answers all reads on {} after {took} ms.", tell::replicas(confirmed)));
@@ -47,9 +51,20 @@ pub(super) async fn run(desk: &Desk, token_file: Option<&Path>, args: &RollbackA
     report(desk, &group, &outcome, begun.elapsed().as_millis())
 }
 
+/// No read can go where the newest state may not be yet.
+fn modern_is_primary(group: &str) -> Stop {
+    Stop::No(format!(
+        "modern is primary of group {group} and answers its reads: nothing was rolled back. The authority goes back by `strangler groups handover {group} --to legacy --reason TEXT`"
+    ))
+}
+
 fn report(desk: &Desk, group: &GroupName, outcome: &RollbackOutcome, took: u128) -> Result<(), Stop> {
     let out = desk.out;
     let done = tell::replicas(outcome.confirmed.len());
+    if outcome.modern_is_primary {
+        out.json(&json!({ "group": group, "done": false, "modernIsPrimary": true, "millis": took }));
+        return Err(modern_is_primary(group.as_str()));
+    }
     match (&outcome.version, outcome.confirmed.is_empty()) {
         (Ok(version), false) => {
             out.line(format!("Group {group}: legacy answers all reads on {done} after {took} ms. Rollout {version}."))

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use model::control::{Author, LIVE_WITHIN, OverrideId, Replica};
-use model::{GroupName, RolloutVersion};
+use model::{GroupName, RolloutVersion, Side};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -32,6 +32,8 @@ struct Recorded {
     live: Option<BTreeSet<String>>,
     /// Those of them that work under that rollout.
     acknowledged: BTreeSet<String>,
+    /// What the control store says.
+    primary: Option<Side>,
     /// Addresses that several replicas claim: telling one of them says nothing of the others.
     shared: BTreeSet<String>,
     /// What was told directly to replicas that only the control store knew.
@@ -124,16 +126,19 @@ async fn record(
         Some(tell_all(teller, &others, group, order).await)
     };
     let (published, others) = tokio::join!(published, others);
-    let version = match published {
-        Ok(Ok(Change::Published { record, .. })) => Ok(record.rollout.version),
-        Ok(Ok(Change::AlreadySo { version, .. })) => Ok(version),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("the control store gave no answer within {} s", RECORD_WITHIN.as_secs())),
+    let (version, primary) = match published {
+        Ok(Ok(Change::Published { record, .. })) => {
+            (Ok(record.rollout.version), Some(record.rollout.policy(group).primary()))
+        }
+        Ok(Ok(Change::AlreadySo { version, policy })) => (Ok(version), Some(policy.primary())),
+        Ok(Err(error)) => (Err(error.to_string()), None),
+        Err(_) => (Err(format!("the control store gave no answer within {} s", RECORD_WITHIN.as_secs())), None),
     };
     let mut recorded = Recorded {
         version,
         live: None,
         acknowledged: BTreeSet::new(),
+        primary,
         shared: BTreeSet::new(),
         told: others.unwrap_or_default(),
     };
@@ -168,6 +173,9 @@ fn twice(addresses: &[String]) -> BTreeSet<String> {
 pub struct RollbackOutcome {
     /// The rollout that has it; else why there is none yet.
     pub version: Result<RolloutVersion, String>,
+    /// Modern is primary, as far as is known: then it answers all reads, whatever is rolled back. The authority goes
+    /// back by a handover.
+    pub modern_is_primary: bool,
     /// Confirmed, directly or by heartbeat.
     pub confirmed: BTreeSet<String>,
     /// Confirmed, but a restart would forget it before the control store has it.
@@ -180,6 +188,7 @@ impl RollbackOutcome {
     fn of(told: BTreeMap<String, Result<Told, String>>, recorded: Recorded) -> Self {
         let mut outcome = Self {
             version: recorded.version,
+            modern_is_primary: recorded.primary == Some(Side::Modern),
             confirmed: recorded.acknowledged,
             unsaved: BTreeSet::new(),
             open: BTreeMap::new(),
@@ -211,9 +220,9 @@ impl RollbackOutcome {
         outcome
     }
 
-    /// Whether nobody who may run is left.
+    /// Whether legacy answers, and nobody who may run is left.
     pub fn is_done(&self) -> bool {
-        self.open.is_empty() && (self.version.is_ok() || !self.confirmed.is_empty())
+        !self.modern_is_primary && self.open.is_empty() && (self.version.is_ok() || !self.confirmed.is_empty())
     }
 }
 
@@ -227,6 +236,7 @@ mod tests {
             version: version.map(RolloutVersion).map_err(str::to_owned),
             live: live.map(set),
             acknowledged: set(acknowledged),
+            primary: version.is_ok().then_some(Side::Legacy),
             shared: set(shared),
             told: BTreeMap::new(),
         }
@@ -250,6 +260,9 @@ mod tests {
         assert!(!done(told(&[("a", false)]), recorded(Ok(7), Some(&["a"]), &[], &[])));
         assert!(!done(told(&[]), recorded(Ok(7), Some(&["a", "b"]), &["a"], &[])));
         assert!(done(told(&[]), recorded(Ok(7), Some(&[]), &[], &[])));
+        // While modern is primary, nobody's word brings reads to legacy.
+        let reversed = Recorded { primary: Some(Side::Modern), ..recorded(Ok(7), Some(&["a"]), &["a"], &[]) };
+        assert!(!done(told(&[("a", true)]), reversed));
     }
 
     #[test]

@@ -89,6 +89,9 @@ async fn an_authority_goes_only_where_and_when_it_may_and_is_told_how() {
         assert_eq!(told["steps"][place]["step"], step, "{told}");
         assert!(told["steps"][place]["millis"].as_f64() > Some(0.0), "{told}");
     }
+    // Nobody is told that legacy answers when it does not.
+    let (text, ok) = site.run(&["groups", "rollback", "stock", "--who", "ada"]).await;
+    assert!(!ok && text.contains("nothing was rolled back") && text.contains("handover stock --to legacy"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

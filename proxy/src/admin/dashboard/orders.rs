@@ -229,8 +229,14 @@ pub(super) async fn roll_back(
 /// Tells every replica and the control store at once; this one has it before the answer.
 async fn roll_back_now(dashboard: &Dashboard, caller: &Caller, group: &GroupName, reason: &str) -> Done {
     let order = "mutation($group: String!, $reason: String, $wait: Int!) { done: rollBack(group: $group, reason: \
-                 $reason, waitMillis: $wait) { done } }";
+                 $reason, waitMillis: $wait) { done modernIsPrimary } }";
     let given = json!({ "group": group, "reason": reason, "wait": WAIT_MILLIS });
     let answer: Json = dashboard.ask(caller, order, given).await?;
+    if answer["done"]["modernIsPrimary"] == true {
+        let message = format!(
+            "modern is primary of group {group} and answers its reads: nothing was rolled back. The authority goes back by `strangler groups handover {group} --to legacy --reason TEXT`"
+        );
+        return Err(Problem { status: StatusCode::CONFLICT, message });
+    }
     Ok(if answer["done"]["done"] == true { "rolled-back" } else { "rolled-back-here" })
 }

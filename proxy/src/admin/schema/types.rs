@@ -269,6 +269,8 @@ impl SetShape {
 pub(super) struct RollbackShape {
     /// Whether every replica that may be running has confirmed.
     pub(super) done: bool,
+    /// Modern is primary: it answers all reads until the authority goes back, by `handOver`.
+    pub(super) modern_is_primary: bool,
     /// The rollout that has it; null while the control store has none.
     pub(super) rollout: Option<u64>,
     /// Why the control store does not have it yet; the replicas hold it and tell it when it is back.
@@ -290,6 +292,7 @@ impl From<RollbackOutcome> for RollbackShape {
     fn from(outcome: RollbackOutcome) -> Self {
         Self {
             done: outcome.is_done(),
+            modern_is_primary: outcome.modern_is_primary,
             rollout: outcome.version.as_ref().ok().map(|version| version.0),
             control_store: outcome.version.err(),
             confirmed: outcome.confirmed.into_iter().collect(),
