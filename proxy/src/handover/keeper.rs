@@ -75,7 +75,7 @@ impl Keeper {
                     Authority::Held { .. } => {}
                     Authority::Frozen { .. } | Authority::GivenUp { .. } => self.end(group).await,
                     Authority::Broken => {
-                        tracing::error!(%group, "the fences of group {group} contradict each other: run `strangler check`");
+                        tracing::error!(%group, "the fences of group {group} contradict each other: see docs/runbooks/broken-fences.md");
                     }
                 }
             }

@@ -148,6 +148,7 @@ fn mutations() -> Vec<String> {
             "Int" => "1",
             "Float" => "1.0",
             "Boolean" => "false",
+            "Primary" => "MODERN",
             "ExcuseInput" => "{ route: \"Query.product\", cause: \"rounding\", owner: \"ada\", until: \"2026-12-31\" }",
             _ => "\"inventory\"",
         };

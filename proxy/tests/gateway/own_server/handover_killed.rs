@@ -97,7 +97,8 @@ async fn left_alone(at: At) -> Side {
     // The killed one's session in the database may still carry out what was sent; then that is undone too.
     tokio::time::sleep(Duration::from_millis(200)).await;
     until("one side takes writes", async || matches!(shop.authority().await, Authority::Held { .. })).await;
-    println!("{at:?}: one side takes writes {:?} after the kill", began.elapsed());
+    // The limit, and a machine that is busy with other things.
+    assert!(began.elapsed() < Duration::from_millis(1_500) + Duration::from_secs(3), "{at:?} {:?}", began.elapsed());
     let Authority::Held { by, epoch } = shop.authority().await else { panic!("{at:?}") };
     until("a rollout says so", async || {
         let policy = shown(&shop).await;
