@@ -243,7 +243,7 @@ impl Coordinator<'_> {
         let (began, to) = (Instant::now(), last.other());
         run.paused.get_or_insert(began);
         let drain =
-            Drain { from: self.store(last), to: self.doors.get(to), group: self.group, within: self.settings.within };
+            Drain { from: self.store(last), door: self.doors.get(to), group: self.group, within: self.settings.within };
         let left = drain.run(run.until.max(Instant::now() + AGAIN)).await?;
         let note = match left.writes {
             0 => format!("{to} has everything that {last} has"),

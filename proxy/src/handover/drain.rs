@@ -36,7 +36,7 @@ pub struct Drain<'a> {
     /// The frozen side.
     pub from: &'a Arc<dyn Store>,
     /// The door to the other.
-    pub to: &'a Arc<Door>,
+    pub door: &'a Arc<Door>,
     /// The group.
     pub group: &'a GroupName,
     /// Limit of one call.
@@ -76,7 +76,7 @@ impl Drain<'_> {
         let taken = self.from.lease_unsettled(groups, Duration::ZERO, LEASE, LIMIT, self.within).await?;
         let applying = taken.into_iter().filter_map(|unsettled| {
             let write = unsettled.changes.first()?.write;
-            Some(async move { (write, self.to.apply(unsettled.changes).await) })
+            Some(async move { (write, self.door.apply(unsettled.changes).await) })
         });
         let (mut there, mut said): (Vec<WriteId>, _) = (Vec::new(), None);
         for (write, outcome) in futures::future::join_all(applying).await {
