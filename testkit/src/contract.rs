@@ -7,6 +7,7 @@ pub mod checksum;
 pub mod ledger;
 pub mod primary;
 pub mod reads;
+pub mod sagas;
 pub mod secondary;
 pub mod snapshot;
 
@@ -62,6 +63,11 @@ macro_rules! store_contract {
             ledger::settled_writes_are_not_leased_and_settling_twice_is_harmless,
             ledger::leases_are_exclusive_until_they_are_over,
             ledger::old_states_are_kept_and_settled_ones_forgotten,
+            sagas::a_saga_begins_once_and_is_found_as_it_began,
+            sagas::a_saga_is_saved_only_by_whoever_knows_its_revision,
+            sagas::a_leased_saga_is_nobody_elses_until_its_time_is_over,
+            sagas::concurrent_takers_share_the_sagas_that_are_due,
+            sagas::sagas_are_listed_counted_and_forgotten_by_their_status,
             secondary::newer_wins_and_the_same_again_is_stale,
             secondary::any_order_with_repeats_converges,
             secondary::a_tombstone_outlives_older_states,

@@ -9,6 +9,7 @@
 //! # }
 //! ```
 
+mod sagas;
 mod scan;
 
 use std::collections::HashMap;
@@ -81,6 +82,13 @@ pub enum Call {
     Incarnation,
     Prepare,
     Inspect,
+    BeginSaga,
+    SaveSaga,
+    LeaseSagas,
+    Saga,
+    Sagas,
+    CountSagas,
+    ForgetSagas,
 }
 
 /// Wraps a store; without faults it is that store. Clones share faults and counters.

@@ -18,6 +18,7 @@ mod inspect;
 mod ledger;
 mod numeric;
 mod read;
+mod sagas;
 mod session;
 mod settings;
 mod snapshot;

@@ -22,6 +22,7 @@ use crate::read::breaker::Breaker;
 use crate::read::seen::Seen;
 use crate::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use crate::read::shadow::{Shadow, ShadowWorker};
+use crate::saga::SagaRoad;
 use crate::write::apply::Door;
 use crate::write::road::{WriteRoad, WriteSettings, WriteSide};
 use crate::write::settle::Settler;
@@ -89,6 +90,16 @@ impl Parts<'_> {
             tasks: TaskTracker::new(),
         };
         (Arc::new(road), doors)
+    }
+
+    pub(super) fn sagas(&self, writes: &Arc<WriteRoad>, background: &Stoppable) -> Arc<SagaRoad> {
+        let road = Arc::new(SagaRoad {
+            writes: Arc::clone(writes),
+            contract: Arc::clone(&self.backends.loaded.contract),
+            settings: self.config.sagas,
+        });
+        background.tasks.spawn(Arc::clone(&road).resume(background.stop.clone()));
+        road
     }
 
     pub(super) fn shadow(&self, evidence: Aggregator, secret: &[u8], background: &Stoppable) -> Shadow {

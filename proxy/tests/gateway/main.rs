@@ -26,6 +26,7 @@ mod probes;
 mod random;
 mod reads;
 mod rig;
+mod sagas;
 mod same_answer;
 mod server;
 mod shadows;
