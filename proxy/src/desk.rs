@@ -12,6 +12,7 @@ mod excuses;
 mod key_history;
 mod promote;
 mod rollback;
+mod sagas;
 mod verify;
 mod view;
 

@@ -11,6 +11,7 @@ mod figures;
 mod mutation;
 mod plans;
 mod query;
+mod sagas;
 mod subscription;
 mod types;
 

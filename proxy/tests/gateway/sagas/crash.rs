@@ -104,8 +104,10 @@ async fn lives(databases: &PerSide<Database>, case: &Case, point: (Call, usize, 
 fn a_crash_at_every_point_of_a_saga_in_real_databases_leaves_it_whole_or_undone() {
     // Holds the databases while replicas come and go.
     let keeper = tokio::runtime::Runtime::new().unwrap();
+    // Before a call is after the one before it: in memory both are tried.
+    let crash = Fault::CrashAfter;
     for case in &CASES {
-        for (call, crash) in CALLS.iter().flat_map(|call| CRASHES.map(|crash| (*call, crash))) {
+        for call in [Call::Execute, Call::SaveSaga] {
             for nth in 1.. {
                 let databases = keeper.block_on(Shop::databases());
                 let died = life(lives(&databases, case, (call, nth, crash)));

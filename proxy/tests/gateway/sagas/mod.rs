@@ -19,7 +19,7 @@ use shop::Shop;
 fn pace() -> Pace {
     let sagas = SagaSettings {
         step_within: Duration::from_secs(1),
-        lease: Duration::from_millis(1_500),
+        lease: Duration::from_millis(400),
         undo_attempts: 3,
         pause: Duration::from_millis(50),
         longest_pause: Duration::from_millis(200),
