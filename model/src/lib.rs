@@ -22,6 +22,7 @@ pub mod name;
 pub mod policy;
 pub mod record;
 pub mod rule;
+pub mod saga;
 pub mod scan;
 pub mod share;
 pub mod side;
@@ -38,6 +39,7 @@ pub use name::{EntityName, FieldName, GroupName, ReplicaId, RouteName, WebhookNa
 pub use policy::{Policy, Rollout, RolloutVersion, Stage};
 pub use record::{EntityKey, Record};
 pub use rule::Rule;
+pub use saga::{SagaId, SagaLog, SagaRow, SagaStatus};
 pub use scan::Scan;
 pub use share::{Bucket, Percentage};
 pub use side::{PerSide, Role, Side};

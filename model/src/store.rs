@@ -12,6 +12,7 @@ use crate::fence::{Fence, Move, Standing};
 use crate::history::KeyHistory;
 use crate::name::{EntityName, GroupName};
 use crate::record::{EntityKey, Record};
+use crate::saga::SagaLog;
 use crate::scan::Scan;
 use crate::side::{Role, Side};
 use crate::sql::{NamedSql, Params};
@@ -174,7 +175,7 @@ pub struct Backlog {
 /// [`StoreError::NoAnswer`] (or `Unreachable` when nothing was sent), whatever the server does.
 /// Dropping a future of a store never leaves an open transaction on a connection that is used again.
 #[async_trait]
-pub trait Store: Scan {
+pub trait Store: Scan + SagaLog {
     /// Which side this is.
     fn side(&self) -> Side;
 

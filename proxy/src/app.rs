@@ -222,7 +222,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     background.tasks.spawn(reconcile::figures::watch(control, contract, background.stop.clone()));
     let tasks = writes.tasks.clone();
     let settlers = PerSide { legacy: writes.sides.legacy.settler.clone(), modern: writes.sides.modern.settler.clone() };
-    let fork = Arc::new(Fork { read: parts.read_road(shadow), write: writes });
+    let saga = parts.sagas(&writes, &background);
+    let fork = Arc::new(Fork { read: parts.read_road(shadow), write: writes, saga });
 
     let groups = backends.loaded.contract.groups();
     let gateway = serve_graphql(config, backends.loaded, fork, newest, Port { listener: graphql, tls: graphql_tls });

@@ -35,6 +35,7 @@ use crate::openfeature::Flags;
 use crate::promotion::PromotionRules;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
+use crate::saga::SagaSettings;
 use crate::tls::TlsFiles;
 use crate::traces::Traces;
 use crate::webhooks::Webhook;
@@ -68,6 +69,8 @@ pub struct Config {
     pub admin: AdminSettings,
     /// The write road and its relay.
     pub writes: Writes,
+    /// Writes in steps.
+    pub sagas: SagaSettings,
     /// The read road.
     pub reads: Reads,
     /// Shadow reads.

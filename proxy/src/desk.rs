@@ -13,6 +13,7 @@ mod handover;
 mod key_history;
 mod promote;
 mod rollback;
+mod sagas;
 mod verify;
 mod view;
 

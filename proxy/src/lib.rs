@@ -34,6 +34,7 @@ pub mod reconcile;
 pub mod roads;
 pub mod rollout;
 pub mod route;
+pub mod saga;
 pub mod serving;
 pub mod spoken;
 pub mod state_dir;

@@ -8,7 +8,8 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use model::control::histogram::BOUNDS;
 use model::evidence::Observation;
-use model::{GroupName, Incarnation, Rollout, RouteName, Side, StoreError, WebhookName};
+use model::saga::SagaCounts;
+use model::{GroupName, Incarnation, Rollout, RouteName, SagaStatus, Side, StoreError, WebhookName};
 use tokio::time::Instant;
 
 use crate::guard::{GuardState, Measure};
@@ -47,6 +48,11 @@ pub const REHEARSALS_TOTAL: &str = "strangler_rehearsals_total";
 pub const RELAYED_TOTAL: &str = "strangler_relayed_writes_total";
 /// Unsettled writes that the secondary refuses: they need an engineer.
 pub const RELAY_REFUSED_TOTAL: &str = "strangler_relay_refused_total";
+/// Sagas that have not ended, on both sides together. Answers: does anything wait for somebody? Label: `state`
+/// (`running`, `compensating`, `stuck`).
+pub const SAGAS: &str = "strangler_sagas";
+/// Sagas that this replica brought to where they rest. Label: `outcome` (`done`, `undone`, `stuck`, `abandoned`).
+pub const SAGAS_ENDED_TOTAL: &str = "strangler_sagas_ended_total";
 /// Rows that differ at rest, by the last complete reconciliation. Label: `group`.
 pub const DRIFT_ROWS: &str = "strangler_drift_rows";
 /// When the last complete reconciliation ended, of the type that waits longest for the next. Answers: how old is what
@@ -155,6 +161,8 @@ pub fn describe() {
     describe_gauge!(SHADOW_QUEUE_LENGTH, "Shadow reads waiting in the queue");
     describe_gauge!(READS_MODERN_RATIO, "Share of keys that modern answers, from 0 to 1");
     describe_gauge!(ROLLOUT_VERSION, "The rollout that this replica works under");
+    describe_gauge!(SAGAS, "Sagas that have not ended");
+    describe_counter!(SAGAS_ENDED_TOTAL, "Sagas that this replica brought to where they rest");
     describe_gauge!(CONTROL_STORE_UP, "1 while the control store answers, else 0");
     describe_counter!(EVIDENCE_DROPPED_TOTAL, "Comparisons whose evidence was lost");
     describe_counter!(ADMIN_REFUSED_TOTAL, "Requests that the admin port did not let in");
@@ -230,6 +238,19 @@ pub fn relayed() {
 /// The secondary refuses a write that stands on the primary.
 pub fn relay_refused() {
     counter!(RELAY_REFUSED_TOTAL).increment(1);
+}
+
+/// How many sagas have not ended.
+#[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 sagas")]
+pub(crate) fn sagas(counts: &SagaCounts) {
+    gauge!(SAGAS, "state" => SagaStatus::Running.as_str()).set(counts.running as f64);
+    gauge!(SAGAS, "state" => SagaStatus::Compensating.as_str()).set(counts.compensating as f64);
+    gauge!(SAGAS, "state" => SagaStatus::Stuck.as_str()).set(counts.stuck as f64);
+}
+
+/// A saga has come to where it rests.
+pub(crate) fn saga_ended(status: SagaStatus) {
+    counter!(SAGAS_ENDED_TOTAL, "outcome" => status.as_str()).increment(1);
 }
 
 /// What the last complete reconciliation has found.

@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod primary;
 pub mod reads;
 pub mod rehearsal;
+pub mod sagas;
 pub mod secondary;
 pub mod snapshot;
 
@@ -68,6 +69,11 @@ macro_rules! store_contract {
             fence::a_frozen_fence_stops_writes_and_an_opened_one_takes_those_of_its_epoch,
             fence::what_arrives_late_does_not_overwrite_what_this_side_took_as_primary,
             fence::whoever_freezes_waits_for_writers_and_none_commits_after_it,
+            sagas::a_saga_begins_once_and_is_found_as_it_began,
+            sagas::a_saga_is_saved_only_by_whoever_knows_its_revision,
+            sagas::a_leased_saga_is_nobody_elses_until_its_time_is_over,
+            sagas::concurrent_takers_share_the_sagas_that_are_due,
+            sagas::sagas_are_listed_counted_and_forgotten_by_their_status,
             secondary::newer_wins_and_the_same_again_is_stale,
             secondary::any_order_with_repeats_converges,
             secondary::a_tombstone_outlives_older_states,

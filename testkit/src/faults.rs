@@ -9,6 +9,7 @@
 //! # }
 //! ```
 
+mod sagas;
 mod scan;
 
 use std::collections::HashMap;
@@ -87,6 +88,13 @@ pub enum Call {
     /// `Store::fence`.
     LookAtFence,
     MoveFence,
+    BeginSaga,
+    SaveSaga,
+    LeaseSagas,
+    Saga,
+    Sagas,
+    CountSagas,
+    ForgetSagas,
 }
 
 /// Wraps a store; without faults it is that store. Clones share faults and counters.

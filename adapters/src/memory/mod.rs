@@ -9,6 +9,7 @@ mod checksum;
 pub mod control;
 mod execute;
 mod ledger;
+mod sagas;
 mod scan;
 mod store;
 
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::sql::{NamedSql, Params};
-use model::{Change, Contract, EntityKey, Fence, GroupName, Record, Side, StoreError, Version, WriteId};
+use model::{Change, Contract, EntityKey, Fence, GroupName, Record, SagaId, Side, StoreError, Version, WriteId};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -48,6 +49,7 @@ struct State {
     /// The place in the log: rises with every write.
     position: u64,
     prepared: bool,
+    sagas: BTreeMap<SagaId, sagas::Kept>,
 }
 
 /// A write in the ledger.

@@ -1,4 +1,4 @@
-//! The tables that every Oracle side carries beside its own: ledger, versions, fence.
+//! The tables that every Oracle side carries beside its own: ledger, versions, fence, sagas.
 //!
 //! Also here: the user locks, since they are part of what two processes must agree on.
 
@@ -22,7 +22,7 @@ const INCARNATION: &str = "SELECT last_open_incarnation# FROM v$database";
 pub(super) const NOW: &str = "SYS_EXTRACT_UTC(SYSTIMESTAMP)";
 
 /// What [`prepare`] makes, one statement each.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 10] = [
     "CREATE TABLE strangler_ledger (
     write_id        VARCHAR2(36)   NOT NULL,
     ordinal         NUMBER(5)      NOT NULL,
@@ -65,10 +65,25 @@ const TABLES: [&str; 7] = [
     CONSTRAINT strangler_fence_pkey PRIMARY KEY (grp),
     CONSTRAINT strangler_fence_state CHECK (state IN ('open', 'frozen', 'closed'))
 )",
+    "CREATE TABLE strangler_saga (
+    id         VARCHAR2(64)  NOT NULL,
+    route      VARCHAR2(200) NOT NULL,
+    status     VARCHAR2(12)  NOT NULL,
+    revision   NUMBER(18)    NOT NULL,
+    document   CLOB          NOT NULL,
+    due_at     TIMESTAMP(6)  NOT NULL,
+    began_at   TIMESTAMP(6)  DEFAULT SYS_EXTRACT_UTC(SYSTIMESTAMP) NOT NULL,
+    changed_at TIMESTAMP(6)  DEFAULT SYS_EXTRACT_UTC(SYSTIMESTAMP) NOT NULL,
+    CONSTRAINT strangler_saga_pkey PRIMARY KEY (id),
+    CONSTRAINT strangler_saga_status
+        CHECK (status IN ('running', 'compensating', 'stuck', 'done', 'undone', 'abandoned'))
+)",
+    "CREATE INDEX strangler_saga_open ON strangler_saga (status, due_at)",
+    "CREATE INDEX strangler_saga_began ON strangler_saga (began_at)",
 ];
 
 /// What each of [`TABLES`] is for; said in what a DBA reads.
-const WHY: [&str; 7] = [
+const WHY: [&str; 10] = [
     "One row per change, written in the transaction of the change. A write without change has one row\n\
      -- without entity and key; an abandoned write (it never stood and never will) likewise. Times are UTC.",
     "The client's idempotency key: a repeat finds the first attempt. Rows without one are not in it.",
@@ -78,6 +93,10 @@ const WHY: [&str; 7] = [
     "The newest state that was written or applied here, per key. Stays behind deletions as a tombstone.",
     "Whether this side takes primary writes of a group, and under which epoch. Change a row only while\n\
      -- holding the group's lock (DBMS_LOCK, mode 6): it waits for writers in flight.",
+    "How far the sagas have come that began while this side was primary for their first step. The document\n\
+     -- holds their arguments and results: business data, as the ledger's images are.",
+    "What is to be gone on with.",
+    "The newest first.",
 ];
 
 /// Rights, and what each is needed for. The account owns the bookkeeping and nothing else.

@@ -207,7 +207,7 @@ pub(super) struct Due {
     pub(super) limit: usize,
 }
 
-fn seconds(time: Duration) -> Bind {
+pub(super) fn seconds(time: Duration) -> Bind {
     Bind::number(format!("{}.{:06}", time.as_secs().min(3_000_000_000), time.subsec_micros()))
 }
 

@@ -24,6 +24,7 @@ mod pace;
 mod params;
 mod read;
 mod rights;
+mod sagas;
 mod session;
 mod settings;
 mod snapshot;

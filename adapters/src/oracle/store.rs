@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use model::checksum::{Chunk, ChunkSum};
 use model::fence::{Fence, Move, Standing};
 use model::history::KeyHistory;
+use model::saga::{Begun, SagaCounts};
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
     Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
-    Rehearsal, Role, Scan, Side, States, Store, StoreError, WriteId, Written,
+    Rehearsal, Role, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store, StoreError, WriteId, Written,
 };
 use oracle::Row;
 
@@ -22,7 +23,7 @@ use super::session::Session;
 use super::settings::{Settings, Track};
 use super::snapshot::OracleSnapshot;
 use super::table::Table;
-use super::{apply, bookkeeping, checksum, connect, error, execute, fence, history, inspect, ledger, read};
+use super::{apply, bookkeeping, checksum, connect, error, execute, fence, history, inspect, ledger, read, sagas};
 use crate::{Lane, Lanes};
 
 /// An Oracle database behind the port. Cheap to clone; clones and lanes share their sessions.
@@ -158,6 +159,45 @@ impl Scan for OracleStore {
         within: Duration,
     ) -> Result<Vec<Record>, StoreError> {
         self.members_as_of(entity, chunk, limit, None, within).await
+    }
+}
+
+#[async_trait]
+impl SagaLog for OracleStore {
+    async fn begin_saga(&self, saga: &SagaRow, lease: Duration, within: Duration) -> Result<Begun, StoreError> {
+        let saga = saga.clone();
+        self.writing(within, move |session, _, side| sagas::begin(session, side, &saga, lease)).await
+    }
+
+    async fn save_saga(&self, saga: &SagaRow, pause: Duration, within: Duration) -> Result<bool, StoreError> {
+        let saga = saga.clone();
+        self.writing(within, move |session, _, _| sagas::save(session, &saga, pause)).await
+    }
+
+    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Vec<SagaRow>, StoreError> {
+        self.writing(within, move |session, _, side| sagas::lease(session, side, lease, limit)).await
+    }
+
+    async fn saga(&self, id: &SagaId, within: Duration) -> Result<Option<SagaRow>, StoreError> {
+        let id = id.clone();
+        self.reading(within, move |session, _, side| sagas::find(session, side, &id)).await
+    }
+
+    async fn sagas(
+        &self,
+        status: Option<SagaStatus>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<SagaRow>, StoreError> {
+        self.reading(within, move |session, _, side| sagas::list(session, side, status, limit)).await
+    }
+
+    async fn count_sagas(&self, within: Duration) -> Result<SagaCounts, StoreError> {
+        self.reading(within, |session, _, _| sagas::counts(session)).await
+    }
+
+    async fn forget_sagas(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
+        self.writing(within, move |session, _, _| sagas::forget(session, retention, limit)).await
     }
 }
 

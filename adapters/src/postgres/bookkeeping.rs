@@ -1,4 +1,4 @@
-//! The tables that every PostgreSQL side carries beside its own: ledger, versions, fence.
+//! The tables that every PostgreSQL side carries beside its own: ledger, versions, fence, sagas.
 //!
 //! Also here: the advisory locks, since they are part of what two processes must agree on.
 
@@ -66,6 +66,22 @@ CREATE TABLE IF NOT EXISTS strangler_fence (
     state    text        NOT NULL CHECK (state IN ('open', 'frozen', 'closed')),
     moved_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+-- How far the sagas have come that began while this side was primary for their first step. The document
+-- holds their arguments and results: business data, as the ledger's images are.
+CREATE TABLE IF NOT EXISTS strangler_saga (
+    id         text        NOT NULL PRIMARY KEY,
+    route      text        NOT NULL,
+    status     text        NOT NULL
+        CHECK (status IN ('running', 'compensating', 'stuck', 'done', 'undone', 'abandoned')),
+    revision   bigint      NOT NULL,
+    document   text        NOT NULL,
+    due_at     timestamptz NOT NULL,
+    began_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS strangler_saga_open
+    ON strangler_saga (status, due_at) WHERE status IN ('running', 'compensating', 'stuck');
+CREATE INDEX IF NOT EXISTS strangler_saga_began ON strangler_saga (began_at);
 ";
 
 /// The advisory lock of a group's fence. Writers hold it shared from before their first statement to

@@ -20,6 +20,7 @@ mod ledger;
 mod numeric;
 mod pipeline;
 mod read;
+mod sagas;
 mod session;
 mod settings;
 mod snapshot;

@@ -7,19 +7,20 @@ use async_trait::async_trait;
 use model::checksum::{Chunk, ChunkSum};
 use model::fence::{Fence, Move, Standing};
 use model::history::KeyHistory;
+use model::saga::{Begun, SagaCounts};
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
     Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
-    Rehearsal, Role, Scan, Side, States, Store, StoreError, WriteId, Written,
+    Rehearsal, Role, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store, StoreError, WriteId, Written,
 };
 
 use super::session::{Pools, Use};
 use super::settings::Settings;
 use super::snapshot::PostgresSnapshot;
 use super::table::Table;
-use super::{apply, bookkeeping, checksum, error, execute, fence, history, inspect, ledger, read};
+use super::{apply, bookkeeping, checksum, error, execute, fence, history, inspect, ledger, read, sagas};
 use crate::{Lane, Lanes};
 
 /// A PostgreSQL database behind the port. Cheap to clone; clones and lanes share their pools.
@@ -103,6 +104,42 @@ impl Scan for PostgresStore {
     ) -> Result<Vec<Record>, StoreError> {
         let table = Table::new(entity, self.side);
         look!(self, within, |session| checksum::members(&session, table, chunk, limit))
+    }
+}
+
+#[async_trait]
+impl SagaLog for PostgresStore {
+    async fn begin_saga(&self, saga: &SagaRow, lease: Duration, within: Duration) -> Result<Begun, StoreError> {
+        call!(self, Use::Write, within, |session| sagas::begin(&session, self.side, saga, lease))
+    }
+
+    async fn save_saga(&self, saga: &SagaRow, pause: Duration, within: Duration) -> Result<bool, StoreError> {
+        call!(self, Use::Write, within, |session| sagas::save(&session, saga, pause))
+    }
+
+    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Vec<SagaRow>, StoreError> {
+        call!(self, Use::Write, within, |session| sagas::lease(&session, self.side, lease, limit))
+    }
+
+    async fn saga(&self, id: &SagaId, within: Duration) -> Result<Option<SagaRow>, StoreError> {
+        look!(self, within, |session| sagas::find(&session, self.side, id))
+    }
+
+    async fn sagas(
+        &self,
+        status: Option<SagaStatus>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<SagaRow>, StoreError> {
+        look!(self, within, |session| sagas::list(&session, self.side, status, limit))
+    }
+
+    async fn count_sagas(&self, within: Duration) -> Result<SagaCounts, StoreError> {
+        look!(self, within, |session| sagas::counts(&session))
+    }
+
+    async fn forget_sagas(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
+        call!(self, Use::Write, within, |session| sagas::forget(&session, retention, limit))
     }
 }
 

@@ -12,6 +12,7 @@ mod handover;
 mod mutation;
 mod plans;
 mod query;
+mod sagas;
 mod subscription;
 mod types;
 

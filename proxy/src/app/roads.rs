@@ -23,6 +23,7 @@ use crate::read::breaker::Breaker;
 use crate::read::seen::Seen;
 use crate::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use crate::read::shadow::{Shadow, ShadowWorker};
+use crate::saga::SagaRoad;
 use crate::write::apply::Door;
 use crate::write::rehearse::Rehearsals;
 use crate::write::road::{WriteRoad, WriteSettings, WriteSide};
@@ -94,6 +95,16 @@ impl Parts<'_> {
             tasks: TaskTracker::new(),
         };
         (Arc::new(road), doors)
+    }
+
+    pub(super) fn sagas(&self, writes: &Arc<WriteRoad>, background: &Stoppable) -> Arc<SagaRoad> {
+        let road = Arc::new(SagaRoad {
+            writes: Arc::clone(writes),
+            contract: Arc::clone(&self.backends.loaded.contract),
+            settings: self.config.sagas,
+        });
+        background.tasks.spawn(Arc::clone(&road).resume(background.stop.clone()));
+        road
     }
 
     /// What compares: shadow reads, and rehearsals of writes.

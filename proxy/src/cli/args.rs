@@ -57,6 +57,9 @@ pub enum Command {
     /// Differences between the sides that shadow reads have found.
     #[command(subcommand)]
     Diffs(DiffsCommand),
+    /// Mutations in steps: which of them wait for somebody.
+    #[command(subcommand)]
+    Sagas(super::sagas::SagasCommand),
     /// The record of everything that anybody changed.
     #[command(subcommand)]
     History(HistoryCommand),

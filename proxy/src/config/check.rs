@@ -12,7 +12,7 @@ use shadow_compare::confirm::Patience;
 use super::admin::{self, tls};
 use super::flags::flags;
 use super::promotion;
-use super::raw::{RawConfig, RawEvidence, RawFleet, RawGateway, RawHandover, RawReads, RawShadow, RawWrites};
+use super::raw::{RawConfig, RawEvidence, RawFleet, RawGateway, RawHandover, RawReads, RawSagas, RawShadow, RawWrites};
 use super::side::{SideSettings, sides};
 use super::traces::traces;
 use super::webhooks::webhooks;
@@ -22,6 +22,7 @@ use crate::gateway::{GatewayConfig, Limits};
 use crate::handover::coordinate::HandoverSettings;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
+use crate::saga::SagaSettings;
 use crate::write::rehearse::RehearsalSettings;
 
 pub(super) type Checked<T> = Result<T, InvalidConfig>;
@@ -52,6 +53,7 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         graphql_tls,
         admin: admin::check(raw.admin, origins)?,
         writes: writes(&raw.writes, origins)?,
+        sagas: sagas(&raw.sagas, writes(&raw.writes, origins)?.retention, origins)?,
         reads: reads(&raw.reads, origins)?,
         shadow: shadow(&raw.shadow, origins)?,
         evidence: evidence(raw.evidence, origins)?,
@@ -129,6 +131,21 @@ fn writes(raw: &RawWrites, origins: &Origins<'_>) -> Checked<Writes> {
             within: millis(raw.rehearsal_timeout_ms, "writes.rehearsal_timeout_ms", origins)?,
             at_once: count(raw.rehearsals_at_once, "writes.rehearsals_at_once", origins)?.get(),
         },
+    })
+}
+
+fn sagas(given: &RawSagas, retention: Duration, origins: &Origins<'_>) -> Checked<SagaSettings> {
+    let step_within = millis(given.step_timeout_ms, "sagas.step_timeout_ms", origins)?;
+    if given.undo_attempts == 0 {
+        return Err(origins.rule("sagas.undo_attempts", "must be at least 1"));
+    }
+    Ok(SagaSettings {
+        step_within,
+        lease: step_within * 3,
+        undo_attempts: given.undo_attempts,
+        longest_pause: millis(given.longest_pause_ms, "sagas.longest_pause_ms", origins)?,
+        retention,
+        ..SagaSettings::default()
     })
 }
 

@@ -65,6 +65,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) writes: RawWrites,
     #[serde(default)]
+    pub(super) sagas: RawSagas,
+    #[serde(default)]
     pub(super) reads: RawReads,
     #[serde(default)]
     pub(super) shadow: RawShadow,
@@ -216,6 +218,8 @@ section!(RawWrites {
     rehearsal_timeout_ms: u64 = 25,
     rehearsals_at_once: usize = 4,
 });
+
+section!(RawSagas { step_timeout_ms: u64 = 5_000, undo_attempts: u32 = 8, longest_pause_ms: u64 = 30_000 });
 
 section!(RawReads { modern_share: f64 = 0.5, breaker_failures: u32 = 5, breaker_pause_ms: u64 = 1_000 });
 

@@ -84,6 +84,7 @@ fn build_for(
             Work::Set(complete(root, &set_key, given, attempt.now))
         }
         WriteWork::Delete => Work::Delete,
+        WriteWork::Saga(_) => return Err(ClientError::new("INTERNAL", "a saga is no single write")),
     };
     let idempotency = attempt.idempotency.map(|(sent, response_name)| {
         let key = IdempotencyKey::new(sent, response_name)
@@ -153,7 +154,7 @@ fn complete(root: &Root, key: &EntityKey, mut record: Record, now: Instant) -> R
 }
 
 /// The same for the same route and arguments, in whatever order they were written.
-fn fingerprint(root: &Root, arguments: &Arguments) -> Fingerprint {
+pub fn fingerprint(root: &Root, arguments: &Arguments) -> Fingerprint {
     let mut hasher = blake3::Hasher::new();
     hasher.update(root.route.as_str().as_bytes());
     digest(&mut hasher, &Json::Object(arguments.as_json().clone()));

@@ -29,6 +29,7 @@ mod reads;
 mod rehearsals;
 mod rehearsals_in_sql;
 mod rig;
+mod sagas;
 mod same_answer;
 mod server;
 mod shadows;

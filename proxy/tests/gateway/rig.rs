@@ -27,6 +27,7 @@ use proxy::read::seen::Seen;
 use proxy::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use proxy::read::shadow::{Shadow, ShadowSettings, ShadowWorker};
 use proxy::rollout::RolloutHandle;
+use proxy::saga::{SagaRoad, SagaSettings};
 use proxy::write::apply::Door;
 use proxy::write::rehearse::{RehearsalSettings, Rehearsals};
 use proxy::write::road::{WriteRoad, WriteSettings, WriteSide};
@@ -163,6 +164,10 @@ pub(crate) struct Pace {
     pub(crate) rehearsals: RehearsalSettings,
     /// What engineers have excused.
     pub(crate) excuses: AcceptedExcuses,
+    /// Limits of sagas.
+    pub(crate) sagas: SagaSettings,
+    /// Whether it takes up sagas that nobody works on.
+    pub(crate) resumes: bool,
 }
 
 impl Default for Pace {
@@ -177,6 +182,8 @@ impl Default for Pace {
             shadow: ShadowSettings::default(),
             rehearsals: RehearsalSettings::default(),
             excuses: AcceptedExcuses::default(),
+            sagas: SagaSettings::default(),
+            resumes: true,
         }
     }
 }
@@ -239,7 +246,15 @@ impl Replica {
         catch_up(ground, pace, &stores, &doors, (&unsettled, &figures), &stop);
         let config = GatewayConfig { deadline: pace.deadline, ..GatewayConfig::default() };
         let loaded = Loaded::clone(&ground.loaded);
-        let fork = Arc::new(Fork { read, write });
+        let saga = Arc::new(SagaRoad {
+            writes: Arc::clone(&write),
+            contract: Arc::clone(&ground.loaded.contract),
+            settings: pace.sagas,
+        });
+        if pace.resumes {
+            tokio::spawn(Arc::clone(&saga).resume(stop.clone()));
+        }
+        let fork = Arc::new(Fork { read, write, saga });
         let gateway = Gateway::new(loaded.client_schema, loaded.contract, fork, ground.newest(), config);
         Self { gateway, unsettled, breakers, doors, observed, figures, _stop: stop.drop_guard() }
     }

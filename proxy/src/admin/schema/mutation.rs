@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::differences::ExcuseInput;
 use super::handover::{HandoverShape, Primary};
 use super::plans::{PromotionShape, ProposalShape, Readiness, step};
+use super::sagas::SagaShape;
 use super::types::{Ended, PolicyShape, ReplicaShape, RollbackShape, SetShape};
 use super::{Origin, at_least, desk, shown};
 use crate::admin::auth::{Identity, Role};
@@ -119,6 +120,30 @@ impl Mutation {
         let author = author(context, &reason)?;
         let record = desk(context)?.unexcuse(&id, &author).await.map_err(shown)?;
         Ok(record.excuse.id.to_string())
+    }
+
+    /// Lets replicas go on with a stuck saga, when its cause was mended.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn retry_saga(
+        &self,
+        context: &Context<'_>,
+        id: String,
+        #[graphql(desc = "Why, for the record")] reason: String,
+    ) -> Result<SagaShape> {
+        let author = author(context, &reason)?;
+        Ok(desk(context)?.retry_saga(&id, &author).await.map_err(shown)?.into())
+    }
+
+    /// Takes a stuck saga over: no replica touches it again.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn abandon_saga(
+        &self,
+        context: &Context<'_>,
+        id: String,
+        #[graphql(desc = "Why, for the record")] reason: String,
+    ) -> Result<SagaShape> {
+        let author = author(context, &reason)?;
+        Ok(desk(context)?.abandon_saga(&id, &author).await.map_err(shown)?.into())
     }
 
     /// Approves a change that waits for a second person: it takes effect.

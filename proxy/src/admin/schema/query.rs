@@ -12,6 +12,7 @@ use super::differences::{DiffFilterInput, ExcuseShape};
 use super::figures::{FigurePoint, GuardShape};
 use super::handover::{Primary, SafetyShape};
 use super::plans::{PromotionShape, ProposalShape, Readiness, step};
+use super::sagas::SagaShape;
 use super::types::{
     AuditShape, ChangeShape, Me, PolicyShape, ReplicaShape, RolloutShape, RouteEvidence, RouteShape, Unsettled,
     VerifiedShape, rfc3339,
@@ -66,6 +67,22 @@ impl Query {
     /// Every route of the contract.
     async fn routes(&self, context: &Context<'_>) -> Result<Vec<RouteShape>> {
         Ok(desk(context)?.routes(None).into_iter().map(RouteShape::from).collect())
+    }
+
+    /// Mutations in steps, newest first.
+    async fn sagas(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "running, compensating, stuck, done, undone or abandoned")] status: Option<String>,
+        #[graphql(default = 50)] limit: u32,
+    ) -> Result<Vec<SagaShape>> {
+        let sagas = desk(context)?.sagas(status.as_deref(), limited(limit)).await.map_err(shown)?;
+        Ok(sagas.into_iter().map(SagaShape::from).collect())
+    }
+
+    /// One mutation in steps.
+    async fn saga(&self, context: &Context<'_>, id: String) -> Result<SagaShape> {
+        Ok(desk(context)?.saga(&id).await.map_err(shown)?.into())
     }
 
     /// Replicas that live now.

@@ -1,4 +1,5 @@
 mod fuzz;
+mod sagas;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
