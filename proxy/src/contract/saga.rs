@@ -177,7 +177,8 @@ impl Reader<'_> {
         (wanted, argument): (&Type, &str),
     ) -> Option<SagaSource> {
         let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-        if let Some(step) = draft.steps.iter().position(|(name, _)| name == first) {
+        let step = draft.steps.iter().position(|(name, _)| name == first);
+        if let Some(step) = step.filter(|_| !rest.is_empty()) {
             return self.answer_source(draft, (step, rest), at, (wanted, argument));
         }
         draft.used.insert(first.to_owned());
