@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Authority, PerSide, Policy, Side, Stage, Store};
+use model::{Authority, GroupName, PerSide, Policy, Side, Stage, Store};
 use parking_lot::Mutex;
 use proxy::handover::coordinate::{Coordinator, Handed, HandoverSettings, NotHanded};
 use proxy::handover::fences::Fences;
@@ -50,12 +50,21 @@ fn stores(ground: &Ground) -> PerSide<Arc<dyn Store>> {
 
 /// Runs a handover as a process of its own would.
 async fn hand_over(ground: &Ground, to: Side, force: bool) -> Result<Handed, NotHanded> {
+    hand_over_group(ground, &ground.group(), to, force).await
+}
+
+/// The same for one group of several.
+pub(crate) async fn hand_over_group(
+    ground: &Ground,
+    group: &GroupName,
+    to: Side,
+    force: bool,
+) -> Result<Handed, NotHanded> {
     let stores = stores(ground);
     let fences = Fences::new(stores.clone(), Arc::new(|_, _, _| {}), SETTINGS.within);
     let doors =
         stores.map(|_, store| Door::new(store, Arc::new(Breaker::new(BreakerSettings::default())), SETTINGS.within));
-    let group = ground.group();
-    Coordinator { fences: &fences, doors: &doors, group: &group, settings: SETTINGS }.hand_to(to, force).await
+    Coordinator { fences: &fences, doors: &doors, group, settings: SETTINGS }.hand_to(to, force).await
 }
 
 /// What each replica runs beside its roads.

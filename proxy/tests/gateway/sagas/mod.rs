@@ -1,6 +1,7 @@
 //! Sagas over HTTP, with every fault: whole or undone, once, whoever dies when.
 
 mod crash;
+mod handover;
 mod operate;
 mod shop;
 
