@@ -240,7 +240,7 @@ mod tests {
                             after.legacy.stand != Stand::Open || after.modern.stand != Stand::Open,
                             "{old:?} {now:?}"
                         );
-                        assert_eq!(moves(now).contains(&step), true, "{old:?} {now:?} {step:?}");
+                        assert!(moves(now).contains(&step), "{old:?} {now:?} {step:?}");
                     }
                 }
             }

@@ -116,7 +116,7 @@ const ORDERS: [&str; 9] = [
     "/groups/inventory/proposals/0",
 ];
 /// A form that asks for 25 %, from what the scene begins with.
-const SHIFT: &str = "was=shift/0/100&stage=shift&reads=25&shadow=100&decision=approve&reason=";
+const SHIFT: &str = "was=shift/0/100&stage=shift&reads=25&shadow=100&decision=approve&to=modern&reason=";
 
 #[tokio::test]
 async fn every_page_renders_for_each_role_under_a_strict_policy() {
