@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{EntityKey, GroupName, Side, Store, StoreError, WriteId};
+use model::{EntityKey, GroupName, Store, StoreError, WriteId};
 use tokio::time::Instant;
 
 use crate::write::apply::Door;
@@ -89,10 +89,5 @@ impl Drain<'_> {
             self.from.settle(&there, self.within).await?;
         }
         Ok(said)
-    }
-
-    /// Which side is drained.
-    pub fn side(&self) -> Side {
-        self.from.side()
     }
 }
