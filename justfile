@@ -12,3 +12,8 @@ tour:
 bench:
     cargo bench -p proxy --bench gateway
     cargo bench -p adapters --bench lanes
+
+# Random disturbances against three replicas and two databases, and then the books: docs/torture.md.
+torture minutes="1" seed="42":
+    cargo build --bin strangler
+    cargo run -p testkit --bin torture -- --minutes {{minutes}} --seed {{seed}}

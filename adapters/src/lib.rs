@@ -6,9 +6,9 @@
 mod lane;
 pub mod local_server;
 pub mod memory;
+mod number;
 pub mod oracle;
 pub mod postgres;
-mod shape;
 mod stored;
 mod value;
 

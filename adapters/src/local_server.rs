@@ -46,6 +46,8 @@ pub struct Options {
     pub durability: Durability,
     /// When the server ends.
     pub lifetime: Lifetime,
+    /// Variables for the server's processes.
+    pub environment: Vec<(String, String)>,
     /// Also told in the log.
     pub notice: Option<Notice>,
 }
@@ -57,6 +59,7 @@ impl Default for Options {
             max_connections: 200,
             durability: Durability::ProcessCrash,
             lifetime: Lifetime::Owned,
+            environment: Vec::new(),
             notice: None,
         }
     }
@@ -70,6 +73,7 @@ impl fmt::Debug for Options {
             .field("max_connections", &self.max_connections)
             .field("durability", &self.durability)
             .field("lifetime", &self.lifetime)
+            .field("environment", &self.environment)
             .finish_non_exhaustive()
     }
 }

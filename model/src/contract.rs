@@ -3,12 +3,15 @@
 //! Pure data. The text is parsed and checked in `proxy::contract`; what stands here is already
 //! consistent (fields exist, keys are known, SQL has its parameters).
 
+mod saga;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
 use indexmap::IndexMap;
 
+pub use self::saga::{SagaCall, SagaPlan, SagaSource, SagaStep};
 pub use crate::home::{ColumnType, Home, LengthUnit, Precision};
 use crate::name::{EntityName, FieldName, GroupName, RouteName};
 use crate::side::PerSide;
@@ -294,6 +297,18 @@ pub struct WriteAction {
     pub touches: Vec<Touch>,
     /// What the client is given.
     pub answer: WriteAnswer,
+    /// What happens on the secondary besides the state that it is given.
+    pub dual_write: DualWrite,
+}
+
+/// What a dual-written mutation does on the secondary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DualWrite {
+    /// Applies the state that the primary's operation has left.
+    #[default]
+    State,
+    /// The same, and before that rehearses the secondary's own operation: would it have left that state?
+    Replay,
 }
 
 /// What a mutation runs on the primary.
@@ -313,6 +328,9 @@ pub enum WriteWork {
     },
     /// Deletes one entity; refused as `NOT_FOUND` when it is missing.
     Delete,
+    /// Runs other mutations, one after the other. The action's touches and answer are those of the step that
+    /// answers, and speak of that step's arguments.
+    Saga(Arc<SagaPlan>),
 }
 
 /// One SQL statement of a mutation.

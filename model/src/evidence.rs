@@ -75,11 +75,13 @@ pub enum Cause {
     ForeignWrite,
     /// None of the above.
     Different,
+    /// From one state, the two sides' own operations of a mutation lead to different ones.
+    Logic,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::MissingRow,
         Self::ExtraRow,
         Self::Stale,
@@ -92,6 +94,7 @@ impl Cause {
         Self::Truncation,
         Self::ForeignWrite,
         Self::Different,
+        Self::Logic,
     ];
 
     /// The name used in reports and on the command line: `missing-row`.
@@ -109,6 +112,7 @@ impl Cause {
             Self::Truncation => "truncation",
             Self::ForeignWrite => "foreign-write",
             Self::Different => "different",
+            Self::Logic => "logic",
         }
     }
 

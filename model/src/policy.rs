@@ -163,6 +163,22 @@ impl Policy {
         }
     }
 
+    /// The policy after the authority has gone to `side` under `epoch`: modern answers every read while it is primary,
+    /// and goes on to when the authority goes back. Handed to the side that has it (a handover that was undone), only
+    /// the epoch is another.
+    #[must_use]
+    pub fn handed_to(self, side: Side, epoch: Epoch) -> Self {
+        let (stage, reads) = match (side, self.stage) {
+            (Side::Modern, Stage::Reverse | Stage::Modern) => (self.stage, self.reads),
+            (Side::Modern, Stage::Legacy | Stage::DualWrite | Stage::Shadow | Stage::Shift) => {
+                (Stage::Reverse, Percentage::FULL)
+            }
+            (Side::Legacy, Stage::Reverse | Stage::Modern) => (Stage::Shift, Percentage::FULL),
+            (Side::Legacy, Stage::Legacy | Stage::DualWrite | Stage::Shadow | Stage::Shift) => (self.stage, self.reads),
+        };
+        Self { stage, reads, epoch, ..self }
+    }
+
     /// The stage.
     pub fn stage(&self) -> Stage {
         self.stage
@@ -251,6 +267,26 @@ mod tests {
         assert!(policy(Stage::Reverse, 9_999, 0).is_err());
         let shifted = policy(Stage::Shift, 10_000, 500).unwrap();
         assert_eq!(shifted.rolled_back(), policy(Stage::Shift, 0, 500).unwrap());
+    }
+
+    #[test]
+    fn a_policy_that_was_handed_over_and_back_differs_in_nothing_but_reads_and_epoch() {
+        let shift = Policy::new(Stage::Shift, share(2_500), share(500), Epoch(1)).unwrap();
+        let reverse = shift.handed_to(Side::Modern, Epoch(2));
+        assert_eq!(reverse, Policy::new(Stage::Reverse, Percentage::FULL, share(500), Epoch(2)).unwrap());
+        let back = reverse.handed_to(Side::Legacy, Epoch(3));
+        assert_eq!(back, Policy::new(Stage::Shift, Percentage::FULL, share(500), Epoch(3)).unwrap());
+        assert_eq!(shift.handed_to(Side::Legacy, Epoch(3)), Policy { epoch: Epoch(3), ..shift });
+        assert_eq!(reverse.handed_to(Side::Modern, Epoch(4)), Policy { epoch: Epoch(4), ..reverse });
+        for stage in Stage::ALL {
+            let reads = if stage.primary() == Side::Modern { Percentage::FULL } else { Percentage::ZERO };
+            let policy = Policy::new(stage, reads, Percentage::ZERO, Epoch(1)).unwrap();
+            for side in Side::BOTH {
+                let handed = policy.handed_to(side, Epoch(2));
+                assert_eq!(handed.primary(), side);
+                assert!(Policy::new(handed.stage, handed.reads, handed.shadow, handed.epoch).is_ok());
+            }
+        }
     }
 
     fn share(points: u16) -> Percentage {

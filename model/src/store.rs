@@ -6,15 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::change::{Applied, Change, Epoch, Incarnation, WriteId};
+use crate::change::{Applied, Change, Incarnation, WriteId};
 use crate::contract::{EntityType, FieldSet, Refusal};
+use crate::fence::{Fence, Move, Standing};
 use crate::history::KeyHistory;
 use crate::name::{EntityName, GroupName};
 use crate::record::{EntityKey, Record};
+use crate::saga::SagaLog;
 use crate::scan::Scan;
 use crate::side::{Role, Side};
 use crate::sql::{NamedSql, Params};
-use crate::write::{Claim, Command, Written};
+use crate::write::{Claim, Command, Rehearsal, States, Written};
 
 /// Largest count of keys or changes in one call.
 pub const MAX_BATCH: usize = 1_000;
@@ -173,7 +175,7 @@ pub struct Backlog {
 /// [`StoreError::NoAnswer`] (or `Unreachable` when nothing was sent), whatever the server does.
 /// Dropping a future of a store never leaves an open transaction on a connection that is used again.
 #[async_trait]
-pub trait Store: Scan {
+pub trait Store: Scan + SagaLog {
     /// Which side this is.
     fn side(&self) -> Side;
 
@@ -210,13 +212,30 @@ pub trait Store: Scan {
     ) -> Result<Vec<Record>, StoreError>;
 
     /// As primary: runs `command` in one transaction that proves the fence, locks and changes the
-    /// rows, takes the log's position under the locks, reads the post-image of every touched entity
-    /// and writes one unsettled ledger row per change; then commits.
+    /// rows, takes the log's position under the locks, reads the post-image of every touched entity,
+    /// writes one unsettled ledger row per change and records its version; then commits.
     ///
     /// # Errors
     /// `Refused`, `KeyReused`, `Fenced`, `Conflict`, `Unreachable`, `Misfit`: nothing was written.
     /// `NoAnswer`: it may stand; ask [`Store::claim`].
     async fn execute(&self, command: &Command, within: Duration) -> Result<Written, StoreError>;
+
+    /// As `execute`, and says how every touched entity stood before the work, read under the same locks; empty for
+    /// [`Written::Before`]. Costs a little more than `execute`.
+    ///
+    /// # Errors
+    /// As `execute`.
+    async fn execute_seeing(&self, command: &Command, within: Duration) -> Result<(Written, States), StoreError>;
+
+    /// As secondary: runs `command` in a transaction of its own, under the locks of its keys, says how the touched
+    /// entities stood before and would stand after, and **always rolls back**: rows, ledger and versions are as they
+    /// were. Proves no fence, heeds no idempotency key, and waits for nobody's lock longer than a part of the limit.
+    /// What no transaction undoes is not undone here either: numbers drawn from a sequence, mails of a trigger.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Conflict`, `Misfit`; `Refused` when a key fits no row of this side. What the side
+    /// refuses of the work itself is no error but [`Rehearsed::Refused`](crate::Rehearsed).
+    async fn rehearse(&self, command: &Command, within: Duration) -> Result<Rehearsal, StoreError>;
 
     /// As primary: settles the outcome of a write that may be still in flight, by inserting its id as
     /// *abandoned* into the ledger. Waits for the first attempt, within the limit.
@@ -229,7 +248,7 @@ pub trait Store: Scan {
     /// newer than what this side recorded for the key, with their ledger rows; older ones are left.
     /// One slot per change, in order. One transaction: all or nothing.
     ///
-    /// Where a row is not as the last apply left it ([`crate::foreign`]), nothing of the change's write is applied or
+    /// Where a row is not as our last write left it ([`crate::foreign`]), nothing of the change's write is applied or
     /// recorded: [`Applied::Foreign`] in its slot, [`Applied::Held`] in those of the write's other changes. Changes of
     /// other writes go on. A row that is already what the change would leave is no conflict.
     ///
@@ -245,18 +264,13 @@ pub trait Store: Scan {
     /// As `apply`.
     async fn apply_over(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError>;
 
-    /// As secondary under `epoch`: whether the row of `key` stands as the last apply left it. `None`: not known, since
-    /// nothing was applied to it under this epoch.
+    /// Whether the row of `key` stands as our last write of it left it, here as primary or as secondary. `None`: not
+    /// known, since there was none.
     ///
     /// # Errors
     /// `Unreachable`, `NoAnswer`.
-    async fn as_left(
-        &self,
-        entity: &EntityType,
-        key: &EntityKey,
-        epoch: Epoch,
-        within: Duration,
-    ) -> Result<Option<bool>, StoreError>;
+    async fn as_left(&self, entity: &EntityType, key: &EntityKey, within: Duration)
+    -> Result<Option<bool>, StoreError>;
 
     /// As primary: marks writes as settled. Unknown or settled ones are left. Harmless to repeat.
     ///
@@ -266,7 +280,8 @@ pub trait Store: Scan {
 
     /// As primary: takes up to `limit` unsettled writes of `groups` that are due and older than
     /// `older_than`, oldest first, and leases them: no other caller is given them until `lease` is
-    /// over. Never waits for rows that another caller holds (`SKIP LOCKED`).
+    /// over. Never waits for rows that another caller holds (`SKIP LOCKED`). What stands in the future, since the
+    /// side's clock was put back, is due too.
     ///
     /// # Errors
     /// `Unreachable`, `NoAnswer`, `Conflict`.
@@ -357,6 +372,20 @@ pub trait Store: Scan {
 
     /// The statements that [`Store::prepare`] would run, for a DBA to read and to run in its place.
     fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String;
+
+    /// The fence of `group`, and for how long it has stood so.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`; `Misfit` when the group has none.
+    async fn fence(&self, group: &GroupName, within: Duration) -> Result<Standing, StoreError>;
+
+    /// Moves the fence of `group`, if it is what the move says. Holds the group's lock alone meanwhile: writers in
+    /// flight are waited for, and either committed before or fail. How it stands afterwards, moved or not.
+    ///
+    /// # Errors
+    /// `Conflict` when a writer in flight did not end within the limit, and `Unreachable`, `Misfit`: nothing was moved.
+    /// `NoAnswer`: it may have been; look at [`Store::fence`].
+    async fn move_fence(&self, group: &GroupName, step: &Move, within: Duration) -> Result<Fence, StoreError>;
 
     /// Looks at tables, columns, types, rights and bookkeeping, and says what does not fit `entities`.
     ///

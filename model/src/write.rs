@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::change::{Change, Epoch, WriteId};
-use crate::contract::Statement;
+use crate::contract::{Refusal, Statement};
 use crate::name::GroupName;
 use crate::record::{EntityKey, Record};
 use crate::side::Side;
@@ -58,6 +58,28 @@ pub enum Written {
     Now(Vec<Change>),
     /// The same idempotency key wrote before; this is the first result, nothing was written now.
     Before(Vec<Change>),
+}
+
+/// How the touched entities stand at one moment: each once, in the order of the touches; `None`: there is no such
+/// record.
+pub type States = Vec<(EntityKey, Option<Record>)>;
+
+/// What a [`Command`] would have come to. Nothing of it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// How the touched entities stood before, under the rehearsal's own locks.
+    pub before: States,
+    /// What the work came to.
+    pub outcome: Rehearsed,
+}
+
+/// How a rehearsal ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rehearsed {
+    /// It would stand, and leave these states.
+    Done(States),
+    /// The side would refuse it.
+    Refused(Refusal),
 }
 
 /// The client's `Idempotency-Key`, scoped to one root field of one request.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::Lane;
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::control::{ControlError, ControlStore};
 use model::{GroupName, Instant, PerSide, ReplicaId, StoreError};
@@ -25,6 +26,8 @@ use crate::figures::Recorder;
 use crate::fork::Fork;
 use crate::gateway::{self, Gateway};
 use crate::guard;
+use crate::handover::fences::Fences;
+use crate::handover::keeper::{Keeper, publish_unpublished};
 use crate::lanes;
 use crate::openfeature;
 use crate::promotion::Promoter;
@@ -203,10 +206,18 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let health = Arc::new(Health::new(breakers.clone()).with_guard(guard.clone()));
 
     let unsettled = Arc::new(UnsettledKeys::default());
-    let parts =
-        Parts { config, backends: &backends, breakers: &breakers, unsettled: &unsettled, newest: &newest, figures };
-    let shadow = parts.shadow(evidence.clone(), &secret, &background);
-    let (writes, doors) = parts.write_road(evidence, &secret);
+    let fences = keep_fences(config, &backends, &rollout, id.as_str(), &background);
+    let parts = Parts {
+        config,
+        backends: &backends,
+        breakers: &breakers,
+        unsettled: &unsettled,
+        newest: &newest,
+        fences: &fences,
+        figures,
+    };
+    let (shadow, rehearsals) = parts.shadow(evidence.clone(), &secret, &background);
+    let (writes, doors) = parts.write_road(rehearsals, evidence, &secret);
     parts.catch_up(doors, &background);
     let here = Here { id: id.clone(), address: advertised, rollout: rollout.clone() };
     let desk = Desk { here: Some(here), guard: Some(guard.clone()), ..backends.desk(config) };
@@ -219,7 +230,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     background.tasks.spawn(reconcile::figures::watch(control, contract, background.stop.clone()));
     let tasks = writes.tasks.clone();
     let settlers = PerSide { legacy: writes.sides.legacy.settler.clone(), modern: writes.sides.modern.settler.clone() };
-    let fork = Arc::new(Fork { read: parts.read_road(shadow), write: writes });
+    let saga = parts.sagas(&writes, &background);
+    let fork = Arc::new(Fork { read: parts.read_road(shadow), write: writes, saga });
 
     let groups = backends.loaded.contract.groups();
     let gateway = serve_graphql(config, backends.loaded, fork, newest, Port { listener: graphql, tls: graphql_tls });
@@ -265,6 +277,27 @@ fn serve_graphql(
         gateway::serve(port, router, gateway, stop.cancelled()).await;
     });
     serving
+}
+
+/// Watches who has the authority, and tells the rollout.
+fn keep_fences(
+    config: &Config,
+    backends: &Backends,
+    rollout: &RolloutHandle,
+    replica: &str,
+    background: &Stoppable,
+) -> Arc<Fences> {
+    let (hears, known) = (rollout.clone(), rollout.clone());
+    let told = Arc::new(move |group: &GroupName, side, epoch| hears.hear(group, side, epoch));
+    let fences = Fences::new(backends.lane(Lane::Admin), told, config.handover.within);
+    let keeper = Keeper {
+        fences: Arc::clone(&fences),
+        published: Arc::new(move || known.known().base().clone()),
+        publish: publish_unpublished(backends.witness(), replica.to_owned()),
+        settings: config.handover,
+    };
+    background.tasks.spawn(keeper.run(background.stop.clone()));
+    fences
 }
 
 /// Tidies up the recorder from time to time.

@@ -72,6 +72,7 @@ impl Backends {
             witness: self.witness(),
             approvals: config.approvals.clone(),
             promotions: config.promotion.clone(),
+            handover: config.handover,
             breakeven: config.breakeven.clone(),
             secret: config.evidence.secret.clone(),
             fleet: Arc::new(config.fleet.clone()),
@@ -82,13 +83,12 @@ impl Backends {
         }
     }
 
-    /// Sees what is known at the moment of a change. Legacy is asked what is unsettled: it is primary
-    /// until handover exists.
+    /// Sees what is known at the moment of a change.
     pub fn witness(&self) -> Witness {
         Witness {
             control: Arc::clone(&self.control),
             contract: Arc::clone(&self.loaded.contract),
-            primary: Some(Arc::clone(self.sides.legacy.get(Lane::Admin))),
+            sides: Some(self.lane(Lane::Admin)),
         }
     }
 }

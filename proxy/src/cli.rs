@@ -12,6 +12,7 @@ mod desk;
 mod diffs;
 pub mod excuses;
 mod groups;
+mod handover;
 mod history;
 mod init;
 mod link;
@@ -20,6 +21,7 @@ pub mod reconcile;
 pub mod repair;
 mod rollback;
 mod routes;
+pub mod sagas;
 mod serve;
 mod set;
 mod token;
@@ -35,6 +37,7 @@ use args::{Cli, Command, DiffsCommand, GroupsCommand, HistoryCommand, RoutesComm
 use desk::Desk;
 use link::Link;
 use print::Printer;
+use sagas::SagasCommand;
 
 use crate::config::{Config, Fleet};
 use crate::contract;
@@ -122,6 +125,7 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
         }
         Command::Serve => serve::run(&cli.config).await,
         Command::Groups(command) => Box::pin(groups(cli, out, command)).await,
+        Command::Sagas(command) => Box::pin(sagas(cli, out, command)).await,
         Command::History(HistoryCommand::List { group, limit }) => {
             history::list(out, &link(cli, out, None)?, group.as_deref(), *limit).await
         }
@@ -161,6 +165,7 @@ async fn groups(cli: &Cli, out: Printer, command: &GroupsCommand) -> Result<(), 
         GroupsCommand::Proposals => set::proposals(out, &link(None)?).await,
         GroupsCommand::Approve(args) => set::approve(out, &link(Some(&args.who))?, args).await,
         GroupsCommand::Withdraw(args) => set::withdraw(out, &link(Some(&args.who))?, args).await,
+        GroupsCommand::Handover(args) => handover::run(out, &link(Some(&args.who))?, args).await,
         GroupsCommand::Rollback(args) if cli.admin.is_some() => {
             rollback::there(out, &link(Some(&args.who))?, args).await
         }
@@ -168,6 +173,16 @@ async fn groups(cli: &Cli, out: Printer, command: &GroupsCommand) -> Result<(), 
             rollback::run(&Desk::open(&cli.config, out)?, cli.token_file.as_deref(), args).await
         }
         GroupsCommand::History { group, limit } => groups::history(out, &link(None)?, group.as_deref(), *limit).await,
+    }
+}
+
+async fn sagas(cli: &Cli, out: Printer, command: &SagasCommand) -> Result<(), Stop> {
+    let link = |who: Option<&WhoArgs>| link(cli, out, who);
+    match command {
+        SagasCommand::List { status, limit } => sagas::list(out, &link(None)?, status.as_deref(), *limit).await,
+        SagasCommand::Show { id } => sagas::show(out, &link(None)?, id).await,
+        SagasCommand::Retry(args) => sagas::retry(out, &link(Some(&args.who))?, args).await,
+        SagasCommand::Abandon(args) => sagas::abandon(out, &link(Some(&args.who))?, args).await,
     }
 }
 

@@ -30,13 +30,16 @@ use crate::catchup::relay::RelaySettings;
 use crate::desk::ApprovalRules;
 use crate::gateway::GatewayConfig;
 use crate::guard::GuardSettings;
+use crate::handover::coordinate::HandoverSettings;
 use crate::openfeature::Flags;
 use crate::promotion::PromotionRules;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
+use crate::saga::SagaSettings;
 use crate::tls::TlsFiles;
 use crate::traces::Traces;
 use crate::webhooks::Webhook;
+use crate::write::rehearse::RehearsalSettings;
 
 pub use admin::{AdminSettings, AuthSettings, JwtSettings, KeySource, SessionSettings};
 use raw::RawConfig;
@@ -68,6 +71,8 @@ pub struct Config {
     pub writes: Writes,
     /// Groups whose primary overwrites what somebody else has made of a row of the secondary.
     pub primary_wins: BTreeSet<GroupName>,
+    /// Writes in steps.
+    pub sagas: SagaSettings,
     /// The read road.
     pub reads: Reads,
     /// Shadow reads.
@@ -78,6 +83,8 @@ pub struct Config {
     pub approvals: ApprovalRules,
     /// The declared plan of promotions, and its gates.
     pub promotion: PromotionRules,
+    /// Limits of handovers.
+    pub handover: HandoverSettings,
     /// The guard.
     pub guard: GuardSettings,
     /// What errors and waiting cost.
@@ -107,6 +114,8 @@ pub struct Writes {
     pub retention: Duration,
     /// The relay's pace.
     pub relay: RelaySettings,
+    /// Limits of rehearsals, for mutations that replay.
+    pub rehearsals: RehearsalSettings,
 }
 
 /// Limits of the read road.

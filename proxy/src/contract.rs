@@ -16,6 +16,7 @@ mod entity;
 mod errors;
 mod reader;
 mod root;
+mod saga;
 mod source;
 mod sql;
 mod storage;

@@ -9,9 +9,11 @@ mod breakeven;
 mod change;
 mod evidence;
 mod excuses;
+mod handover;
 mod key_history;
 mod promote;
 mod rollback;
+mod sagas;
 mod verify;
 mod view;
 
@@ -28,6 +30,7 @@ use crate::breakeven::Given;
 use crate::config::Fleet;
 use crate::contract::suggest;
 use crate::guard::GuardHandle;
+use crate::handover::coordinate::HandoverSettings;
 use crate::promotion::PromotionRules;
 use crate::rollout::publish::ChangeError;
 use crate::rollout::{RolloutHandle, Witness};
@@ -37,6 +40,8 @@ pub(crate) use change::acknowledged;
 pub use change::{Acknowledged, SetOutcome};
 pub use evidence::DiffFilter;
 pub use excuses::ExcuseWish;
+pub(crate) use handover::shown_key;
+pub use handover::{HandoverDone, HandoverOutcome};
 pub use promote::{PromoteOutcome, PromotionView};
 pub use rollback::{RollbackOptions, RollbackOutcome};
 pub use verify::Verified;
@@ -138,6 +143,8 @@ pub struct Desk {
     pub approvals: ApprovalRules,
     /// The declared plan of promotions, and its gates.
     pub promotions: PromotionRules,
+    /// Limits of handovers.
+    pub handover: HandoverSettings,
     /// What errors and waiting cost.
     pub breakeven: Given,
     /// Key of the hashes that stand for sensitive values; `None`: the one of the state folder.

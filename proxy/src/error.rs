@@ -100,6 +100,14 @@ impl Fault {
             Self::Internal(error) => error.code(),
         }
     }
+
+    /// The same as one of ours: of a client's error, that it is internal where no client is concerned.
+    pub fn internal_code(&self) -> &'static str {
+        match self {
+            Self::Client(_) => "INTERNAL",
+            Self::Internal(error) => error.code(),
+        }
+    }
 }
 
 impl From<Refusal> for ClientError {

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use model::contract::WriteWork;
 use model::sql::Params;
-use model::{EntityKey, FieldSet, Record, Root};
+use model::{EntityKey, FieldSet, Record, Root, RootKind};
 use tracing::Instrument;
 
 use crate::arguments::Arguments;
 use crate::error::Fault;
 use crate::read::serve::ReadRoad;
 use crate::roads::{RequestContext, Roads};
+use crate::saga::SagaRoad;
 use crate::write::road::WriteRoad;
 
 /// Both roads together.
@@ -19,6 +21,8 @@ pub struct Fork {
     pub read: ReadRoad,
     /// Writes.
     pub write: Arc<WriteRoad>,
+    /// Writes in steps.
+    pub saga: Arc<SagaRoad>,
 }
 
 #[async_trait]
@@ -52,6 +56,11 @@ impl Roads for Fork {
         arguments: &Arguments,
         response_name: &str,
     ) -> Result<Vec<Option<Record>>, Fault> {
+        if let RootKind::Write(action) = &root.kind
+            && let WriteWork::Saga(plan) = &action.work
+        {
+            return self.saga.write(context, (root, plan), arguments, response_name).await;
+        }
         self.write.write(context, root, arguments, response_name).await
     }
 }

@@ -8,7 +8,8 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use model::control::histogram::BOUNDS;
 use model::evidence::Observation;
-use model::{GroupName, Incarnation, Rollout, RouteName, Side, StoreError, WebhookName};
+use model::saga::SagaCounts;
+use model::{GroupName, Incarnation, Rollout, RouteName, SagaStatus, Side, StoreError, WebhookName};
 use tokio::time::Instant;
 
 use crate::guard::{GuardState, Measure};
@@ -37,6 +38,12 @@ pub const WRITES_TOTAL: &str = "strangler_writes_total";
 pub const UNSETTLED_WRITES: &str = "strangler_unsettled_writes";
 /// Age of the oldest unsettled write. Label: `group`.
 pub const UNSETTLED_AGE_SECONDS: &str = "strangler_unsettled_age_seconds";
+/// How long each step of a handover took. Answers: what did clients wait for? Label: `step` (freeze, drain, open,
+/// publish, give-up, reopen).
+pub const HANDOVER_STEP_SECONDS: &str = "strangler_handover_step_seconds";
+/// Rehearsals of the secondary's own operation. Answers: would modern have done the same? Labels: `route`, `outcome`
+/// (`match`, `excused`, `mismatch`, `unsettled`, `unequal_before`, `dropped`, `late`, `failed`).
+pub const REHEARSALS_TOTAL: &str = "strangler_rehearsals_total";
 /// Unsettled writes that the relay finished.
 pub const RELAYED_TOTAL: &str = "strangler_relayed_writes_total";
 /// Unsettled writes that the secondary refuses: they need an engineer.
@@ -44,6 +51,11 @@ pub const RELAY_REFUSED_TOTAL: &str = "strangler_relay_refused_total";
 /// Rows of the secondary that were met changed past us. Answers: does somebody's script write there? Labels: `group`,
 /// `outcome` (left, overwritten).
 pub const FOREIGN_WRITES_TOTAL: &str = "strangler_foreign_writes_total";
+/// Sagas that have not ended, on both sides together. Answers: does anything wait for somebody? Label: `state`
+/// (`running`, `compensating`, `stuck`).
+pub const SAGAS: &str = "strangler_sagas";
+/// Sagas that this replica brought to where they rest. Label: `outcome` (`done`, `undone`, `stuck`, `abandoned`).
+pub const SAGAS_ENDED_TOTAL: &str = "strangler_sagas_ended_total";
 /// Rows that differ at rest, by the last complete reconciliation. Label: `group`.
 pub const DRIFT_ROWS: &str = "strangler_drift_rows";
 /// When the last complete reconciliation ended, of the type that waits longest for the next. Answers: how old is what
@@ -137,6 +149,8 @@ pub fn describe() {
     describe_counter!(WRITES_TOTAL, "Writes by how they ended");
     describe_gauge!(UNSETTLED_WRITES, "Writes that the secondary does not have yet");
     describe_gauge!(UNSETTLED_AGE_SECONDS, Unit::Seconds, "Age of the oldest unsettled write");
+    describe_histogram!(HANDOVER_STEP_SECONDS, Unit::Seconds, "How long each step of a handover took");
+    describe_counter!(REHEARSALS_TOTAL, "Rehearsals of the secondary's own operation, by how they ended");
     describe_counter!(RELAYED_TOTAL, "Unsettled writes that the relay finished");
     describe_counter!(RELAY_REFUSED_TOTAL, "Unsettled writes that the secondary refuses");
     describe_counter!(FOREIGN_WRITES_TOTAL, "Rows of the secondary that were met changed past strangler");
@@ -151,6 +165,8 @@ pub fn describe() {
     describe_gauge!(SHADOW_QUEUE_LENGTH, "Shadow reads waiting in the queue");
     describe_gauge!(READS_MODERN_RATIO, "Share of keys that modern answers, from 0 to 1");
     describe_gauge!(ROLLOUT_VERSION, "The rollout that this replica works under");
+    describe_gauge!(SAGAS, "Sagas that have not ended");
+    describe_counter!(SAGAS_ENDED_TOTAL, "Sagas that this replica brought to where they rest");
     describe_gauge!(CONTROL_STORE_UP, "1 while the control store answers, else 0");
     describe_counter!(EVIDENCE_DROPPED_TOTAL, "Comparisons whose evidence was lost");
     describe_counter!(ADMIN_REFUSED_TOTAL, "Requests that the admin port did not let in");
@@ -201,11 +217,21 @@ pub fn write_ended(route: &RouteName, outcome: &'static str, side: Option<Side>,
     }
 }
 
+/// A mutation was rehearsed on the secondary, or could not be.
+pub(crate) fn rehearsed(route: &RouteName, outcome: &'static str) {
+    counter!(REHEARSALS_TOTAL, "route" => route.as_str().to_owned(), "outcome" => outcome).increment(1);
+}
+
 /// How much waits to be settled.
 pub fn backlog(group: &GroupName, writes: u64, oldest: Duration) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 writes")]
     gauge!(UNSETTLED_WRITES, "group" => group.as_str().to_owned()).set(writes as f64);
     gauge!(UNSETTLED_AGE_SECONDS, "group" => group.as_str().to_owned()).set(oldest.as_secs_f64());
+}
+
+/// A step of a handover was done.
+pub fn handover_step(step: &'static str, took: Duration) {
+    histogram!(HANDOVER_STEP_SECONDS, "step" => step).record(took.as_secs_f64());
 }
 
 /// The relay finished a write.
@@ -222,6 +248,19 @@ pub fn relay_refused() {
 pub(crate) fn foreign_write(group: &GroupName, overwritten: bool) {
     let outcome = if overwritten { "overwritten" } else { "left" };
     counter!(FOREIGN_WRITES_TOTAL, "group" => group.to_string(), "outcome" => outcome).increment(1);
+}
+
+/// How many sagas have not ended.
+#[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 sagas")]
+pub(crate) fn sagas(counts: &SagaCounts) {
+    gauge!(SAGAS, "state" => SagaStatus::Running.as_str()).set(counts.running as f64);
+    gauge!(SAGAS, "state" => SagaStatus::Compensating.as_str()).set(counts.compensating as f64);
+    gauge!(SAGAS, "state" => SagaStatus::Stuck.as_str()).set(counts.stuck as f64);
+}
+
+/// A saga has come to where it rests.
+pub(crate) fn saga_ended(status: SagaStatus) {
+    counter!(SAGAS_ENDED_TOTAL, "outcome" => status.as_str()).increment(1);
 }
 
 /// What the last complete reconciliation has found.

@@ -4,10 +4,13 @@
 //! database that is prepared as primary, and whatever must be held meanwhile.
 
 pub mod checksum;
+pub mod fence;
 pub mod foreign;
 pub mod ledger;
 pub mod primary;
 pub mod reads;
+pub mod rehearsal;
+pub mod sagas;
 pub mod secondary;
 pub mod snapshot;
 
@@ -63,6 +66,15 @@ macro_rules! store_contract {
             ledger::settled_writes_are_not_leased_and_settling_twice_is_harmless,
             ledger::leases_are_exclusive_until_they_are_over,
             ledger::old_states_are_kept_and_settled_ones_forgotten,
+            fence::a_fence_moves_only_from_where_it_stands,
+            fence::a_frozen_fence_stops_writes_and_an_opened_one_takes_those_of_its_epoch,
+            fence::what_arrives_late_does_not_overwrite_what_this_side_took_as_primary,
+            fence::whoever_freezes_waits_for_writers_and_none_commits_after_it,
+            sagas::a_saga_begins_once_and_is_found_as_it_began,
+            sagas::a_saga_is_saved_only_by_whoever_knows_its_revision,
+            sagas::a_leased_saga_is_nobody_elses_until_its_time_is_over,
+            sagas::concurrent_takers_share_the_sagas_that_are_due,
+            sagas::sagas_are_listed_counted_and_forgotten_by_their_status,
             secondary::newer_wins_and_the_same_again_is_stale,
             secondary::any_order_with_repeats_converges,
             secondary::a_tombstone_outlives_older_states,
@@ -70,12 +82,22 @@ macro_rules! store_contract {
             secondary::one_call_takes_changes_of_several_types_and_shapes,
             secondary::a_call_with_one_bad_change_changes_nothing,
             secondary::the_ledger_is_carried_along,
+            rehearsal::a_rehearsal_leaves_nothing_behind,
+            rehearsal::a_rehearsal_tells_what_the_write_then_does,
+            rehearsal::what_a_side_would_refuse_is_told_and_leaves_nothing,
+            rehearsal::a_rehearsal_proves_no_fence,
+            rehearsal::a_repeat_begins_with_nothing,
+            rehearsal::rehearsals_that_race_with_applies_change_nothing,
             foreign::what_somebody_else_changed_is_left_and_told,
             foreign::a_row_that_is_what_we_would_leave_is_no_conflict,
             foreign::what_is_overwritten_is_told,
             foreign::a_write_with_one_foreign_key_is_not_half_applied,
             foreign::a_row_of_which_nothing_is_known_is_taken_as_it_is,
             foreign::a_baseline_is_remembered,
+            foreign::what_a_side_wrote_as_primary_is_not_foreign_after_a_handover,
+            foreign::no_value_that_a_primary_wrote_is_foreign_after_a_handover,
+            foreign::a_change_past_a_primary_is_met_after_a_handover,
+            foreign::applies_of_the_same_key_at_once_are_not_foreign_to_each_other,
             foreign::a_script_that_races_with_an_apply_is_never_lost,
         );
     };

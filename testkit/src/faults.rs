@@ -9,6 +9,7 @@
 //! # }
 //! ```
 
+mod sagas;
 mod scan;
 
 use std::collections::HashMap;
@@ -16,13 +17,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::fence::{Fence, Move, Standing};
 use model::history::KeyHistory;
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation, Record, Role,
-    Scan, Side, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record, Rehearsal,
+    Role, Scan, Side, States, Store, StoreError, WriteId, Written,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -62,7 +64,9 @@ pub enum Fault {
 pub enum Call {
     Fetch,
     List,
+    /// `Store::execute` and `Store::execute_seeing`.
     Execute,
+    Rehearse,
     Claim,
     Apply,
     ApplyOver,
@@ -82,6 +86,16 @@ pub enum Call {
     Incarnation,
     Prepare,
     Inspect,
+    /// `Store::fence`.
+    LookAtFence,
+    MoveFence,
+    BeginSaga,
+    SaveSaga,
+    LeaseSagas,
+    Saga,
+    Sagas,
+    CountSagas,
+    ForgetSagas,
 }
 
 /// Wraps a store; without faults it is that store. Clones share faults and counters.
@@ -152,6 +166,20 @@ impl FaultyStore {
         }
         let once = plan.at.remove(&(call, count));
         once.or_else(|| plan.always.get(&call).copied())
+    }
+
+    /// The fault of an execute that comes now; one that is late is on its way already.
+    fn next_execute(&self, command: &Command, within: Duration) -> Option<Fault> {
+        let fault = self.next(Call::Execute);
+        if fault == Some(Fault::Late) {
+            let (inner, command) = (Arc::clone(&self.inner), command.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(within + LATE).await;
+                // It may be refused by then; nobody hears it.
+                let _ = inner.execute(&command, within).await;
+            });
+        }
+        fault
     }
 
     async fn run<T, F>(&self, call: Call, within: Duration, inner: impl Fn() -> F + Send) -> Result<T, StoreError>
@@ -245,16 +273,17 @@ impl Store for FaultyStore {
     }
 
     async fn execute(&self, command: &Command, within: Duration) -> Result<Written, StoreError> {
-        let fault = self.next(Call::Execute);
-        if fault == Some(Fault::Late) {
-            let (inner, command) = (Arc::clone(&self.inner), command.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(within + LATE).await;
-                // It may be refused by then; nobody hears it.
-                let _ = inner.execute(&command, within).await;
-            });
-        }
+        let fault = self.next_execute(command, within);
         self.run_with(fault, within, || self.inner.execute(command, within)).await
+    }
+
+    async fn execute_seeing(&self, command: &Command, within: Duration) -> Result<(Written, States), StoreError> {
+        let fault = self.next_execute(command, within);
+        self.run_with(fault, within, || self.inner.execute_seeing(command, within)).await
+    }
+
+    async fn rehearse(&self, command: &Command, within: Duration) -> Result<Rehearsal, StoreError> {
+        self.run(Call::Rehearse, within, || self.inner.rehearse(command, within)).await
     }
 
     async fn claim(&self, write: WriteId, within: Duration) -> Result<Claim, StoreError> {
@@ -282,10 +311,9 @@ impl Store for FaultyStore {
         &self,
         entity: &EntityType,
         key: &EntityKey,
-        epoch: Epoch,
         within: Duration,
     ) -> Result<Option<bool>, StoreError> {
-        self.run(Call::PastStates, within, || self.inner.as_left(entity, key, epoch, within)).await
+        self.run(Call::PastStates, within, || self.inner.as_left(entity, key, within)).await
     }
 
     async fn settle(&self, writes: &[WriteId], within: Duration) -> Result<(), StoreError> {
@@ -360,6 +388,14 @@ impl Store for FaultyStore {
 
     fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String {
         self.inner.bookkeeping_ddl(groups, role)
+    }
+
+    async fn fence(&self, group: &GroupName, within: Duration) -> Result<Standing, StoreError> {
+        self.run(Call::LookAtFence, within, || self.inner.fence(group, within)).await
+    }
+
+    async fn move_fence(&self, group: &GroupName, step: &Move, within: Duration) -> Result<Fence, StoreError> {
+        self.run(Call::MoveFence, within, || self.inner.move_fence(group, step, within)).await
     }
 
     async fn inspect(&self, entities: &[EntityName], within: Duration) -> Result<Inspection, StoreError> {

@@ -33,6 +33,8 @@ pub struct Site {
     pub more_of_admin: String,
     /// Whether the guard rolls back by itself. Off: tests break sides on purpose.
     pub guard: bool,
+    /// Variables for the replicas' processes.
+    pub environment: Vec<(String, String)>,
     folder: TempDir,
 }
 
@@ -63,6 +65,7 @@ impl Site {
             more: String::new(),
             more_of_admin: String::new(),
             guard: false,
+            environment: Vec::new(),
             folder,
         }
     }
@@ -95,6 +98,7 @@ impl Site {
             .arg(config)
             .args(arguments)
             .stdin(Stdio::null())
+            .kill_on_drop(true)
             .output()
             .await
             .expect("the binary starts");
@@ -126,6 +130,18 @@ impl Site {
     /// # Panics
     /// As [`Site::start`].
     pub async fn start_on(&self, name: &str, graphql: u16, admin: u16) -> Replica {
+        let mut replica = self.launch(name, graphql, admin);
+        if !replica.ready().await {
+            panic!("replica {name} is not ready after {READY_WITHIN:?}:\n{}", self.log(name));
+        }
+        replica
+    }
+
+    /// As [`Site::start_on`], and does not wait.
+    ///
+    /// # Panics
+    /// When the binary cannot be started.
+    pub fn launch(&self, name: &str, graphql: u16, admin: u16) -> Replica {
         let config = self.config(name, graphql, admin);
         let log = self.folder.path().join(format!("{name}.log"));
         let open = || std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
@@ -133,18 +149,14 @@ impl Site {
             .arg("--config")
             .arg(config)
             .arg("serve")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(open())
             .stderr(open())
             .spawn()
             .expect("the binary starts");
         let admin = format!("127.0.0.1:{admin}");
-        let mut replica = Replica { child, graphql: format!("http://127.0.0.1:{graphql}/graphql"), admin };
-        if !replica.ready().await {
-            let log = std::fs::read_to_string(&log).unwrap_or_default();
-            panic!("replica {name} is not ready after {READY_WITHIN:?}:\n{log}");
-        }
-        replica
+        Replica { child, graphql: format!("http://127.0.0.1:{graphql}/graphql"), admin }
     }
 
     /// The folder with configuration, state and logs.
@@ -213,9 +225,15 @@ impl Replica {
         Ok((status, body))
     }
 
-    async fn ready(&mut self) -> bool {
+    /// Whether its process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Waits until it says that it is ready; `false` when it ends, or takes too long.
+    pub async fn ready(&mut self) -> bool {
         for _ in 0..READY_WITHIN.as_millis() / 50 {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
+            if self.has_ended() {
                 return false;
             }
             if matches!(self.get("/health/ready").await, Ok((200, _))) {

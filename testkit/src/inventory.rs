@@ -214,6 +214,23 @@ pub fn remove(side: Side) -> Statement {
     statement(sql, None)
 }
 
+/// Gives a stock level `:delta` on hand, whether it was there or not.
+pub fn put_level(side: Side) -> Vec<Statement> {
+    let (update, insert) = match side {
+        Side::Legacy => (
+            "UPDATE INV_LOC_BAL SET OH_QTY = :delta WHERE ITM_NO = :sku AND LOC_CD = :location",
+            "INSERT INTO INV_LOC_BAL (ITM_NO, LOC_CD, OH_QTY) SELECT :sku, :location, 0 + :delta FROM \
+             (SELECT COUNT(*) AS n FROM INV_LOC_BAL WHERE ITM_NO = :sku AND LOC_CD = :location) q WHERE q.n = 0",
+        ),
+        Side::Modern => (
+            "UPDATE stock_levels SET on_hand = :delta WHERE sku = :sku AND location = :location",
+            "INSERT INTO stock_levels (sku, location, on_hand) SELECT :sku, :location, 0 + :delta FROM \
+             (SELECT COUNT(*) AS n FROM stock_levels WHERE sku = :sku AND location = :location) q WHERE q.n = 0",
+        ),
+    };
+    vec![statement(update, None), statement(insert, None)]
+}
+
 /// The stock levels of `:skus`, by key.
 pub fn levels_of(side: Side) -> NamedSql {
     let sql = match side {
@@ -230,7 +247,7 @@ fn statement(sql: &str, refuse: Option<&str>) -> Statement {
     }
 }
 
-/// Parameters of [`adjust`] and [`remove`].
+/// Parameters of [`adjust`], [`remove`] and [`put_level`].
 pub fn at(sku: &str, location: &str, delta: i64) -> Params {
     let pairs = [("sku", sku.into()), ("location", location.into()), ("delta", delta.into())];
     pairs.into_iter().map(|(name, value): (&str, Value)| (name.to_owned(), value)).collect()
@@ -256,6 +273,22 @@ pub fn in_memory(side: Side) -> MemoryStore {
     });
     store.teach(remove(side).sql, |rows: &mut Rows, params| -> Result<u64, StoreError> {
         Ok(u64::from(rows.remove(&key_of(params)).is_some()))
+    });
+    let [update, insert] = <[Statement; 2]>::try_from(put_level(side)).expect("two statements");
+    store.teach(update.sql, move |rows: &mut Rows, params| {
+        let found = rows.get_mut(&key_of(params)).zip(params.get("delta"));
+        Ok(found.map_or(0, |(row, on_hand_now)| {
+            row.set(on_hand, on_hand_now.clone());
+            1
+        }))
+    });
+    store.teach(insert.sql, |rows: &mut Rows, params| {
+        let (key, Some(Value::Int(on_hand))) = (key_of(params), params.get("delta")) else { return Ok(0) };
+        let [Value::Text(sku), Value::Text(location)] = key.parts() else { return Ok(0) };
+        let made = level(sku, location, *on_hand);
+        let fresh = !rows.contains_key(&key);
+        rows.entry(key.clone()).or_insert(made);
+        Ok(u64::from(fresh))
     });
     store.teach_list(levels_of(side), |rows, params| {
         let Some(Value::List(skus)) = params.get("skus") else {

@@ -10,3 +10,4 @@ pub mod inventory;
 pub mod load;
 pub mod oracle;
 pub mod postgres;
+pub mod torture;

@@ -31,7 +31,15 @@ const LINGER: Duration = Duration::from_secs(2);
 /// # Panics
 /// When there is none to be had; the text says what to install.
 pub async fn own_server() -> LocalServer {
-    or_panic(LocalServer::start(options()).await)
+    own_server_with(Vec::new()).await
+}
+
+/// The same, with variables for its processes.
+///
+/// # Panics
+/// As [`own_server`].
+pub async fn own_server_with(environment: Vec<(String, String)>) -> LocalServer {
+    or_panic(LocalServer::start(Options { environment, ..options() }).await)
 }
 
 /// An empty database. Dropping it drops it.

@@ -184,6 +184,7 @@ impl Cluster {
         let sink = File::create(&log).map_err(doing("opening its log"))?;
         let mut command = self.command(&self.binaries.postgres());
         command.arg("-D").arg(self.data());
+        command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
         for (name, value) in settings(&self.options, port) {
             command.arg("-c").arg(format!("{name}={value}"));
         }

@@ -2,20 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use model::checksum::{compared, record_text};
-use model::foreign::{Found, counts};
+use model::foreign::{Found, is_foreign};
 use model::store::MAX_BATCH;
-use model::{Applied, Change, EntityKey, Epoch, Record, StoreError, WriteId, fit};
+use model::{Applied, Change, EntityKey, StoreError, WriteId, fit};
 use tokio::time::Instant;
 
 use super::{Entry, MemoryStore, Standing, State};
-
-/// How an apply left a row, and under which epoch.
-pub(super) struct Left {
-    epoch: Epoch,
-    /// What is compared of the row; `None`: no row.
-    row: Option<String>,
-}
+use crate::number::number;
 
 impl MemoryStore {
     /// See `Store::apply` and `Store::apply_over`.
@@ -63,14 +56,14 @@ impl MemoryStore {
                 state.rows.remove(&change.key);
             }
         }
-        let row = self.stands(state, &change.key)?;
-        state.left.insert(change.key.clone(), Left { epoch: change.version.epoch, row });
+        let stands = self.stands(state, &change.key)?;
+        state.left.insert(change.key.clone(), stands);
         Ok(over.map_or(Applied::Newer, Applied::Over))
     }
 
     /// What somebody else has made of the row of `change`, unless it is what the change would leave.
     fn foreign(&self, state: &State, change: &Change) -> Result<Option<Found>, StoreError> {
-        if self.is_as_left(state, &change.key, change.version.epoch)? != Some(false) {
+        if self.is_as_left(state, &change.key)? != Some(false) {
             return Ok(None);
         }
         let entity = self.entity(&change.key)?;
@@ -79,16 +72,14 @@ impl MemoryStore {
     }
 
     /// See `Store::as_left`.
-    pub(super) fn is_as_left(&self, state: &State, key: &EntityKey, epoch: Epoch) -> Result<Option<bool>, StoreError> {
-        let left = state.left.get(key).filter(|left| counts(left.epoch, epoch));
-        let row = self.stands(state, key)?;
-        Ok(left.map(|left| left.row == row))
+    pub(super) fn is_as_left(&self, state: &State, key: &EntityKey) -> Result<Option<bool>, StoreError> {
+        let stands = self.stands(state, key)?;
+        Ok(state.left.get(key).map(|left| !is_foreign(Some(*left), stands)))
     }
 
-    /// What is compared of a row.
-    fn stands(&self, state: &State, key: &EntityKey) -> Result<Option<String>, StoreError> {
-        let entity = self.entity(key)?;
-        Ok(state.rows.get(key).map(|record: &Record| record_text(entity, compared(entity), record)))
+    /// The number of a row as it stands.
+    pub(super) fn stands(&self, state: &State, key: &EntityKey) -> Result<i64, StoreError> {
+        Ok(number(self.entity(key)?, state.rows.get(key)))
     }
 
     /// Keeps the primary's ledger row on this side. A baseline copy (epoch 0) is no write.

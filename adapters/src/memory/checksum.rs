@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use md5::{Digest, Md5};
-use model::checksum::{Chunk, ChunkSum, DIGITS, compared, record_text};
+use model::checksum::{Chunk, ChunkSum, record_text};
 use model::{EntityKey, EntityType, Record};
 
 use super::Rows;
+use crate::number::number;
 
 /// See `Store::sums`.
 pub(super) fn sums(rows: &Rows, entity: &EntityType, chunk: &Chunk) -> Vec<(Chunk, ChunkSum)> {
@@ -14,10 +15,8 @@ pub(super) fn sums(rows: &Rows, entity: &EntityType, chunk: &Chunk) -> Vec<(Chun
     let digits = chunk.part_digits().unwrap_or(chunk.prefix().len());
     for (digest, record) in members(rows, entity, chunk) {
         let part = Chunk::new(&digest[..digits]).expect("a digest is hexadecimal, and a part has its digits");
-        let text = record_text(entity, compared(entity), record);
-        let number = u64::from_str_radix(&digest_of(&text)[..DIGITS], 16).expect("fifteen hexadecimal digits fit");
         let sum = sums.entry(part).or_default();
-        *sum = sum.with(number);
+        *sum = sum.with(number(entity, Some(record)).cast_unsigned());
     }
     sums.into_iter().collect()
 }

@@ -4,42 +4,37 @@ use std::collections::HashSet;
 
 use model::contract::Refusal;
 use model::write::Work;
-use model::{Change, Command, EntityKey, Incarnation, Position, Record, StoreError, Version, Written, fit};
+use model::{
+    Change, Command, EntityKey, Fence, Incarnation, Position, Record, Rehearsal, Rehearsed, Stand, States, StoreError,
+    Version, Written, fit,
+};
 use tokio::time::Instant;
 
 use super::{Entry, MemoryStore, Rows, Standing, State};
 
 impl MemoryStore {
-    /// See `Store::execute`. The lock is the transaction; the records before it are the way back.
-    pub(super) fn write(&self, command: &Command) -> Result<Written, StoreError> {
+    /// See `Store::execute_seeing`. The lock is the transaction; the records before it are the way back.
+    pub(super) fn write(&self, command: &Command) -> Result<(Written, States), StoreError> {
         let mut state = self.shared.lock();
-        for key in &command.touches {
-            let entity = self.entity(key)?;
-            fit::key_fits(entity, self.side, key).map_err(|refusal| self.refused(refusal))?;
-        }
+        self.keys_fit(command)?;
         if let Some(before) = self.before(&state, command)? {
-            return Ok(before);
+            return Ok((before, States::new()));
         }
-        let fence = state.fences.get(&command.group);
-        if !fence.is_some_and(|fence| fence.open && fence.epoch == command.epoch) {
+        let open = Fence::new(command.epoch, Stand::Open);
+        if state.fences.get(&command.group).is_none_or(|(fence, _)| *fence != open) {
             return Err(StoreError::Fenced { side: self.side });
         }
-        let before = state.rows.clone();
-        if let Err(error) = self.work(&mut state, command) {
-            state.rows = before;
-            return Err(error);
-        }
-        for key in &command.touches {
-            let entity = self.entity(key)?;
-            let fits = |record| command.must_fit.iter().try_for_each(|side| fit::record_fits(entity, *side, record));
-            if let Some(Err(refusal)) = state.rows.get(key).map(fits) {
-                state.rows = before;
-                return Err(self.refused(refusal));
-            }
-        }
+        let before = self.transact(&mut state, command)?;
         state.position += 1;
         let version = Version { epoch: command.epoch, incarnation: Incarnation(1), position: Position(state.position) };
         let changes = changes(command, version, &before, &state.rows);
+        // What another side wrote before this one was primary, and arrives late, must find something newer here.
+        // And whoever changes a row past us after that is met when this side is secondary again.
+        for change in &changes {
+            let stands = self.stands(&state, &change.key)?;
+            state.versions.insert(change.key.clone(), change.version);
+            state.left.insert(change.key.clone(), stands);
+        }
         let sequence = state.position;
         let standing = if changes.is_empty() { Standing::Settled } else { Standing::Unsettled };
         let entry = Entry {
@@ -54,7 +49,50 @@ impl MemoryStore {
             sequence,
         };
         state.ledger.insert(command.write, entry);
-        Ok(Written::Now(changes))
+        Ok((Written::Now(changes), states(command, &before)))
+    }
+
+    /// See `Store::rehearse`.
+    pub(super) fn try_out(&self, command: &Command) -> Result<Rehearsal, StoreError> {
+        let mut state = self.shared.lock();
+        self.keys_fit(command)?;
+        let outcome = match self.transact(&mut state, command) {
+            Ok(before) => {
+                let after = std::mem::replace(&mut state.rows, before);
+                Rehearsed::Done(states(command, &after))
+            }
+            Err(StoreError::Refused { refusal, .. }) => Rehearsed::Refused(refusal),
+            Err(error) => return Err(error),
+        };
+        Ok(Rehearsal { before: states(command, &state.rows), outcome })
+    }
+
+    fn keys_fit(&self, command: &Command) -> Result<(), StoreError> {
+        command.touches.iter().try_for_each(|key| {
+            fit::key_fits(self.entity(key)?, self.side, key).map_err(|refusal| self.refused(refusal))
+        })
+    }
+
+    /// Does the work and gives back the records before it. After an error they are as they were.
+    fn transact(&self, state: &mut State, command: &Command) -> Result<Rows, StoreError> {
+        let before = state.rows.clone();
+        let done = self.work(state, command).and_then(|()| self.states_fit(state, command));
+        match done {
+            Ok(()) => Ok(before),
+            Err(error) => {
+                state.rows = before;
+                Err(error)
+            }
+        }
+    }
+
+    fn states_fit(&self, state: &State, command: &Command) -> Result<(), StoreError> {
+        for key in &command.touches {
+            let entity = self.entity(key)?;
+            let fits = |record| command.must_fit.iter().try_for_each(|side| fit::record_fits(entity, *side, record));
+            state.rows.get(key).map_or(Ok(()), fits).map_err(|refusal| self.refused(refusal))?;
+        }
+        Ok(())
     }
 
     /// The result of an earlier write with the same idempotency key or id.
@@ -126,6 +164,13 @@ impl MemoryStore {
         }
         Ok(())
     }
+}
+
+/// How every touched key stands in `rows`, each once.
+fn states(command: &Command, rows: &Rows) -> States {
+    let mut seen = HashSet::new();
+    let touched = command.touches.iter().filter(|key| seen.insert(*key));
+    touched.map(|key| (key.clone(), rows.get(key).cloned())).collect()
 }
 
 /// One change per touched key that has a record now, or had one before, or is stated anew.

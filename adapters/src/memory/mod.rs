@@ -10,6 +10,7 @@ mod checksum;
 pub mod control;
 mod execute;
 mod ledger;
+mod sagas;
 mod scan;
 mod store;
 
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::sql::{NamedSql, Params};
-use model::{Change, Contract, EntityKey, Epoch, GroupName, Record, Side, StoreError, Version, WriteId};
+use model::{Change, Contract, EntityKey, Fence, GroupName, Record, SagaId, Side, StoreError, Version, WriteId};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -41,19 +42,17 @@ pub struct MemoryStore {
 struct State {
     rows: Rows,
     versions: HashMap<EntityKey, Version>,
-    left: HashMap<EntityKey, apply::Left>,
+    /// The number of each row as it stood after our last write of it.
+    left: HashMap<EntityKey, i64>,
     ledger: BTreeMap<WriteId, Entry>,
-    fences: BTreeMap<GroupName, Fence>,
+    /// Each fence, and when it was moved.
+    fences: BTreeMap<GroupName, (Fence, Instant)>,
     statements: HashMap<NamedSql, Statement>,
     queries: HashMap<NamedSql, Query>,
     /// The place in the log: rises with every write.
     position: u64,
     prepared: bool,
-}
-
-struct Fence {
-    epoch: Epoch,
-    open: bool,
+    sagas: BTreeMap<SagaId, sagas::Kept>,
 }
 
 /// A write in the ledger.

@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::fence::{Fence, Move, Standing};
 use model::history::KeyHistory;
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, MAX_BATCH, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation, Record, Role,
-    Scan, Side, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation, Record,
+    Rehearsal, Role, Scan, Side, Stand, States, Store, StoreError, WriteId, Written,
 };
 
+use tokio::time::Instant;
+
+use super::MemoryStore;
 use super::scan::Snapshot;
-use super::{Fence, MemoryStore};
 
 /// `record` cut down to `fields` and the key.
 fn cut(entity: &EntityType, record: &Record, fields: FieldSet) -> Record {
@@ -71,7 +74,15 @@ impl Store for MemoryStore {
     }
 
     async fn execute(&self, command: &Command, _within: Duration) -> Result<Written, StoreError> {
+        self.write(command).map(|(written, _)| written)
+    }
+
+    async fn execute_seeing(&self, command: &Command, _within: Duration) -> Result<(Written, States), StoreError> {
         self.write(command)
+    }
+
+    async fn rehearse(&self, command: &Command, _within: Duration) -> Result<Rehearsal, StoreError> {
+        self.try_out(command)
     }
 
     async fn claim(&self, write: WriteId, _within: Duration) -> Result<Claim, StoreError> {
@@ -90,10 +101,9 @@ impl Store for MemoryStore {
         &self,
         _entity: &EntityType,
         key: &EntityKey,
-        epoch: Epoch,
         _within: Duration,
     ) -> Result<Option<bool>, StoreError> {
-        self.is_as_left(&self.shared.lock(), key, epoch)
+        self.is_as_left(&self.shared.lock(), key)
     }
 
     async fn settle(&self, writes: &[WriteId], _within: Duration) -> Result<(), StoreError> {
@@ -160,21 +170,38 @@ impl Store for MemoryStore {
     }
 
     async fn prepare(&self, groups: &[GroupName], role: Role, _within: Duration) -> Result<(), StoreError> {
-        let open = match role {
-            Role::Primary => true,
-            Role::Secondary => false,
+        let stand = match role {
+            Role::Primary => Stand::Open,
+            Role::Secondary => Stand::Closed,
         };
         let mut state = self.shared.lock();
         state.prepared = true;
         for group in groups {
-            let fence = Fence { epoch: Epoch(1), open };
-            state.fences.entry(group.clone()).or_insert(fence);
+            let fence = Fence::new(Epoch(1), stand);
+            state.fences.entry(group.clone()).or_insert_with(|| (fence, Instant::now()));
         }
         Ok(())
     }
 
     fn bookkeeping_ddl(&self, _groups: &[GroupName], _role: Role) -> String {
         String::new()
+    }
+
+    async fn fence(&self, group: &GroupName, _within: Duration) -> Result<Standing, StoreError> {
+        let state = self.shared.lock();
+        let found = state.fences.get(group);
+        let none = || self.misfit(format!("group {group} has no fence: run `strangler init`"));
+        found.map(|(fence, moved)| Standing { fence: *fence, age: moved.elapsed() }).ok_or_else(none)
+    }
+
+    async fn move_fence(&self, group: &GroupName, step: &Move, _within: Duration) -> Result<Fence, StoreError> {
+        let mut state = self.shared.lock();
+        let none = || self.misfit(format!("group {group} has no fence: run `strangler init`"));
+        let (fence, moved) = state.fences.get_mut(group).ok_or_else(none)?;
+        if *fence == step.from {
+            (*fence, *moved) = (step.to, Instant::now());
+        }
+        Ok(*fence)
     }
 
     async fn inspect(&self, entities: &[EntityName], _within: Duration) -> Result<Inspection, StoreError> {

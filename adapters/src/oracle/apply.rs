@@ -17,7 +17,7 @@ use model::{Applied, Change, Contract, EntityKey, EntityName, Side, StoreError, 
 use super::bind::Bind;
 use super::session::Session;
 use super::table::{Table, misfit};
-use super::write_text::{self, FIRST_VERSION, LEDGER_ROW, RAISE_VERSION};
+use super::write_text::{self, LEDGER_ROW, first_version, raise_version};
 use super::{error, ledger, read, stands};
 
 /// What one transaction came to, not committed yet.
@@ -88,7 +88,7 @@ fn transact(
     order: &[usize],
     over: bool,
 ) -> Result<Done, StoreError> {
-    let newer = record_versions(session, changes, order)?;
+    let newer = record_versions(session, changes, order, &[])?;
     let mut shapes: BTreeMap<(&EntityName, bool, Vec<usize>), Vec<&Change>> = BTreeMap::new();
     for change in order.iter().filter(|place| newer.contains(place)).map(|place| &changes[*place]) {
         let fields = change.state.as_ref().map(|record| record.fields()).unwrap_or_default();
@@ -118,21 +118,32 @@ fn transact(
     Ok(Done { newer, met })
 }
 
-/// Steps 1 and 2. The places whose version was recorded.
-fn record_versions(session: &mut Session, changes: &[Change], order: &[usize]) -> Result<HashSet<usize>, StoreError> {
+/// The shape of a row's number, and the number.
+pub(super) type Number = (i64, i64);
+
+/// Steps 1 and 2. The places whose version was recorded. Who knows the `numbers` of all rows by now has them recorded
+/// in passing.
+pub(super) fn record_versions(
+    session: &mut Session,
+    changes: &[Change],
+    order: &[usize],
+    numbers: &[Number],
+) -> Result<HashSet<usize>, StoreError> {
+    let (raise, first) = (raise_version(!numbers.is_empty()), first_version(!numbers.is_empty()));
+    let number = |place: usize| numbers.get(place).copied();
     let mut newer = HashSet::new();
     let mut open = order.to_vec();
     // Once for versions that are there, once more for those that others record meanwhile.
     for _ in 0..2 {
-        let rows: Vec<_> = open.iter().map(|place| raise_binds(&changes[*place])).collect();
-        let raised = session.batch_all(RAISE_VERSION, &rows)?;
+        let rows: Vec<_> = open.iter().map(|place| raise_binds(&changes[*place], number(*place))).collect();
+        let raised = session.batch_all(&raise, &rows)?;
         let (done, left): (Vec<_>, Vec<_>) = open.iter().zip(raised).partition(|(_, raised)| *raised > 0);
         newer.extend(done.into_iter().map(|(place, _)| *place));
         let left: Vec<usize> = left.into_iter().map(|(place, _)| *place).collect();
-        let rows: Vec<_> = left.iter().map(|place| version_binds(&changes[*place])).collect();
+        let rows: Vec<_> = left.iter().map(|place| version_binds(&changes[*place], number(*place))).collect();
         let mut taken = Vec::new();
-        for (place, first) in left.iter().zip(session.batch(FIRST_VERSION, &rows)?) {
-            match first {
+        for (place, recorded) in left.iter().zip(session.batch(&first, &rows)?) {
+            match recorded {
                 Ok(_) => {
                     newer.insert(*place);
                 }
@@ -148,24 +159,24 @@ fn record_versions(session: &mut Session, changes: &[Change], order: &[usize]) -
     Ok(newer)
 }
 
-fn version_binds(change: &Change) -> Vec<Bind> {
+fn version_binds(change: &Change, number: Option<Number>) -> Vec<Bind> {
     let version = change.version;
-    vec![
+    let mut binds = vec![
         Bind::number(version.epoch.0),
         Bind::number(version.incarnation.0),
         Bind::number(version.position.0),
         Bind::write(change.write),
         Bind::text(if change.state.is_none() { "Y" } else { "N" }),
-        Bind::text(change.key.entity().as_str()),
-        Bind::text(change.key.as_text()),
-    ]
+    ];
+    binds.extend(number.into_iter().flat_map(|(shape, number)| [Bind::number(shape), Bind::number(number)]));
+    binds.extend([Bind::text(change.key.entity().as_str()), Bind::text(change.key.as_text())]);
+    binds
 }
 
-fn raise_binds(change: &Change) -> Vec<Bind> {
+fn raise_binds(change: &Change, number: Option<Number>) -> Vec<Bind> {
     let version = change.version;
     let (epoch, incarnation) = (Bind::number(version.epoch.0), Bind::number(version.incarnation.0));
-    let mut binds = version_binds(change);
-    binds.insert(5, Bind::number(version.epoch.0.max(1)));
+    let mut binds = version_binds(change, number);
     binds.extend([epoch.clone(), epoch, incarnation.clone(), incarnation, Bind::number(version.position.0)]);
     binds
 }

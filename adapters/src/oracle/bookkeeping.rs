@@ -1,11 +1,11 @@
-//! The tables that every Oracle side carries beside its own: ledger, versions, fence.
+//! The tables that every Oracle side carries beside its own: ledger, versions, fence, sagas.
 //!
 //! Also here: the user locks, since they are part of what two processes must agree on.
 
 use std::fmt::Write;
 
 use model::write::IdempotencyKey;
-use model::{Command, EntityKey, GroupName, Incarnation, Role, StoreError};
+use model::{Command, EntityKey, GroupName, Incarnation, Role, Stand, StoreError};
 
 use super::bind::Bind;
 use super::error;
@@ -22,7 +22,7 @@ const INCARNATION: &str = "SELECT last_open_incarnation# FROM v$database";
 pub(super) const NOW: &str = "SYS_EXTRACT_UTC(SYSTIMESTAMP)";
 
 /// What [`prepare`] makes, one statement each.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 10] = [
     "CREATE TABLE strangler_ledger (
     write_id        VARCHAR2(36)   NOT NULL,
     ordinal         NUMBER(5)      NOT NULL,
@@ -60,25 +60,46 @@ const TABLES: [&str; 7] = [
     CONSTRAINT strangler_version_pkey PRIMARY KEY (entity, key)
 )",
     "CREATE TABLE strangler_fence (
-    grp   VARCHAR2(200) NOT NULL,
-    epoch NUMBER(10)    NOT NULL,
-    open  CHAR(1)       NOT NULL,
-    CONSTRAINT strangler_fence_pkey PRIMARY KEY (grp)
+    grp      VARCHAR2(200) NOT NULL,
+    epoch    NUMBER(10)    NOT NULL,
+    state    VARCHAR2(6)   NOT NULL,
+    moved_at TIMESTAMP(6)  DEFAULT SYS_EXTRACT_UTC(SYSTIMESTAMP) NOT NULL,
+    CONSTRAINT strangler_fence_pkey PRIMARY KEY (grp),
+    CONSTRAINT strangler_fence_state CHECK (state IN ('open', 'frozen', 'closed'))
 )",
+    "CREATE TABLE strangler_saga (
+    id         VARCHAR2(64)  NOT NULL,
+    route      VARCHAR2(200) NOT NULL,
+    status     VARCHAR2(12)  NOT NULL,
+    revision   NUMBER(18)    NOT NULL,
+    document   CLOB          NOT NULL,
+    due_at     TIMESTAMP(6)  NOT NULL,
+    began_at   TIMESTAMP(6)  DEFAULT SYS_EXTRACT_UTC(SYSTIMESTAMP) NOT NULL,
+    changed_at TIMESTAMP(6)  DEFAULT SYS_EXTRACT_UTC(SYSTIMESTAMP) NOT NULL,
+    CONSTRAINT strangler_saga_pkey PRIMARY KEY (id),
+    CONSTRAINT strangler_saga_status
+        CHECK (status IN ('running', 'compensating', 'stuck', 'done', 'undone', 'abandoned'))
+)",
+    "CREATE INDEX strangler_saga_open ON strangler_saga (status, due_at)",
+    "CREATE INDEX strangler_saga_began ON strangler_saga (began_at)",
 ];
 
 /// What each of [`TABLES`] is for; said in what a DBA reads.
-const WHY: [&str; 7] = [
+const WHY: [&str; 10] = [
     "One row per change, written in the transaction of the change. A write without change has one row\n\
      -- without entity and key; an abandoned write (it never stood and never will) likewise. Times are UTC.",
     "The client's idempotency key: a repeat finds the first attempt. Rows without one are not in it.",
     "What the relay looks for.",
     "Older states of a key, newest first.",
     "What is old enough to be forgotten.",
-    "The newest state that was applied here, per key. Stays behind deletions as a tombstone. stands: a number of the\n\
-     -- row as it then stood (-1: no row), shape: what it is made of; who changes the row past us is noticed by it.",
+    "The newest state that was written or applied here, per key. Stays behind deletions as a tombstone. stands: a number\n\
+     -- of the row as it then stood (-1: no row), shape: what it is made of; who changes the row past us is noticed by it.",
     "Whether this side takes primary writes of a group, and under which epoch. Change a row only while\n\
      -- holding the group's lock (DBMS_LOCK, mode 6): it waits for writers in flight.",
+    "How far the sagas have come that began while this side was primary for their first step. The document\n\
+     -- holds their arguments and results: business data, as the ledger's images are.",
+    "What is to be gone on with.",
+    "The newest first.",
 ];
 
 /// Rights, and what each is needed for. The account owns the bookkeeping and nothing else.
@@ -96,11 +117,11 @@ const GRANTS: &str = "\
 -- GRANT SELECT ON SYS.V_$PARAMETER TO :proxy;                  -- optional: undo retention and such in `check`
 ";
 
-/// Whether a new fence lets writes through.
-fn opens(role: Role) -> &'static str {
+/// How a new fence stands.
+fn first(role: Role) -> &'static str {
     match role {
-        Role::Primary => "Y",
-        Role::Secondary => "N",
+        Role::Primary => Stand::Open.as_str(),
+        Role::Secondary => Stand::Closed.as_str(),
     }
 }
 
@@ -114,10 +135,10 @@ pub(super) fn ddl(groups: &[GroupName], role: Role) -> String {
         text += "-- One row per group of the contract. Run this again when the contract gets another group.\n";
     }
     for group in groups {
-        let (name, open) = (group.as_str().replace('\'', "''"), opens(role));
+        let (name, state) = (group.as_str().replace('\'', "''"), first(role));
         let _ = write!(
             text,
-            "INSERT INTO strangler_fence (grp, epoch, open) SELECT '{name}', 1, '{open}' FROM DUAL\n    \
+            "INSERT INTO strangler_fence (grp, epoch, state) SELECT '{name}', 1, '{state}' FROM DUAL\n    \
              WHERE NOT EXISTS (SELECT 1 FROM strangler_fence WHERE grp = '{name}');\n"
         );
     }
@@ -132,9 +153,9 @@ pub(super) fn prepare(session: &mut Session, groups: &[GroupName], role: Role) -
     for statement in TABLES {
         session.make(statement)?;
     }
-    let text = "INSERT INTO strangler_fence (grp, epoch, open) SELECT :1, 1, :2 FROM DUAL \
+    let text = "INSERT INTO strangler_fence (grp, epoch, state) SELECT :1, 1, :2 FROM DUAL \
                 WHERE NOT EXISTS (SELECT 1 FROM strangler_fence WHERE grp = :3)";
-    let row = |group: &GroupName| vec![Bind::text(group.as_str()), Bind::text(opens(role)), Bind::text(group.as_str())];
+    let row = |group: &GroupName| vec![Bind::text(group.as_str()), Bind::text(first(role)), Bind::text(group.as_str())];
     let rows: Vec<_> = groups.iter().map(row).collect();
     for slot in session.batch(text, &rows)? {
         match slot {
@@ -167,7 +188,7 @@ pub(super) fn position(session: &mut Session) -> Result<u64, StoreError> {
 /// Whether the command's group takes writes under its epoch; and if so, the place in the log, now.
 pub(super) fn fence(session: &mut Session, command: &Command) -> Result<Option<u64>, StoreError> {
     let text = "SELECT DBMS_FLASHBACK.GET_SYSTEM_CHANGE_NUMBER FROM strangler_fence f \
-                WHERE f.grp = :1 AND f.epoch = :2 AND f.open = 'Y'";
+                WHERE f.grp = :1 AND f.epoch = :2 AND f.state = 'open'";
     let binds = [Bind::text(command.group.as_str()), Bind::number(command.epoch.0)];
     let rows = session.query(text, &binds, 1)?;
     Ok(rows.first().and_then(|row| wire::number(row, 0)))
@@ -201,14 +222,40 @@ pub(super) fn lock(
     touches: &[EntityKey],
     idempotency: Option<&IdempotencyKey>,
 ) -> Result<(), StoreError> {
-    const SHARED: u8 = 4;
-    const ALONE: u8 = 6;
-    let keys = touches.iter().map(|key| key_lock(b'k', &format!("{}{}", key.entity(), key.as_text())));
-    let mut alone: Vec<u64> = keys.chain(idempotency.map(|key| key_lock(b'i', key.as_str()))).collect();
-    alone.sort_unstable();
-    alone.dedup();
-    let locks = std::iter::once((fence_lock(group), SHARED)).chain(alone.into_iter().map(|lock| (lock, ALONE)));
-    let mut ins = vec![("w".to_owned(), Bind::number(session.seconds_left()))];
+    let wait = session.seconds_left();
+    let alone = alone(touches.iter().map(lock_of).chain(idempotency.map(|key| key_lock(b'i', key.as_str()))));
+    request(session, std::iter::once((fence_lock(group), SHARED)).chain(alone), wait)
+}
+
+/// Takes the locks of a rehearsal's keys, and waits for none of them.
+pub(super) fn lock_keys(session: &mut Session, touches: &[EntityKey]) -> Result<(), StoreError> {
+    request(session, alone(touches.iter().map(lock_of)), 0)
+}
+
+/// Takes the group's fence alone: waits for writers in flight.
+pub(super) fn lock_fence(session: &mut Session, group: &GroupName) -> Result<(), StoreError> {
+    let wait = session.seconds_left();
+    request(session, std::iter::once((fence_lock(group), ALONE)), wait)
+}
+
+const SHARED: u8 = 4;
+const ALONE: u8 = 6;
+
+fn lock_of(key: &EntityKey) -> u64 {
+    key_lock(b'k', &format!("{}{}", key.entity(), key.as_text()))
+}
+
+/// Each lock once, in order, so that writers cannot block each other for good.
+fn alone(locks: impl Iterator<Item = u64>) -> impl Iterator<Item = (u64, u8)> {
+    let mut locks: Vec<u64> = locks.collect();
+    locks.sort_unstable();
+    locks.dedup();
+    locks.into_iter().map(|lock| (lock, ALONE))
+}
+
+/// Requests locks with their modes in one round trip, and waits `wait` seconds for each.
+fn request(session: &mut Session, locks: impl Iterator<Item = (u64, u8)>, wait: u64) -> Result<(), StoreError> {
+    let mut ins = vec![("w".to_owned(), Bind::number(wait))];
     let (mut outs, mut text) = (Vec::new(), String::from("BEGIN"));
     for (number, (lock, mode)) in locks.enumerate() {
         let _ = write!(text, " :r{number} := DBMS_LOCK.REQUEST(:l{number}, {mode}, :w, TRUE);");

@@ -13,24 +13,41 @@
 //! `DELETE`, and, on a second run, any other write after which a touched row is missing.
 //! A touch (`Work::Touch`) states a missing row as deleted: whoever repairs has seen that the other side holds it.
 
+mod rehearse;
+
 use std::collections::{HashMap, HashSet};
 
 use model::contract::Refusal;
 use model::write::Work;
-use model::{Change, Command, Contract, EntityKey, Position, Record, Side, StoreError, Version, Written, fit};
+use model::{
+    Change, Command, Contract, EntityKey, FieldSet, Position, Record, Side, States, StoreError, Version, Written, fit,
+};
 
 use super::bind::Bind;
 use super::params::{self, Prepared};
 use super::session::Session;
 use super::table::{Table, misfit};
 use super::write_text::{self, LEDGER_ROW, Step};
-use super::{bookkeeping, error, ledger, read};
+use super::{apply, bookkeeping, error, ledger, read};
+use crate::number::{number, shape};
 
 /// What one transaction came to, when it did not simply succeed or fail.
 enum Outcome {
-    Written(Written),
+    /// It stands; with the states before the work, where the look was whole.
+    Written(Written, States),
     /// A touched row is missing and nobody looked whether it was there before.
     LookFirst,
+}
+
+/// What is looked at before the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Nothing.
+    None,
+    /// Which touched rows exist.
+    Keys,
+    /// How they stand.
+    Whole,
 }
 
 /// See `Store::execute`.
@@ -41,12 +58,31 @@ pub(super) fn execute(
     command: &Command,
 ) -> Result<Written, StoreError> {
     let plan = Plan::new(contract, side, command)?;
-    match plan.attempt(session, plan.contains_delete())? {
-        Outcome::Written(written) => Ok(written),
-        Outcome::LookFirst => match plan.attempt(session, true)? {
-            Outcome::Written(written) => Ok(written),
-            Outcome::LookFirst => Err(misfit(side, "touched rows come and go")),
-        },
+    let look = if plan.contains_delete() { Look::Keys } else { Look::None };
+    match plan.attempt(session, look)? {
+        Outcome::Written(written, _) => Ok(written),
+        Outcome::LookFirst => plan.attempt(session, Look::Keys)?.after_a_look(side).map(|(written, _)| written),
+    }
+}
+
+/// See `Store::execute_seeing`.
+pub(super) fn execute_seeing(
+    session: &mut Session,
+    contract: &Contract,
+    side: Side,
+    command: &Command,
+) -> Result<(Written, States), StoreError> {
+    Plan::new(contract, side, command)?.attempt(session, Look::Whole)?.after_a_look(side)
+}
+
+pub(super) use rehearse::rehearse;
+
+impl Outcome {
+    fn after_a_look(self, side: Side) -> Result<(Written, States), StoreError> {
+        match self {
+            Self::Written(written, before) => Ok((written, before)),
+            Self::LookFirst => Err(misfit(side, "touched rows come and go")),
+        }
     }
 }
 
@@ -95,17 +131,17 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn attempt(&self, session: &mut Session, look_first: bool) -> Result<Outcome, StoreError> {
+    fn attempt(&self, session: &mut Session, look: Look) -> Result<Outcome, StoreError> {
         let tasks = self.tasks()?;
-        match self.transact(session, &tasks, look_first) {
-            Ok(Decision::Written(written)) => Ok(Outcome::Written(written)),
+        match self.transact(session, &tasks, look) {
+            Ok(Decision::Written(written, before)) => Ok(Outcome::Written(written, before)),
             Ok(Decision::LookFirst) => {
                 session.roll_back();
                 Ok(Outcome::LookFirst)
             }
             Ok(Decision::Before(found)) => {
                 session.roll_back();
-                Ok(Outcome::Written(found))
+                Ok(Outcome::Written(found, States::new()))
             }
             Err(error @ StoreError::NoAnswer { .. }) => Err(error),
             Err(error) => {
@@ -115,7 +151,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn transact(&self, session: &mut Session, tasks: &[Task], look_first: bool) -> Result<Decision, StoreError> {
+    fn transact(&self, session: &mut Session, tasks: &[Task], look: Look) -> Result<Decision, StoreError> {
         let client = self.command.idempotency.as_ref();
         bookkeeping::lock(session, &self.command.group, &self.touches, client.map(|(key, _)| key))?;
         if let Some((key, _)) = client
@@ -123,28 +159,46 @@ impl<'a> Plan<'a> {
         {
             return self.before(found).map(Decision::Before);
         }
-        let mut existed = HashSet::new();
-        if look_first {
-            existed = self.locked(session, |table| table.entity.key_fields())?.into_keys().collect();
+        let existed = self.looked(session, look)?;
+        let after = self.worked(session, tasks)?;
+        let Some(states) = self.states(after, &existed, look) else { return Ok(Decision::LookFirst) };
+        let before = if look == Look::Whole { self.all(existed) } else { States::new() };
+        self.commit(session, states, before)
+    }
+
+    /// The touched rows before the work, as far as they are looked at.
+    fn looked(&self, session: &mut Session, look: Look) -> Result<HashMap<EntityKey, Record>, StoreError> {
+        match look {
+            Look::None => Ok(HashMap::new()),
+            Look::Keys => self.locked(session, |table| table.entity.key_fields()),
+            Look::Whole => self.locked(session, |table| table.entity.all_fields()),
         }
+    }
+
+    /// Does the work; the touched rows after it, which nothing refused.
+    fn worked(&self, session: &mut Session, tasks: &[Task]) -> Result<HashMap<EntityKey, Record>, StoreError> {
+        let refused = |refusal| StoreError::Refused { side: self.side, refusal, source: None };
         for (Step { text, binds }, refusal) in tasks {
             let touched = session.run(text, binds)?;
             if let Some(refusal) = refusal.clone().filter(|_| touched == 0) {
-                return Err(StoreError::Refused { side: self.side, refusal, source: None });
+                return Err(refused(refusal));
             }
         }
         let after = self.locked(session, |table| table.entity.all_fields())?;
-        match self.states(after, &existed, look_first)? {
-            Some(states) => self.commit(session, states),
-            None => Ok(Decision::LookFirst),
-        }
+        after.iter().try_for_each(|(key, record)| self.fits(key, record)).map_err(refused)?;
+        Ok(after)
+    }
+
+    /// Every touched key with its row, if there is one.
+    fn all(&self, mut rows: HashMap<EntityKey, Record>) -> States {
+        self.touches.iter().map(|key| (key.clone(), rows.remove(key))).collect()
     }
 
     /// The touched rows that exist, locked.
     fn locked(
         &self,
         session: &mut Session,
-        fields: impl Fn(Table<'_>) -> model::FieldSet,
+        fields: impl Fn(Table<'_>) -> FieldSet,
     ) -> Result<HashMap<EntityKey, Record>, StoreError> {
         let mut found = HashMap::new();
         for (table, keys) in &self.tables {
@@ -161,28 +215,23 @@ impl<'a> Plan<'a> {
     }
 
     /// The state of every touched key; `None` when it must be known first which rows existed.
-    #[expect(clippy::type_complexity, reason = "private, and named by its doc")]
     fn states(
         &self,
         mut after: HashMap<EntityKey, Record>,
-        existed: &HashSet<EntityKey>,
-        looked: bool,
-    ) -> Result<Option<Vec<(EntityKey, Option<Record>)>>, StoreError> {
+        existed: &HashMap<EntityKey, Record>,
+        look: Look,
+    ) -> Option<States> {
         let deleted = matches!(self.command.work, Work::Delete | Work::Touch);
         let mut states = Vec::new();
         for key in &self.touches {
             match after.remove(key) {
-                Some(record) => {
-                    let fits = self.fits(key, &record);
-                    fits.map_err(|refusal| StoreError::Refused { side: self.side, refusal, source: None })?;
-                    states.push((key.clone(), Some(record)));
-                }
-                None if deleted || existed.contains(key) => states.push((key.clone(), None)),
-                None if looked => {}
-                None => return Ok(None),
+                Some(record) => states.push((key.clone(), Some(record))),
+                None if deleted || existed.contains_key(key) => states.push((key.clone(), None)),
+                None if look != Look::None => {}
+                None => return None,
             }
         }
-        Ok(Some(states))
+        Some(states)
     }
 
     /// Whether every side that must hold the new state can.
@@ -251,7 +300,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Proves the fence, takes the position, writes the ledger and commits.
-    fn commit(&self, session: &mut Session, states: Vec<(EntityKey, Option<Record>)>) -> Result<Decision, StoreError> {
+    fn commit(&self, session: &mut Session, states: States, before: States) -> Result<Decision, StoreError> {
         let incarnation = bookkeeping::incarnation(session)?;
         let Some(position) = bookkeeping::fence(session, self.command)? else {
             return Err(StoreError::Fenced { side: self.side });
@@ -271,11 +320,21 @@ impl<'a> Plan<'a> {
                 Err(code) => return Err(session.of_code(code)),
             }
         }
+        // What another side wrote before this one was primary, and arrives late, must find something newer here.
+        let mut order: Vec<usize> = (0..changes.len()).collect();
+        order.sort_by(|a, b| changes[*a].key.cmp(&changes[*b].key));
+        // And whoever changes a row past us after that is met when this side is secondary again.
+        let number = |change: &Change| {
+            let entity = ledger::entity(self.contract, self.side, change.key.entity().as_str())?;
+            Ok((shape(entity, self.side), number(entity, change.state.as_ref())))
+        };
+        let numbers = changes.iter().map(number).collect::<Result<Vec<_>, StoreError>>()?;
+        apply::record_versions(session, &changes, &order, &numbers)?;
         session.commit()?;
-        Ok(Decision::Written(Written::Now(changes)))
+        Ok(Decision::Written(Written::Now(changes), before))
     }
 
-    fn changes(&self, states: Vec<(EntityKey, Option<Record>)>, version: Version) -> Vec<Change> {
+    fn changes(&self, states: States, version: Version) -> Vec<Change> {
         let numbered = (0_u16..).zip(states);
         let change = |(ordinal, (key, state))| Change {
             write: self.command.write,
@@ -315,7 +374,8 @@ impl<'a> Plan<'a> {
 }
 
 enum Decision {
-    Written(Written),
+    /// It stands; with the states before the work, where the look was whole.
+    Written(Written, States),
     LookFirst,
     Before(Written),
 }

@@ -2,10 +2,9 @@
 
 use model::history::{KeyHistory, PastState};
 use model::{Contract, EntityKey, Epoch, Incarnation, Instant, Position, Side, StoreError, Version};
-use oracle::sql_type::Timestamp;
 
 use super::bind::Bind;
-use super::ledger::{ROW, change, naive};
+use super::ledger::{ROW, change};
 use super::session::Session;
 use super::table::misfit;
 use super::wire;
@@ -32,8 +31,7 @@ pub(super) fn of_key(
     let mut states = Vec::new();
     for row in &session.query(&text, &binds, 50)? {
         if let Some(change) = change(contract, side, row)? {
-            let at = row.get::<_, Option<Timestamp>>(CREATED_AT).ok().flatten().and_then(|time| naive(&time));
-            let at = Instant::new(at.ok_or_else(unreadable)?.and_utc());
+            let at = Instant::new(wire::moment(row, CREATED_AT).ok_or_else(unreadable)?.and_utc());
             states.push(PastState { version: change.version, write: change.write, at, state: change.state });
         }
     }

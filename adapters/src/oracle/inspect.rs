@@ -59,7 +59,7 @@ pub(super) fn inspect(
         problems.push("EXECUTE on SYS.DBMS_FLASHBACK is missing: a DBA must grant it".into());
     }
     let mut missing = false;
-    for table in ["strangler_ledger", "strangler_version", "strangler_fence"] {
+    for table in ["strangler_ledger", "strangler_version", "strangler_fence", "strangler_saga"] {
         if columns(session, table)?.is_empty() {
             missing = true;
             problems.push(format!("{table} is missing: run `strangler init`"));

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::NaiveDateTime;
 use model::store::{Backlog, Unsettled};
 use model::write::{Claim, IdempotencyKey};
 use model::{
@@ -10,7 +9,6 @@ use model::{
     StoreError, Version, WriteId,
 };
 use oracle::Row;
-use oracle::sql_type::Timestamp;
 
 use super::bind::Bind;
 use super::bookkeeping::NOW;
@@ -209,8 +207,14 @@ pub(super) struct Due {
     pub(super) limit: usize,
 }
 
-fn seconds(time: Duration) -> Bind {
+pub(super) fn seconds(time: Duration) -> Bind {
     Bind::number(format!("{}.{:06}", time.as_secs().min(3_000_000_000), time.subsec_micros()))
+}
+
+/// What was written or leased in the future was so before the server's clock was put back. It is due: nobody would
+/// bring it to the other side before that time has come again. No lease is as long as ten minutes.
+fn due(row: &str) -> String {
+    format!("({row}.next_attempt_at <= {NOW} OR {row}.next_attempt_at > {NOW} + NUMTODSINTERVAL(600, 'SECOND'))")
 }
 
 /// Locks the oldest due writes of so many groups.
@@ -219,10 +223,12 @@ pub(super) fn lease_text(groups: usize) -> String {
     let groups = places(1, bucket(groups));
     format!(
         "SELECT c.write_id FROM strangler_ledger c WHERE c.ordinal = 0 AND c.state = 'unsettled' \
-         AND c.next_attempt_at <= {NOW} AND c.write_id IN (SELECT d.write_id FROM strangler_ledger d \
+         AND {} AND c.write_id IN (SELECT d.write_id FROM strangler_ledger d \
          WHERE d.state = 'unsettled' AND d.ordinal = 0 AND d.grp IN ({groups}) \
-         AND d.created_at <= {NOW} - NUMTODSINTERVAL(:{next}, 'SECOND') AND d.next_attempt_at <= {NOW} \
+         AND (d.created_at <= {NOW} - NUMTODSINTERVAL(:{next}, 'SECOND') OR d.created_at > {NOW}) AND {} \
          ORDER BY d.created_at, d.write_id FETCH FIRST :{} ROWS ONLY) FOR UPDATE SKIP LOCKED",
+        due("c"),
+        due("d"),
         next + 1
     )
 }
@@ -321,14 +327,9 @@ pub(super) fn backlog(session: &mut Session, group: &GroupName) -> Result<Backlo
     );
     let rows = session.query(&text, &[Bind::text(group.as_str())], 1)?;
     let Some(row) = rows.first() else { return Ok(Backlog::default()) };
-    let time = |place| row.get::<_, Option<Timestamp>>(place).ok().flatten().and_then(|time| naive(&time));
-    let age = time(2).zip(time(1)).map(|(now, first)| (now - first).to_std().unwrap_or_default());
+    let age =
+        wire::moment(row, 2).zip(wire::moment(row, 1)).map(|(now, first)| (now - first).to_std().unwrap_or_default());
     Ok(Backlog { writes: wire::number(row, 0).unwrap_or_default(), oldest: age.unwrap_or_default() })
-}
-
-pub(super) fn naive(time: &Timestamp) -> Option<NaiveDateTime> {
-    let day = chrono::NaiveDate::from_ymd_opt(time.year(), time.month(), time.day())?;
-    day.and_hms_nano_opt(time.hour(), time.minute(), time.second(), time.nanosecond())
 }
 
 /// See `Store::standing`.

@@ -211,6 +211,19 @@ impl Session {
         committed.map_err(|error| self.means(&error, Moment::Commit))
     }
 
+    /// The session is closed when the call on it is over.
+    pub(super) fn give_up(&mut self) {
+        self.broken = true;
+    }
+
+    /// Sets the session back to how calls expect it, outside of the call's own time. Where that fails it is closed.
+    pub(super) fn set_back(&mut self, text: &str) {
+        let in_time = self.connection.set_call_timeout(Some(Duration::from_secs(1)));
+        if in_time.and_then(|()| self.connection.execute(text, &[]).map(|_| ())).is_err() {
+            self.broken = true;
+        }
+    }
+
     /// Undoes what is open. When that fails the session is closed, which undoes it too.
     pub(super) fn roll_back(&mut self) {
         // The call's own time may be over; undoing gets a little of its own, since it frees locks.

@@ -1,10 +1,10 @@
-//! Numbers of rows: as the last apply left them, and as they stand. `model::foreign` says what they are for.
+//! Numbers of rows: as our last write left them, and as they stand. `model::foreign` says what they are for.
 
 use std::collections::{HashMap, HashSet};
 
 use model::checksum::{DIGITS, compared};
 use model::foreign::{Found, NOTHING, is_foreign};
-use model::{Change, EntityKey, Epoch, Side, StoreError};
+use model::{Change, EntityKey, Side, StoreError};
 
 use super::bind::Bind;
 use super::checksum::{digest, joined};
@@ -12,14 +12,13 @@ use super::read::Lookup;
 use super::session::Session;
 use super::table::{Table, bucket, places};
 use super::wire;
-use crate::shape::shape;
+use crate::number::{number as number_of, shape};
 
 /// Keeps the number of a row. Binds: shape, number, entity, key.
 pub(super) const KEEP: &str = "UPDATE strangler_version SET shape = :1, stands = :2 WHERE entity = :3 AND key = :4";
 
-/// The number of one row as it was left. Binds: entity, key, shape, epoch (a baseline's counts as the first).
-const LEFT_ONE: &str = "SELECT stands FROM strangler_version WHERE entity = :1 AND key = :2 AND shape = :3 \
-     AND GREATEST(epoch, 1) = :4";
+/// The number of one row as it was left. Binds: entity, key, shape.
+const LEFT_ONE: &str = "SELECT stands FROM strangler_version WHERE entity = :1 AND key = :2 AND shape = :3";
 
 /// The number of the row `t`.
 fn number(table: Table<'_>) -> String {
@@ -88,11 +87,8 @@ pub(super) fn look(session: &mut Session, table: Table<'_>, changes: &[&Change])
     let mut foreign = Vec::new();
     for change in changes {
         let number = stand.get(&change.key).copied().unwrap_or(NOTHING);
-        if !is_foreign(left.get(change.key.as_text()).copied(), number) {
-            continue;
-        }
-        let found = if number == NOTHING { Found::Nothing } else { found(session, table, &change.key)? };
-        if !found.is(table.entity, change.state.as_ref()) {
+        let found = other_than_left(session, table, &change.key, left.get(change.key.as_text()).copied(), number)?;
+        if let Some(found) = found.filter(|found| !found.is(table.entity, change.state.as_ref())) {
             foreign.push((change.key.clone(), found));
         }
     }
@@ -104,7 +100,25 @@ pub(super) fn has_row(session: &mut Session, table: Table<'_>, key: &EntityKey) 
     Ok(!numbers(session, table, &[key], false)?.is_empty())
 }
 
-/// What stands: the row is locked.
+/// What somebody else has made of a row that was left with number `left` and has number `now`.
+fn other_than_left(
+    session: &mut Session,
+    table: Table<'_>,
+    key: &EntityKey,
+    left: Option<i64>,
+    now: i64,
+) -> Result<Option<Found>, StoreError> {
+    if !is_foreign(left, now) {
+        return Ok(None);
+    }
+    Ok(match found(session, table, key)? {
+        // A primary leaves the number of the record.
+        Found::Record(record) if !is_foreign(left, number_of(table.entity, Some(&record))) => None,
+        found => Some(found),
+    })
+}
+
+/// What stands now.
 fn found(session: &mut Session, table: Table<'_>, key: &EntityKey) -> Result<Found, StoreError> {
     let (lookup, question) = Lookup::new(table, std::slice::from_ref(key), table.entity.all_fields());
     let Some(question) = question else { return Ok(Found::Nothing) };
@@ -141,20 +155,14 @@ pub(super) fn as_left(
     entity: &model::EntityType,
     side: Side,
     key: &EntityKey,
-    epoch: Epoch,
 ) -> Result<Option<bool>, StoreError> {
     let table = Table::new(entity, side);
     if table.key_values(key).is_none() {
         return Ok(None);
     }
-    let binds = [
-        Bind::text(entity.name.as_str()),
-        Bind::text(key.as_text()),
-        Bind::number(shape(entity, side)),
-        Bind::number(epoch.0.max(1)),
-    ];
+    let binds = [Bind::text(entity.name.as_str()), Bind::text(key.as_text()), Bind::number(shape(entity, side))];
     let rows = session.query(LEFT_ONE, &binds, 1)?;
     let Some(left) = rows.first().and_then(|row| wire::number::<i64>(row, 0)) else { return Ok(None) };
     let number = numbers(session, table, &[key], false)?.get(key).copied().unwrap_or(NOTHING);
-    Ok(Some(!is_foreign(Some(left), number)))
+    Ok(Some(other_than_left(session, table, key, Some(left), number)?.is_none()))
 }

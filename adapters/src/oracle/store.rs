@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::checksum::{Chunk, ChunkSum};
+use model::fence::{Fence, Move, Standing};
 use model::history::KeyHistory;
+use model::saga::{Begun, SagaCounts};
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation,
-    Record, Role, Scan, Side, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
+    Rehearsal, Role, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store, StoreError, WriteId, Written,
 };
 use oracle::Row;
 
@@ -21,7 +23,9 @@ use super::session::Session;
 use super::settings::{Settings, Track};
 use super::snapshot::OracleSnapshot;
 use super::table::Table;
-use super::{apply, bookkeeping, checksum, connect, error, execute, history, inspect, ledger, read, stands};
+use super::{
+    apply, bookkeeping, checksum, connect, error, execute, fence, history, inspect, ledger, read, sagas, stands,
+};
 use crate::{Lane, Lanes};
 
 /// An Oracle database behind the port. Cheap to clone; clones and lanes share their sessions.
@@ -161,6 +165,45 @@ impl Scan for OracleStore {
 }
 
 #[async_trait]
+impl SagaLog for OracleStore {
+    async fn begin_saga(&self, saga: &SagaRow, lease: Duration, within: Duration) -> Result<Begun, StoreError> {
+        let saga = saga.clone();
+        self.writing(within, move |session, _, side| sagas::begin(session, side, &saga, lease)).await
+    }
+
+    async fn save_saga(&self, saga: &SagaRow, pause: Duration, within: Duration) -> Result<bool, StoreError> {
+        let saga = saga.clone();
+        self.writing(within, move |session, _, _| sagas::save(session, &saga, pause)).await
+    }
+
+    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Vec<SagaRow>, StoreError> {
+        self.writing(within, move |session, _, side| sagas::lease(session, side, lease, limit)).await
+    }
+
+    async fn saga(&self, id: &SagaId, within: Duration) -> Result<Option<SagaRow>, StoreError> {
+        let id = id.clone();
+        self.reading(within, move |session, _, side| sagas::find(session, side, &id)).await
+    }
+
+    async fn sagas(
+        &self,
+        status: Option<SagaStatus>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<SagaRow>, StoreError> {
+        self.reading(within, move |session, _, side| sagas::list(session, side, status, limit)).await
+    }
+
+    async fn count_sagas(&self, within: Duration) -> Result<SagaCounts, StoreError> {
+        self.reading(within, |session, _, _| sagas::counts(session)).await
+    }
+
+    async fn forget_sagas(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
+        self.writing(within, move |session, _, _| sagas::forget(session, retention, limit)).await
+    }
+}
+
+#[async_trait]
 impl Store for OracleStore {
     fn side(&self) -> Side {
         self.side
@@ -204,6 +247,17 @@ impl Store for OracleStore {
         self.writing(within, move |session, contract, side| execute::execute(session, contract, side, &command)).await
     }
 
+    async fn execute_seeing(&self, command: &Command, within: Duration) -> Result<(Written, States), StoreError> {
+        let command = command.clone();
+        self.writing(within, move |session, contract, side| execute::execute_seeing(session, contract, side, &command))
+            .await
+    }
+
+    async fn rehearse(&self, command: &Command, within: Duration) -> Result<Rehearsal, StoreError> {
+        let command = command.clone();
+        self.writing(within, move |session, contract, side| execute::rehearse(session, contract, side, &command)).await
+    }
+
     async fn claim(&self, write: WriteId, within: Duration) -> Result<Claim, StoreError> {
         self.writing(within, move |session, contract, side| ledger::claim(session, contract, side, write)).await
     }
@@ -223,11 +277,10 @@ impl Store for OracleStore {
         &self,
         entity: &EntityType,
         key: &EntityKey,
-        epoch: Epoch,
         within: Duration,
     ) -> Result<Option<bool>, StoreError> {
         let (entity, key) = (entity.clone(), key.clone());
-        self.reading(within, move |session, _, side| stands::as_left(session, &entity, side, &key, epoch)).await
+        self.reading(within, move |session, _, side| stands::as_left(session, &entity, side, &key)).await
     }
 
     async fn settle(&self, writes: &[WriteId], within: Duration) -> Result<(), StoreError> {
@@ -313,6 +366,16 @@ impl Store for OracleStore {
 
     fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String {
         bookkeeping::ddl(groups, role)
+    }
+
+    async fn fence(&self, group: &GroupName, within: Duration) -> Result<Standing, StoreError> {
+        let group = group.clone();
+        self.reading(within, move |session, _, side| fence::look(session, side, &group)).await
+    }
+
+    async fn move_fence(&self, group: &GroupName, step: &Move, within: Duration) -> Result<Fence, StoreError> {
+        let (group, step) = (group.clone(), *step);
+        self.writing(within, move |session, _, side| fence::shift(session, side, &group, &step)).await
     }
 
     async fn inspect(&self, entities: &[EntityName], within: Duration) -> Result<Inspection, StoreError> {

@@ -45,8 +45,10 @@ fn every_text_that_is_sent() {
     let mut out = String::new();
     section(&mut out, "a new session", connect::SET_UP);
     section(&mut out, "position", bookkeeping::POSITION);
-    section(&mut out, "raise a version", write_text::RAISE_VERSION);
-    section(&mut out, "first version", write_text::FIRST_VERSION);
+    section(&mut out, "raise a version", &write_text::raise_version(false));
+    section(&mut out, "raise a version with its number", &write_text::raise_version(true));
+    section(&mut out, "first version", &write_text::first_version(false));
+    section(&mut out, "first version with its number", &write_text::first_version(true));
     section(&mut out, "numbers as they were left", &stands::left_text(2));
     section(&mut out, "keep a number", stands::KEEP);
     section(&mut out, "ledger row", write_text::LEDGER_ROW);

@@ -29,13 +29,23 @@ pub(super) fn stored(row: &Row, place: usize, declared: ColumnType) -> Option<St
 }
 
 fn clock(time: &Timestamp) -> Option<Stored> {
-    let day = NaiveDate::from_ymd_opt(time.year(), time.month(), time.day())?;
-    let local: NaiveDateTime = day.and_hms_nano_opt(time.hour(), time.minute(), time.second(), time.nanosecond())?;
+    let local = naive(time)?;
     if !time.with_tz() {
         return Some(Stored::Timestamp(local));
     }
     let utc = local.checked_sub_signed(Duration::seconds(time.tz_offset().into()))?;
     Some(Stored::TimestampTz(utc.and_utc()))
+}
+
+/// A time of our own tables, which hold UTC.
+pub(super) fn moment(row: &Row, place: usize) -> Option<NaiveDateTime> {
+    let time = row.get::<_, Option<Timestamp>>(place).ok().flatten()?;
+    naive(&time)
+}
+
+fn naive(time: &Timestamp) -> Option<NaiveDateTime> {
+    let day = NaiveDate::from_ymd_opt(time.year(), time.month(), time.day())?;
+    day.and_hms_nano_opt(time.hour(), time.minute(), time.second(), time.nanosecond())
 }
 
 /// A text column of our own tables.

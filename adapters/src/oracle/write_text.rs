@@ -54,17 +54,35 @@ pub(super) fn delete(table: Table<'_>) -> String {
     format!("DELETE FROM {} t WHERE {}", table.name(), table.key_equals(1))
 }
 
-/// Records a version where it is newer. A number that was kept under another epoch says nothing any more: see
-/// `model::foreign::counts`. Binds: epoch, incarnation, position, write, deleted, epoch (at least 1), entity, key, and
-/// the first three again.
-pub(super) const RAISE_VERSION: &str = "UPDATE strangler_version SET epoch = :1, incarnation = :2, position = :3, \
-     write_id = :4, deleted = :5, shape = CASE WHEN GREATEST(epoch, 1) = :6 THEN shape END \
-     WHERE entity = :7 AND key = :8 AND (epoch < :9 OR (epoch = :10 AND \
-     (incarnation < :11 OR (incarnation = :12 AND position < :13))))";
+/// Records a version where it is newer. Binds: epoch, incarnation, position, write, deleted, (with `numbered`: shape and
+/// number of the row,) entity, key, and the first three again.
+pub(super) fn raise_version(numbered: bool) -> String {
+    let (also, key) = if numbered { (", shape = :6, stands = :7", 8) } else { ("", 6) };
+    let at = |after: usize| key + after;
+    format!(
+        "UPDATE strangler_version SET epoch = :1, incarnation = :2, position = :3, write_id = :4, deleted = :5{also} \
+         WHERE entity = :{} AND key = :{} AND (epoch < :{} OR (epoch = :{} AND \
+         (incarnation < :{} OR (incarnation = :{} AND position < :{}))))",
+        key,
+        at(1),
+        at(2),
+        at(3),
+        at(4),
+        at(5),
+        at(6),
+    )
+}
 
-/// Records the first version of a key. Binds: epoch, incarnation, position, write, deleted, entity, key.
-pub(super) const FIRST_VERSION: &str = "INSERT INTO strangler_version \
-     (epoch, incarnation, position, write_id, deleted, entity, key) VALUES (:1, :2, :3, :4, :5, :6, :7)";
+/// Records the first version of a key. Binds: epoch, incarnation, position, write, deleted, (with `numbered`: shape and
+/// number of the row,) entity, key.
+pub(super) fn first_version(numbered: bool) -> String {
+    let (also, count) = if numbered { ("shape, stands, ", 9) } else { ("", 7) };
+    format!(
+        "INSERT INTO strangler_version (epoch, incarnation, position, write_id, deleted, {also}entity, key) \
+         VALUES ({})",
+        places(1, count)
+    )
+}
 
 /// One row of the ledger.
 pub(super) const LEDGER_ROW: &str = "INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, \

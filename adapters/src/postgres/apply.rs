@@ -10,15 +10,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use model::foreign::{Found, is_foreign};
+use model::foreign::{Found, NOTHING, is_foreign};
 use model::{Applied, Change, Contract, EntityKey, EntityName, FieldSet, Side, StoreError, WriteId};
+use tokio_postgres::Row;
 
 use super::apply_text;
-use super::execute::{Answers, Step, pipeline};
+use super::pipeline::{Answers, Step, pipeline};
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
 use super::{ledger, read};
+use crate::number::number;
 
 /// How often rows are looked at that somebody goes on changing.
 const TRIES: u32 = 5;
@@ -40,9 +42,10 @@ enum Tried {
     Met(StoreError),
 }
 
-/// A row that somebody else has changed.
+/// A row that has not the number which is on record.
 struct Seen {
-    found: Found,
+    /// What somebody else has made of it; `None`: it is ours, and numbered otherwise since we left it as primary.
+    found: Option<Found>,
     number: i64,
 }
 
@@ -74,16 +77,16 @@ impl Call<'_> {
             let mut blocked: HashSet<WriteId> = HashSet::new();
             for (change, Seen { found, number }) in self.look(&open).await? {
                 let entity = ledger::entity(self.contract, self.side, change.key.entity().as_str())?;
-                let equal = found.is(entity, change.state.as_ref());
-                if equal || self.over {
+                // What the change would leave anyway is nothing to argue about.
+                let found = found.filter(|found| !found.is(entity, change.state.as_ref()));
+                if found.is_none() || self.over {
                     taken.insert(change.key.clone(), number);
                 } else {
                     blocked.insert(change.write);
                 }
-                if equal {
-                    met.remove(&change.key)
-                } else {
-                    met.insert(change.key.clone(), found)
+                match found {
+                    Some(found) => met.insert(change.key.clone(), found),
+                    None => met.remove(&change.key),
                 };
             }
             open.retain(|change| !blocked.contains(&change.write));
@@ -121,7 +124,7 @@ impl Call<'_> {
         Ok(Tried::Stands(newer))
     }
 
-    /// The rows that somebody else has changed, of the changes that are newer. Leaves nothing behind.
+    /// The rows that have not the number which is on record, of the changes that are newer. Leaves nothing behind.
     async fn look<'c>(&self, open: &[&'c Change]) -> Result<Vec<(&'c Change, Seen)>, StoreError> {
         let batches = self.batches(open, &HashMap::new(), Purpose::Look)?;
         let answers = self.send(&batches, "ROLLBACK").await?;
@@ -131,18 +134,12 @@ impl Call<'_> {
             let Some(batch) = batches.get(place.wrapping_sub(1) / 2).filter(|_| place > 0 && place % 2 == 0) else {
                 continue;
             };
-            let fields = batch.table.entity.all_fields();
             for row in &answer.rows {
-                let width = fields.iter().count();
-                let (key, left, number) = (row.get::<_, &str>(width), row.get(width + 1), row.get(width + 2));
+                let key: &str = row.get(batch.table.entity.fields.len() + 2);
                 let change = batch.changes.iter().find(|change| change.key.as_text() == key);
-                let Some(change) = change.filter(|_| is_foreign(left, number)) else { continue };
-                let found = match batch.table.record(fields, row) {
-                    _ if number == model::foreign::NOTHING => Found::Nothing,
-                    Ok(record) => Found::Record(record),
-                    Err(_) => Found::Unreadable,
-                };
-                seen.push((*change, Seen { found, number }));
+                if let (Some(change), Some(other)) = (change, other_than_left(batch.table, row)) {
+                    seen.push((*change, other));
+                }
             }
         }
         Ok(seen)
@@ -259,20 +256,27 @@ fn common(table: Table<'_>, changes: &[&Change]) -> Vec<Stored> {
     values
 }
 
+/// One row of the answer to `apply_text::look` or `apply_text::as_left`, unless it has the number that was left.
+fn other_than_left(table: Table<'_>, row: &Row) -> Option<Seen> {
+    let width = table.entity.fields.len();
+    let (left, now) = (row.get(width), row.get(width + 1));
+    if !is_foreign(left, now) {
+        return None;
+    }
+    let found = match table.record(table.entity.all_fields(), row) {
+        _ if now == NOTHING => Some(Found::Nothing),
+        // A primary leaves the number of the record.
+        Ok(record) => is_foreign(left, number(table.entity, Some(&record))).then_some(Found::Record(record)),
+        Err(_) => Some(Found::Unreadable),
+    };
+    Some(Seen { found, number: now })
+}
+
 /// See `Store::as_left`.
-pub(super) async fn as_left(
-    session: &Session,
-    table: Table<'_>,
-    key: &EntityKey,
-    epoch: model::Epoch,
-) -> Result<Option<bool>, StoreError> {
+pub(super) async fn as_left(session: &Session, table: Table<'_>, key: &EntityKey) -> Result<Option<bool>, StoreError> {
     let Some(parts) = table.key_values(key) else { return Ok(None) };
-    let mut values = vec![
-        Stored::Text(table.entity.name.to_string()),
-        Stored::Text(key.as_text().to_owned()),
-        Stored::Big(epoch.0.into()),
-    ];
+    let mut values = vec![Stored::Text(table.entity.name.to_string()), Stored::Text(key.as_text().to_owned())];
     values.extend(parts);
     let rows = ledger::ask(session, &apply_text::as_left(table), &values).await?;
-    Ok(rows.first().map(|row| !is_foreign(row.get(0), row.get(1))))
+    Ok(rows.first().map(|row| other_than_left(table, row).is_none_or(|seen| seen.found.is_none())))
 }

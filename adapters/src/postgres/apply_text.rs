@@ -16,8 +16,8 @@ use model::{FieldIndex, FieldSet};
 
 use super::checksum::joined;
 use super::table::Table;
-use super::write_text::plain_fields;
-use crate::shape::shape;
+use super::write_text::{plain_fields, raise_version};
+use crate::number::shape;
 
 /// The SQLSTATE of a transaction that has met a row which is not as we left it.
 pub(super) const MET: &str = "22012";
@@ -29,28 +29,24 @@ pub(super) const COMMON: usize = 11;
 /// are taken beside the recorded ones.
 const BEFORE: usize = 3;
 
-/// Records versions that are newer. A baseline copy (epoch 0) is no write and leaves no ledger row. A number that
-/// was recorded under another epoch says nothing any more: see `model::foreign::counts`.
+/// Records versions that are newer. A baseline copy (epoch 0) is no write and leaves no ledger row.
 pub(super) fn record() -> String {
-    "WITH input AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::int2[], $3::text[], $4::int8[], \
-     $5::int8[], $6::int8[], $7::text[], $8::text[], $9::text[]) AS i(write_id, ordinal, key, \
-     epoch, incarnation, position, idempotency_key, fingerprint, image)), \
-     newer AS (INSERT INTO strangler_version AS v \
-     (entity, key, epoch, incarnation, position, write_id, deleted) \
-     SELECT $11::text, key, epoch, incarnation, position, write_id, image IS NULL FROM input ORDER BY key \
-     ON CONFLICT (entity, key) DO UPDATE SET epoch = EXCLUDED.epoch, \
-     incarnation = EXCLUDED.incarnation, position = EXCLUDED.position, \
-     write_id = EXCLUDED.write_id, deleted = EXCLUDED.deleted, \
-     shape = CASE WHEN greatest(v.epoch, 1) = greatest(EXCLUDED.epoch, 1) THEN v.shape END \
-     WHERE (v.epoch, v.incarnation, v.position) \
-     < (EXCLUDED.epoch, EXCLUDED.incarnation, EXCLUDED.position) RETURNING v.key), \
-     carried AS (INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, \
-     incarnation, position, image, idempotency_key, fingerprint, state) \
-     SELECT write_id, ordinal, $10::text, $11::text, key, epoch, incarnation, position, \
-     image::jsonb, idempotency_key, fingerprint, 'settled' FROM input WHERE epoch > 0 \
-     ON CONFLICT DO NOTHING) \
-     SELECT key FROM newer"
-        .to_owned()
+    format!(
+        "WITH input AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::int2[], $3::text[], $4::int8[], \
+         $5::int8[], $6::int8[], $7::text[], $8::text[], $9::text[]) AS i(write_id, ordinal, key, \
+         epoch, incarnation, position, idempotency_key, fingerprint, image)), \
+         newer AS (INSERT INTO strangler_version AS v \
+         (entity, key, epoch, incarnation, position, write_id, deleted) \
+         SELECT $11::text, key, epoch, incarnation, position, write_id, image IS NULL FROM input ORDER BY key \
+         {} RETURNING v.key), \
+         carried AS (INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, \
+         incarnation, position, image, idempotency_key, fingerprint, state) \
+         SELECT write_id, ordinal, $10::text, $11::text, key, epoch, incarnation, position, \
+         image::jsonb, idempotency_key, fingerprint, 'settled' FROM input WHERE epoch > 0 \
+         ON CONFLICT DO NOTHING) \
+         SELECT key FROM newer",
+        raise_version("")
+    )
 }
 
 /// The number of the row `t`.
@@ -147,30 +143,32 @@ pub(super) fn delete(table: Table<'_>) -> String {
     )
 }
 
-/// Who is concerned: the keys that are due, the number of the row as it was left and as it stands, and the row.
-pub(super) fn look(table: Table<'_>) -> String {
+/// A row, if there is one, its number as it was left and as it stands.
+fn seen(table: Table<'_>, left: &str) -> String {
     let columns = table.list(table.entity.all_fields().iter(), |index| format!("t.{}", table.column(index)));
     let key = table.column(table.entity.key()[0]);
+    format!("{columns}, {left}, CASE WHEN t.{key} IS NULL THEN {NOTHING} ELSE {} END", number(table))
+}
+
+/// Who is concerned: the rows of the keys that are due, with both numbers, and the keys.
+pub(super) fn look(table: Table<'_>) -> String {
     format!(
-        "WITH {} SELECT {columns}, d.key, d.was, \
-         CASE WHEN t.{key} IS NULL THEN {NOTHING} ELSE {} END FROM due AS d LEFT JOIN {} AS t ON {}",
+        "WITH {} SELECT {}, d.key FROM due AS d LEFT JOIN {} AS t ON {}",
         due(table, table.entity.key()),
-        number(table),
+        seen(table, "d.was"),
         table.name(),
         table.key_join("d"),
     )
 }
 
-/// The number of one row as it stands and as it was left. Parameters: entity, key, epoch, and the key's parts.
+/// One row with both numbers. Parameters: entity, key, and the key's parts.
 pub(super) fn as_left(table: Table<'_>) -> String {
-    let first = 4;
     format!(
-        "SELECT v.stands, coalesce((SELECT {} FROM {} AS t WHERE {}), {NOTHING}) FROM strangler_version AS v \
-         WHERE v.entity = $1::text AND v.key = $2::text AND v.shape = {} AND v.stands IS NOT NULL \
-         AND greatest(v.epoch, 1) = greatest($3::int8, 1)",
-        number(table),
+        "SELECT {} FROM strangler_version AS v LEFT JOIN {} AS t ON {} \
+         WHERE v.entity = $1::text AND v.key = $2::text AND v.shape = {} AND v.stands IS NOT NULL",
+        seen(table, "v.stands"),
         table.name(),
-        table.key_equals(first),
+        table.key_equals(3),
         shape(table.entity, table.side),
     )
 }

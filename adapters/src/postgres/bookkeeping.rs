@@ -1,9 +1,11 @@
-//! The tables that every PostgreSQL side carries beside its own: ledger, versions, fence.
+//! The tables that every PostgreSQL side carries beside its own: ledger, versions, fence, sagas.
 //!
 //! Also here: the advisory locks, since they are part of what two processes must agree on.
 
+use std::time::Duration;
+
 use model::write::IdempotencyKey;
-use model::{Command, EntityKey, GroupName, Incarnation, Role, StoreError};
+use model::{Command, EntityKey, GroupName, Incarnation, Role, Stand, StoreError};
 
 use super::read;
 use super::session::Session;
@@ -45,8 +47,8 @@ CREATE INDEX IF NOT EXISTS strangler_ledger_unsettled
     ON strangler_ledger (grp, created_at) WHERE state = 'unsettled';
 CREATE INDEX IF NOT EXISTS strangler_ledger_states ON strangler_ledger (entity, key);
 CREATE INDEX IF NOT EXISTS strangler_ledger_age ON strangler_ledger USING brin (created_at);
--- The newest state that was applied here, per key. Stays behind deletions as a tombstone. stands: a number of the
--- row as it then stood (-1: no row), shape: what the number is made of; who changes the row past us is noticed by it.
+-- The newest state that was written or applied here, per key. Stays behind deletions as a tombstone. stands: a number
+-- of the row as it then stood (-1: no row), shape: what it is made of; who changes the row past us is noticed by it.
 CREATE TABLE IF NOT EXISTS strangler_version (
     entity      text    NOT NULL,
     key         text    NOT NULL,
@@ -62,10 +64,27 @@ CREATE TABLE IF NOT EXISTS strangler_version (
 -- Whether this side takes primary writes of a group, and under which epoch. Change a row only while
 -- holding pg_advisory_xact_lock on the group's fence key: it waits for writers in flight.
 CREATE TABLE IF NOT EXISTS strangler_fence (
-    grp   text    NOT NULL PRIMARY KEY,
-    epoch bigint  NOT NULL,
-    open  boolean NOT NULL
+    grp      text        NOT NULL PRIMARY KEY,
+    epoch    bigint      NOT NULL,
+    state    text        NOT NULL CHECK (state IN ('open', 'frozen', 'closed')),
+    moved_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+-- How far the sagas have come that began while this side was primary for their first step. The document
+-- holds their arguments and results: business data, as the ledger's images are.
+CREATE TABLE IF NOT EXISTS strangler_saga (
+    id         text        NOT NULL PRIMARY KEY,
+    route      text        NOT NULL,
+    status     text        NOT NULL
+        CHECK (status IN ('running', 'compensating', 'stuck', 'done', 'undone', 'abandoned')),
+    revision   bigint      NOT NULL,
+    document   text        NOT NULL,
+    due_at     timestamptz NOT NULL,
+    began_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS strangler_saga_open
+    ON strangler_saga (status, due_at) WHERE status IN ('running', 'compensating', 'stuck');
+CREATE INDEX IF NOT EXISTS strangler_saga_began ON strangler_saga (began_at);
 ";
 
 /// The advisory lock of a group's fence. Writers hold it shared from before their first statement to
@@ -96,6 +115,22 @@ pub(super) fn begin(group: &GroupName, touches: &[EntityKey], idempotency: Optio
     format!("BEGIN; SELECT pg_advisory_xact_lock_shared('{}'::int8){alone}", fence_lock(group))
 }
 
+/// Begins a rehearsal and takes the locks of its keys, in one message. It waits for nobody's lock longer than half of
+/// `within`, and the server gives up on us soon after it: a rehearsal must not hold up what is applied.
+pub(super) fn begin_rehearsal(touches: &[EntityKey], within: Duration) -> String {
+    let mut locks: Vec<i64> = touches.iter().map(key_lock).collect();
+    locks.sort_unstable();
+    locks.dedup();
+    let locks: Vec<_> = locks.iter().map(|lock| format!("pg_advisory_xact_lock('{lock}'::int8)")).collect();
+    // Zero would mean no limit.
+    let wait = (within.as_millis() / 2).max(1);
+    let silence = within.as_millis() + 1_000;
+    format!(
+        "BEGIN; SET LOCAL lock_timeout = {wait}; SET LOCAL idle_in_transaction_session_timeout = {silence}; SELECT {}",
+        locks.join(", ")
+    )
+}
+
 /// FNV-1a, 64 bit: the same in every process and release. Two keys with one lock only wait for
 /// each other; locks are taken in order, so they cannot block each other.
 fn lock_key(kind: u8, name: &str) -> i64 {
@@ -110,28 +145,28 @@ pub(super) fn ddl(groups: &[GroupName], role: Role) -> String {
     if groups.is_empty() {
         return DDL.to_owned();
     }
-    let open = opens(role);
-    let row = |group: &GroupName| format!("    ('{}', 1, {open})", group.as_str().replace('\'', "''"));
+    let state = first(role).as_str();
+    let row = |group: &GroupName| format!("    ('{}', 1, '{state}')", group.as_str().replace('\'', "''"));
     let rows: Vec<_> = groups.iter().map(row).collect();
     format!(
         "{DDL}-- One row per group of the contract. Run this again when the contract gets another group.\n\
-         INSERT INTO strangler_fence (grp, epoch, open) VALUES\n{}\nON CONFLICT (grp) DO NOTHING;\n",
+         INSERT INTO strangler_fence (grp, epoch, state) VALUES\n{}\nON CONFLICT (grp) DO NOTHING;\n",
         rows.join(",\n")
     )
 }
 
-/// Whether a new fence lets writes through.
-fn opens(role: Role) -> bool {
+/// How a new fence stands.
+fn first(role: Role) -> Stand {
     match role {
-        Role::Primary => true,
-        Role::Secondary => false,
+        Role::Primary => Stand::Open,
+        Role::Secondary => Stand::Closed,
     }
 }
 
 /// See `Store::prepare`. Replicas that start at once wait for each other.
 pub(super) async fn prepare(session: &Session, groups: &[GroupName], role: Role) -> Result<(), StoreError> {
     let lock = lock_key(b'd', "bookkeeping");
-    let open = opens(role);
+    let state = first(role).as_str();
     session.begins();
     let client = session.client();
     let made = async {
@@ -139,9 +174,9 @@ pub(super) async fn prepare(session: &Session, groups: &[GroupName], role: Role)
         let names: Vec<_> = groups.iter().map(GroupName::as_str).collect();
         client
             .execute(
-                "INSERT INTO strangler_fence (grp, epoch, open) SELECT g, 1, $2 FROM unnest($1::text[]) g
+                "INSERT INTO strangler_fence (grp, epoch, state) SELECT g, 1, $2 FROM unnest($1::text[]) g
                  ON CONFLICT (grp) DO NOTHING",
-                &[&names, &open],
+                &[&names, &state],
             )
             .await?;
         client.batch_execute("COMMIT").await
@@ -160,7 +195,7 @@ pub(super) async fn prepare(session: &Session, groups: &[GroupName], role: Role)
 
 /// Whether this side takes writes of the command's group under the command's epoch.
 pub(super) async fn is_open(session: &Session, command: &Command) -> Result<bool, StoreError> {
-    let text = "SELECT FROM strangler_fence WHERE grp = $1::text AND epoch = $2::int8 AND open";
+    let text = "SELECT FROM strangler_fence WHERE grp = $1::text AND epoch = $2::int8 AND state = 'open'";
     let statements = session.prepare(&[text]).await?;
     let values = [Stored::Text(command.group.to_string()), Stored::Big(command.epoch.0.into())];
     let rows = read::query(session, &statements[0], &values).await;

@@ -16,72 +16,33 @@
 //! that contain `DELETE`, and, on a second run, any other write after which a touched row is missing.
 //! A touch (`Work::Touch`) states a missing row as deleted: whoever repairs has seen that the other side holds it.
 
+mod look;
+mod rehearse;
+mod told;
+
 use std::collections::{HashMap, HashSet};
 
-use futures::TryStreamExt;
-use futures::future::join_all;
 use model::contract::{Refusal, Statement as ContractStatement};
 use model::write::Work;
 use model::{
-    Change, Command, Contract, EntityKey, Epoch, Incarnation, Position, Record, Side, StoreError, Version, Written, fit,
+    Change, Command, Contract, EntityKey, Epoch, FieldSet, Incarnation, Position, Record, Side, States, StoreError,
+    Version, Written, fit,
 };
-use tokio_postgres::{Row, Statement};
+use tokio_postgres::Statement;
 
+use look::Look;
+use told::Told;
+
+use super::pipeline::{Step, pipeline};
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
 use super::{bind, bookkeeping, error, ledger, read, write_text};
 
-/// What one statement answered.
-#[derive(Default)]
-pub(super) struct Answer {
-    pub(super) rows: Vec<Row>,
-    affected: u64,
-}
-
-/// A statement with its values.
-pub(super) struct Step {
-    pub(super) text: String,
-    pub(super) values: Vec<Stored>,
-}
-
-pub(super) type Answers = Vec<Result<Answer, tokio_postgres::Error>>;
-
-/// Runs one prepared statement.
-async fn run(session: &Session, statement: &Statement, values: &[Stored]) -> Result<Answer, tokio_postgres::Error> {
-    let mut stream = Box::pin(session.client().query_raw(statement, values).await?);
-    let mut rows = Vec::new();
-    while let Some(row) = stream.try_next().await? {
-        rows.push(row);
-    }
-    let affected = stream.rows_affected().unwrap_or_default();
-    Ok(Answer { rows, affected })
-}
-
-/// Sends `first`, the prepared steps and `last` together. One answer each, in order.
-pub(super) async fn pipeline(
-    session: &Session,
-    first: Option<&str>,
-    steps: &[(Statement, Vec<Stored>)],
-    last: Option<&str>,
-) -> Answers {
-    let plain = |text| {
-        let sent = session.client().batch_execute(text);
-        Box::pin(async move { sent.await.map(|()| Answer::default()) }) as futures::future::BoxFuture<'_, _>
-    };
-    let mut sent: Vec<futures::future::BoxFuture<'_, _>> = Vec::new();
-    sent.extend(first.map(plain));
-    for (statement, values) in steps {
-        sent.push(Box::pin(run(session, statement, values)));
-    }
-    sent.extend(last.map(plain));
-    // A future of the driver sends when it is first polled, and these are polled in order.
-    join_all(sent).await
-}
-
 /// What one transaction came to, when it did not simply succeed or fail.
 enum Outcome {
-    Written(Written),
+    /// It stands; with the states before the work, where the look was whole.
+    Written(Written, States),
     /// A touched row is missing and nobody looked whether it was there before.
     LookFirst,
 }
@@ -94,12 +55,31 @@ pub(super) async fn execute(
     command: &Command,
 ) -> Result<Written, StoreError> {
     let plan = Plan::new(contract, side, command)?;
-    match plan.attempt(session, plan.contains_delete()).await? {
-        Outcome::Written(written) => Ok(written),
-        Outcome::LookFirst => match plan.attempt(session, true).await? {
-            Outcome::Written(written) => Ok(written),
-            Outcome::LookFirst => Err(read::misfit(side, "touched rows come and go".into())),
-        },
+    let look = if plan.contains_delete() { Look::Keys } else { Look::None };
+    match plan.attempt(session, look).await? {
+        Outcome::Written(written, _) => Ok(written),
+        Outcome::LookFirst => plan.attempt(session, Look::Keys).await?.after_a_look(side).map(|(written, _)| written),
+    }
+}
+
+/// See `Store::execute_seeing`.
+pub(super) async fn execute_seeing(
+    session: &Session,
+    contract: &Contract,
+    side: Side,
+    command: &Command,
+) -> Result<(Written, States), StoreError> {
+    Plan::new(contract, side, command)?.attempt(session, Look::Whole).await?.after_a_look(side)
+}
+
+pub(super) use rehearse::rehearse;
+
+impl Outcome {
+    fn after_a_look(self, side: Side) -> Result<(Written, States), StoreError> {
+        match self {
+            Self::Written(written, before) => Ok((written, before)),
+            Self::LookFirst => Err(read::misfit(side, "touched rows come and go".into())),
+        }
     }
 }
 
@@ -115,7 +95,7 @@ struct Plan<'a> {
 /// What the statements of the first round trip are for, in their order.
 struct Opening {
     steps: Vec<(Statement, Vec<Stored>)>,
-    looks: usize,
+    look: Look,
     work: Vec<Option<Refusal>>,
 }
 
@@ -154,21 +134,27 @@ impl<'a> Plan<'a> {
         }
     }
 
-    async fn attempt(&self, session: &Session, look_first: bool) -> Result<Outcome, StoreError> {
-        let opening = self.opening(session, look_first).await?;
+    async fn attempt(&self, session: &Session, look: Look) -> Result<Outcome, StoreError> {
+        let opening = self.opening(session, look).await?;
         session.begins();
         let idempotency = self.command.idempotency.as_ref().map(|(key, _)| key);
         let begin = bookkeeping::begin(&self.command.group, &self.touches, idempotency);
-        let mut answers = pipeline(session, Some(&begin), &opening.steps, None).await;
-        match self.decide(session, &opening, &mut answers, look_first) {
-            Ok(Decision::Commit(states)) => self.commit(session, states).await.map(Outcome::Written),
+        let answers = pipeline(session, Some(&begin), &opening.steps, None).await;
+        match self.decide(&opening, &mut Told::new(session, answers)) {
+            Ok(Decision::Commit(states, before)) => {
+                let written = self.commit(session, states).await?;
+                // A repeat that shows only now began with other states.
+                let before = if matches!(written, Written::Now(_)) { before } else { States::new() };
+                Ok(Outcome::Written(written, before))
+            }
             Ok(Decision::LookFirst) => {
                 session.roll_back().await;
                 Ok(Outcome::LookFirst)
             }
             Ok(Decision::Before) => {
                 session.roll_back().await;
-                self.before(session).await.map(Outcome::Written)
+                let written = self.before(session).await?;
+                Ok(Outcome::Written(written, States::new()))
             }
             Err(error @ StoreError::NoAnswer { .. }) => Err(error),
             Err(error) => {
@@ -179,11 +165,11 @@ impl<'a> Plan<'a> {
     }
 
     /// Prepares the first round trip.
-    async fn opening(&self, session: &Session, look_first: bool) -> Result<Opening, StoreError> {
+    async fn opening(&self, session: &Session, look: Look) -> Result<Opening, StoreError> {
         let mut steps: Vec<_> = self.repeat().into_iter().collect();
-        if look_first {
+        if look != Look::None {
             for (table, keys) in &self.tables {
-                steps.push(Step { text: table.lock_many(table.entity.key_fields()), values: keys.clone() });
+                steps.push(Step { text: table.lock_many(look.fields(*table)), values: keys.clone() });
             }
         }
         let looks = steps.len();
@@ -203,7 +189,7 @@ impl<'a> Plan<'a> {
             }
         }
         let values = steps.into_iter().map(|step| step.values);
-        Ok(Opening { steps: statements.into_iter().zip(values).collect(), looks, work: refusals })
+        Ok(Opening { steps: statements.into_iter().zip(values).collect(), look, work: refusals })
     }
 
     /// Whether the idempotency key was used before. A statement of its own, so that it sees what was committed
@@ -264,54 +250,64 @@ impl<'a> Plan<'a> {
     }
 
     /// What the answers of the first round trip mean.
-    fn decide(
-        &self,
-        session: &Session,
-        opening: &Opening,
-        answers: &mut Answers,
-        look_first: bool,
-    ) -> Result<Decision, StoreError> {
-        let mut answers = answers.drain(..).map(|answer| answer.map_err(|e| session.error(e)));
-        let mut next = || answers.next().unwrap_or_else(|| Ok(Answer::default()));
-        let _begin = next()?;
-        let keyed = self.command.idempotency.is_some();
-        if keyed && !next()?.rows.is_empty() {
+    fn decide(&self, opening: &Opening, told: &mut Told<'_>) -> Result<Decision, StoreError> {
+        let _begin = told.next()?;
+        if self.command.idempotency.is_some() && !told.next()?.rows.is_empty() {
             return Ok(Decision::Before);
         }
-        let mut existed = HashSet::new();
-        for place in usize::from(keyed)..opening.looks {
-            let table = self.tables[place - usize::from(keyed)].0;
-            for row in &next()?.rows {
-                existed.insert(table.keyed(table.entity.key_fields(), row)?.0);
-            }
-        }
-        for refusal in &opening.work {
-            let answer = next()?;
-            if let Some(refusal) = refusal.clone().filter(|_| answer.affected == 0) {
-                return Err(StoreError::Refused { side: self.side, refusal, source: None });
-            }
-        }
-        let mut after = HashMap::new();
-        for (table, _) in &self.tables {
-            for row in &next()?.rows {
-                let (key, record) = table.keyed(table.entity.all_fields(), row)?;
-                after.insert(key, record);
-            }
-        }
+        let existed = self.looked(opening.look, told)?;
+        let mut after = self.worked(opening, told)?;
         let deleted = matches!(self.command.work, Work::Delete | Work::Touch);
         let mut states = Vec::new();
         for key in &self.touches {
             match after.remove(key) {
-                Some(record) if let Err(refusal) = self.fits(key, &record) => {
-                    return Err(StoreError::Refused { side: self.side, refusal, source: None });
-                }
                 Some(record) => states.push((key.clone(), Some(record))),
-                None if deleted || existed.contains(key) => states.push((key.clone(), None)),
-                None if look_first => {}
+                None if deleted || existed.contains_key(key) => states.push((key.clone(), None)),
+                None if opening.look != Look::None => {}
                 None => return Ok(Decision::LookFirst),
             }
         }
-        Ok(Decision::Commit(states))
+        let before = if opening.look == Look::Whole { self.all(existed) } else { States::new() };
+        Ok(Decision::Commit(states, before))
+    }
+
+    /// The touched rows before the work, as far as they were looked at.
+    fn looked(&self, look: Look, told: &mut Told<'_>) -> Result<HashMap<EntityKey, Record>, StoreError> {
+        if look == Look::None { Ok(HashMap::new()) } else { self.rows(|table| look.fields(table), told) }
+    }
+
+    /// The touched rows after the work, which nothing refused.
+    fn worked(&self, opening: &Opening, told: &mut Told<'_>) -> Result<HashMap<EntityKey, Record>, StoreError> {
+        let refused = |refusal| StoreError::Refused { side: self.side, refusal, source: None };
+        for refusal in &opening.work {
+            let answer = told.next()?;
+            if let Some(refusal) = refusal.clone().filter(|_| answer.affected == 0) {
+                return Err(refused(refusal));
+            }
+        }
+        let after = self.rows(|table| table.entity.all_fields(), told)?;
+        after.iter().try_for_each(|(key, record)| self.fits(key, record)).map_err(refused)?;
+        Ok(after)
+    }
+
+    fn rows(
+        &self,
+        fields: impl Fn(Table<'_>) -> FieldSet,
+        told: &mut Told<'_>,
+    ) -> Result<HashMap<EntityKey, Record>, StoreError> {
+        let mut found = HashMap::new();
+        for (table, _) in &self.tables {
+            for row in &told.next()?.rows {
+                let (key, record) = table.keyed(fields(*table), row)?;
+                found.insert(key, record);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Every touched key with its row, if there is one.
+    fn all(&self, mut rows: HashMap<EntityKey, Record>) -> States {
+        self.touches.iter().map(|key| (key.clone(), rows.remove(key))).collect()
     }
 
     /// Whether every side that must hold the new state can.
@@ -321,7 +317,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The second round trip.
-    async fn commit(&self, session: &Session, states: Vec<(EntityKey, Option<Record>)>) -> Result<Written, StoreError> {
+    async fn commit(&self, session: &Session, states: States) -> Result<Written, StoreError> {
         let step = ledger::insert(self.contract, self.side, self.command, &states)?;
         let statement = session.prepare(&[&step.text]).await?.remove(0);
         let steps = [(statement, step.values)];
@@ -356,7 +352,7 @@ impl<'a> Plan<'a> {
         Ok(Written::Now(self.changes(states, version)))
     }
 
-    fn changes(&self, states: Vec<(EntityKey, Option<Record>)>, version: Version) -> Vec<Change> {
+    fn changes(&self, states: States, version: Version) -> Vec<Change> {
         let numbered = (0_u16..).zip(states);
         let change = |(ordinal, (key, state))| Change {
             write: self.command.write,
@@ -393,7 +389,8 @@ impl<'a> Plan<'a> {
 }
 
 enum Decision {
-    Commit(Vec<(EntityKey, Option<Record>)>),
+    /// The states that the work has left, and those before it where the look was whole.
+    Commit(States, States),
     LookFirst,
     Before,
 }

@@ -38,7 +38,7 @@ pub(super) async fn inspect(
             Err(_) => problems.push(format!("{name} is not a type of the contract: check the name")),
         }
     }
-    for table in ["strangler_ledger", "strangler_version", "strangler_fence"] {
+    for table in ["strangler_ledger", "strangler_version", "strangler_fence", "strangler_saga"] {
         match rights(session, table).await? {
             None => problems.push(format!("{table} is missing: run `strangler init`")),
             Some(missing) => problems.extend(missing),

@@ -12,10 +12,12 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::bookkeeping::{INCARNATION, POSITION};
-use super::execute::Step;
+use super::pipeline::Step;
 use super::read::{self, misfit};
 use super::session::Session;
 use super::wire::Stored;
+use super::write_text::raise_version;
+use crate::number::{number, shape};
 
 /// What every reader of ledger rows selects, of `l`.
 pub(super) const ROW: &str = "l.write_id, l.ordinal, l.entity, l.key, l.epoch, l.incarnation, l.position, \
@@ -38,6 +40,10 @@ pub(super) fn entity<'a>(contract: &'a Contract, side: Side, name: &str) -> Resu
 
 /// The ledger rows of a write that is about to commit: proves the fence and takes the position. A
 /// write without change has one row all the same, so that claims and repeats find it.
+///
+/// The version of each key is recorded too: what another side wrote before this one was primary, and arrives late, must
+/// find that this side has something newer. And so is the number of its row, from the record that was read back: whoever
+/// changes the row past us is met when this side is secondary again.
 pub(super) fn insert(
     contract: &Contract,
     side: Side,
@@ -45,6 +51,7 @@ pub(super) fn insert(
     states: &[(EntityKey, Option<Record>)],
 ) -> Result<Step, StoreError> {
     let (mut ordinals, mut entities, mut keys, mut images) = (vec![], vec![], vec![], vec![]);
+    let (mut shapes, mut stands) = (vec![], vec![]);
     for (ordinal, (key, state)) in (0_i16..).zip(states) {
         let entity = entity(contract, side, key.entity().as_str())?;
         let image = state.as_ref().map(|record| record.to_json(entity).to_string());
@@ -52,25 +59,37 @@ pub(super) fn insert(
         entities.push(Stored::Text(key.entity().to_string()));
         keys.push(Stored::Text(key.as_text().to_owned()));
         images.push(image.map_or(Stored::Null, Stored::Text));
+        shapes.push(Stored::Big(shape(entity, side)));
+        stands.push(Stored::Big(number(entity, state.as_ref())));
     }
     if states.is_empty() {
         ordinals.push(Stored::Small(0));
         entities.push(Stored::Text(String::new()));
         keys.push(Stored::Text(String::new()));
         images.push(Stored::Null);
+        shapes.push(Stored::Null);
+        stands.push(Stored::Null);
     }
     let client = command.idempotency.as_ref();
     Ok(Step {
         text: format!(
-            "INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, incarnation, position, \
-             image, idempotency_key, fingerprint, state) \
+            "WITH written AS (INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, incarnation, \
+             position, image, idempotency_key, fingerprint, state) \
              SELECT $1::uuid, c.ordinal, $2::text, c.entity, c.key, \
-             (SELECT f.epoch FROM strangler_fence f WHERE f.grp = $2::text AND f.epoch = $3::int8 AND f.open), \
+             (SELECT f.epoch FROM strangler_fence f WHERE f.grp = $2::text AND f.epoch = $3::int8 AND f.state = 'open'), \
              (SELECT {INCARNATION}), (SELECT {POSITION}), c.image::jsonb, \
              CASE WHEN c.ordinal = 0 THEN $4::text END, CASE WHEN c.ordinal = 0 THEN $5::text END, \
              CASE WHEN c.entity = '' THEN 'settled' ELSE 'unsettled' END \
              FROM unnest($6::int2[], $7::text[], $8::text[], $9::text[]) AS c(ordinal, entity, key, image) \
-             RETURNING incarnation, position"
+             RETURNING entity, key, epoch, incarnation, position, write_id, image IS NULL AS deleted), \
+             recorded AS (INSERT INTO strangler_version AS v \
+             (entity, key, epoch, incarnation, position, write_id, deleted, shape, stands) \
+             SELECT entity, key, epoch, incarnation, position, write_id, deleted, n.shape, n.stands FROM written \
+             JOIN unnest($7::text[], $8::text[], $10::int8[], $11::int8[]) AS n(entity, key, shape, stands) \
+             USING (entity, key) WHERE entity <> '' ORDER BY entity, key \
+             {}) \
+             SELECT incarnation, position FROM written",
+            raise_version(", shape = EXCLUDED.shape, stands = EXCLUDED.stands")
         ),
         values: vec![
             Stored::Uuid(command.write.0),
@@ -82,6 +101,8 @@ pub(super) fn insert(
             Stored::List(entities),
             Stored::List(keys),
             Stored::List(images),
+            Stored::List(shapes),
+            Stored::List(stands),
         ],
     })
 }
@@ -212,6 +233,9 @@ pub(super) struct Due<'a> {
 }
 
 /// See `Store::lease_unsettled`. A lease is the time of the next attempt, put off.
+///
+/// What was written or leased in the future was so before the server's clock was put back. It is due: nobody would
+/// bring it to the other side before that time has come again. No lease is as long as ten minutes.
 pub(super) async fn lease_unsettled(
     session: &Session,
     contract: &Contract,
@@ -221,8 +245,10 @@ pub(super) async fn lease_unsettled(
     let text = format!(
         "WITH due AS (SELECT write_id FROM strangler_ledger \
            WHERE state = 'unsettled' AND ordinal = 0 AND grp = ANY($1::text[]) \
-           AND created_at <= clock_timestamp() - $2::int8 * interval '1 microsecond' \
-           AND next_attempt_at <= clock_timestamp() \
+           AND (created_at <= clock_timestamp() - $2::int8 * interval '1 microsecond' \
+             OR created_at > clock_timestamp()) \
+           AND (next_attempt_at <= clock_timestamp() \
+             OR next_attempt_at > clock_timestamp() + interval '10 minutes') \
            ORDER BY created_at, write_id LIMIT $4::int8 FOR UPDATE SKIP LOCKED), \
          leased AS (UPDATE strangler_ledger AS u SET attempts = u.attempts + 1, \
            next_attempt_at = clock_timestamp() + $3::int8 * interval '1 microsecond' \

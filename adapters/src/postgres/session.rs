@@ -54,7 +54,9 @@ impl Pools {
         let common = "-c idle_in_transaction_session_timeout=60000 -c jit=off -c random_page_cost=1.1";
         // A write's statements find rows by key whatever their parameters: one plan serves them all, and planning
         // anew each time would cost more than running. List queries are left to the server's judgement.
-        let one_plan = "-c plan_cache_mode=force_generic_plan";
+        // And a write never pauses between its two round trips: one whose process froze holds the group's fence, and
+        // with it every handover.
+        let one_plan = "-c plan_cache_mode=force_generic_plan -c idle_in_transaction_session_timeout=2000";
         let mut pool = |size: usize, extra: &str| {
             config.options(format!("{common} {extra} {options}"));
             let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };

@@ -5,20 +5,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::checksum::{Chunk, ChunkSum};
+use model::fence::{Fence, Move, Standing};
 use model::history::KeyHistory;
+use model::saga::{Begun, SagaCounts};
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation,
-    Record, Role, Scan, Side, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
+    Rehearsal, Role, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store, StoreError, WriteId, Written,
 };
 
 use super::session::{Pools, Use};
 use super::settings::Settings;
 use super::snapshot::PostgresSnapshot;
 use super::table::Table;
-use super::{apply, bookkeeping, checksum, error, execute, history, inspect, ledger, read};
+use super::{apply, bookkeeping, checksum, error, execute, fence, history, inspect, ledger, read, sagas};
 use crate::{Lane, Lanes};
 
 /// A PostgreSQL database behind the port. Cheap to clone; clones and lanes share their pools.
@@ -116,6 +118,42 @@ impl Scan for PostgresStore {
 }
 
 #[async_trait]
+impl SagaLog for PostgresStore {
+    async fn begin_saga(&self, saga: &SagaRow, lease: Duration, within: Duration) -> Result<Begun, StoreError> {
+        call!(self, Use::Write, within, |session| sagas::begin(&session, self.side, saga, lease))
+    }
+
+    async fn save_saga(&self, saga: &SagaRow, pause: Duration, within: Duration) -> Result<bool, StoreError> {
+        call!(self, Use::Write, within, |session| sagas::save(&session, saga, pause))
+    }
+
+    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Vec<SagaRow>, StoreError> {
+        call!(self, Use::Write, within, |session| sagas::lease(&session, self.side, lease, limit))
+    }
+
+    async fn saga(&self, id: &SagaId, within: Duration) -> Result<Option<SagaRow>, StoreError> {
+        look!(self, within, |session| sagas::find(&session, self.side, id))
+    }
+
+    async fn sagas(
+        &self,
+        status: Option<SagaStatus>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<SagaRow>, StoreError> {
+        look!(self, within, |session| sagas::list(&session, self.side, status, limit))
+    }
+
+    async fn count_sagas(&self, within: Duration) -> Result<SagaCounts, StoreError> {
+        look!(self, within, |session| sagas::counts(&session))
+    }
+
+    async fn forget_sagas(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
+        call!(self, Use::Write, within, |session| sagas::forget(&session, retention, limit))
+    }
+}
+
+#[async_trait]
 impl Store for PostgresStore {
     fn side(&self) -> Side {
         self.side
@@ -154,6 +192,16 @@ impl Store for PostgresStore {
         call!(self, Use::Write, within, |session| execute::execute(&session, contract, side, command))
     }
 
+    async fn execute_seeing(&self, command: &Command, within: Duration) -> Result<(Written, States), StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        call!(self, Use::Write, within, |session| execute::execute_seeing(&session, contract, side, command))
+    }
+
+    async fn rehearse(&self, command: &Command, within: Duration) -> Result<Rehearsal, StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        call!(self, Use::Write, within, |session| execute::rehearse(&session, contract, side, command, within))
+    }
+
     async fn claim(&self, write: WriteId, within: Duration) -> Result<Claim, StoreError> {
         let (contract, side) = (&self.contract, self.side);
         call!(self, Use::Write, within, |session| ledger::claim(&session, contract, side, write))
@@ -171,11 +219,10 @@ impl Store for PostgresStore {
         &self,
         entity: &EntityType,
         key: &EntityKey,
-        epoch: Epoch,
         within: Duration,
     ) -> Result<Option<bool>, StoreError> {
         let table = Table::new(entity, self.side);
-        look!(self, within, |session| apply::as_left(&session, table, key, epoch))
+        look!(self, within, |session| apply::as_left(&session, table, key))
     }
 
     async fn settle(&self, writes: &[WriteId], within: Duration) -> Result<(), StoreError> {
@@ -253,6 +300,14 @@ impl Store for PostgresStore {
 
     fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String {
         bookkeeping::ddl(groups, role)
+    }
+
+    async fn fence(&self, group: &GroupName, within: Duration) -> Result<Standing, StoreError> {
+        look!(self, within, |session| fence::look(&session, self.side, group))
+    }
+
+    async fn move_fence(&self, group: &GroupName, step: &Move, within: Duration) -> Result<Fence, StoreError> {
+        call!(self, Use::Write, within, |session| fence::shift(&session, self.side, group, step, within))
     }
 
     async fn inspect(&self, entities: &[EntityName], within: Duration) -> Result<Inspection, StoreError> {

@@ -2,7 +2,7 @@
 
 use model::{EntityKey, FieldIndex, FieldSet, Record, StoreError};
 
-use super::execute::Step;
+use super::pipeline::Step;
 use super::table::Table;
 
 /// The fields of `fields` that are not part of the key.
@@ -70,4 +70,14 @@ pub(super) fn set(table: Table<'_>, key: &EntityKey, record: &Record) -> Result<
 /// Deletes one entity by key.
 pub(super) fn delete_one(table: Table<'_>) -> String {
     format!("DELETE FROM {} AS t WHERE {}", table.name(), table.key_equals(1))
+}
+
+/// Ends the insert of a version `v`: where one is recorded, only a newer one takes its place. `also` is set with it.
+pub(super) fn raise_version(also: &str) -> String {
+    format!(
+        "ON CONFLICT (entity, key) DO UPDATE SET epoch = EXCLUDED.epoch, \
+         incarnation = EXCLUDED.incarnation, position = EXCLUDED.position, \
+         write_id = EXCLUDED.write_id, deleted = EXCLUDED.deleted{also} \
+         WHERE (v.epoch, v.incarnation, v.position) < (EXCLUDED.epoch, EXCLUDED.incarnation, EXCLUDED.position)"
+    )
 }

@@ -93,7 +93,7 @@ async fn a_writer_waits_for_whoever_moves_the_fence_and_sees_what_he_did() {
         let (store, command) = (Arc::clone(&store), adjust(&store, "A", "BER", -1));
         async move { store.execute(&command, WITHIN).await }
     });
-    closer.execute("UPDATE strangler_fence SET open = 'N' WHERE grp = 'inventory'", &[]).unwrap();
+    closer.execute("UPDATE strangler_fence SET state = 'frozen' WHERE grp = 'inventory'", &[]).unwrap();
     closer.commit().unwrap();
 
     let fenced = waiting.await.unwrap();

@@ -7,6 +7,8 @@ mod both;
 #[cfg(test)]
 mod checksum;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod foreign;
 #[cfg(test)]
 mod oracle;
@@ -14,6 +16,8 @@ mod oracle;
 mod postgres;
 #[cfg(test)]
 mod races;
+#[cfg(test)]
+mod rehearsals;
 #[cfg(test)]
 mod road;
 #[cfg(test)]

@@ -81,6 +81,22 @@ async fn a_call_beyond_its_limit_leaves_no_open_transaction() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_that_hangs_or_loses_its_session_keeps_its_limit_and_leaves_nothing() {
+    let fixture = Fixture::new(Side::Legacy).await;
+    let store = fixture.subject();
+    set_level(&store, "A", "BER", 5).await;
+    for fault in ["exec:INV_LOC_BAL SET:hang:1", "exec:INV_LOC_BAL SET:ora-03135:1", "exec:DISABLE COMMIT:hang:1"] {
+        fixture.database.plan_faults(fault);
+        let late = store.rehearse(&adjust(&store, "A", "BER", -3), SHORT).await;
+        assert!(matches!(late, Err(StoreError::NoAnswer { .. } | StoreError::Unreachable { .. })), "{fault}: {late:?}");
+        // The row is free again at once, for anybody.
+        now(store.execute(&adjust(&store, "A", "BER", 1), WITHIN).await);
+        now(store.execute(&adjust(&store, "A", "BER", -1), WITHIN).await);
+        assert_eq!(on_hand(&store, "A", "BER").await, Some(5), "{fault}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_no_time_out_ends_is_broken_off() {
     let fixture = Fixture::new(Side::Legacy).await;
     let store = fixture.with(|settings| settings.reads = one());

@@ -150,7 +150,7 @@ async fn whoever_closes_the_fence_waits_for_writers_in_flight_and_stops_later_on
     let lock = fence_lock(&inventory::group());
     let freeze = tokio::spawn(async move {
         let close =
-            format!("BEGIN; SELECT pg_advisory_xact_lock({lock}); UPDATE strangler_fence SET open = false; COMMIT");
+            format!("BEGIN; SELECT pg_advisory_xact_lock({lock}); UPDATE strangler_fence SET state = 'frozen'; COMMIT");
         freezer.batch_execute(&close).await.unwrap();
     });
     tokio::time::sleep(Duration::from_millis(200)).await;

@@ -42,11 +42,15 @@ pub enum Action {
     Unexcused,
     /// Keys were levelled by hand.
     Repaired,
+    /// A stuck saga was set going again.
+    SagaRetried,
+    /// A stuck saga was taken over by hand.
+    SagaAbandoned,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Rollout,
         Self::Proposed,
         Self::Approved,
@@ -57,6 +61,8 @@ impl Action {
         Self::Excused,
         Self::Unexcused,
         Self::Repaired,
+        Self::SagaRetried,
+        Self::SagaAbandoned,
     ];
 
     /// The word used in tables and on the command line: `promotion-started`.
@@ -72,6 +78,8 @@ impl Action {
             Self::Excused => "excused",
             Self::Unexcused => "unexcused",
             Self::Repaired => "repaired",
+            Self::SagaRetried => "saga-retried",
+            Self::SagaAbandoned => "saga-abandoned",
         }
     }
 

@@ -124,6 +124,8 @@ impl AcceptedExcuse {
             Cause::MissingRow | Cause::ExtraRow | Cause::Order => Some(false),
             // A whole record may be stale too: it is there on one side only, and was not always.
             Cause::Stale | Cause::ForeignWrite => None,
+            // Or one side's operation refuses, or leaves no record.
+            Cause::Logic => None,
             Cause::Rounding
             | Cause::TimeZone
             | Cause::NullEmpty

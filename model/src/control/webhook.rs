@@ -49,11 +49,15 @@ pub enum Event {
     Unexcused,
     /// Keys were levelled by hand.
     Repaired,
+    /// A stuck saga was set going again.
+    SagaRetried,
+    /// A stuck saga was taken over by hand.
+    SagaAbandoned,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Rollout,
         Self::RolledBack,
         Self::GuardRolledBack,
@@ -67,6 +71,8 @@ impl Event {
         Self::Excused,
         Self::Unexcused,
         Self::Repaired,
+        Self::SagaRetried,
+        Self::SagaAbandoned,
     ];
 
     /// What `entry` is.
@@ -85,6 +91,8 @@ impl Event {
             Action::Excused => Self::Excused,
             Action::Unexcused => Self::Unexcused,
             Action::Repaired => Self::Repaired,
+            Action::SagaRetried => Self::SagaRetried,
+            Action::SagaAbandoned => Self::SagaAbandoned,
         }
     }
 
@@ -104,6 +112,8 @@ impl Event {
             Self::Excused => "excused",
             Self::Unexcused => "unexcused",
             Self::Repaired => "repaired",
+            Self::SagaRetried => "saga-retried",
+            Self::SagaAbandoned => "saga-abandoned",
         }
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use rand::RngExt;
+use testkit::fleet::Replica;
 use testkit::load::Worker;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -94,7 +95,12 @@ pub(crate) struct GatewayWrite {
 
 impl GatewayWrite {
     pub(crate) async fn new(bench: &Bench) -> Self {
-        Self { wire: Wire::open(&bench.replica.graphql).await, skus: Arc::clone(&bench.skus) }
+        Self::at(&bench.replica, bench).await
+    }
+
+    /// At another replica of the same site.
+    pub(crate) async fn at(replica: &Replica, bench: &Bench) -> Self {
+        Self { wire: Wire::open(&replica.graphql).await, skus: Arc::clone(&bench.skus) }
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct Settings {
     pub(crate) turn: Duration,
     /// Length of one turn of the shadow rows, whose 99th percentile needs more samples.
     pub(crate) shadow_turn: Duration,
+    /// How long the group is handed there and back.
+    pub(crate) handover_turn: Duration,
     /// Whether a commit waits for the disk, as in production.
     pub(crate) durable: bool,
     /// Print JSON.
@@ -33,6 +35,7 @@ impl Settings {
             rounds: if quick { 3 } else { 7 },
             turn: seconds(2.0, 0.4),
             shadow_turn: seconds(5.0, 1.0),
+            handover_turn: seconds(60.0, 15.0),
             durable: !has("--fast-commit"),
             json: has("--json"),
             only: only.and_then(|place| arguments.get(place + 1).cloned()),

@@ -12,6 +12,7 @@ use proxy::config::Config;
 use proxy::demo::seed;
 use proxy::read::breaker::{Breaker, BreakerSettings};
 use proxy::write::apply::Door;
+use serde_json::Value as Json;
 use testkit::fleet::{Replica, Site};
 
 use crate::settings::Settings;
@@ -74,6 +75,18 @@ impl Bench {
     pub(crate) async fn set(&self, what: &[&str]) {
         let command = [&["groups", "set", GROUP, "--reason", "bench", "--who", "bench"], what].concat();
         self.site.must_run(&command).await;
+    }
+
+    /// One more replica of the same site.
+    pub(crate) async fn another(&self, name: &str) -> Replica {
+        self.site.start(name).await
+    }
+
+    /// Hands the group over as an operator does; for how long writes waited.
+    pub(crate) async fn hand_over(&self, to: Side) -> Duration {
+        let order = ["--json", "groups", "handover", GROUP, "--reason", "bench", "--who", "bench", "--to", to.as_str()];
+        let told: Json = serde_json::from_str(&self.site.must_run(&order).await).expect("--json prints JSON");
+        Duration::from_secs_f64(told["pauseMillis"].as_f64().expect("it changed hands") / 1e3)
     }
 
     /// Ends everything.

@@ -8,9 +8,11 @@
 
 mod differences;
 mod figures;
+mod handover;
 mod mutation;
 mod plans;
 mod query;
+mod sagas;
 mod subscription;
 mod types;
 

@@ -17,13 +17,16 @@ use crate::config::Config;
 use crate::evidence::Aggregator;
 use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
+use crate::handover::fences::Fences;
 use crate::read::batch::Batch;
 use crate::read::breaker::Breaker;
 use crate::read::seen::Seen;
 use crate::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use crate::read::shadow::{Shadow, ShadowWorker};
+use crate::saga::SagaRoad;
 use crate::write::apply::Door;
 use crate::write::foreign::ForeignWrites;
+use crate::write::rehearse::Rehearsals;
 use crate::write::road::{WriteRoad, WriteSettings, WriteSide};
 use crate::write::settle::Settler;
 use crate::write::unsettled::UnsettledKeys;
@@ -38,6 +41,7 @@ pub(super) struct Parts<'a> {
     pub(super) breakers: &'a PerSide<Arc<Breaker>>,
     pub(super) unsettled: &'a Arc<UnsettledKeys>,
     pub(super) newest: &'a Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
+    pub(super) fences: &'a Arc<Fences>,
     pub(super) figures: Recorder,
 }
 
@@ -66,7 +70,12 @@ impl Parts<'_> {
         }
     }
 
-    pub(super) fn write_road(&self, evidence: Aggregator, secret: &[u8]) -> (Arc<WriteRoad>, PerSide<Arc<Door>>) {
+    pub(super) fn write_road(
+        &self,
+        rehearsals: Rehearsals,
+        evidence: Aggregator,
+        secret: &[u8],
+    ) -> (Arc<WriteRoad>, PerSide<Arc<Door>>) {
         let stores = self.backends.lane(Lane::Client);
         let admin = self.backends.lane(Lane::Admin);
         let writes = self.config.writes;
@@ -91,20 +100,45 @@ impl Parts<'_> {
         let road = WriteRoad {
             sides: PerSide { legacy: side(Side::Legacy), modern: side(Side::Modern) },
             rollout: Arc::clone(self.newest),
+            fences: Arc::clone(self.fences),
             unsettled: Arc::clone(self.unsettled),
             figures: self.figures.clone(),
             clock: now,
+            rehearsals,
             settings: WriteSettings { answer_budget: writes.answer_budget, claim_within: writes.claim_timeout },
             tasks: TaskTracker::new(),
         };
         (Arc::new(road), doors)
     }
 
-    pub(super) fn shadow(&self, evidence: Aggregator, secret: &[u8], background: &Stoppable) -> Shadow {
+    pub(super) fn sagas(&self, writes: &Arc<WriteRoad>, background: &Stoppable) -> Arc<SagaRoad> {
+        let road = Arc::new(SagaRoad {
+            writes: Arc::clone(writes),
+            contract: Arc::clone(&self.backends.loaded.contract),
+            settings: self.config.sagas,
+        });
+        background.tasks.spawn(Arc::clone(&road).resume(background.stop.clone()));
+        road
+    }
+
+    /// What compares: shadow reads, and rehearsals of writes.
+    pub(super) fn shadow(&self, evidence: Aggregator, secret: &[u8], background: &Stoppable) -> (Shadow, Rehearsals) {
         let (shadow, jobs) = Shadow::queue(&self.config.shadow, self.figures.clone());
         let excuses = AcceptedExcuses::default();
         let (control, stop) = (Arc::clone(&self.backends.control), background.stop.clone());
         background.tasks.spawn(excuses.clone().follow(control, stop));
+        let observe = Arc::new(move |observation| evidence.observe(&observation));
+        let today = || chrono::Utc::now().date_naive();
+        let settings = self.config.writes.rehearsals;
+        let rehearsals = Rehearsals {
+            redactor: Redactor::new(secret),
+            observe: observe.clone(),
+            figures: self.figures.clone(),
+            today,
+            excuses: excuses.clone(),
+            limit: Semaphore::new(settings.at_once),
+            within: settings.within,
+        };
         let stores = self.backends.lane(Lane::Shadow);
         let worker = Arc::new(ShadowWorker {
             rollout: Arc::clone(self.newest),
@@ -112,9 +146,9 @@ impl Parts<'_> {
             stores,
             unsettled: Arc::clone(self.unsettled),
             redactor: Redactor::new(secret),
-            observe: Arc::new(move |observation| evidence.observe(&observation)),
+            observe,
             figures: self.figures.clone(),
-            today: || chrono::Utc::now().date_naive(),
+            today,
             excuses,
             limits: self.config.shadow.per_side.map(|_, limit| Semaphore::new(limit)),
             settings: self.config.shadow,
@@ -126,7 +160,7 @@ impl Parts<'_> {
                 () = worker.run(jobs) => {}
             }
         });
-        shadow
+        (shadow, rehearsals)
     }
 
     pub(super) fn catch_up(&self, doors: PerSide<Arc<Door>>, background: &Stoppable) {

@@ -92,9 +92,9 @@ impl Relay {
         }
     }
 
-    /// Takes what is due where `primary` is the authority, and brings it to the other side.
+    /// Takes what is due from the ledger of `primary`, which is or was the authority, and brings it to the other side.
     async fn round(&self, primary: Side) -> Round {
-        let groups = self.groups(primary);
+        let groups = self.groups();
         if groups.is_empty() {
             return Round::Idle;
         }
@@ -127,10 +127,11 @@ impl Relay {
         }
     }
 
-    fn groups(&self, primary: Side) -> Vec<GroupName> {
+    /// The groups that are written to both sides. What a side holds from the time when it was primary is brought over
+    /// too, should a handover have left it behind: where the key was written since, it is stale.
+    fn groups(&self) -> Vec<GroupName> {
         let rollout = (self.rollout)();
-        let relayed =
-            rollout.policies.iter().filter(|(_, policy)| policy.stage().dual_writes() && policy.primary() == primary);
+        let relayed = rollout.policies.iter().filter(|(_, policy)| policy.stage().dual_writes());
         relayed.map(|(group, _)| group.clone()).collect()
     }
 

@@ -160,7 +160,7 @@ impl Repairer {
         let secondary = self.stores.get(policy.primary().other());
         let mut blocked = Vec::new();
         for key in keys {
-            if secondary.as_left(entity, &key, policy.epoch(), within).await? == Some(false) {
+            if secondary.as_left(entity, &key, within).await? == Some(false) {
                 blocked.push(key);
             }
         }

@@ -57,6 +57,9 @@ pub enum Command {
     /// Differences between the sides that shadow reads have found.
     #[command(subcommand)]
     Diffs(DiffsCommand),
+    /// Mutations in steps: which of them wait for somebody.
+    #[command(subcommand)]
+    Sagas(super::sagas::SagasCommand),
     /// The record of everything that anybody changed.
     #[command(subcommand)]
     History(HistoryCommand),
@@ -101,6 +104,8 @@ pub enum GroupsCommand {
     Approve(ApproveArgs),
     /// Take a proposed change back, or turn it down.
     Withdraw(WithdrawArgs),
+    /// Hand the authority for writes to the other side. Clients wait a moment, and see no error.
+    Handover(HandoverArgs),
     /// Answer all reads from legacy, now. Asks nothing, and works while the control database is down.
     Rollback(RollbackArgs),
     /// Who changed what, when and why, newest first.
@@ -160,6 +165,37 @@ pub struct PromoteArgs {
     /// Who, and how long to wait.
     #[command(flatten)]
     pub who: WhoArgs,
+}
+
+/// `groups handover`.
+#[derive(Debug, Args)]
+pub struct HandoverArgs {
+    /// The group.
+    pub group: String,
+    /// Who is to be primary.
+    #[arg(long, value_name = "SIDE")]
+    pub to: To,
+    /// Only tell what would be lost or wait. Reads every row of the group.
+    #[arg(long, conflicts_with = "force")]
+    pub dry_run: bool,
+    /// Also when writes would be left behind on the old primary; they are listed in the record.
+    #[arg(long)]
+    pub force: bool,
+    /// Why, for the record. Not needed with --dry-run.
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    pub reason: Option<String>,
+    /// Who, and how long to wait.
+    #[command(flatten)]
+    pub who: WhoArgs,
+}
+
+/// A side that can be primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum To {
+    /// The ERP.
+    Legacy,
+    /// The new store.
+    Modern,
 }
 
 /// `groups approve`.

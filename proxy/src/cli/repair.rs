@@ -238,7 +238,7 @@ fn asked(wanted: &Wanted) -> String {
 
 fn wanted(desk: &Desk, args: &RepairArgs) -> Result<Option<Wanted>, Stop> {
     let Some(name) = &args.cause else { return Ok(None) };
-    let rows = || Cause::ALL.into_iter().filter(|cause| *cause != Cause::Order);
+    let rows = || Cause::ALL.into_iter().filter(|cause| !matches!(cause, Cause::Order | Cause::Logic));
     let cause = rows().find(|cause| cause.as_str() == name).ok_or_else(|| {
         let known = suggest::or_all(name, "", rows().map(Cause::as_str));
         Stop::BadUse(format!("there is no cause `{name}` of a row: {known}"))

@@ -43,7 +43,8 @@ pub(super) async fn run(desk: &Desk, token_file: Option<&Path>, args: &RollbackA
     let begun = Instant::now();
     let options = RollbackOptions { token_file, within: args.who.timeout };
     let warn = |problem: &str| desk.out.warn(format!("strangler: {problem}"));
-    let outcome = desk.office().roll_back(&group, author, &options, warn).await;
+    let ordered = desk.office().roll_back(&group, author, &options, warn).await;
+    let outcome = ordered.map_err(|refused| Stop::No(refused.to_string()))?;
     report(desk, &group, &outcome, begun.elapsed().as_millis())
 }
 

@@ -12,15 +12,18 @@ use shadow_compare::confirm::Patience;
 use super::admin::{self, tls};
 use super::flags::flags;
 use super::promotion;
-use super::raw::{RawConfig, RawEvidence, RawFleet, RawGateway, RawReads, RawShadow, RawWrites};
+use super::raw::{RawConfig, RawEvidence, RawFleet, RawGateway, RawHandover, RawReads, RawSagas, RawShadow, RawWrites};
 use super::side::{SideSettings, sides};
 use super::traces::traces;
 use super::webhooks::webhooks;
 use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes, breakeven};
 use crate::catchup::relay::RelaySettings;
 use crate::gateway::{GatewayConfig, Limits};
+use crate::handover::coordinate::HandoverSettings;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
+use crate::saga::SagaSettings;
+use crate::write::rehearse::RehearsalSettings;
 
 pub(super) type Checked<T> = Result<T, InvalidConfig>;
 
@@ -51,12 +54,14 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         admin: admin::check(raw.admin, origins)?,
         writes: writes(&raw.writes, origins)?,
         primary_wins: raw.foreign_writes.primary_wins.iter().map(|name| name.as_str().into()).collect(),
+        sagas: sagas(&raw.sagas, writes(&raw.writes, origins)?.retention, origins)?,
         reads: reads(&raw.reads, origins)?,
         shadow: shadow(&raw.shadow, origins)?,
         evidence: evidence(raw.evidence, origins)?,
         approvals: promotion::approvals(&raw.approvals, origins)?,
         promotion: promotion::promotion(&raw.promotion, origins)?,
         fleet: fleet(raw.fleet),
+        handover: handover(&raw.handover, origins)?,
         guard: super::guard::guard(&raw.guard, origins)?,
         breakeven: breakeven::given(raw.breakeven, origins)?,
         flags: flags(raw.openfeature, origins)?,
@@ -98,6 +103,14 @@ fn gateway(raw: RawGateway, origins: &Origins<'_>) -> Checked<GatewayConfig> {
     })
 }
 
+fn handover(raw: &RawHandover, origins: &Origins<'_>) -> Checked<HandoverSettings> {
+    Ok(HandoverSettings {
+        freeze: millis(raw.freeze_ms, "handover.freeze_ms", origins)?,
+        limit: millis(raw.limit_ms, "handover.limit_ms", origins)?,
+        ..HandoverSettings::default()
+    })
+}
+
 fn writes(raw: &RawWrites, origins: &Origins<'_>) -> Checked<Writes> {
     let hours = raw.retention_hours;
     if !(1..=24 * 366).contains(&hours) {
@@ -115,6 +128,25 @@ fn writes(raw: &RawWrites, origins: &Origins<'_>) -> Checked<Writes> {
             within: apply_timeout,
             ..RelaySettings::default()
         },
+        rehearsals: RehearsalSettings {
+            within: millis(raw.rehearsal_timeout_ms, "writes.rehearsal_timeout_ms", origins)?,
+            at_once: count(raw.rehearsals_at_once, "writes.rehearsals_at_once", origins)?.get(),
+        },
+    })
+}
+
+fn sagas(given: &RawSagas, retention: Duration, origins: &Origins<'_>) -> Checked<SagaSettings> {
+    let step_within = millis(given.step_timeout_ms, "sagas.step_timeout_ms", origins)?;
+    if given.undo_attempts == 0 {
+        return Err(origins.rule("sagas.undo_attempts", "must be at least 1"));
+    }
+    Ok(SagaSettings {
+        step_within,
+        lease: step_within * 3,
+        undo_attempts: given.undo_attempts,
+        longest_pause: millis(given.longest_pause_ms, "sagas.longest_pause_ms", origins)?,
+        retention,
+        ..SagaSettings::default()
     })
 }
 

@@ -67,6 +67,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) foreign_writes: RawForeignWrites,
     #[serde(default)]
+    pub(super) sagas: RawSagas,
+    #[serde(default)]
     pub(super) reads: RawReads,
     #[serde(default)]
     pub(super) shadow: RawShadow,
@@ -76,6 +78,8 @@ pub(super) struct RawConfig {
     pub(super) approvals: RawApprovals,
     #[serde(default)]
     pub(super) promotion: RawPromotion,
+    #[serde(default)]
+    pub(super) handover: RawHandover,
     #[serde(default)]
     pub(super) guard: RawGuard,
     #[serde(default)]
@@ -213,9 +217,13 @@ section!(RawWrites {
     retention_hours: u64 = 168,
     relay_interval_ms: u64 = 250,
     relay_lease_ms: u64 = 3_000,
+    rehearsal_timeout_ms: u64 = 25,
+    rehearsals_at_once: usize = 4,
 });
 
 section!(RawForeignWrites { primary_wins: Vec<String> = Vec::new() });
+
+section!(RawSagas { step_timeout_ms: u64 = 5_000, undo_attempts: u32 = 8, longest_pause_ms: u64 = 30_000 });
 
 section!(RawReads { modern_share: f64 = 0.5, breaker_failures: u32 = 5, breaker_pause_ms: u64 = 1_000 });
 
@@ -250,6 +258,8 @@ section!(RawPromotion {
     cdc_lag_ms: u64 = 500,
     errors: f64 = 0.1,
 });
+
+section!(RawHandover { freeze_ms: u64 = 2_500, limit_ms: u64 = 2_000 });
 
 section!(RawGuard {
     enabled: bool = true,

@@ -1,4 +1,4 @@
-//! The schema that clients see: the contract without our directives and their input types.
+//! The schema that clients see: the contract without our directives and the types of their arguments.
 
 use apollo_compiler::Schema;
 use apollo_compiler::ast;
@@ -7,10 +7,11 @@ use apollo_compiler::validation::{Valid, WithErrors};
 
 /// Strips `schema` and validates what is left.
 pub(super) fn schema(mut schema: Schema) -> Result<Valid<Schema>, Box<WithErrors<Schema>>> {
-    let (directives, inputs) = (defined("directive @"), defined("input "));
+    let directives = defined("directive @");
+    let types = [defined("input "), defined("enum ")].concat();
     let ours = |name: &str| directives.contains(&name);
     schema.directive_definitions.retain(|name, _| !ours(name.as_str()));
-    schema.types.retain(|name, _| !inputs.contains(&name.as_str()));
+    schema.types.retain(|name, _| !types.contains(&name.as_str()));
     strip(&mut schema.schema_definition.make_mut().directives, &ours);
     for definition in schema.types.values_mut() {
         match definition {

@@ -60,6 +60,11 @@ impl<'a> Args<'a> {
         self.get(name).and_then(|v| v.to_bool()).unwrap_or(false)
     }
 
+    /// The name of an enum's value.
+    pub(super) fn word(&self, name: &str) -> Option<&'a str> {
+        self.get(name)?.as_enum().map(|word| word.as_str())
+    }
+
     pub(super) fn number(&self, name: &str) -> Option<i32> {
         self.get(name)?.to_i32()
     }

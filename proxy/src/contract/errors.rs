@@ -132,6 +132,11 @@ fn remedy_for(what: &str, schema: &Schema) -> String {
         let name = named.rsplit(['(', '.']).next().unwrap_or(named);
         return format!("add `{}: …`", name.trim_end_matches([')', ':']));
     }
+    if let Some((_, of)) = what.split_once("does not exist on `")
+        && let Some(known) = schema.get_enum(of.trim_end_matches('`'))
+    {
+        return suggest::or_all(named, "", known.values.keys().map(|word| word.as_str()));
+    }
     if what.contains("multiple times") {
         return "keep one; add fields to a type with `extend type`".to_owned();
     }

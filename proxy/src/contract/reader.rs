@@ -61,6 +61,9 @@ impl<'a> Reader<'a> {
                 contract.roots.insert(root.route.clone(), Arc::new(root));
             }
         }
+        for saga in self.sagas(&contract.roots) {
+            contract.roots.insert(saga.route.clone(), Arc::new(saga));
+        }
         contract
     }
 

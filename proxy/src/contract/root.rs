@@ -13,13 +13,19 @@ use super::source::Scope;
 
 /// Directives that say how an operation runs; each root or link has one of them.
 const READS: [&str; 3] = ["byKey", "byKeys", "list"];
-const WRITES: [&str; 3] = ["write", "set", "delete"];
+const WRITES: [&str; 4] = ["write", "set", "delete", "saga"];
 const LINKS: [&str; 2] = ["byKey", "list"];
 
 /// Whether `field` is read by an operation of its own rather than from a column.
 pub(super) fn is_root(field: &FieldDefinition) -> bool {
     let mut all = READS.iter().chain(&WRITES);
     all.any(|name| field.directives.has(name))
+}
+
+/// Whether `name` is the one directive that says how `field` runs.
+pub(super) fn runs_alone(field: &FieldDefinition, name: &str) -> bool {
+    let has: Vec<_> = READS.iter().chain(&WRITES).filter(|known| field.directives.has(known)).collect();
+    matches!(has.as_slice(), [one] if **one == name)
 }
 
 /// A root before it has its name: what it answers with, and what it does.
@@ -65,6 +71,8 @@ impl Reader<'_> {
             "list" => self.list(scope, &args, entities),
             "write" => self.write(scope, &args, entities),
             "set" => self.set(scope, &args, entities),
+            // Its steps are mutations too: it is read when they are.
+            "saga" => None,
             _ => self.delete(scope, &args, entities),
         }?;
         self.check_arguments_used(field, &kind);
@@ -242,7 +250,7 @@ fn arguments_of(kind: &RootKind) -> Vec<&str> {
             let work: Vec<_> = match &action.work {
                 WriteWork::Statements { params, .. } => params.iter().map(|p| &p.source).collect(),
                 WriteWork::Set { fields } => fields.iter().map(|(_, source)| source).collect(),
-                WriteWork::Delete => Vec::new(),
+                WriteWork::Delete | WriteWork::Saga(_) => Vec::new(),
             };
             let touched = action.touches.iter().flat_map(|touch| &touch.key);
             work.into_iter().chain(touched).collect()

@@ -2,7 +2,7 @@
 
 mod mistakes;
 
-use model::contract::{ParamSource, WriteAnswer, WriteWork};
+use model::contract::{DualWrite, ParamSource, WriteAnswer, WriteWork};
 use model::{EntityName, RootKind, RouteName, Side, Value};
 
 use super::*;
@@ -47,6 +47,19 @@ fn the_habits_of_the_erp_are_read_from_the_file() {
     insta::assert_debug_snapshot!(["sku", "description", "active", "soldUntil", "unitPrice", "updatedAt"].map(field));
     let movement = loaded.contract.entity(&EntityName::from("StockMovement")).unwrap();
     assert!(movement.field(movement.index("bookedBy").unwrap()).sensitive);
+}
+
+#[test]
+fn a_mutation_replays_where_the_contract_says_so_and_nowhere_else() {
+    let text = INVENTORY
+        .replacen("@write(", "@write(dualWrite: replay, ", 1)
+        .replace("@set(", "@set(dualWrite: replay, ")
+        .replace("@delete(", "@delete(dualWrite: state, ");
+    let loaded = load(&text, "schema.graphql").unwrap_or_else(|errors| panic!("{errors}"));
+    let of = |name: &str| write_of(&loaded, &format!("Mutation.{name}")).dual_write;
+    assert_eq!((of("adjustStock"), of("upsertProduct")), (DualWrite::Replay, DualWrite::Replay));
+    assert_eq!((of("setStock"), of("discontinueProduct")), (DualWrite::State, DualWrite::State));
+    assert_eq!(loaded.client_sdl, inventory().client_sdl);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use apollo_compiler::ast::Type;
-use model::contract::{ParamSource, Touch, WriteAction, WriteAnswer, WriteWork};
+use model::contract::{DualWrite, ParamSource, Touch, WriteAction, WriteAnswer, WriteWork};
 use model::{EntityType, FieldIndex, RootKind};
 
 use super::directive::Args;
@@ -23,6 +23,7 @@ impl Reader<'_> {
             work: WriteWork::Statements { sql: statements.sql, params: statements.params },
             touches,
             answer,
+            dual_write: dual_write(args),
         };
         Some((entity, RootKind::Write(action)))
     }
@@ -129,6 +130,7 @@ impl Reader<'_> {
             touches: vec![Touch { entity: entity.clone(), key: key.into_iter().collect::<Option<_>>()? }],
             work: WriteWork::Set { fields },
             answer: WriteAnswer::One(0),
+            dual_write: dual_write(args),
         };
         Some((entity, RootKind::Write(action)))
     }
@@ -217,8 +219,17 @@ impl Reader<'_> {
             work: WriteWork::Delete,
             touches: vec![Touch { entity: entity.clone(), key }],
             answer: WriteAnswer::Done,
+            dual_write: dual_write(args),
         };
         Some((entity, RootKind::Write(action)))
+    }
+}
+
+/// Another word than these the compiler has reported.
+fn dual_write(args: &Args<'_>) -> DualWrite {
+    match args.word("dualWrite") {
+        Some("replay") => DualWrite::Replay,
+        Some(_) | None => DualWrite::State,
     }
 }
 

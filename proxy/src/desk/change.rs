@@ -238,6 +238,14 @@ impl Desk {
             reads: Some(proposal.to.reads()),
             shadow: Some(proposal.to.shadow()),
         };
+        if proposal.to.primary() != proposal.from.primary() {
+            let to = proposal.to.primary();
+            let by = Some(author.who.as_str());
+            let done = self.hand_over_now(&group, to, false, &proposal.author, by).await?;
+            let version = done.version.unwrap_or(seen.version);
+            self.decide(&proposal, author, version).await?;
+            return Ok((group, SetOutcome::AlreadySo { policy: done.policy, version }));
+        }
         // Published first: a crash in between leaves a proposal that can be approved again, which changes nothing. And
         // only after what was just looked at: nobody has approved what comes of another change.
         let (by, after) = (Some(author.who.as_str()), Some(seen.version));

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use model::control::reconciliation::{LastComplete, freshness};
 use model::control::{Action, Author, Deed, EvidenceFilter, LIVE_WITHIN, Progress, Promotion, Step, Sums};
 use model::evidence::Verdict;
-use model::{EntityName, FieldName, GroupName, Instant, Policy, RouteName, Stage};
+use model::{EntityName, FieldName, GroupName, Instant, Policy, RouteName, Side, Stage};
 use serde_json::json;
 use shadow_compare::judge::Reason;
 
@@ -205,9 +205,9 @@ impl Desk {
             known.keys_ratio = self.keys_ratio(group, &ever).await;
         }
         known.reconciled = self.reconciled(group).await;
-        if let Some(primary) = &self.witness.primary
-            && let Ok(backlog) = primary.backlog(group, LOOK_WITHIN).await
-        {
+        let primary = self.newest().await.map_or(Side::Legacy, |newest| newest.rollout.policy(group).primary());
+        let primary = self.sides.get(primary).get(Lane::Admin);
+        if let Ok(backlog) = primary.backlog(group, LOOK_WITHIN).await {
             known.unsettled_age = Some(if backlog.writes == 0 { Duration::ZERO } else { backlog.oldest });
         }
         known

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use model::control::{Author, LIVE_WITHIN, OverrideId, Replica};
-use model::{GroupName, RolloutVersion};
+use model::{GroupName, RolloutVersion, Side};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Desk, acknowledged};
+use super::{Desk, DeskError, acknowledged};
 use crate::admin::RollbackOrder;
 use crate::rollout::Override;
 use crate::rollout::fleet::{Cache, REMEMBERED};
@@ -23,6 +23,9 @@ use crate::rollout::tell::{Teller, Told};
 
 /// How long the control store may take to record it. It is told again by the replicas.
 const RECORD_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long the control store is asked who is primary, before the order goes out.
+const LOOK_WITHIN: Duration = Duration::from_millis(300);
 
 /// What came of the road through the control store.
 struct Recorded {
@@ -61,13 +64,24 @@ impl Desk {
     }
 
     /// Rolls `group` back on every replica that may be running. What could not be used on the way is told to `warn`.
+    ///
+    /// # Errors
+    /// `MODERN_IS_PRIMARY`: legacy is the one that is kept equal, so its answers are no safer; nothing was ordered.
     pub async fn roll_back(
         &self,
         group: &GroupName,
         author: Author,
         options: &RollbackOptions<'_>,
         warn: impl Fn(&str),
-    ) -> RollbackOutcome {
+    ) -> Result<RollbackOutcome, DeskError> {
+        if self.knows_modern_is_primary(group).await {
+            return Err(DeskError::no(
+                "MODERN_IS_PRIMARY",
+                format!(
+                    "modern is primary of group `{group}`, and legacy only follows: `strangler groups handover {group} --to legacy` gives the authority back, then reads can be rolled back"
+                ),
+            ));
+        }
         let order = RollbackOrder { id: OverrideId(Uuid::new_v4()), author, passed_on: self.here.is_some() };
         let deadline = Instant::now() + options.within;
         let mut at_once = BTreeMap::new();
@@ -88,7 +102,20 @@ impl Desk {
         told.extend(recorded.told.clone());
         // Last: this replica has it, whatever its own admin port says of it.
         told.extend(at_once);
-        RollbackOutcome::of(told, recorded)
+        Ok(RollbackOutcome::of(told, recorded))
+    }
+
+    /// By this replica's rollout, else by the newest one. While the control store is down nobody here knows, and the
+    /// order goes out: a replica whose modern is primary makes nothing of it.
+    async fn knows_modern_is_primary(&self, group: &GroupName) -> bool {
+        let policy = match &self.here {
+            Some(here) => Some(here.rollout.policy(group)),
+            None => match tokio::time::timeout(LOOK_WITHIN, self.control.newest()).await {
+                Ok(Ok(newest)) => newest.map(|newest| newest.rollout.policy(group)),
+                Ok(Err(_)) | Err(_) => None,
+            },
+        };
+        policy.is_some_and(|policy| policy.primary() == Side::Modern)
     }
 }
 

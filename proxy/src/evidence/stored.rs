@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::contract::RootKind;
+use model::contract::{DualWrite, RootKind};
 use model::control::{DifferenceKind, EvidenceFilter, Seen, Sums};
 use model::evidence::{Coverage, DeclaredExcuse, Evidence, Explained, Verdict};
 use model::{Contract, EntityName, FieldName, RouteName, Rule};
 use shadow_compare::KeysSeen;
 
-/// The evidence in `sums`, with every reading route of `contract` that `filter` wants. `totals`: how
+/// The evidence in `sums`, with every route of `contract` that is compared and that `filter` wants. `totals`: how
 /// many records there are of each type, where that is known. Accepted excuses and the trend are
 /// read apart.
 pub fn stored(
@@ -21,7 +21,8 @@ pub fn stored(
     let wanted = |route: &RouteName| filter.routes.as_ref().is_none_or(|routes| routes.contains(route));
     let readable = contract.roots.values().filter(|root| match &root.kind {
         RootKind::ByKey { .. } | RootKind::ByKeys { .. } | RootKind::List { .. } => true,
-        RootKind::Write(_) => false,
+        // Compared by rehearsals, where the contract asks for them.
+        RootKind::Write(action) => action.dual_write == DualWrite::Replay,
     });
     let declared = readable.clone().filter(|root| wanted(&root.route)).flat_map(|root| {
         let excused = root.entity.fields.iter().filter_map(|field| Some((field, field.compare.excused.clone()?)));

@@ -90,3 +90,13 @@ fn memory_is_bounded_whatever_the_traffic() {
     assert_eq!((batch.sums.samples.len(), batch.sums.comparisons.len()), (25, 1));
     assert!(aggregator.take().is_none(), "keys that were sent are not sent again");
 }
+
+#[test]
+fn a_mutation_that_replays_shows_before_it_was_ever_compared_and_others_do_not() {
+    let text = include_str!("../../../schema.graphql").replacen("@write(", "@write(dualWrite: replay, ", 1);
+    let contract = crate::contract::load(&text, "schema.graphql").unwrap().contract;
+    let evidence = stored(&Sums::default(), &contract, &EvidenceFilter::default(), &BTreeMap::new());
+    let mutations = evidence.coverage.iter().filter(|route| route.route.as_str().starts_with("Mutation."));
+    let mutations: Vec<_> = mutations.map(|route| (route.route.as_str(), route.conclusive())).collect();
+    assert_eq!(mutations, [("Mutation.adjustStock", 0)]);
+}

@@ -287,7 +287,7 @@ impl ShadowWorker {
     async fn is_foreign(&self, root: &Root, key: &EntityKey) -> bool {
         let policy = (self.rollout)().policy(&root.group);
         let secondary = self.stores.get(policy.primary().other());
-        let left = secondary.as_left(&root.entity, key, policy.epoch(), self.settings.within);
+        let left = secondary.as_left(&root.entity, key, self.settings.within);
         // Without an answer the cause is only less precise.
         policy.stage().dual_writes() && matches!(left.await, Ok(Some(false)))
     }

@@ -148,7 +148,7 @@ impl<'a> Suspects<'a> {
         let policy = &self.run.policy;
         if policy.stage().dual_writes() && is_in_values(&judgement) {
             let secondary = self.reconciler.stores.get(policy.primary().other());
-            if matches!(secondary.as_left(entity, &key, policy.epoch(), within).await, Ok(Some(false))) {
+            if matches!(secondary.as_left(entity, &key, within).await, Ok(Some(false))) {
                 judgement.attribute(entity, &key, Cause::ForeignWrite, &excuses);
             }
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use model::control::OverrideId;
-use model::{GroupName, Policy, Rollout, RolloutVersion};
+use model::{Epoch, GroupName, Policy, Rollout, RolloutVersion, Side};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -103,6 +103,19 @@ impl RolloutHandle {
         self.0.told.notify_one();
         let policy = self.0.known.lock().policy(&group);
         RolledBack { policy, version: self.version(), saved }
+    }
+
+    /// Takes in what the fences say of `group`: the next write goes to the side that has the authority, whether a
+    /// rollout says so or not. Is saved a moment later.
+    pub fn hear(&self, group: &GroupName, to: Side, epoch: Epoch) {
+        if self.policy(group).epoch() >= epoch {
+            return;
+        }
+        if self.change(|known| known.hear(group, to, epoch)) {
+            tracing::info!(%group, "{to} has the authority over group {group}, under epoch {}", epoch.0);
+            let handle = self.clone();
+            tokio::spawn(async move { handle.save().await });
+        }
     }
 
     /// Takes a rollout of the control store, unless it is older than ours.

@@ -1,8 +1,10 @@
-//! What a replica knows about the rollout: the newest one it has seen, and rollbacks that it was told
-//! directly and that the control store may not have yet. Pure.
+//! What a replica knows about the rollout: the newest one it has seen, handovers that the fences have told of and that it
+//! does not have yet, and rollbacks that were told directly and that the control store may not have yet. Pure.
+
+use std::collections::BTreeMap;
 
 use model::control::{Author, OverrideId};
-use model::{GroupName, Instant, Policy, Rollout};
+use model::{Epoch, GroupName, Instant, Policy, Rollout, Side};
 use serde::{Deserialize, Serialize};
 
 /// A rollback told to replicas directly. It holds until a rollout takes it in.
@@ -19,12 +21,23 @@ pub struct Override {
     pub at: Instant,
 }
 
-/// The newest rollout seen, and the overrides on top of it.
+/// Who has the authority over a group, as the fences say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Handed {
+    to: Side,
+    epoch: Epoch,
+}
+
+/// The newest rollout seen, and the handovers and overrides on top of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Known {
     base: Rollout,
     pending: Vec<Override>,
+    /// Handovers that `base` does not have.
+    #[serde(default)]
+    handed: BTreeMap<GroupName, Handed>,
 }
 
 /// What became of a rollout that the control store holds.
@@ -42,7 +55,7 @@ pub enum Adopted {
 impl Known {
     /// Begins with a rollout and no overrides.
     pub fn new(base: Rollout) -> Self {
-        Self { base, pending: Vec::new() }
+        Self { base, pending: Vec::new(), handed: BTreeMap::new() }
     }
 
     /// The newest rollout seen, without overrides.
@@ -55,22 +68,33 @@ impl Known {
         &self.pending
     }
 
-    /// What this replica works under: the newest rollout, with every override applied.
+    /// What this replica works under: the newest rollout, with every handover and override applied.
     pub fn effective(&self) -> Rollout {
         let mut rollout = self.base.clone();
-        for Override { group, .. } in &self.pending {
-            if let Some(policy) = rollout.policies.get_mut(group) {
-                *policy = policy.rolled_back();
-            }
+        for (group, policy) in &mut rollout.policies {
+            *policy = self.on_top(group, *policy);
         }
         rollout
     }
 
     /// The policy that `group` is under.
     pub fn policy(&self, group: &GroupName) -> Policy {
-        let policy = self.base.policy(group);
+        self.on_top(group, self.base.policy(group))
+    }
+
+    fn on_top(&self, group: &GroupName, published: Policy) -> Policy {
+        let handed = self.handed.get(group).map_or(published, |handed| published.handed_to(handed.to, handed.epoch));
         let rolled_back = self.pending.iter().any(|pending| pending.group == *group);
-        if rolled_back { policy.rolled_back() } else { policy }
+        if rolled_back { handed.rolled_back() } else { handed }
+    }
+
+    /// Takes in what the fences say of `group`; false when that is no news.
+    pub fn hear(&mut self, group: &GroupName, to: Side, epoch: Epoch) -> bool {
+        let news = self.base.policies.contains_key(group) && epoch > self.policy(group).epoch();
+        if news {
+            self.handed.insert(group.clone(), Handed { to, epoch });
+        }
+        news
     }
 
     /// Takes a rollout of the control store, unless it is older, and lets go of the overrides that
@@ -84,6 +108,8 @@ impl Known {
             return Adopted::Forgetful;
         };
         self.base = newest;
+        let base = &self.base;
+        self.handed.retain(|group, handed| handed.epoch > base.policy(group).epoch());
         self.pending.retain(|pending| !taken_in.contains(&pending.id));
         adopted
     }
@@ -158,6 +184,27 @@ mod tests {
         known.add(rollback.clone());
         assert_eq!(known.adopt(rollout(3, 50.0), &[rollback.id]), Adopted::Forgetful);
         assert_eq!(reads(&known), 0.0);
+    }
+
+    #[test]
+    fn a_handover_that_the_fences_tell_of_holds_until_a_rollout_has_it() {
+        let mut known = Known::new(rollout(7, 25.0));
+        let group = GroupName::from("inventory");
+        assert!(!known.hear(&group, Side::Legacy, Epoch(1)), "no news");
+        assert!(!known.hear(&"nobody".into(), Side::Modern, Epoch(9)));
+        assert!(known.hear(&group, Side::Modern, Epoch(2)));
+        assert!(!known.hear(&group, Side::Modern, Epoch(2)));
+        assert_eq!((known.policy(&group).primary(), known.policy(&group).epoch()), (Side::Modern, Epoch(2)));
+        // Somebody who had not heard of it changed a percentage meanwhile.
+        known.adopt(rollout(8, 50.0), &[]);
+        assert_eq!(known.effective().policy(&group).primary(), Side::Modern);
+        let mut published = rollout(9, 50.0);
+        for policy in published.policies.values_mut() {
+            *policy = policy.handed_to(Side::Modern, Epoch(2)).handed_to(Side::Legacy, Epoch(3));
+        }
+        known.adopt(published.clone(), &[]);
+        assert_eq!(known.effective(), published);
+        assert!(!known.hear(&group, Side::Modern, Epoch(2)), "old news");
     }
 
     #[test]

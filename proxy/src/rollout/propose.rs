@@ -30,9 +30,19 @@ pub enum Refused {
     Nothing,
     /// The stage changes the authority for writes.
     #[error(
-        "stage `{0}` changes the authority for writes, which takes a handover; handover is not built yet, it has an issue of its own"
+        "going from stage `{from}` to `{to}` changes the authority for writes: use `strangler groups handover GROUP --to {}`", .to.primary()
     )]
-    Handover(Stage),
+    Handover {
+        /// The stage that the group is in.
+        from: Stage,
+        /// The stage that was asked for.
+        to: Stage,
+    },
+    /// The last stage.
+    #[error(
+        "stage `modern` is the point of no return, and is not offered yet: stay in `reverse`, which keeps legacy equal"
+    )]
+    NoReturn,
     /// Stage and percentages do not go together.
     #[error(transparent)]
     Invalid(#[from] InvalidPolicy),
@@ -47,14 +57,15 @@ pub fn propose(current: &Policy, set: &SetPolicy) -> Result<Policy, Refused> {
         return Err(Refused::Nothing);
     }
     let stage = set.stage.unwrap_or(current.stage());
-    for stage in [current.stage(), stage] {
-        match stage {
-            Stage::Legacy | Stage::DualWrite | Stage::Shadow | Stage::Shift => {}
-            Stage::Reverse | Stage::Modern => return Err(Refused::Handover(stage)),
-        }
+    if current.stage() == Stage::Modern || stage == Stage::Modern {
+        return Err(Refused::NoReturn);
     }
-    let stays_in_shift = stage == Stage::Shift && current.stage() == Stage::Shift;
-    let reads = set.reads.unwrap_or(if stays_in_shift { current.reads() } else { Percentage::ZERO });
+    if current.primary() != stage.primary() {
+        return Err(Refused::Handover { from: current.stage(), to: stage });
+    }
+    // Of the stages that are left, these two can have reads on modern.
+    let stays = stage == current.stage() && matches!(stage, Stage::Shift | Stage::Reverse);
+    let reads = set.reads.unwrap_or(if stays { current.reads() } else { Percentage::ZERO });
     let shadow = set.shadow.unwrap_or(match (current.stage().shadows(), stage.shadows()) {
         (true, true) => current.shadow(),
         (false, true) => Percentage::FULL,
@@ -138,8 +149,27 @@ mod tests {
         #[test]
         fn a_change_of_authority_is_refused(current in policy(), to in prop::sample::select(vec![Stage::Reverse, Stage::Modern])) {
             let set = SetPolicy { stage: Some(to), ..SetPolicy::default() };
-            prop_assert_eq!(propose(&current, &set), Err(Refused::Handover(to)));
+            let refused = propose(&current, &set).unwrap_err();
+            match to {
+                Stage::Modern => prop_assert_eq!(refused, Refused::NoReturn),
+                _ => prop_assert_eq!(refused, Refused::Handover { from: current.stage(), to }),
+            }
         }
+    }
+
+    #[test]
+    fn while_modern_is_primary_only_the_shadow_share_is_set_and_the_way_back_is_told() {
+        let reverse = Policy::new(Stage::Reverse, Percentage::FULL, percentage("5"), Epoch(2)).unwrap();
+        let shadow = SetPolicy { shadow: Some(percentage("50")), ..SetPolicy::default() };
+        let set = propose(&reverse, &shadow).unwrap();
+        assert_eq!(
+            (set.stage(), set.reads(), set.shadow(), set.epoch()),
+            (Stage::Reverse, Percentage::FULL, percentage("50"), Epoch(2))
+        );
+        let reads = SetPolicy { reads: Some(percentage("50")), ..SetPolicy::default() };
+        assert!(matches!(propose(&reverse, &reads), Err(Refused::Invalid(_))));
+        let back = SetPolicy { stage: Some(Stage::Shift), ..SetPolicy::default() };
+        assert!(propose(&reverse, &back).unwrap_err().to_string().contains("handover GROUP --to legacy"));
     }
 
     fn percentage(text: &str) -> Percentage {

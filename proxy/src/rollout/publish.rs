@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use model::control::{Author, ControlError, ControlStore, OverrideId, Publication, RolloutRecord, next_rollout};
-use model::{GroupName, Policy, Rollout, RolloutVersion};
+use model::{Epoch, GroupName, Policy, Rollout, RolloutVersion, Side};
 use serde_json::Value as Json;
 use thiserror::Error;
 
@@ -193,6 +193,53 @@ pub async fn publish_change_after(
             return Ok(Change::AlreadySo { policy: before, version: record.rollout.version });
         }
         let change = Step { newest: &record.rollout, group, before, after, word: "set", approved_by };
+        match change.publish(witness, author, evidence.clone(), Vec::new()).await {
+            Ok(record) => return Ok(Change::Published { record: Box::new(record), before }),
+            Err(ControlError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ChangeError::Control(ControlError::Conflict { expected: None, found: None }))
+}
+
+/// A side has the authority over a group, and the fences say so already.
+#[derive(Debug)]
+pub struct HandedOver<'a> {
+    /// The group.
+    pub group: &'a GroupName,
+    /// Who has it.
+    pub side: Side,
+    /// Under this epoch.
+    pub epoch: Epoch,
+    /// How it came to that, for the record.
+    pub evidence: Json,
+    /// The second person, where one was needed.
+    pub approved_by: Option<&'a str>,
+}
+
+/// Publishes a handover that is done: whatever else was changed meanwhile, it is so. Published before, it is not again.
+///
+/// # Errors
+/// [`ChangeError::NoRollout`], [`ChangeError::Control`].
+pub async fn publish_handover(
+    witness: &Witness,
+    told: &HandedOver<'_>,
+    author: &Author,
+) -> Result<Change, ChangeError> {
+    let mut evidence = witness.testify(told.group).await;
+    if let (Some(evidence), Some(own)) = (evidence.as_object_mut(), told.evidence.as_object()) {
+        evidence.extend(own.clone());
+    }
+    for _ in 0..ATTEMPTS {
+        let newest = witness.control.newest().await?.ok_or(ChangeError::NoRollout)?.rollout;
+        let before = newest.policy(told.group);
+        if before.epoch() >= told.epoch {
+            return Ok(Change::AlreadySo { policy: before, version: newest.version });
+        }
+        let after = before.handed_to(told.side, told.epoch);
+        let word = if before.primary() == told.side { "handover undone" } else { "handover" };
+        let (group, approved_by) = (told.group, told.approved_by);
+        let change = Step { newest: &newest, group, before, after, word, approved_by };
         match change.publish(witness, author, evidence.clone(), Vec::new()).await {
             Ok(record) => return Ok(Change::Published { record: Box::new(record), before }),
             Err(ControlError::Conflict { .. }) => {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::control::{ControlStore, EvidenceFilter, Sums};
 use model::evidence::Verdict;
-use model::{Contract, GroupName, RouteName, Store};
+use model::{Contract, GroupName, PerSide, RouteName, Side, Store};
 use serde_json::{Value as Json, json};
 
 /// How long a change waits for its evidence.
@@ -20,8 +20,8 @@ pub struct Witness {
     pub control: Arc<dyn ControlStore>,
     /// Which routes belong to a group.
     pub contract: Arc<Contract>,
-    /// The side that knows what is unsettled; `None` when nobody can be asked.
-    pub primary: Option<Arc<dyn Store>>,
+    /// The sides, of which the primary knows what is unsettled; `None` when nobody can be asked.
+    pub sides: Option<PerSide<Arc<dyn Store>>>,
 }
 
 impl Witness {
@@ -48,7 +48,11 @@ impl Witness {
     }
 
     async fn unsettled(&self, group: &GroupName) -> Json {
-        let Some(primary) = &self.primary else { return Json::Null };
+        let (Some(sides), Ok(Ok(newest))) = (&self.sides, tokio::time::timeout(WITHIN, self.control.newest()).await)
+        else {
+            return Json::Null;
+        };
+        let primary = sides.get(newest.map_or(Side::Legacy, |newest| newest.rollout.policy(group).primary()));
         // The store keeps its limit by itself; the outer one guards against one that does not.
         match tokio::time::timeout(2 * WITHIN, primary.backlog(group, WITHIN)).await {
             Ok(Ok(backlog)) => json!({ "writes": backlog.writes, "oldestSeconds": backlog.oldest.as_secs_f64() }),

@@ -42,6 +42,29 @@ pub fn build(
     arguments: &Arguments,
     attempt: &Attempt<'_>,
 ) -> Result<Command, ClientError> {
+    build_for(attempt.policy.primary(), root, action, arguments, attempt)
+}
+
+/// The same in the secondary's own terms, for a rehearsal.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_rehearsal(
+    root: &Root,
+    action: &WriteAction,
+    arguments: &Arguments,
+    attempt: &Attempt<'_>,
+) -> Result<Command, ClientError> {
+    build_for(attempt.policy.primary().other(), root, action, arguments, attempt)
+}
+
+fn build_for(
+    side: Side,
+    root: &Root,
+    action: &WriteAction,
+    arguments: &Arguments,
+    attempt: &Attempt<'_>,
+) -> Result<Command, ClientError> {
     let mut touches = touched(action, arguments, attempt.write)?;
     let set_key = touches[0].clone();
     for (touch, key) in action.touches.iter().zip(&touches) {
@@ -53,15 +76,15 @@ pub fn build(
     let mut known = HashSet::new();
     touches.retain(|key| known.insert(key.clone()));
     let work = match &action.work {
-        WriteWork::Statements { sql, params } => Work::Run {
-            statements: sql.get(attempt.policy.primary()).clone(),
-            params: arguments.params(params, origin(attempt.write))?,
-        },
+        WriteWork::Statements { sql, params } => {
+            Work::Run { statements: sql.get(side).clone(), params: arguments.params(params, origin(attempt.write))? }
+        }
         WriteWork::Set { fields } => {
             let given = arguments.record(&root.entity, fields, origin(attempt.write))?;
             Work::Set(complete(root, &set_key, given, attempt.now))
         }
         WriteWork::Delete => Work::Delete,
+        WriteWork::Saga(_) => return Err(ClientError::new("INTERNAL", "a saga is no single write")),
     };
     let idempotency = attempt.idempotency.map(|(sent, response_name)| {
         let key = IdempotencyKey::new(sent, response_name)
@@ -131,7 +154,7 @@ fn complete(root: &Root, key: &EntityKey, mut record: Record, now: Instant) -> R
 }
 
 /// The same for the same route and arguments, in whatever order they were written.
-fn fingerprint(root: &Root, arguments: &Arguments) -> Fingerprint {
+pub fn fingerprint(root: &Root, arguments: &Arguments) -> Fingerprint {
     let mut hasher = blake3::Hasher::new();
     hasher.update(root.route.as_str().as_bytes());
     digest(&mut hasher, &Json::Object(arguments.as_json().clone()));

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use model::write::Claim;
 use model::{
-    Applied, Change, EntityKey, GroupName, PerSide, Policy, Record, Rollout, Side, Store, StoreError, WriteId, Written,
+    Applied, Change, EntityKey, GroupName, Instant as Time, PerSide, Policy, Record, Rollout, Side, States, Store,
+    StoreError, WriteId, Written,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -23,17 +24,19 @@ use uuid::Uuid;
 
 use super::apply::{Door, Outcome};
 use super::command::{self, Attempt};
+use super::rehearse::{self, Rehearsals};
 use super::settle::Settler;
 use super::unsettled::UnsettledKeys;
 use crate::arguments::Arguments;
 use crate::error::{Fault, InternalError};
 use crate::figures::Recorder;
+use crate::handover::fences::Fences;
 use crate::read::breaker::Breaker;
 use crate::roads::RequestContext;
 use crate::telemetry;
 use crate::traces::{self, Here};
 
-/// How often a write that lost against another transaction, or met a raised fence, is tried again.
+/// How often a write that lost against another transaction is tried again.
 const RETRIES: u32 = 8;
 /// How long a write with unknown outcome is claimed in the background before the relay's word counts.
 const CLAIM_PAUSE: Duration = Duration::from_millis(500);
@@ -65,12 +68,16 @@ pub struct WriteRoad {
     pub sides: PerSide<WriteSide>,
     /// The newest rollout: a retry after a fence must not use the request's old snapshot.
     pub rollout: Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
+    /// Tells who has the authority when a write met a fence.
+    pub fences: Arc<Fences>,
     /// Where unsettled keys are kept.
     pub unsettled: Arc<UnsettledKeys>,
     /// Counts how long writes take to settle.
     pub figures: Recorder,
     /// The wall clock, for stamped fields only.
-    pub clock: fn() -> model::Instant,
+    pub clock: fn() -> Time,
+    /// Rehearses the secondary's own operation where a mutation asks for it.
+    pub rehearsals: Rehearsals,
     /// Limits.
     pub settings: WriteSettings,
     /// Writes under way, waited for at shutdown.
@@ -96,6 +103,10 @@ struct Standing {
     changes: Vec<Change>,
     /// An idempotent repeat: the first attempt looks after the secondary.
     repeat: bool,
+    /// How the touched entities stood before; `None` where nobody asked, or nobody knows.
+    before: Option<States>,
+    /// The time that stamped fields were given.
+    stamped: Time,
 }
 
 impl WriteRoad {
@@ -158,8 +169,8 @@ impl WriteRoad {
         }
         let committed = Instant::now();
         self.unsettled.stands(&group, standing.write, committed);
-        let apply = self.sides.get(primary.other()).door.apply(standing.changes);
-        tokio::pin!(apply);
+        let write = standing.write;
+        let mut apply = Box::pin(self.carry(&mutation, standing));
         let within_budget = tokio::time::timeout(self.settings.answer_budget, &mut apply).await;
         ended(match &within_budget {
             Ok(Ok(applied)) if applied.iter().all(Applied::is_done) => "settled",
@@ -168,13 +179,32 @@ impl WriteRoad {
         let early = within_budget.ok();
         if let Some(outcome) = early {
             // Before the answer: the client may read on this replica at once.
-            self.finish(&mutation.root, committed, standing.write, primary, outcome);
+            self.finish(&mutation.root, committed, write, primary, outcome);
             let _ = answer.send(reply);
         } else {
             let _ = answer.send(reply);
             let outcome = apply.await;
-            self.finish(&mutation.root, committed, standing.write, primary, outcome);
+            self.finish(&mutation.root, committed, write, primary, outcome);
         }
+    }
+
+    /// Brings a standing write to the secondary; where the mutation asks for it, after a rehearsal there.
+    async fn carry(&self, mutation: &Mutation, standing: Standing) -> Outcome {
+        let secondary = self.sides.get(standing.policy.primary().other());
+        if let Some(action) = command::action(&mutation.root).filter(|action| rehearse::is_asked(action)) {
+            let Standing { write, policy, stamped, .. } = standing;
+            let attempt = Attempt { write, policy, now: stamped, idempotency: None };
+            let play = rehearse::Play {
+                root: &mutation.root,
+                attempt: &attempt,
+                command: command::build_rehearsal(&mutation.root, action, &mutation.arguments, &attempt).ok(),
+                before: standing.before,
+                changes: &standing.changes,
+                raced: self.unsettled.another_stands(&mutation.root.group, write, &keys(&standing.changes)),
+            };
+            self.rehearsals.hold(&secondary.store, &secondary.breaker, play).await;
+        }
+        secondary.door.apply(standing.changes).await
     }
 
     /// The secondary has answered for a write, in whichever way.
@@ -209,7 +239,8 @@ impl WriteRoad {
         let action =
             command::action(root).ok_or_else(|| InternalError::Misfit(format!("{} is not a write", root.route)))?;
         let mut last = None;
-        for retry in 0..=RETRIES {
+        let mut retry = 0;
+        loop {
             let remaining = mutation.deadline.saturating_duration_since(Instant::now());
             if remaining.is_zero() || retry == RETRIES {
                 break;
@@ -224,23 +255,31 @@ impl WriteRoad {
                 return Err(InternalError::Unavailable(format!("{} is down", policy.primary())).into());
             }
             self.unsettled.begin(&root.group, write, &command.touches);
-            let span = traces::call(&*primary.store, "store.execute");
-            let executed = traces::within(span, primary.store.execute(&command, remaining)).await;
+            let executed = rehearse::execute(&*primary.store, action, &policy, &command, remaining).await;
             primary.breaker.note(policy.primary(), executed.as_ref().err());
+            let stands =
+                |changes, before| Standing { write, policy, changes, repeat: false, before, stamped: attempt.now };
             match executed {
-                Ok(Written::Now(changes)) => {
-                    return Ok(Standing { write, policy, changes, repeat: false });
+                Ok((Written::Now(changes), before)) => {
+                    return Ok(stands(changes, before));
                 }
-                Ok(Written::Before(changes)) => {
+                Ok((Written::Before(changes), _)) => {
                     self.left_by_the_first(&root.group, write, policy);
                     let write = changes.first().map_or(write, |change| change.write);
-                    return Ok(Standing { write, policy, changes, repeat: true });
+                    return Ok(Standing { write, repeat: true, ..stands(changes, None) });
                 }
                 Err(error) if error.may_have_applied() => {
                     if let Some(changes) = self.resolve(&root.group, write, policy, mutation.deadline).await? {
-                        return Ok(Standing { write, policy, changes, repeat: false });
+                        return Ok(stands(changes, None));
                     }
                     last = Some(error);
+                    retry += 1;
+                }
+                // A handover is under way: that is no failure, and is waited for until the client's time is over.
+                Err(error @ StoreError::Fenced { .. }) => {
+                    self.unsettled.end(&root.group, write);
+                    last = Some(error);
+                    self.fences.wait(&root.group).await;
                 }
                 Err(error) => {
                     self.unsettled.end(&root.group, write);
@@ -249,6 +288,7 @@ impl WriteRoad {
                     }
                     last = Some(error);
                     tokio::time::sleep(jitter(retry)).await;
+                    retry += 1;
                 }
             }
         }
@@ -256,7 +296,7 @@ impl WriteRoad {
         match last {
             Some(error @ StoreError::Fenced { .. }) => {
                 let group = &root.group;
-                tracing::error!(%group, %error, "group {group} is open for writes on no side under this epoch: run `strangler check`");
+                tracing::error!(%group, %error, "a write of group {group} waited in vain for a side that takes writes: look at `strangler groups show {group}`");
                 Err(InternalError::Unavailable(error.to_string()).into())
             }
             Some(error) => Err(InternalError::DeadlineExceeded(error.to_string()).into()),
@@ -326,11 +366,16 @@ impl WriteRoad {
     }
 }
 
+fn keys(changes: &[Change]) -> Vec<EntityKey> {
+    changes.iter().map(|change| change.key.clone()).collect()
+}
+
 /// Nothing was written, and the same may succeed a moment later.
 fn worth_retrying(error: &StoreError) -> bool {
     match error {
-        StoreError::Conflict { .. } | StoreError::Fenced { .. } => true,
-        StoreError::Unreachable { .. }
+        StoreError::Conflict { .. } => true,
+        StoreError::Fenced { .. }
+        | StoreError::Unreachable { .. }
         | StoreError::NoAnswer { .. }
         | StoreError::Refused { .. }
         | StoreError::KeyReused

@@ -131,6 +131,17 @@ impl UnsettledKeys {
             .is_none_or(|group| group.is_in_doubt() || group.held.contains_key(key) || group.seen.contains_key(key))
     }
 
+    /// Whether another write of this replica stands on the primary, holds one of `keys` and is not known to be settled.
+    pub fn another_stands(&self, group: &GroupName, write: WriteId, keys: &[EntityKey]) -> bool {
+        let groups = self.groups.read();
+        let Some(group) = groups.get(group) else { return false };
+        // Nearly always each key is held once, by the write that asks.
+        let held_twice: Vec<_> =
+            keys.iter().filter(|key| group.held.get(key).is_some_and(|count| *count > 1)).collect();
+        let holds = |own: &Own| own.stands.is_some() && own.keys.iter().any(|key| held_twice.contains(&key));
+        !held_twice.is_empty() && group.own.iter().any(|(other, own)| *other != write && holds(own))
+    }
+
     /// Every key of `group` that may have an unsettled write; `None`: too many, or nobody knows.
     pub fn all(&self, group: &GroupName) -> Option<Vec<EntityKey>> {
         let groups = self.groups.read();
@@ -227,6 +238,25 @@ mod tests {
         assert!(keys.contains(&group, &key("A")), "the second write still holds it");
         keys.end(&group, second);
         assert!(!keys.contains(&group, &key("A")));
+    }
+
+    #[test]
+    fn another_write_of_a_key_counts_once_it_stands_and_until_it_is_settled() {
+        let (keys, group) = (UnsettledKeys::default(), GroupName::from("inventory"));
+        let (first, second) = (WriteId(Uuid::from_u128(1)), WriteId(Uuid::from_u128(2)));
+        let another = |keys: &UnsettledKeys| keys.another_stands(&group, second, &[key("A"), key("B")]);
+        keys.begin(&group, first, &[key("A")]);
+        keys.begin(&group, second, &[key("A"), key("B")]);
+        assert!(!another(&keys), "it has changed nothing yet");
+        keys.stands(&group, second, Instant::now());
+        assert!(!another(&keys), "one's own does not count");
+        keys.stands(&group, first, Instant::now());
+        assert!(another(&keys));
+        assert!(!keys.another_stands(&group, second, &[key("B")]), "not of this key");
+        keys.leave(&group, first, Instant::now());
+        assert!(another(&keys), "left to the relay");
+        keys.end(&group, first);
+        assert!(!another(&keys));
     }
 
     #[tokio::test(start_paused = true)]

@@ -154,7 +154,11 @@ try {
     await other.fill("#reads", "60");
     await other.fill("#set-reason", "another tab");
     await other.click("text=Publish the change");
+    // A tab that is closed too early takes its order with it.
+    await other.locator("[role=status]").waitFor();
     await other.close();
+    // A page in the background asks for nothing.
+    await page.bringToFront();
     await page.locator("#policy", { hasText: "modern 60 %" }).waitFor();
     await page.locator(".fresh", { hasText: "Figures of" }).waitFor();
   });

@@ -37,7 +37,7 @@ fn every_test_that_the_architecture_names_exists() {
         piece.contains("::") && name.matches('_').count() > 2
     };
     let named: Vec<&str> = page.split('`').filter(is_name).collect();
-    let sources: String = ["adapters", "model", "proxy", "shadow-compare", "testkit"]
+    let sources: String = ["adapters", "model", "proxy", "shadow-compare", "testkit", "testkit/protocol-model"]
         .into_iter()
         .flat_map(|folder| [format!("{folder}/src"), format!("{folder}/tests")])
         .filter(|folder| root().join(folder).is_dir())

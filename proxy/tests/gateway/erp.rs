@@ -68,9 +68,14 @@ impl Erp {
 
     /// The same in databases that are there.
     pub(crate) async fn of(databases: PerSide<Database>) -> Self {
+        Self::under(databases, include_str!("../../../schema.graphql")).await
+    }
+
+    /// The same under another contract.
+    pub(crate) async fn under(databases: PerSide<Database>, contract: &str) -> Self {
         connect(&databases.legacy).await.batch_execute(&format!("{}{SMALL_ERP}", seed::ERP_TABLES)).await.unwrap();
         connect(&databases.modern).await.batch_execute(seed::MODERN_TABLES).await.unwrap();
-        let loaded = contract::load(include_str!("../../../schema.graphql"), "schema.graphql").unwrap();
+        let loaded = contract::load(contract, "schema.graphql").unwrap_or_else(|errors| panic!("{errors}"));
         let store = |side: Side, database: &Database| {
             let settings = Settings::new(database.url());
             let store = PostgresStore::connect(side, Arc::clone(&loaded.contract), &settings).unwrap();

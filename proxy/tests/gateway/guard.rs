@@ -120,7 +120,7 @@ async fn publish(control: &MemoryControl, expected: Option<RolloutVersion>, grou
 async fn guarded(name: &'static str, shelves: &Shelves, control: &Arc<MemoryControl>, folder: &TempDir) -> Guarded {
     let store: Arc<dyn ControlStore> = Arc::clone(control) as Arc<dyn ControlStore>;
     let contract = Arc::clone(&shelves.ground.loaded.contract);
-    let witness = Witness { control: Arc::clone(&store), contract: Arc::clone(&contract), primary: None };
+    let witness = Witness { control: Arc::clone(&store), contract: Arc::clone(&contract), sides: None };
     let state = StateDir::open(folder.path().join(name)).unwrap();
     let (rollout, follower) = rollout::open(witness, state, name, format!("{name}:9090")).await.unwrap();
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

@@ -20,14 +20,17 @@ use proxy::excuses::AcceptedExcuses;
 use proxy::figures::{Recorder, wall_clock};
 use proxy::fork::Fork;
 use proxy::gateway::{self, Gateway, GatewayConfig};
+use proxy::handover::fences::{Fences, Hearer};
 use proxy::read::batch::Batch;
 use proxy::read::breaker::{Breaker, BreakerSettings};
 use proxy::read::seen::Seen;
 use proxy::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use proxy::read::shadow::{Shadow, ShadowSettings, ShadowWorker};
 use proxy::rollout::RolloutHandle;
+use proxy::saga::{SagaRoad, SagaSettings};
 use proxy::write::apply::Door;
 use proxy::write::foreign::ForeignWrites;
+use proxy::write::rehearse::{RehearsalSettings, Rehearsals};
 use proxy::write::road::{WriteRoad, WriteSettings, WriteSide};
 use proxy::write::settle::Settler;
 use proxy::write::unsettled::UnsettledKeys;
@@ -104,7 +107,23 @@ impl Ground {
         until("every write is settled", async || self.backlog().await == 0).await;
     }
 
-    fn newest(&self) -> Arc<dyn Fn() -> Arc<Rollout> + Send + Sync> {
+    /// Hears of handovers for every replica that does not follow a control store.
+    pub(crate) fn hearer(&self) -> Hearer {
+        let (rollout, follows) = (Arc::clone(&self.rollout), self.follows.clone());
+        Arc::new(move |group, side, epoch| match &follows {
+            Some(handle) => handle.hear(group, side, epoch),
+            None => {
+                let mut rollout = rollout.lock();
+                let mut next = Rollout::clone(&rollout);
+                if let Some(policy) = next.policies.get_mut(group).filter(|policy| policy.epoch() < epoch) {
+                    *policy = policy.handed_to(side, epoch);
+                    *rollout = Arc::new(next);
+                }
+            }
+        })
+    }
+
+    pub(crate) fn newest(&self) -> Arc<dyn Fn() -> Arc<Rollout> + Send + Sync> {
         let rollout = Arc::clone(&self.rollout);
         match self.follows.clone() {
             Some(handle) => Arc::new(move || handle.current()),
@@ -143,10 +162,15 @@ pub(crate) struct Pace {
     pub(crate) deadline: Duration,
     pub(crate) breaker: BreakerSettings,
     pub(crate) shadow: ShadowSettings,
+    pub(crate) rehearsals: RehearsalSettings,
     /// What engineers have excused.
     pub(crate) excuses: AcceptedExcuses,
     /// Whether what somebody else has changed on the secondary is overwritten.
     pub(crate) primary_wins: bool,
+    /// Limits of sagas.
+    pub(crate) sagas: SagaSettings,
+    /// Whether it takes up sagas that nobody works on.
+    pub(crate) resumes: bool,
 }
 
 impl Default for Pace {
@@ -159,8 +183,11 @@ impl Default for Pace {
             deadline: Duration::from_secs(2),
             breaker: BreakerSettings::default(),
             shadow: ShadowSettings::default(),
+            rehearsals: RehearsalSettings::default(),
             excuses: AcceptedExcuses::default(),
             primary_wins: false,
+            sagas: SagaSettings::default(),
+            resumes: true,
         }
     }
 }
@@ -171,7 +198,7 @@ pub(crate) struct Replica {
     pub(crate) unsettled: Arc<UnsettledKeys>,
     pub(crate) breakers: PerSide<Arc<Breaker>>,
     pub(crate) doors: PerSide<Arc<Door>>,
-    /// What shadow reads have found.
+    /// What shadow reads and rehearsals have found.
     pub(crate) observed: Arc<Mutex<Vec<Observation>>>,
     /// What it has counted.
     pub(crate) figures: Recorder,
@@ -214,16 +241,26 @@ impl Replica {
                 breaker: Arc::clone(breakers.get(side)),
             }),
             rollout: ground.newest(),
+            fences: Fences::new(stores.clone(), ground.hearer(), Duration::from_secs(2)),
             unsettled: Arc::clone(&unsettled),
             figures: figures.clone(),
             clock: || Instant::new(chrono::Utc::now()),
+            rehearsals: rehearsals(pace, &observed, &figures),
             settings: WriteSettings { answer_budget: pace.answer_budget, claim_within: Duration::from_secs(2) },
             tasks: TaskTracker::new(),
         });
         catch_up(ground, pace, &stores, &doors, (&unsettled, &figures), &stop);
         let config = GatewayConfig { deadline: pace.deadline, ..GatewayConfig::default() };
         let loaded = Loaded::clone(&ground.loaded);
-        let fork = Arc::new(Fork { read, write });
+        let saga = Arc::new(SagaRoad {
+            writes: Arc::clone(&write),
+            contract: Arc::clone(&ground.loaded.contract),
+            settings: pace.sagas,
+        });
+        if pace.resumes {
+            tokio::spawn(Arc::clone(&saga).resume(stop.clone()));
+        }
+        let fork = Arc::new(Fork { read, write, saga });
         let gateway = Gateway::new(loaded.client_schema, loaded.contract, fork, ground.newest(), config);
         Self { gateway, unsettled, breakers, doors, observed, figures, _stop: stop.drop_guard() }
     }
@@ -295,6 +332,19 @@ fn shadow(
     // Ends when the replica, and with it the other end of the queue, is gone.
     tokio::spawn(worker.run(jobs));
     shadow
+}
+
+fn rehearsals(pace: &Pace, observed: &Arc<Mutex<Vec<Observation>>>, figures: &Recorder) -> Rehearsals {
+    let observed = Arc::clone(observed);
+    Rehearsals {
+        redactor: Redactor::new(b"a secret of the tests"),
+        observe: Arc::new(move |observation| observed.lock().push(observation)),
+        figures: figures.clone(),
+        today: || chrono::Utc::now().date_naive(),
+        excuses: pace.excuses.clone(),
+        limit: Semaphore::new(pace.rehearsals.at_once),
+        within: pace.rehearsals.within,
+    }
 }
 
 fn catch_up(

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use adapters::memory::{MemoryStore, Rows};
 use model::contract::{RootKind, WriteWork};
 use model::sql::Params;
-use model::{EntityKey, EntityType, PerSide, Record, Root, Side, Store, Value};
+use model::{EntityKey, EntityType, PerSide, Record, Role, Root, Side, Store, Value};
 use proxy::contract::{self, Loaded};
 
-use crate::rig::Ground;
+use crate::rig::{Ground, WITHIN};
 
 /// Both stores, and what replicas share.
 pub(crate) struct Shelves {
@@ -27,7 +27,20 @@ impl Shelves {
 
     /// The same, with an empty modern side.
     pub(crate) async fn only_in_legacy() -> Self {
+        Self::of(include_str!("shelves.graphql"), Side::Legacy).await
+    }
+
+    /// The same on both sides, under a contract whose mutations replay; `primary` takes the writes.
+    pub(crate) async fn replaying(primary: Side) -> Self {
         let text = include_str!("shelves.graphql");
+        let text = text.replace("@write(", "@write(dualWrite: replay, ").replace("@set", "@set(dualWrite: replay)");
+        let shelves = Self::of(&text.replace("@delete(", "@delete(dualWrite: replay, "), primary).await;
+        let rows = shelves.memory.legacy.rows();
+        shelves.memory.modern.meddle(|modern| *modern = rows);
+        shelves
+    }
+
+    async fn of(text: &str, primary: Side) -> Self {
         let loaded = contract::load(text, "shelves.graphql").unwrap_or_else(|errors| panic!("{errors}"));
         let memory = PerSide { legacy: (), modern: () }.map(|side, ()| store(side, &loaded));
         let entity = shelf_type(&loaded);
@@ -38,7 +51,10 @@ impl Shelves {
         });
         let stores = memory.clone().map(|_, store| Arc::new(store) as Arc<dyn Store>);
         let ground = Ground::new(loaded, stores);
-        ground.prepare().await;
+        for side in Side::BOTH {
+            let role = if side == primary { Role::Primary } else { Role::Secondary };
+            ground.stores.get(side).prepare(&ground.loaded.contract.groups(), role, WITHIN).await.unwrap();
+        }
         Self { memory, ground }
     }
 

@@ -16,6 +16,8 @@ mod follow;
 #[cfg(test)]
 mod guarded;
 #[cfg(test)]
+mod handover;
+#[cfg(test)]
 mod replica;
 #[cfg(test)]
 mod rollback;

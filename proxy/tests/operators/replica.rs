@@ -39,7 +39,7 @@ pub(crate) fn inventory() -> GroupName {
 }
 
 pub(crate) fn witness(control: &Arc<dyn ControlStore>) -> Witness {
-    Witness { control: Arc::clone(control), contract: contract(), primary: None }
+    Witness { control: Arc::clone(control), contract: contract(), sides: None }
 }
 
 fn given() -> Given {
@@ -77,6 +77,7 @@ pub(crate) fn desk(control: &Arc<dyn ControlStore>) -> Desk {
         witness: witness(control),
         approvals: ApprovalRules { stages: BTreeSet::new(), open_for: SOON },
         promotions: PromotionRules { steps: Vec::new(), limits },
+        handover: proxy::handover::coordinate::HandoverSettings::default(),
         breakeven: given(),
         secret: None,
         fleet: Arc::default(),

@@ -81,8 +81,8 @@ impl Difference {
         }
     }
 
-    /// Has another cause from now on, for which it may be excused.
-    fn rename(&mut self, entity: &EntityType, cause: Cause, excuses: &Excuses) {
+    /// Gives it another cause, which may be excused as such.
+    fn rename(&mut self, cause: Cause, entity: &EntityType, excuses: &Excuses) {
         self.cause = cause;
         self.excused = match (self.subject.field(), self.values()) {
             (Some(field), Some((legacy, modern))) => {
@@ -117,12 +117,14 @@ pub enum Reason {
     Unsettled,
     /// A side gave no answer in time.
     TimedOut,
+    /// A rehearsal did not begin with what the primary began with.
+    UnequalBefore,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::SideError, Self::Dropped, Self::ChangedMeanwhile, Self::Unsettled, Self::TimedOut];
+    pub const ALL: [Self; 6] =
+        [Self::SideError, Self::Dropped, Self::ChangedMeanwhile, Self::Unsettled, Self::TimedOut, Self::UnequalBefore];
 
     /// The word used in evidence and metrics: `changed-meanwhile`.
     pub fn as_str(self) -> &'static str {
@@ -132,6 +134,7 @@ impl Reason {
             Self::ChangedMeanwhile => "changed-meanwhile",
             Self::Unsettled => "unsettled",
             Self::TimedOut => "timed-out",
+            Self::UnequalBefore => "unequal-before",
         }
     }
 }
@@ -193,7 +196,7 @@ impl Judgement {
     /// difference keeps the cause for which it is excused; one may be excused for its new cause.
     pub fn attribute(&mut self, entity: &EntityType, key: &EntityKey, cause: Cause, excuses: &Excuses) {
         let of_key = self.differences.iter_mut().filter(|d| d.subject.key() == Some(key) && !d.excused);
-        of_key.for_each(|difference| difference.rename(entity, cause, excuses));
+        of_key.for_each(|difference| difference.rename(cause, entity, excuses));
         self.excuse_if_all_are();
     }
 
@@ -216,7 +219,8 @@ impl Judgement {
             | Cause::Case
             | Cause::Order
             | Cause::Truncation
-            | Cause::ForeignWrite => false,
+            | Cause::ForeignWrite
+            | Cause::Logic => false,
         })
     }
 
@@ -237,8 +241,17 @@ impl Judgement {
             if let Seen::Records(pair) = &difference.seen
                 && cause::is_stale(entity, self.fields, pair, past)
             {
-                difference.rename(entity, Cause::Stale, excuses);
+                difference.rename(Cause::Stale, entity, excuses);
             }
+        }
+        self.excuse_if_all_are();
+    }
+
+    /// Names every difference *logic*: for answers that two operations have left from one state. An excused
+    /// difference keeps the cause for which it is excused.
+    pub fn call_logic(&mut self, entity: &EntityType, excuses: &Excuses) {
+        for difference in self.differences.iter_mut().filter(|difference| !difference.excused) {
+            difference.rename(Cause::Logic, entity, excuses);
         }
         self.excuse_if_all_are();
     }

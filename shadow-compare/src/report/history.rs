@@ -19,7 +19,7 @@ pub struct SideHistory {
     pub problem: Option<String>,
     /// The record as it stands now; null when there is none.
     pub present: Json,
-    /// The version recorded for the key, `epoch.incarnation.position`; null when nothing was ever applied here.
+    /// The version recorded for the key, `epoch.incarnation.position`; null when nothing was ever written here.
     pub recorded: Option<String>,
     /// States of the ledger, newest first.
     pub states: Vec<StateReport>,
@@ -78,7 +78,7 @@ fn side_text(side: Side, history: &SideHistory, field: Option<&FieldName>) -> St
         (record, Some(field)) => record.get(field.as_str()).map_or_else(|| "-".to_owned(), Json::to_string),
         (record, None) => record.to_string(),
     };
-    let recorded = history.recorded.as_deref().unwrap_or("none: nothing was ever applied here");
+    let recorded = history.recorded.as_deref().unwrap_or("none: nothing was ever written here");
     let heading = field.map_or_else(|| "RECORD".to_owned(), ToString::to_string);
     let mut rows = vec![["WRITTEN", "VERSION", "WRITE"].map(str::to_owned).to_vec()];
     rows[0].push(heading);

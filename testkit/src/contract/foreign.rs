@@ -1,13 +1,18 @@
-//! Promises about rows that somebody else has changed on the secondary, past our applies.
+//! Promises about rows that somebody else has changed on the secondary, past us.
 //!
-//! Somebody's script is played by the same store's `execute`: it changes rows and knows nothing of versions.
+//! Somebody's script is played by a write that changes more than it says that it touches: of the row that it keeps
+//! quiet about, no version is recorded.
 
+use model::Stand::Open;
+use model::fence::{Fence, Move};
 use model::foreign::Found;
 use model::write::Work;
-use model::{Applied, Change, Epoch, StoreError, Version};
+use model::{Applied, Change, Command, Epoch, StoreError, Version};
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
 
-use super::{Subject, WITHIN, change, command, entity, now, on_hand, set_level};
-use crate::inventory::{level, level_key};
+use super::{Subject, WITHIN, adjust, change, command, entity, now, on_hand, reads, set_level};
+use crate::inventory::{self, level, level_key, product_key};
 
 async fn apply(store: &Subject, change: Change) -> Applied {
     let applied = store.apply(&[change], WITHIN).await.expect("applied");
@@ -20,12 +25,25 @@ async fn apply_over(store: &Subject, change: Change) -> Applied {
     applied.into_iter().next().expect("one")
 }
 
-/// Somebody's script.
+/// Somebody's script: gives a level so much on hand, or removes it.
+fn scripted(store: &Subject, sku: &str, on_hand: Option<i64>) -> Command {
+    let statements = match on_hand {
+        Some(_) => inventory::put_level(store.side()),
+        None => vec![inventory::remove(store.side())],
+    };
+    let params = inventory::at(sku, "BER", on_hand.unwrap_or_default());
+    command(Work::Run { statements, params }, vec![product_key("SAYS")])
+}
+
 async fn script(store: &Subject, sku: &str, on_hand: Option<i64>) {
-    match on_hand {
-        Some(on_hand) => drop(set_level(store, sku, "BER", on_hand).await),
-        None => drop(now(store.execute(&command(Work::Delete, vec![level_key(sku, "BER")]), WITHIN).await)),
-    }
+    assert_eq!(now(store.execute(&scripted(store, sku, on_hand), WITHIN).await), []);
+}
+
+/// A change under a later epoch, as it comes after a handover.
+fn later(epoch: u32, position: u64, sku: &str, on_hand: Option<i64>) -> Change {
+    let mut change = change(sku, "BER", position, on_hand);
+    change.version.epoch = Epoch(epoch);
+    change
 }
 
 fn found(sku: &str, on_hand: i64) -> Found {
@@ -34,7 +52,7 @@ fn found(sku: &str, on_hand: i64) -> Found {
 
 async fn as_left(store: &Subject, sku: &str) -> Option<bool> {
     let key = level_key(sku, "BER");
-    store.as_left(&entity(&key), &key, Epoch(1), WITHIN).await.expect("an answer")
+    store.as_left(&entity(&key), &key, WITHIN).await.expect("an answer")
 }
 
 /// Update, delete, insert under a tombstone: each is left as it is and told, again and again, and leaves no ledger
@@ -119,7 +137,7 @@ pub async fn a_write_with_one_foreign_key_is_not_half_applied(store: Subject) {
     assert_eq!(on_hand(&store, "B", "BER").await, Some(2));
 }
 
-/// A row that we never applied, or only under another epoch, is taken as it is: nobody knows whose it is.
+/// A row that we never wrote is taken as it is: nobody knows whose it is.
 pub async fn a_row_of_which_nothing_is_known_is_taken_as_it_is(store: Subject) {
     script(&store, "A", Some(50)).await;
     assert_eq!(as_left(&store, "A").await, None);
@@ -127,11 +145,103 @@ pub async fn a_row_of_which_nothing_is_known_is_taken_as_it_is(store: Subject) {
     assert_eq!(as_left(&store, "A").await, Some(true));
     script(&store, "A", Some(50)).await;
     assert_eq!(as_left(&store, "A").await, Some(false));
-    // This side was primary meanwhile, and its clients wrote.
-    let mut later = change("A", "BER", 1, Some(3));
-    later.version.epoch = Epoch(3);
-    assert_eq!(apply(&store, later).await, Applied::Newer);
-    assert_eq!(as_left(&store, "A").await, None, "under epoch 1");
+}
+
+/// Whatever a side wrote as primary is ours when it is secondary: after a handover, there and back.
+pub async fn what_a_side_wrote_as_primary_is_not_foreign_after_a_handover(store: Subject) {
+    // GIVEN rows that it was brought as secondary, and others that it wrote first
+    apply(&store, later(0, 1, "BROUGHT", Some(1))).await;
+    set_level(&store, "MADE", "BER", 1).await;
+    // WHEN it writes them in every way, and is told a rehearsal
+    for sku in ["BROUGHT", "MADE"] {
+        assert_eq!(as_left(&store, sku).await, Some(true));
+        now(store.execute(&adjust(&store, sku, "BER", 4), WITHIN).await);
+        store.rehearse(&adjust(&store, sku, "BER", 4), WITHIN).await.expect("a rehearsal");
+        assert_eq!(as_left(&store, sku).await, Some(true));
+    }
+    set_level(&store, "GONE", "BER", 1).await;
+    now(store.execute(&command(Work::Delete, vec![level_key("GONE", "BER")]), WITHIN).await);
+    set_level(&store, "AGAIN", "BER", 1).await;
+    now(store.execute(&command(Work::Delete, vec![level_key("AGAIN", "BER")]), WITHIN).await);
+    set_level(&store, "AGAIN", "BER", 2).await;
+    set_level(&store, "TOUCHED", "BER", 1).await;
+    now(store.execute(&command(Work::Touch, vec![level_key("TOUCHED", "BER")]), WITHIN).await);
+    let skus = ["BROUGHT", "MADE", "GONE", "AGAIN", "TOUCHED"];
+    // THEN what the other side wrote as primary is applied
+    for sku in skus {
+        assert_eq!(apply(&store, later(2, 1, sku, Some(7))).await, Applied::Newer, "{sku}");
+    }
+    // AND again, when it was primary once more
+    let step = Move { side: store.side(), from: Fence::new(Epoch(1), Open), to: Fence::new(Epoch(3), Open) };
+    store.move_fence(&inventory::group(), &step, WITHIN).await.expect("a move");
+    for sku in skus {
+        now(store.execute(&Command { epoch: Epoch(3), ..adjust(&store, sku, "BER", -1) }, WITHIN).await);
+        assert_eq!(apply(&store, later(2, 9, sku, Some(70))).await, Applied::Stale, "{sku}");
+        assert_eq!(apply(&store, later(4, 1, sku, None)).await, Applied::Newer, "{sku}");
+        assert_eq!(on_hand(&store, sku, "BER").await, None);
+    }
+}
+
+/// Values of every kind, as a store keeps them, are the values that it read back.
+pub async fn no_value_that_a_primary_wrote_is_foreign_after_a_handover(store: Subject) {
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..100 {
+        let record = reads::products().new_tree(&mut runner).expect("a record").current();
+        let key = record.key(&entity(&product_key("A"))).expect("a key");
+        now(store.execute(&command(Work::Set(record.clone()), vec![key.clone()]), WITHIN).await);
+        let change = Change { key, state: None, ..later(2, 1, "A", None) };
+        assert_eq!(store.apply(&[change], WITHIN).await.expect("applied"), [Applied::Newer], "{record:?}");
+    }
+}
+
+/// A change past a side that was primary would be lost by the first apply after the handover: it is met like any other.
+pub async fn a_change_past_a_primary_is_met_after_a_handover(store: Subject) {
+    for (sku, before, theirs) in [("UP", Some(1), Some(50)), ("DEL", Some(1), None), ("INS", None, Some(50))] {
+        set_level(&store, sku, "BER", 1).await;
+        if before.is_none() {
+            now(store.execute(&command(Work::Delete, vec![level_key(sku, "BER")]), WITHIN).await);
+        }
+        script(&store, sku, theirs).await;
+        assert_eq!(as_left(&store, sku).await, Some(false));
+        let expected = theirs.map_or(Found::Nothing, |on_hand| found(sku, on_hand));
+        assert_eq!(apply(&store, later(2, 1, sku, Some(9))).await, Applied::Foreign(expected.clone()), "{sku}");
+        // What the side writes after the script, as primary, is what stands.
+        assert_eq!(apply_over(&store, later(2, 1, sku, Some(9))).await, Applied::Over(expected));
+        assert_eq!(apply(&store, later(2, 2, sku, Some(10))).await, Applied::Newer);
+    }
+}
+
+/// Two replicas that bring the same keys at once never take each other for somebody else.
+pub async fn applies_of_the_same_key_at_once_are_not_foreign_to_each_other(store: Subject) {
+    for round in 0..12_u64 {
+        let replica = |first: u64| {
+            let store = store.clone();
+            async move {
+                for place in 0..4 {
+                    let position = round * 10 + first + 2 * place;
+                    // Some delete, in either order of the keys.
+                    let state =
+                        |sku: &str| (!position.is_multiple_of(3) || sku == "A").then_some(position.cast_signed());
+                    let mut call: Vec<_> =
+                        ["A", "B"].map(|sku| change(sku, "BER", position, state(sku))).into_iter().collect();
+                    if first == 2 {
+                        call.reverse();
+                    }
+                    loop {
+                        match store.apply(&call, WITHIN).await {
+                            Ok(applied) => break assert!(applied.iter().all(|a| a.found().is_none()), "{applied:?}"),
+                            Err(error) => assert!(matches!(error, StoreError::Conflict { .. }), "{error}"),
+                        }
+                    }
+                }
+            }
+        };
+        let (one, other) = (tokio::spawn(replica(1)), tokio::spawn(replica(2)));
+        one.await.expect("no panic");
+        other.await.expect("no panic");
+        assert_eq!(as_left(&store, "A").await, Some(true));
+        assert_eq!(as_left(&store, "B").await, Some(true));
+    }
 }
 
 /// A copied row is known as well, in the first epoch.
@@ -163,8 +273,7 @@ pub async fn a_script_that_races_with_an_apply_is_never_lost(store: Subject) {
             }
         });
         loop {
-            let theirs = command(Work::Set(level(&sku, "BER", 50)), vec![level_key(&sku, "BER")]);
-            match store.execute(&theirs, WITHIN).await {
+            match store.execute(&scripted(&store, &sku, Some(50)), WITHIN).await {
                 Ok(_) => break,
                 // We have inserted the row between his look and his insert: he tries again.
                 Err(error) => {

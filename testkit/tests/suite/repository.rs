@@ -19,15 +19,19 @@ const ARROWS: [(&str, &str); 7] = [
 /// What tests may use besides, from any crate.
 const TEST_ONLY: &str = "testkit";
 /// What is never shipped itself: its tests may use any of our crates.
-const NEVER_SHIPPED: [&str; 2] = [TEST_ONLY, STAND_IN];
+const NEVER_SHIPPED: [&str; 3] = [TEST_ONLY, STAND_IN, MODEL];
 const STAND_IN: &str = "oci-stand-in";
+/// The protocol in a checker's words. It knows none of our crates, and none knows it; its tests compare its fences with
+/// the program's.
+const MODEL: &str = "protocol-model";
 /// Libraries that stay in one place, except in tests: swapping a driver or the engine must not be felt elsewhere.
-const KEPT_IN: [(&str, &[&str]); 5] = [
+const KEPT_IN: [(&str, &[&str]); 6] = [
     ("tokio-postgres", &["adapters", "testkit"]),
     ("deadpool-postgres", &["adapters", "testkit"]),
     ("oracle", &["adapters", "testkit"]),
     ("apollo-compiler", &["proxy"]),
     ("async-graphql", &["proxy"]),
+    ("stateright", &[MODEL]),
 ];
 
 fn root() -> &'static Path {
@@ -108,6 +112,20 @@ fn the_stand_in_for_oracles_client_is_never_built_with_what_is_shipped() {
     let named = |crates: &str| crates.lines().any(|line| line.starts_with(&format!("{STAND_IN} ")));
     assert!(!named(&crates("--edges=normal,build")));
     assert!(named(&crates("--edges=all")), "tests do use it, or this test looks for the wrong name");
+}
+
+#[test]
+fn the_model_of_the_protocol_is_beside_the_program_and_not_in_it() {
+    let dependencies = dependencies();
+    let ours: BTreeSet<&str> = dependencies.iter().map(|arrow| arrow.from.as_str()).collect();
+    assert!(ours.contains(MODEL));
+    let touching = |arrow: &&Dependency| {
+        arrow.to == MODEL || (arrow.from == MODEL && !arrow.for_tests && ours.contains(arrow.to.as_str()))
+    };
+    assert_eq!(dependencies.iter().filter(touching).count(), 0);
+    let metadata = metadata();
+    let package = metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == MODEL).unwrap();
+    assert_eq!(package["publish"], serde_json::json!([]), "publish = false");
 }
 
 /// A store is changed to a state through `write/apply` alone: everywhere else it is a door that applies.

@@ -21,7 +21,7 @@ use super::session::Session;
 use super::{Auth, CsrfToken, Identity, Role, Via, login, origin};
 
 /// Largest body of any request.
-const BODY_BYTES: usize = 1 << 20;
+pub(super) const BODY_BYTES: usize = 1 << 20;
 /// How long a client may take to send it.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// The header with the csrf token.

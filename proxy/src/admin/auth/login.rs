@@ -45,8 +45,8 @@ async fn page(State(auth): State<Auth>, Query(Then { then }): Query<Then>) -> Re
 /// Takes the form fields `token` and `then`.
 async fn sign_in(State(auth): State<Auth>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    // Bounded and read by the gate.
-    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    // The gate has read it already and refused what is larger.
+    let body = axum::body::to_bytes(body, gate::BODY_BYTES).await.unwrap_or_default();
     let then = gate::form_field(&parts, &body, "then");
     let then = local(then.as_deref());
     let Some(guard) = auth.guard.as_deref() else { return Redirect::to(then).into_response() };

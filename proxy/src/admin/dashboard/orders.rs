@@ -28,6 +28,7 @@ pub(super) struct Wish {
     reads: String,
     shadow: String,
     decision: String,
+    to: String,
 }
 
 /// What the page says after an order. The code stands in its address, so only these can be said.
@@ -41,6 +42,7 @@ pub(super) fn in_words(code: &str) -> Option<&'static str> {
         "promoting" => "The promotion has begun.",
         "stopped" => "The promotion is stopped. Percentages stay where they are.",
         "withdrawn" => "The proposal is withdrawn.",
+        "handed-over" => "Done: the authority has changed hands. How long writes waited stands in the history.",
         "rolled-back" => "Rolled back: legacy answers every read, on every replica that may be running.",
         "rolled-back-here" => {
             "Rolled back on this replica. Not every other has confirmed: look at the replicas below, and tell the rest \
@@ -209,6 +211,38 @@ pub(super) async fn decide(
     };
     let draft = Draft { form: "decide", about: id, reason: wish.reason, ..Draft::default() };
     answered(&dashboard, &caller, &group, done, &draft).await
+}
+
+pub(super) async fn hand_over(
+    State(dashboard): State<Dashboard>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Form(wish): Form<Wish>,
+) -> Response {
+    let group = match dashboard.group(&name) {
+        Ok(group) => group,
+        Err(problem) => return no_group(&caller, &problem),
+    };
+    let to = match wish.to.as_str() {
+        "legacy" => Ok("LEGACY"),
+        "modern" => Ok("MODERN"),
+        _ => Err(wrong("choose: legacy or modern")),
+    };
+    let done = match to {
+        Ok(to) => hand_over_now(&dashboard, &caller, &group, to, &wish.reason).await,
+        Err(problem) => Err(problem),
+    };
+    let draft = Draft { form: "handover", reason: wish.reason, ..Draft::default() };
+    answered(&dashboard, &caller, &group, done, &draft).await
+}
+
+/// Never by force: what would be left behind is for somebody who reads the list on the command line.
+async fn hand_over_now(dashboard: &Dashboard, caller: &Caller, group: &GroupName, to: &str, reason: &str) -> Done {
+    let order = "mutation($group: String!, $to: Primary!, $reason: String!) { done: handOver(group: $group, to: $to, \
+                 reason: $reason) { proposal { id } } }";
+    let given = json!({ "group": group, "to": to, "reason": reason });
+    let answer: Json = dashboard.ask(caller, order, given).await?;
+    Ok(if answer["done"]["proposal"].is_null() { "handed-over" } else { "proposed" })
 }
 
 pub(super) async fn roll_back(

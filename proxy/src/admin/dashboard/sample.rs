@@ -124,7 +124,7 @@ fn side_history(side: Side, past: &SideHistory, field: Option<&str>) -> Markup {
         @match &past.problem {
             Some(problem) => p.warn { "Not known: " (words(problem)) },
             None => {
-                p.soft { "Recorded version: " (past.recorded.as_deref().unwrap_or("none, nothing was ever applied here")) }
+                p.soft { "Recorded version: " (past.recorded.as_deref().unwrap_or("none, nothing was ever written here")) }
                 (wide(&format!("What {side} remembers"), &states(past, field)))
             }
         }

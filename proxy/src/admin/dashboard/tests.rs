@@ -21,6 +21,7 @@ use crate::read::breaker::{Breaker, BreakerSettings};
 use crate::rollout::RolloutHandle;
 
 mod evidence;
+mod handover;
 
 const PAGES: [&str; 5] = ["/", "/groups/inventory", "/diffs", "/history", "/history/verify"];
 const SCRIPT: &str = "<script>alert(1)</script>";
@@ -103,18 +104,19 @@ fn led_to(answer: &Answer) -> &str {
     answer.headers.get("location").map_or("nowhere", |to| to.to_str().unwrap())
 }
 
-const ORDERS: [&str; 8] = [
+const ORDERS: [&str; 9] = [
     "/excuses",
     "/excuses/0",
     "/groups/inventory/set",
     "/groups/inventory/promote",
     "/groups/inventory/stop",
     "/groups/inventory/rollback",
+    "/groups/inventory/handover",
     "/groups/inventory/proposals/0?decision=approve",
     "/groups/inventory/proposals/0",
 ];
 /// A form that asks for 25 %, from what the scene begins with.
-const SHIFT: &str = "was=shift/0/100&stage=shift&reads=25&shadow=100&decision=approve&reason=";
+const SHIFT: &str = "was=shift/0/100&stage=shift&reads=25&shadow=100&decision=approve&to=modern&reason=";
 
 #[tokio::test]
 async fn every_page_renders_for_each_role_under_a_strict_policy() {
@@ -192,6 +194,8 @@ async fn what_is_refused_says_why_changes_nothing_and_loses_nothing_that_was_typ
         ("set", SHIFT.to_owned(), 422, "The reason is empty"),
         ("promote", "reason=%20".to_owned(), 422, "The reason is empty"),
         ("stop", "reason=x".to_owned(), 422, "not being promoted"),
+        ("handover", "to=nobody&reason=x".to_owned(), 422, "Choose: legacy or modern"),
+        ("handover", "to=modern&reason=%20".to_owned(), 422, "The reason is empty"),
         ("proposals/0", "decision=approve&reason=x".to_owned(), 404, "No proposal `0` waits"),
         ("proposals/0", "decision=both&reason=x".to_owned(), 422, "Choose: approve or withdraw"),
         ("set", format!("{SHIFT}{reason}").replace("reads=25", "reads=25,5"), 422, "`25,5` is no percentage"),
@@ -219,7 +223,7 @@ async fn an_unknown_group_is_a_page_and_not_found() {
     let scene = scene(&[], Stage::Shift).await;
     let page = scene.get(Role::Admin, &format!("/groups/{}", SCRIPT_IN_A_FORM.replace('/', "%2F"))).await;
     assert!(page.status == 404 && page.text.contains("there are: inventory") && !page.text.contains(SCRIPT));
-    for order in ["set", "promote", "stop", "rollback", "proposals/0"] {
+    for order in ["set", "promote", "stop", "rollback", "handover", "proposals/0"] {
         let answer = scene.post(&format!("/groups/nobody/{order}"), &format!("{SHIFT}x")).await;
         assert!(
             answer.status == 404 && answer.text.contains("There is no group <code>nobody</code>"),

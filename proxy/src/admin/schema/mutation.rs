@@ -8,7 +8,9 @@ use model::{GroupName, Percentage, Stage};
 use tokio::time::Instant;
 
 use super::differences::ExcuseInput;
+use super::handover::{HandoverShape, Primary};
 use super::plans::{PromotionShape, ProposalShape, Readiness, step};
+use super::sagas::SagaShape;
 use super::types::{Ended, PolicyShape, ReplicaShape, RollbackShape, SetShape};
 use super::{Origin, at_least, desk, shown};
 use crate::admin::auth::{Identity, Role};
@@ -57,6 +59,23 @@ impl Mutation {
         acknowledged(desk, &group, outcome, begun, wait_millis).await
     }
 
+    /// Hands the authority for writes to a side, or finishes a handover that was begun. Clients wait meanwhile.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn hand_over(
+        &self,
+        context: &Context<'_>,
+        group: String,
+        to: Primary,
+        #[graphql(desc = "Also when writes would be left behind, which are listed in the record", default = false)]
+        force: bool,
+        #[graphql(desc = "Why, for the record")] reason: String,
+    ) -> Result<HandoverShape> {
+        let (desk, author) = (desk(context)?, author(context, &reason)?);
+        let group = desk.group(&group).map_err(shown)?;
+        let outcome = Box::pin(desk.hand_over(&group, to.into(), force, &author)).await.map_err(shown)?;
+        Ok(HandoverShape::of(&group, outcome))
+    }
+
     /// Answers all reads of the group from legacy, at once, whatever is down. Never needs a second person.
     #[graphql(guard = "at_least(Role::Operator)")]
     async fn roll_back(
@@ -74,7 +93,7 @@ impl Mutation {
         let within = Duration::from_millis(wait_millis.into()).min(LONGEST_WAIT);
         let options = RollbackOptions { token_file: None, within };
         let warn = |problem: &str| tracing::warn!(%group, "while group {group} is rolled back: {problem}");
-        Ok(desk.roll_back(&group, author, &options, warn).await.into())
+        Ok(desk.roll_back(&group, author, &options, warn).await.map_err(shown)?.into())
     }
 
     /// Accepts a known difference until a day; every replica counts it within seconds.
@@ -101,6 +120,30 @@ impl Mutation {
         let author = author(context, &reason)?;
         let record = desk(context)?.unexcuse(&id, &author).await.map_err(shown)?;
         Ok(record.excuse.id.to_string())
+    }
+
+    /// Lets replicas go on with a stuck saga, when its cause was mended.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn retry_saga(
+        &self,
+        context: &Context<'_>,
+        id: String,
+        #[graphql(desc = "Why, for the record")] reason: String,
+    ) -> Result<SagaShape> {
+        let author = author(context, &reason)?;
+        Ok(desk(context)?.retry_saga(&id, &author).await.map_err(shown)?.into())
+    }
+
+    /// Takes a stuck saga over: no replica touches it again.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn abandon_saga(
+        &self,
+        context: &Context<'_>,
+        id: String,
+        #[graphql(desc = "Why, for the record")] reason: String,
+    ) -> Result<SagaShape> {
+        let author = author(context, &reason)?;
+        Ok(desk(context)?.abandon_saga(&id, &author).await.map_err(shown)?.into())
     }
 
     /// Approves a change that waits for a second person: it takes effect.

@@ -10,7 +10,9 @@ use shadow_compare::report::SampleReport;
 
 use super::differences::{DiffFilterInput, ExcuseShape};
 use super::figures::{FigurePoint, GuardShape};
+use super::handover::{Primary, SafetyShape};
 use super::plans::{PromotionShape, ProposalShape, Readiness, step};
+use super::sagas::SagaShape;
 use super::types::{
     AuditShape, ChangeShape, Me, PolicyShape, ReplicaShape, RolloutShape, RouteEvidence, RouteShape, Unsettled,
     VerifiedShape, rfc3339,
@@ -67,6 +69,22 @@ impl Query {
         Ok(desk(context)?.routes(None).into_iter().map(RouteShape::from).collect())
     }
 
+    /// Mutations in steps, newest first.
+    async fn sagas(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "running, compensating, stuck, done, undone or abandoned")] status: Option<String>,
+        #[graphql(default = 50)] limit: u32,
+    ) -> Result<Vec<SagaShape>> {
+        let sagas = desk(context)?.sagas(status.as_deref(), limited(limit)).await.map_err(shown)?;
+        Ok(sagas.into_iter().map(SagaShape::from).collect())
+    }
+
+    /// One mutation in steps.
+    async fn saga(&self, context: &Context<'_>, id: String) -> Result<SagaShape> {
+        Ok(desk(context)?.saga(&id).await.map_err(shown)?.into())
+    }
+
     /// Replicas that live now.
     async fn replicas(&self, context: &Context<'_>) -> Result<Vec<ReplicaShape>> {
         let replicas = desk(context)?.control.replicas(LIVE_WITHIN).await.map_err(|error| shown(error.into()))?;
@@ -102,6 +120,15 @@ impl Query {
     /// Whether the audit is what it was. Reads all of it.
     async fn verified(&self, context: &Context<'_>) -> Result<VerifiedShape> {
         Ok(desk(context)?.verify().await.map_err(shown)?.into())
+    }
+
+    /// What would be lost or wait if the authority over the group went to a side now. Reads every row of the group, and
+    /// changes nothing. For operators, since it costs the sides something.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn handover_safety(&self, context: &Context<'_>, group: String, to: Primary) -> Result<SafetyShape> {
+        let desk = desk(context)?;
+        let group = desk.group(&group).map_err(shown)?;
+        Ok(desk.handover_safety(&group, to.into()).await.map_err(shown)?.into())
     }
 
     /// Changes that wait for a second person.

@@ -1,4 +1,5 @@
 mod fuzz;
+mod sagas;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::*;
 use crate::admin::auth::Via;
 use crate::breakeven::Given;
 use crate::desk::ApprovalRules;
+use crate::handover::coordinate::HandoverSettings;
 use crate::promotion::{GateLimits, PromotionRules};
 use crate::rollout::Witness;
 
@@ -62,7 +64,7 @@ pub(crate) fn desk(needs_second: &[Stage], control: &Arc<MemoryControl>) -> Desk
         witness: Witness {
             control: Arc::clone(&control),
             contract: Arc::clone(&contract),
-            primary: Some(Arc::clone(&stores.legacy)),
+            sides: Some(stores.clone()),
         },
         contract,
         control,
@@ -75,6 +77,7 @@ pub(crate) fn desk(needs_second: &[Stage], control: &Arc<MemoryControl>) -> Desk
             steps: [1.0, 100.0].map(|percent| Step { reads: percent.try_into().unwrap(), hold: WITHIN }).to_vec(),
             limits: limits(),
         },
+        handover: HandoverSettings::default(),
         breakeven: given(),
         secret: None,
         fleet: Arc::default(),
@@ -117,7 +120,7 @@ pub(crate) async fn laid(needs_second: &[Stage], stage: Stage) -> (Desk, Arc<Mem
     let control = Arc::new(MemoryControl::new());
     publish(&control, stage).await;
     let desk = desk(needs_second, &control);
-    let legacy = desk.witness.primary.clone().unwrap();
+    let legacy = desk.witness.sides.clone().unwrap().legacy;
     legacy.prepare(&desk.contract.groups(), SideRole::Primary, WITHIN).await.unwrap();
     (desk, control)
 }
@@ -146,6 +149,7 @@ fn mutations() -> Vec<String> {
             "Int" => "1",
             "Float" => "1.0",
             "Boolean" => "false",
+            "Primary" => "MODERN",
             "ExcuseInput" => "{ route: \"Query.product\", cause: \"rounding\", owner: \"ada\", until: \"2026-12-31\" }",
             _ => "\"inventory\"",
         };

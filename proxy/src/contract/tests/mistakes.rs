@@ -1,6 +1,7 @@
 //! Mistakes, each made in a small contract that is right otherwise.
 
 mod operations;
+mod sagas;
 
 use std::fmt::Write;
 
@@ -10,10 +11,15 @@ const SMALL: &str = include_str!("small.graphql");
 
 /// What is told when `from` reads `to` instead.
 fn told(mistakes: &[(&str, &str, &str)]) -> String {
+    told_of(SMALL, mistakes)
+}
+
+/// The same of another contract.
+fn told_of(contract: &str, mistakes: &[(&str, &str, &str)]) -> String {
     let mut told = String::new();
     for (title, from, to) in mistakes {
-        assert!(SMALL.contains(from), "{title}: `{from}` is not in the contract");
-        let text = SMALL.replacen(from, to, 1);
+        assert!(contract.contains(from), "{title}: `{from}` is not in the contract");
+        let text = contract.replacen(from, to, 1);
         let errors = match load(&text, "schema.graphql") {
             Ok(_) => "(accepted)".to_owned(),
             Err(errors) => errors.to_string(),
@@ -42,6 +48,7 @@ fn mistakes_of_graphql_itself_are_told_with_their_place() {
         ("column without type", "{ column: \"COD\", type: \"char(3)\" }", "{ column: \"COD\" }"),
         ("excused without owner", "@stamped", "@excused(reason: \"slow\", until: \"2026-12-31\")"),
         ("group missing", "@entity(group: \"money\", key: [\"code\"])", "@entity(key: [\"code\"])"),
+        ("another dual write", "@set(values: \":input\")", "@set(values: \":input\", dualWrite: replai)"),
         ("a type twice", "input Place {", "type Rate { a: Int } input Place {"),
         ("no query", "type Query {", "type Queries {"),
     ]);

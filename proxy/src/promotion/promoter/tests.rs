@@ -33,7 +33,7 @@ impl Scene {
         let control = Arc::new(MemoryControl::new());
         publish(&control, Stage::Shadow).await;
         let desk = Desk { clock: now, ..desk(&[], &control) };
-        let legacy = desk.witness.primary.clone().unwrap();
+        let legacy = desk.witness.sides.clone().unwrap().legacy;
         let within = Duration::from_secs(5);
         legacy.prepare(&desk.contract.groups(), model::Role::Primary, within).await.unwrap();
         Self { control, desk }

@@ -1,7 +1,7 @@
 //! The forms of a group's page. They work without scripts; `live.js` adds the slider.
 
 use maud::{Markup, html};
-use model::{GroupName, Stage};
+use model::{GroupName, Side, Stage};
 
 use super::super::caller::Caller;
 use super::super::layout::csrf;
@@ -11,15 +11,37 @@ use super::Draft;
 /// Stages that can be chosen at once; the others take a handover.
 const CHOICE: [Stage; 4] = [Stage::Legacy, Stage::DualWrite, Stage::Shadow, Stage::Shift];
 
-/// Always in sight.
+/// Always in sight. While modern is primary, the way back is to hand the authority over.
 pub(super) fn roll_back(caller: &Caller, group: &GroupName, policy: &PolicyShape, draft: &Draft) -> Markup {
+    if policy.primary == Side::Modern.as_str() {
+        return hand_over(caller, group, Side::Legacy, draft);
+    }
     html! {
+        @if policy.stage == Stage::Shift.as_str() && policy.reads >= 100.0 {
+            (hand_over(caller, group, Side::Modern, draft))
+        }
         form.rollback method="post" action={ "/groups/" (group) "/rollback" } aria-label="Roll back" {
             (csrf(caller))
             label for="rollback-reason" { "Roll back: why?" }
             input #rollback-reason name="reason" maxlength="500" autocomplete="off" value=(draft.reason("rollback"))
                 placeholder=[(policy.reads == 0.0).then_some("legacy answers all reads already")];
             button.danger { "Roll back all reads to legacy" }
+        }
+    }
+}
+
+fn hand_over(caller: &Caller, group: &GroupName, to: Side, draft: &Draft) -> Markup {
+    html! {
+        form.handover method="post" action={ "/groups/" (group) "/handover" } aria-label="Hand over" {
+            (csrf(caller))
+            input type="hidden" name="to" value=(to);
+            label for="handover-reason" { "Hand the authority for writes to " (to) ": why?" }
+            input #handover-reason name="reason" required maxlength="500" autocomplete="off"
+                value=(draft.reason("handover")) aria-describedby="handover-help";
+            button { "Make " (to) " primary" }
+            p.soft #handover-help {
+                "Writes wait a moment and fail nowhere. What would be lost: " code { "strangler groups handover " (group) " --to " (to) " --dry-run" }
+            }
         }
     }
 }

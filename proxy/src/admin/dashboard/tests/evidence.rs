@@ -187,6 +187,6 @@ async fn a_sample_has_the_history_of_its_key_or_says_why_not() {
     compare(&scene, 1).await;
     let page = scene.get(Role::Viewer, "/diffs/5a").await.text;
     let history = page.split("id=\"history\"").nth(1).unwrap();
-    assert_eq!(history.matches("nothing was ever applied here").count(), 2, "{history}");
+    assert_eq!(history.matches("nothing was ever written here").count(), 2, "{history}");
     assert!(history.contains("What legacy remembers") && history.contains("no record"), "{history}");
 }

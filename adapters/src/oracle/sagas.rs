@@ -1,0 +1,163 @@
+//! The saga log: how far sagas have come.
+
+use std::time::Duration;
+
+use model::saga::{Begun, SagaCounts};
+use model::{Instant, SagaId, SagaRow, SagaStatus, Side, StoreError};
+use oracle::Row;
+
+use super::bind::Bind;
+use super::bookkeeping::NOW;
+use super::error;
+use super::ledger::seconds;
+use super::session::Session;
+use super::table::{MAX_LIST, misfit};
+use super::wire;
+
+const ROW: &str = "s.id, s.route, s.status, s.revision, s.document, s.began_at";
+
+fn row(side: Side, row: &Row) -> Result<SagaRow, StoreError> {
+    let read = || {
+        let began = wire::moment(row, 5)?;
+        Some(SagaRow {
+            id: SagaId::new(&wire::text(row, 0)?)?,
+            route: wire::text(row, 1)?.as_str().into(),
+            status: SagaStatus::parse(&wire::text(row, 2)?)?,
+            revision: wire::number(row, 3)?,
+            document: wire::text(row, 4)?,
+            began_at: Instant::new(began.and_utc()),
+        })
+    };
+    read().ok_or_else(|| misfit(side, "the saga log has a row that cannot be read"))
+}
+
+fn rows(side: Side, found: &[Row]) -> Result<Vec<SagaRow>, StoreError> {
+    found.iter().map(|found| row(side, found)).collect()
+}
+
+/// See `SagaLog::begin_saga`.
+pub(super) fn begin(session: &mut Session, side: Side, saga: &SagaRow, lease: Duration) -> Result<Begun, StoreError> {
+    let insert = format!(
+        "INSERT INTO strangler_saga (id, route, status, revision, document, due_at) \
+         VALUES (:1, :2, :3, 1, :4, {NOW} + NUMTODSINTERVAL(:5, 'SECOND'))"
+    );
+    let values = vec![
+        Bind::text(saga.id.as_str()),
+        Bind::text(saga.route.as_str()),
+        Bind::text(saga.status.as_str()),
+        Bind::text(saga.document.as_str()),
+        seconds(lease),
+    ];
+    match session.batch(&insert, &[values])?.first() {
+        Some(Err(error::EXISTS)) => session.roll_back(),
+        Some(Err(code)) => return Err(session.of_code(*code)),
+        Some(Ok(_)) | None => {
+            session.commit()?;
+            return Ok(Begun::Now);
+        }
+    }
+    // Only what has ended long ago is deleted: a repeat that meets that moment begins anew when it comes again.
+    let gone = || StoreError::Conflict { side, source: "the saga was forgotten meanwhile".into() };
+    find(session, side, &saga.id)?.map(Begun::Before).ok_or_else(gone)
+}
+
+/// See `SagaLog::save_saga`.
+pub(super) fn save(session: &mut Session, saga: &SagaRow, pause: Duration) -> Result<bool, StoreError> {
+    let update = format!(
+        "UPDATE strangler_saga SET status = :1, document = :2, revision = revision + 1, \
+         due_at = {NOW} + NUMTODSINTERVAL(:3, 'SECOND'), changed_at = {NOW} WHERE id = :4 AND revision = :5"
+    );
+    let values = [
+        Bind::text(saga.status.as_str()),
+        Bind::text(saga.document.as_str()),
+        seconds(pause),
+        Bind::text(saga.id.as_str()),
+        Bind::number(saga.revision),
+    ];
+    let saved = session.run(&update, &values)?;
+    session.commit()?;
+    Ok(saved > 0)
+}
+
+/// See `SagaLog::lease_sagas`. The oldest are chosen first and locked then, as an Oracle cannot do both at once.
+pub(super) fn lease(
+    session: &mut Session,
+    side: Side,
+    lease: Duration,
+    limit: usize,
+) -> Result<Vec<SagaRow>, StoreError> {
+    let limit = limit.min(MAX_LIST);
+    let select = format!(
+        "SELECT {ROW} FROM strangler_saga s WHERE s.status IN ('running', 'compensating') AND s.due_at <= {NOW} \
+         AND s.id IN (SELECT d.id FROM strangler_saga d WHERE d.status IN ('running', 'compensating') \
+         AND d.due_at <= {NOW} ORDER BY d.due_at, d.id FETCH FIRST :1 ROWS ONLY) FOR UPDATE SKIP LOCKED"
+    );
+    let found = session.query(&select, &[Bind::number(limit)], u32::try_from(limit).unwrap_or(100))?;
+    let mut sagas = match rows(side, &found) {
+        Ok(sagas) if !sagas.is_empty() => sagas,
+        none => {
+            session.roll_back();
+            return none;
+        }
+    };
+    let update = format!(
+        "UPDATE strangler_saga SET revision = revision + 1, due_at = {NOW} + NUMTODSINTERVAL(:1, 'SECOND') WHERE id = :2"
+    );
+    let leases: Vec<_> = sagas.iter().map(|saga| vec![seconds(lease), Bind::text(saga.id.as_str())]).collect();
+    session.batch_all(&update, &leases)?;
+    session.commit()?;
+    for saga in &mut sagas {
+        saga.revision += 1;
+    }
+    Ok(sagas)
+}
+
+/// See `SagaLog::saga`.
+pub(super) fn find(session: &mut Session, side: Side, id: &SagaId) -> Result<Option<SagaRow>, StoreError> {
+    let select = format!("SELECT {ROW} FROM strangler_saga s WHERE s.id = :1");
+    let found = session.query(&select, &[Bind::text(id.as_str())], 1)?;
+    found.first().map(|found| row(side, found)).transpose()
+}
+
+/// See `SagaLog::sagas`.
+pub(super) fn list(
+    session: &mut Session,
+    side: Side,
+    status: Option<SagaStatus>,
+    limit: usize,
+) -> Result<Vec<SagaRow>, StoreError> {
+    let order = "ORDER BY s.began_at DESC, s.id FETCH FIRST";
+    let found = match status {
+        None => {
+            let select = format!("SELECT {ROW} FROM strangler_saga s {order} :1 ROWS ONLY");
+            session.query(&select, &[Bind::number(limit)], 50)?
+        }
+        Some(status) => {
+            let select = format!("SELECT {ROW} FROM strangler_saga s WHERE s.status = :1 {order} :2 ROWS ONLY");
+            session.query(&select, &[Bind::text(status.as_str()), Bind::number(limit)], 50)?
+        }
+    };
+    rows(side, &found)
+}
+
+/// See `SagaLog::count_sagas`.
+pub(super) fn counts(session: &mut Session) -> Result<SagaCounts, StoreError> {
+    let select = "SELECT COUNT(CASE WHEN status = 'running' THEN 1 END), \
+                  COUNT(CASE WHEN status = 'compensating' THEN 1 END), COUNT(CASE WHEN status = 'stuck' THEN 1 END) \
+                  FROM strangler_saga WHERE status IN ('running', 'compensating', 'stuck')";
+    let found = session.query(select, &[], 1)?;
+    let number = |place| found.first().and_then(|row| wire::number(row, place)).unwrap_or_default();
+    Ok(SagaCounts { running: number(0), compensating: number(1), stuck: number(2) })
+}
+
+/// See `SagaLog::forget_sagas`.
+pub(super) fn forget(session: &mut Session, retention: Duration, limit: usize) -> Result<u64, StoreError> {
+    let delete = format!(
+        "DELETE FROM strangler_saga WHERE ROWID IN (SELECT s.ROWID FROM strangler_saga s \
+         WHERE s.status IN ('done', 'undone', 'abandoned') \
+         AND s.changed_at < {NOW} - NUMTODSINTERVAL(:1, 'SECOND') FETCH FIRST :2 ROWS ONLY)"
+    );
+    let gone = session.run(&delete, &[seconds(retention), Bind::number(limit)])?;
+    session.commit()?;
+    Ok(gone)
+}

@@ -1,0 +1,48 @@
+//! As secondary: what a command would come to. One round trip that begins with `BEGIN` and ends with `ROLLBACK`.
+//!
+//! The `ROLLBACK` is on its way before anything is answered, so there is no path on which the transaction commits, and
+//! the rows are locked no longer than the server works. When the connection breaks, the server rolls back as well.
+//!
+//! No fence: a side that is secondary has it closed, and nothing is written. The locks of keys are those of a write, so
+//! two rehearsals of one key see one after the other.
+
+use std::time::Duration;
+
+use model::{Command, Contract, Rehearsal, Rehearsed, Side, StoreError};
+
+use super::{Look, Plan, Told};
+use crate::postgres::bookkeeping;
+use crate::postgres::pipeline::pipeline;
+use crate::postgres::session::Session;
+
+/// See `Store::rehearse`.
+pub(in crate::postgres) async fn rehearse(
+    session: &Session,
+    contract: &Contract,
+    side: Side,
+    command: &Command,
+    within: Duration,
+) -> Result<Rehearsal, StoreError> {
+    // A repeat that the client sends is the primary's matter.
+    let command = Command { idempotency: None, ..command.clone() };
+    let plan = Plan::new(contract, side, &command)?;
+    let opening = plan.opening(session, Look::Whole).await?;
+    let begin = bookkeeping::begin_rehearsal(&plan.touches, within);
+    session.begins();
+    let mut answers = pipeline(session, Some(&begin), &opening.steps, Some("ROLLBACK")).await;
+    let undone = answers.pop();
+    if let Some(Ok(_)) = &undone {
+        session.ended();
+    }
+    let told = &mut Told::new(session, answers);
+    let _begin = told.next()?;
+    let before = plan.looked(opening.look, told)?;
+    let outcome = match plan.worked(&opening, told) {
+        Ok(after) => Rehearsed::Done(plan.all(after)),
+        Err(StoreError::Refused { refusal, .. }) => Rehearsed::Refused(refusal),
+        Err(error) => return Err(error),
+    };
+    // A rehearsal whose end nobody has confirmed is not told of.
+    Told::new(session, undone.into_iter().collect()).next()?;
+    Ok(Rehearsal { before: plan.all(before), outcome })
+}

@@ -1,0 +1,139 @@
+//! The saga log: how far sagas have come. One statement a call.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use model::saga::{Begun, SagaCounts};
+use model::{Instant, SagaId, SagaRow, SagaStatus, Side, StoreError};
+use tokio_postgres::Row;
+
+use super::ledger::ask;
+use super::read::misfit;
+use super::session::Session;
+use super::wire::Stored;
+
+const ROW: &str = "s.id, s.route, s.status, s.revision, s.document, s.began_at";
+
+fn row(side: Side, row: &Row) -> Result<SagaRow, StoreError> {
+    let unreadable = || misfit(side, "the saga log has a row that cannot be read".to_owned());
+    Ok(SagaRow {
+        id: SagaId::new(row.get("id")).ok_or_else(unreadable)?,
+        route: row.get::<_, &str>("route").into(),
+        status: SagaStatus::parse(row.get("status")).ok_or_else(unreadable)?,
+        revision: row.get::<_, i64>("revision").cast_unsigned(),
+        document: row.get("document"),
+        began_at: Instant::new(row.get::<_, DateTime<Utc>>("began_at")),
+    })
+}
+
+fn text(text: &str) -> Stored {
+    Stored::Text(text.to_owned())
+}
+
+fn millis(time: Duration) -> Stored {
+    Stored::Big(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn count(limit: usize) -> Stored {
+    Stored::Big(i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+/// See `SagaLog::begin_saga`.
+pub(super) async fn begin(session: &Session, side: Side, saga: &SagaRow, lease: Duration) -> Result<Begun, StoreError> {
+    let insert = "INSERT INTO strangler_saga (id, route, status, revision, document, due_at) \
+                  VALUES ($1::text, $2::text, $3::text, 1, $4::text, \
+                  clock_timestamp() + $5::int8 * interval '1 millisecond') ON CONFLICT (id) DO NOTHING RETURNING id";
+    let values = [
+        text(saga.id.as_str()),
+        text(saga.route.as_str()),
+        text(saga.status.as_str()),
+        text(&saga.document),
+        millis(lease),
+    ];
+    if !ask(session, insert, &values).await?.is_empty() {
+        return Ok(Begun::Now);
+    }
+    // Only what has ended long ago is deleted: a repeat that meets that moment begins anew when it comes again.
+    let gone = || StoreError::Conflict { side, source: "the saga was forgotten meanwhile".into() };
+    find(session, side, &saga.id).await?.map(Begun::Before).ok_or_else(gone)
+}
+
+/// See `SagaLog::save_saga`.
+pub(super) async fn save(session: &Session, saga: &SagaRow, pause: Duration) -> Result<bool, StoreError> {
+    let update = "UPDATE strangler_saga SET status = $3::text, document = $4::text, revision = revision + 1, \
+                  due_at = clock_timestamp() + $5::int8 * interval '1 millisecond', changed_at = clock_timestamp() \
+                  WHERE id = $1::text AND revision = $2::int8 RETURNING id";
+    let values = [
+        text(saga.id.as_str()),
+        Stored::Big(saga.revision.cast_signed()),
+        text(saga.status.as_str()),
+        text(&saga.document),
+        millis(pause),
+    ];
+    Ok(!ask(session, update, &values).await?.is_empty())
+}
+
+/// See `SagaLog::lease_sagas`.
+pub(super) async fn lease(
+    session: &Session,
+    side: Side,
+    lease: Duration,
+    limit: usize,
+) -> Result<Vec<SagaRow>, StoreError> {
+    let update = format!(
+        "WITH due AS MATERIALIZED (SELECT id FROM strangler_saga WHERE status IN ('running', 'compensating') \
+         AND due_at <= clock_timestamp() ORDER BY due_at, id LIMIT $2::int8 FOR UPDATE SKIP LOCKED) \
+         UPDATE strangler_saga s SET revision = s.revision + 1, \
+         due_at = clock_timestamp() + $1::int8 * interval '1 millisecond' FROM due WHERE s.id = due.id RETURNING {ROW}"
+    );
+    let rows = ask(session, &update, &[millis(lease), count(limit)]).await?;
+    rows.iter().map(|found| row(side, found)).collect()
+}
+
+/// See `SagaLog::saga`.
+pub(super) async fn find(session: &Session, side: Side, id: &SagaId) -> Result<Option<SagaRow>, StoreError> {
+    let select = format!("SELECT {ROW} FROM strangler_saga s WHERE s.id = $1::text");
+    let rows = ask(session, &select, &[text(id.as_str())]).await?;
+    rows.first().map(|found| row(side, found)).transpose()
+}
+
+/// See `SagaLog::sagas`.
+pub(super) async fn list(
+    session: &Session,
+    side: Side,
+    status: Option<SagaStatus>,
+    limit: usize,
+) -> Result<Vec<SagaRow>, StoreError> {
+    let select = format!(
+        "SELECT {ROW} FROM strangler_saga s WHERE $1::text IS NULL OR s.status = $1::text \
+         ORDER BY s.began_at DESC, s.id LIMIT $2::int8"
+    );
+    let status = status.map_or(Stored::Null, |status| text(status.as_str()));
+    let rows = ask(session, &select, &[status, count(limit)]).await?;
+    rows.iter().map(|found| row(side, found)).collect()
+}
+
+/// See `SagaLog::count_sagas`.
+pub(super) async fn counts(session: &Session) -> Result<SagaCounts, StoreError> {
+    let select = "SELECT status, count(*) AS n FROM strangler_saga \
+                  WHERE status IN ('running', 'compensating', 'stuck') GROUP BY status";
+    let mut counts = SagaCounts::default();
+    for row in ask(session, select, &[]).await? {
+        let number = row.get::<_, i64>("n").cast_unsigned();
+        match SagaStatus::parse(row.get("status")) {
+            Some(SagaStatus::Running) => counts.running = number,
+            Some(SagaStatus::Compensating) => counts.compensating = number,
+            Some(SagaStatus::Stuck) => counts.stuck = number,
+            Some(SagaStatus::Done | SagaStatus::Undone | SagaStatus::Abandoned) | None => {}
+        }
+    }
+    Ok(counts)
+}
+
+/// See `SagaLog::forget_sagas`.
+pub(super) async fn forget(session: &Session, retention: Duration, limit: usize) -> Result<u64, StoreError> {
+    let delete = "DELETE FROM strangler_saga WHERE id IN (SELECT id FROM strangler_saga \
+                  WHERE status IN ('done', 'undone', 'abandoned') \
+                  AND changed_at < clock_timestamp() - $1::int8 * interval '1 millisecond' LIMIT $2::int8) RETURNING id";
+    Ok(ask(session, delete, &[millis(retention), count(limit)]).await?.len() as u64)
+}

@@ -1,0 +1,201 @@
+//! Sagas: what a store remembers of writes that go in steps, and the port to it.
+//!
+//! The log is a table beside the ledger, on the side that was primary for the first step when the saga began.
+//! It says how far a saga has come; whether a *step* stands is said by the ledger of the step's own group, under
+//! a key made of saga and step. So a log that lags behind the steps, after a crash, costs a repeat and nothing else.
+//!
+//! Not here: what a saga does next (`proxy::saga::decide`), and what its document says (`proxy::saga::state`).
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::name::RouteName;
+use crate::store::StoreError;
+use crate::value::Instant;
+
+/// Names one saga for ever.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SagaId(String);
+
+impl SagaId {
+    /// Largest length, in characters.
+    pub const MAX_LENGTH: usize = 64;
+
+    /// A name of letters, digits and `-`; `None` for any other text.
+    pub fn new(text: &str) -> Option<Self> {
+        let fine = !text.is_empty() && text.len() <= Self::MAX_LENGTH;
+        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (fine && plain).then(|| Self(text.to_owned()))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SagaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a saga stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SagaStatus {
+    /// Its steps are being done.
+    Running,
+    /// A step was refused: those before it are being undone.
+    Compensating,
+    /// A compensation is refused again and again: somebody must act.
+    Stuck,
+    /// Every step stands.
+    Done,
+    /// A step was refused, and every step before it is undone.
+    Undone,
+    /// Somebody has taken a stuck saga over, by hand.
+    Abandoned,
+}
+
+impl SagaStatus {
+    /// Every status.
+    pub const ALL: [Self; 6] =
+        [Self::Running, Self::Compensating, Self::Stuck, Self::Done, Self::Undone, Self::Abandoned];
+
+    /// As kept in the log and shown: `running`, `stuck`, …
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Compensating => "compensating",
+            Self::Stuck => "stuck",
+            Self::Done => "done",
+            Self::Undone => "undone",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// Reads [`Self::as_str`] back.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
+    /// Whether a replica is to go on with it.
+    pub fn is_under_way(self) -> bool {
+        match self {
+            Self::Running | Self::Compensating => true,
+            Self::Stuck | Self::Done | Self::Undone | Self::Abandoned => false,
+        }
+    }
+
+    /// Whether nothing will ever happen to it again.
+    pub fn has_ended(self) -> bool {
+        match self {
+            Self::Done | Self::Undone | Self::Abandoned => true,
+            Self::Running | Self::Compensating | Self::Stuck => false,
+        }
+    }
+}
+
+impl fmt::Display for SagaStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One saga as the log has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SagaRow {
+    /// Its name.
+    pub id: SagaId,
+    /// The mutation that began it.
+    pub route: RouteName,
+    /// Where it stands.
+    pub status: SagaStatus,
+    /// Rises with every change of the row: whoever saves proves that nobody has come between.
+    pub revision: u64,
+    /// Arguments, steps and results, as JSON. Business data, as a ledger's images are: never logged.
+    pub document: String,
+    /// When it began, by the store's own clock.
+    pub began_at: Instant,
+}
+
+/// What [`SagaLog::begin_saga`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// It is new, and leased to the caller.
+    Now,
+    /// It began before; this is how it stands. Not leased.
+    Before(SagaRow),
+}
+
+/// How many sagas have a status that is not an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SagaCounts {
+    /// Steps are being done.
+    pub running: u64,
+    /// Steps are being undone.
+    pub compensating: u64,
+    /// Somebody must act.
+    pub stuck: u64,
+}
+
+/// The saga log of one store. Each call keeps its limit as those of [`crate::Store`] do.
+#[async_trait]
+pub trait SagaLog: Send + Sync {
+    /// Writes `saga` (its revision and beginning are the store's to say: revision 1) and leases it to the caller:
+    /// nobody else is given it until `lease` is over. A saga of that name that is there already is left as it is.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Conflict`, `Misfit`: nothing was written. After `NoAnswer` it may be there: begin it again.
+    async fn begin_saga(&self, saga: &SagaRow, lease: Duration, within: Duration) -> Result<Begun, StoreError>;
+
+    /// Puts status and document in place of those of revision `saga.revision`, which becomes one more; nobody
+    /// else is given the saga until `pause` is over. `false`: it has another revision (or is gone), nothing was
+    /// written.
+    ///
+    /// # Errors
+    /// As `begin_saga`; after `NoAnswer` it may be saved.
+    async fn save_saga(&self, saga: &SagaRow, pause: Duration, within: Duration) -> Result<bool, StoreError>;
+
+    /// Takes up to `limit` sagas that are under way and due, those that are due longest first, and leases them: each
+    /// has a new revision, so that whoever held it before cannot save any more. Never waits for rows that another
+    /// caller holds (`SKIP LOCKED`).
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Conflict`.
+    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Vec<SagaRow>, StoreError>;
+
+    /// The saga called `id`; `None`: it never began here, or is forgotten.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit`.
+    async fn saga(&self, id: &SagaId, within: Duration) -> Result<Option<SagaRow>, StoreError>;
+
+    /// Up to `limit` sagas, of one status or (without) of all, newest first.
+    ///
+    /// # Errors
+    /// As `saga`.
+    async fn sagas(
+        &self,
+        status: Option<SagaStatus>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<SagaRow>, StoreError>;
+
+    /// How many have not ended.
+    ///
+    /// # Errors
+    /// As `saga`.
+    async fn count_sagas(&self, within: Duration) -> Result<SagaCounts, StoreError>;
+
+    /// Deletes sagas that have ended and were last changed more than `retention` ago, at most `limit`; how many.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Conflict`.
+    async fn forget_sagas(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError>;
+}

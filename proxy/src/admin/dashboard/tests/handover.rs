@@ -1,0 +1,36 @@
+use adapters::Lane;
+
+use super::*;
+
+#[tokio::test]
+async fn the_authority_changes_hands_on_the_page_and_then_the_way_back_takes_the_place_of_the_rollback() {
+    let mut sides = None;
+    let scene = scene_with(&[], Stage::Shift, |desk| sides = Some(desk.sides.clone())).await;
+    let sides = sides.unwrap();
+    let group = [model::GroupName::from("inventory")];
+    let within = Duration::from_secs(1);
+    sides.legacy.get(Lane::Admin).prepare(&group, model::Role::Primary, within).await.unwrap();
+    sides.modern.get(Lane::Admin).prepare(&group, model::Role::Secondary, within).await.unwrap();
+    scene.post("/groups/inventory/set", &format!("{}all", SHIFT.replace("reads=25", "reads=100"))).await;
+    let page = scene.get(Role::Operator, "/groups/inventory").await.text;
+    assert!(page.contains("Make modern primary") && page.contains("/groups/inventory/rollback"), "{page}");
+    let answer = scene.post("/groups/inventory/handover", "to=modern&reason=it%20is%20time").await;
+    assert_eq!((answer.status, led_to(&answer)), (303, "/groups/inventory?done=handed-over"), "{}", answer.text);
+    let record = scene.control.newest().await.unwrap().unwrap();
+    let policy = record.rollout.policy(&"inventory".into());
+    assert_eq!(
+        (policy.stage(), policy.epoch().0, record.author.reason.as_deref()),
+        (Stage::Reverse, 2, Some("it is time"))
+    );
+    // The replica has heard it from the fences.
+    let here = scene.rollout.policy(&"inventory".into());
+    assert_eq!((here.stage(), here.epoch()), (Stage::Reverse, policy.epoch()));
+    let page = scene.get(Role::Operator, "/groups/inventory").await.text;
+    assert!(page.contains("Make legacy primary") && !page.contains("/groups/inventory/rollback"), "{page}");
+    let answer = scene.post("/groups/inventory/rollback", "reason=x").await;
+    assert!(answer.status == 409 && answer.text.contains("handover inventory --to legacy"), "{}", answer.text);
+    assert!(scene.rollout.pending().is_empty(), "nothing was ordered");
+    let answer = scene.post("/groups/inventory/handover", "to=legacy&reason=back").await;
+    assert_eq!(led_to(&answer), "/groups/inventory?done=handed-over", "{}", answer.text);
+    assert_eq!(scene.rollout.policy(&"inventory".into()).stage(), Stage::Shift);
+}

@@ -1,0 +1,141 @@
+//! The shapes of handovers.
+
+use async_graphql::{Enum, SimpleObject};
+use model::Side;
+
+use super::plans::ProposalShape;
+use super::types::PolicyShape;
+use crate::desk::{HandoverDone, HandoverOutcome, SetOutcome, shown_key};
+use crate::handover::safety::Safety;
+
+/// A side that can be primary.
+#[derive(Enum, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Primary {
+    Legacy,
+    Modern,
+}
+
+impl From<Primary> for Side {
+    fn from(primary: Primary) -> Self {
+        match primary {
+            Primary::Legacy => Self::Legacy,
+            Primary::Modern => Self::Modern,
+        }
+    }
+}
+
+/// One step of a handover.
+#[derive(SimpleObject)]
+struct HandoverStep {
+    /// freeze, drain, open, publish, give-up or reopen.
+    step: String,
+    millis: f64,
+    /// What it waited for or found.
+    note: String,
+}
+
+/// Writes that were left behind by force.
+#[derive(SimpleObject, Default)]
+struct LeftBehind {
+    writes: u64,
+    keys: Vec<String>,
+    /// What the other side said of one of them.
+    said: Option<String>,
+}
+
+/// What came of an order to hand a group over.
+#[derive(SimpleObject)]
+pub(super) struct HandoverShape {
+    group: String,
+    policy: Option<PolicyShape>,
+    /// The rollout that says so; null while the control store does not take it: replicas follow the sides meanwhile.
+    rollout: Option<u64>,
+    /// For how long no side took writes; null when the side was primary before.
+    pause_millis: Option<f64>,
+    steps: Vec<HandoverStep>,
+    left: LeftBehind,
+    /// Where a second person is needed.
+    proposal: Option<ProposalShape>,
+}
+
+impl HandoverShape {
+    pub(super) fn of(group: &model::GroupName, outcome: HandoverOutcome) -> Self {
+        match outcome {
+            HandoverOutcome::Done(done) => Self::done(group, *done),
+            HandoverOutcome::Proposed(proposed) => Self {
+                group: group.to_string(),
+                policy: None,
+                rollout: None,
+                pause_millis: None,
+                steps: Vec::new(),
+                left: LeftBehind::default(),
+                proposal: match *proposed {
+                    SetOutcome::Proposed(proposal) => Some((*proposal).into()),
+                    SetOutcome::Published { .. } | SetOutcome::AlreadySo { .. } => None,
+                },
+            },
+        }
+    }
+
+    fn done(group: &model::GroupName, done: HandoverDone) -> Self {
+        let HandoverDone { handed, policy, version } = done;
+        let step = |step: crate::handover::coordinate::Step| HandoverStep {
+            step: step.name.as_str().to_owned(),
+            millis: step.took.as_secs_f64() * 1_000.0,
+            note: step.note,
+        };
+        Self {
+            group: group.to_string(),
+            policy: Some((&policy).into()),
+            rollout: version.map(|version| version.0),
+            pause_millis: handed.pause.map(|pause| pause.as_secs_f64() * 1_000.0),
+            steps: handed.steps.into_iter().map(step).collect(),
+            left: LeftBehind {
+                writes: handed.left.writes,
+                keys: handed.left.keys.iter().map(shown_key).collect(),
+                said: handed.left.said,
+            },
+            proposal: None,
+        }
+    }
+}
+
+/// Rows of one kind that the other side cannot hold.
+#[derive(SimpleObject)]
+struct Unfit {
+    /// TOO_LONG, OUT_OF_RANGE, TOO_PRECISE, NO_MAPPING or BAD_CHARACTER.
+    code: String,
+    rows: u64,
+}
+
+/// What would be lost or wait if the authority changed hands now.
+#[derive(SimpleObject)]
+pub(super) struct SafetyShape {
+    /// Whether nothing would be lost.
+    safe: bool,
+    /// Rows that were read.
+    rows: u64,
+    /// Writes that the other side does not have yet: the handover waits for them.
+    unsettled: u64,
+    unsettled_keys: Vec<String>,
+    /// Rows that only the present primary has.
+    missing: u64,
+    missing_keys: Vec<String>,
+    unfit: Vec<Unfit>,
+    unfit_keys: Vec<String>,
+}
+
+impl From<Safety> for SafetyShape {
+    fn from(safety: Safety) -> Self {
+        Self {
+            safe: safety.is_safe(),
+            rows: safety.rows,
+            unsettled: safety.unsettled,
+            unsettled_keys: safety.unsettled_keys.iter().map(shown_key).collect(),
+            missing: safety.missing,
+            missing_keys: safety.missing_keys.iter().map(shown_key).collect(),
+            unfit: safety.unfit.into_iter().map(|(code, rows)| Unfit { code, rows }).collect(),
+            unfit_keys: safety.unfit_keys.iter().map(|(key, code)| format!("{} {code}", shown_key(key))).collect(),
+        }
+    }
+}

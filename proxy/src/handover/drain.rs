@@ -1,0 +1,93 @@
+//! Brings everything that only the frozen side has to the other one.
+//!
+//! Nothing new comes in behind a frozen fence, so it ends; and since newer wins, whatever another replica or relay does
+//! at the same time does no harm.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{EntityKey, GroupName, Store, StoreError, WriteId};
+use tokio::time::Instant;
+
+use crate::write::apply::Door;
+
+/// Writes taken at once.
+const LIMIT: usize = 500;
+/// For how long they are nobody else's. Short: whoever resumes a handover must not wait for it.
+const LEASE: Duration = Duration::from_millis(500);
+/// Pause between two looks when what is left is in other hands.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Keys that are named when they are in the way.
+const NAMED: usize = 100;
+
+/// What is left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Left {
+    /// How many writes.
+    pub writes: u64,
+    /// The keys of the oldest of them.
+    pub keys: Vec<EntityKey>,
+    /// What the other side said of one of them.
+    pub said: Option<String>,
+}
+
+/// The drain of one group.
+pub struct Drain<'a> {
+    /// The frozen side.
+    pub from: &'a Arc<dyn Store>,
+    /// The door to the other.
+    pub door: &'a Arc<Door>,
+    /// The group.
+    pub group: &'a GroupName,
+    /// Limit of one call.
+    pub within: Duration,
+}
+
+impl Drain<'_> {
+    /// Drains until nothing is left or `until` has come; what is left then.
+    ///
+    /// # Errors
+    /// When the frozen side does not tell what is left.
+    pub async fn run(&self, until: Instant) -> Result<Left, StoreError> {
+        let mut said = None;
+        loop {
+            match self.round().await {
+                Ok(Some(refusal)) => said = Some(refusal),
+                Ok(None) => {}
+                Err(error) if Instant::now() >= until => return Err(error),
+                Err(_) => {}
+            }
+            match self.from.backlog(self.group, self.within).await {
+                Ok(backlog) if backlog.writes == 0 => return Ok(Left::default()),
+                Ok(backlog) if Instant::now() >= until => {
+                    let keys = self.from.unsettled_keys(self.group, NAMED, self.within).await?;
+                    let keys = keys.into_iter().map(|(key, _)| key).collect();
+                    return Ok(Left { writes: backlog.writes, keys, said });
+                }
+                Err(error) if Instant::now() >= until => return Err(error),
+                Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Takes what is due, brings it over, marks it; what the other side said of one that it did not take.
+    async fn round(&self) -> Result<Option<String>, StoreError> {
+        let groups = std::slice::from_ref(self.group);
+        let taken = self.from.lease_unsettled(groups, Duration::ZERO, LEASE, LIMIT, self.within).await?;
+        let applying = taken.into_iter().filter_map(|unsettled| {
+            let write = unsettled.changes.first()?.write;
+            Some(async move { (write, self.door.apply(unsettled.changes).await) })
+        });
+        let (mut there, mut said): (Vec<WriteId>, _) = (Vec::new(), None);
+        for (write, outcome) in futures::future::join_all(applying).await {
+            match outcome {
+                Ok(_) => there.push(write),
+                Err(error) => said = Some(error.to_string()),
+            }
+        }
+        if !there.is_empty() {
+            self.from.settle(&there, self.within).await?;
+        }
+        Ok(said)
+    }
+}

@@ -1,0 +1,134 @@
+//! How far a saga has come, as its log row's document says it.
+
+use model::SagaStatus;
+use model::contract::{Refusal, SagaPlan};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use uuid::Uuid;
+
+/// A saga's progress. Holds business data: never logged, never shown but to whoever began it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What the client asked with.
+    pub arguments: Map<String, Json>,
+    /// A hash of route and arguments: the same idempotency key must ask for the same thing.
+    pub fingerprint: String,
+    /// The steps, in order. Never empty.
+    pub steps: Vec<Step>,
+    /// Failed attempts since the last one that came to something.
+    pub attempts: u32,
+    /// How often the compensation at hand was refused.
+    #[serde(default)]
+    pub refusals: u32,
+    /// The stable code of the last failed attempt.
+    pub problem: Option<String>,
+    /// Why no replica goes on, if none does though there is something to do.
+    pub halted: Option<Halt>,
+}
+
+/// Why no replica goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Halt {
+    /// Somebody must act.
+    Stuck,
+    /// Somebody has taken it over.
+    Abandoned,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its name in the contract.
+    pub name: String,
+    /// How it stands, as far as is known.
+    pub state: StepState,
+}
+
+/// How a step stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepState {
+    /// Not known to stand: not begun, or under way.
+    Open,
+    /// An attempt was refused; another replica's attempt may still be on its way.
+    Refusing(Refused),
+    /// It does not stand and never will.
+    Refused(Refused),
+    /// It stands.
+    Done(StepResult),
+    /// It stood, and its compensation stands too.
+    Undone,
+}
+
+/// Why a step was refused: what the client is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The stable code.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// What a step has left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepResult {
+    /// The write that stands.
+    pub write: Option<Uuid>,
+    /// The states of the entities it touches, in the contract's order; `None`: there is none.
+    pub states: Vec<Option<Json>>,
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        Self { code: refused.code, message: refused.message }
+    }
+}
+
+impl Progress {
+    /// A saga of which nothing is done yet.
+    pub fn begin(plan: &SagaPlan, arguments: Map<String, Json>, fingerprint: String) -> Self {
+        let step = |name: &String| Step { name: name.clone(), state: StepState::Open };
+        let steps = plan.steps.iter().map(|planned| step(&planned.name)).collect();
+        Self { arguments, fingerprint, steps, attempts: 0, refusals: 0, problem: None, halted: None }
+    }
+
+    /// Reads a log row's document; `None` when it is none.
+    pub fn read(document: &str) -> Option<Self> {
+        serde_json::from_str(document).ok().filter(|progress: &Self| !progress.steps.is_empty())
+    }
+
+    /// The log row's document.
+    pub fn write(&self) -> String {
+        serde_json::to_string(self).expect("maps with text keys become JSON")
+    }
+
+    /// Whether the steps are those of `plan`.
+    pub fn is_of(&self, plan: &SagaPlan) -> bool {
+        let planned = plan.steps.iter().map(|step| step.name.as_str());
+        planned.eq(self.steps.iter().map(|step| step.name.as_str()))
+    }
+
+    /// Why the saga is, or will be, undone.
+    pub fn refused(&self) -> Option<&Refused> {
+        self.steps.iter().find_map(|step| match &step.state {
+            StepState::Refused(refused) | StepState::Refusing(refused) => Some(refused),
+            StepState::Open | StepState::Done(_) | StepState::Undone => None,
+        })
+    }
+
+    /// Where the saga stands.
+    pub fn status(&self) -> SagaStatus {
+        use super::decide::{Next, next};
+        match self.halted {
+            Some(Halt::Stuck) => return SagaStatus::Stuck,
+            Some(Halt::Abandoned) => return SagaStatus::Abandoned,
+            None => {}
+        }
+        match next(self) {
+            Next::Rest(status) => status,
+            Next::Do(_) | Next::Close(_) => SagaStatus::Running,
+            Next::Undo(_) => SagaStatus::Compensating,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Wrong turns, each of which must be found: else the model would not see it in the program either.
+
+use protocol_model::properties::{EQUAL, FORWARD, ONCE, ONE_PRIMARY, STANDS};
+use protocol_model::{Flaw, Scenario};
+
+use super::check;
+use super::scenarios::{baseline_and_handover, deletes, handover, two_coordinators, writes};
+
+/// `scenario` with `flaws` breaks `property`.
+fn is_caught(scenario: Scenario, flaws: &[Flaw], property: &'static str) {
+    let checked = check(Scenario { flaws: flaws.to_vec(), ..scenario }, Some(property));
+    let found = checked.failed.iter().find(|(name, _)| *name == property);
+    let (_, trace) = found.unwrap_or_else(|| panic!("{flaws:?} does not break `{property}`"));
+    eprintln!("{flaws:?} breaks `{property}`:\n{trace}");
+}
+
+#[test]
+fn a_missing_fence_is_caught() {
+    is_caught(handover(), &[Flaw::NoFence], STANDS);
+}
+
+#[test]
+fn a_position_taken_before_the_lock_is_caught() {
+    is_caught(writes(), &[Flaw::PositionBeforeLock], EQUAL);
+}
+
+#[test]
+fn a_missing_tombstone_is_caught() {
+    is_caught(deletes(), &[Flaw::NoTombstone], EQUAL);
+}
+
+#[test]
+fn a_look_in_place_of_a_claim_is_caught() {
+    is_caught(writes(), &[Flaw::LookInsteadOfClaim], ONCE);
+}
+
+#[test]
+fn a_freeze_that_does_not_wait_for_writers_in_flight_is_caught() {
+    is_caught(handover(), &[Flaw::FreezeWithoutWaiting], STANDS);
+}
+
+#[test]
+fn an_undoing_that_does_not_raise_the_other_fence_is_caught() {
+    is_caught(two_coordinators(), &[Flaw::UndoWithoutRaising], ONE_PRIMARY);
+}
+
+#[test]
+fn a_backlog_read_before_the_freeze_is_caught() {
+    is_caught(handover(), &[Flaw::DrainBeforeFreeze], STANDS);
+}
+
+#[test]
+fn a_handover_without_drain_is_caught() {
+    is_caught(handover(), &[Flaw::NoDrain], STANDS);
+}
+
+#[test]
+fn versions_compared_without_their_epoch_are_caught() {
+    is_caught(handover(), &[Flaw::PositionWithoutEpoch], EQUAL);
+}
+
+#[test]
+fn a_primary_that_records_no_version_is_overwritten_by_a_late_page_and_caught() {
+    is_caught(baseline_and_handover(), &[Flaw::PrimaryRecordsNothing], STANDS);
+}
+
+#[test]
+fn a_write_left_behind_by_force_overwrites_nothing_when_the_primary_records_its_versions() {
+    is_caught(handover(), &[Flaw::Force, Flaw::PrimaryRecordsNothing], FORWARD);
+    // By force alone the write is lost, as the order says; no other write is.
+    let forced = check(Scenario { flaws: vec![Flaw::Force], ..handover() }, Some(FORWARD));
+    assert!(forced.failed.iter().all(|(name, _)| *name != FORWARD), "{:?}", forced.failed);
+    is_caught(handover(), &[Flaw::Force], STANDS);
+}

@@ -1,0 +1,112 @@
+//! Promises of the saga log.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::saga::{Begun, SagaCounts};
+use model::{Instant, SagaId, SagaRow, SagaStatus, Store};
+
+use super::WITHIN;
+
+/// A pause that no test outlives.
+const LONG: Duration = Duration::from_secs(600);
+
+fn row(id: &str, document: &str) -> SagaRow {
+    SagaRow {
+        id: SagaId::new(id).unwrap(),
+        route: "Mutation.placeOrder".into(),
+        status: SagaStatus::Running,
+        revision: 0,
+        document: document.to_owned(),
+        began_at: Instant::new(chrono::DateTime::UNIX_EPOCH),
+    }
+}
+
+async fn find(store: &Arc<dyn Store>, id: &SagaId) -> SagaRow {
+    store.saga(id, WITHIN).await.unwrap().unwrap()
+}
+
+/// The first beginning stands, with all of its document, however often it is repeated.
+pub async fn a_saga_begins_once_and_is_found_as_it_began(store: Arc<dyn Store>) {
+    // Longer than what an Oracle's VARCHAR2 holds, and with letters of several bytes.
+    let document = format!("{{\"note\":\"{}\"}}", "Gr\u{fc}\u{df}e ".repeat(10_000));
+    let saga = row("a-1", &document);
+    assert_eq!(store.saga(&saga.id, WITHIN).await.unwrap(), None);
+    assert_eq!(store.begin_saga(&saga, LONG, WITHIN).await.unwrap(), Begun::Now);
+    let again = store.begin_saga(&row("a-1", "{}"), LONG, WITHIN).await.unwrap();
+    let found = find(&store, &saga.id).await;
+    assert_eq!(again, Begun::Before(found.clone()));
+    assert_eq!((found.revision, found.status), (1, SagaStatus::Running));
+    assert!(found.document == document, "the document came back changed");
+    assert_eq!(found.route, saga.route);
+    assert!(found.began_at > saga.began_at, "the store's own clock says when");
+}
+
+/// Whoever saves proves that nobody has come between.
+pub async fn a_saga_is_saved_only_by_whoever_knows_its_revision(store: Arc<dyn Store>) {
+    let saga = row("b-1", "{}");
+    store.begin_saga(&saga, LONG, WITHIN).await.unwrap();
+    let first = find(&store, &saga.id).await;
+    let next = SagaRow { status: SagaStatus::Compensating, document: "{\"x\":1}".into(), ..first.clone() };
+    assert!(store.save_saga(&next, LONG, WITHIN).await.unwrap());
+    let late = SagaRow { status: SagaStatus::Done, ..first.clone() };
+    assert!(!store.save_saga(&late, LONG, WITHIN).await.unwrap());
+    assert_eq!(find(&store, &saga.id).await, SagaRow { revision: first.revision + 1, ..next });
+    assert!(!store.save_saga(&row("b-2", "{}"), LONG, WITHIN).await.unwrap(), "one that never began");
+}
+
+/// A lease is exclusive, takes away the former holder's right to save, and ends by itself.
+pub async fn a_leased_saga_is_nobody_elses_until_its_time_is_over(store: Arc<dyn Store>) {
+    let saga = row("c-1", "{}");
+    store.begin_saga(&saga, LONG, WITHIN).await.unwrap();
+    assert!(store.lease_sagas(LONG, 10, WITHIN).await.unwrap().is_empty(), "it is its beginner's");
+    let began = find(&store, &saga.id).await;
+    assert!(store.save_saga(&began, Duration::ZERO, WITHIN).await.unwrap());
+
+    let taken = store.lease_sagas(Duration::ZERO, 10, WITHIN).await.unwrap();
+    assert_eq!(taken.len(), 1);
+    let again = store.lease_sagas(LONG, 10, WITHIN).await.unwrap();
+    assert_eq!(again.len(), 1, "the first lease is over");
+    assert!(store.lease_sagas(LONG, 10, WITHIN).await.unwrap().is_empty());
+    assert!(!store.save_saga(&taken[0], LONG, WITHIN).await.unwrap(), "another one has it now");
+    let stuck = SagaRow { status: SagaStatus::Stuck, ..again[0].clone() };
+    assert!(store.save_saga(&stuck, Duration::ZERO, WITHIN).await.unwrap());
+    assert!(store.lease_sagas(LONG, 10, WITHIN).await.unwrap().is_empty(), "nobody goes on with a stuck one");
+}
+
+/// Takers that come at once get different sagas.
+pub async fn concurrent_takers_share_the_sagas_that_are_due(store: Arc<dyn Store>) {
+    for number in 0..12 {
+        store.begin_saga(&row(&format!("d-{number}"), "{}"), Duration::ZERO, WITHIN).await.unwrap();
+    }
+    let take = || async { store.lease_sagas(LONG, 3, WITHIN).await.unwrap() };
+    let (a, b, c, d) = tokio::join!(take(), take(), take(), take());
+    let mut taken: Vec<SagaRow> = [a, b, c, d].into_iter().flatten().collect();
+    // One that met only rows that others held was given fewer.
+    taken.extend(store.lease_sagas(LONG, 12, WITHIN).await.unwrap());
+    let ids: HashSet<_> = taken.iter().map(|saga| saga.id.clone()).collect();
+    assert_eq!((taken.len(), ids.len()), (12, 12));
+}
+
+/// Lists are newest first; only what has ended is forgotten.
+pub async fn sagas_are_listed_counted_and_forgotten_by_their_status(store: Arc<dyn Store>) {
+    for (number, status) in SagaStatus::ALL.into_iter().enumerate() {
+        store.begin_saga(&row(&format!("e-{number}"), "{}"), LONG, WITHIN).await.unwrap();
+        let saga = find(&store, &SagaId::new(&format!("e-{number}")).unwrap()).await;
+        assert!(store.save_saga(&SagaRow { status, ..saga }, LONG, WITHIN).await.unwrap());
+    }
+    let statuses = |sagas: Vec<SagaRow>| sagas.into_iter().map(|saga| saga.status).collect::<Vec<_>>();
+    let all = store.sagas(None, 10, WITHIN).await.unwrap();
+    assert_eq!(statuses(all), SagaStatus::ALL.into_iter().rev().collect::<Vec<_>>());
+    assert_eq!(store.sagas(None, 2, WITHIN).await.unwrap().len(), 2);
+    let stuck = store.sagas(Some(SagaStatus::Stuck), 10, WITHIN).await.unwrap();
+    assert_eq!(statuses(stuck), [SagaStatus::Stuck]);
+    assert_eq!(store.count_sagas(WITHIN).await.unwrap(), SagaCounts { running: 1, compensating: 1, stuck: 1 });
+
+    assert_eq!(store.forget_sagas(LONG, 10, WITHIN).await.unwrap(), 0);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(store.forget_sagas(Duration::from_millis(1), 10, WITHIN).await.unwrap(), 3);
+    let left = statuses(store.sagas(None, 10, WITHIN).await.unwrap());
+    assert_eq!(left, [SagaStatus::Stuck, SagaStatus::Compensating, SagaStatus::Running]);
+}

@@ -1,0 +1,277 @@
+//! Was a client's error injected? The rule by which an error of a run is ours or the product's.
+//!
+//! An error is injected when a disturbance that may cause *this code* on *this replica* was there while the
+//! request was under way, or had ended no more than [`GRACE`] before it began. What may cause what is what the product promises:
+//! a secondary that fails is never a client's trouble, whatever happens to it; nor is a clock that jumps, a percentage that
+//! changes, or a rollback; a slow wire makes answers late, not wrong.
+//!
+//! The grace counts from the first write that the replica is asked for after the disturbance: a breaker is closed by a call, so
+//! when nobody called meanwhile the first ones are turned away, all but one.
+//!
+//! Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::Side;
+
+use super::journal::{Failure, Operation, Outcome};
+use super::plan::Fault;
+
+/// How long after a disturbance the fleet may take to be itself again: a breaker's pause, a new connection,
+/// a client's request that waited in a queue meanwhile.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// A disturbance as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disturbance {
+    /// What it was.
+    pub fault: Fault,
+    /// When it began, at the earliest.
+    pub began: Duration,
+    /// When it was over, at the latest.
+    pub ended: Duration,
+}
+
+/// Which side had the authority for writes, and when: spans that overlap while it is handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority(Vec<(Side, Duration, Duration)>);
+
+impl Authority {
+    /// Legacy has it, from the beginning.
+    pub fn legacy() -> Self {
+        Self(vec![(Side::Legacy, Duration::ZERO, Duration::MAX)])
+    }
+
+    /// It was handed to `side` at some moment between `began` and `ended`; `done` says that it is there for sure.
+    pub fn handed(&mut self, side: Side, began: Duration, ended: Duration, done: bool) {
+        let held = |(holder, _, until): &(Side, Duration, Duration)| *holder == side && *until == Duration::MAX;
+        if !self.0.iter().any(held) {
+            self.0.push((side, began, Duration::MAX));
+        }
+        for (holder, _, until) in &mut self.0 {
+            if done && *holder != side && *until == Duration::MAX {
+                *until = ended;
+            }
+        }
+    }
+
+    fn had(&self, side: Side, from: Duration, to: Duration) -> bool {
+        self.0.iter().any(|(holder, since, until)| *holder == side && *since <= to && from <= *until)
+    }
+}
+
+/// Failures that nothing excuses.
+pub fn not_injected<'a>(
+    operations: &'a [Operation],
+    disturbances: &[Disturbance],
+    authority: &Authority,
+) -> Vec<(&'a Operation, &'a Failure)> {
+    let asked = Asked::of(operations);
+    let failures = operations.iter().flat_map(|operation| operation.failures.iter().map(move |it| (operation, it)));
+    let excused = |failure: &Failure| disturbances.iter().any(|it| excuses(it, failure, authority, &asked));
+    failures.filter(|(_, failure)| !excused(failure)).collect()
+}
+
+/// When each replica was asked to write, in order.
+struct Asked(BTreeMap<usize, Vec<Duration>>);
+
+impl Asked {
+    fn of(operations: &[Operation]) -> Self {
+        let mut asked: BTreeMap<usize, Vec<Duration>> = BTreeMap::new();
+        for operation in operations.iter().filter(|operation| operation.action.writes()) {
+            for failure in &operation.failures {
+                asked.entry(failure.replica).or_default().push(failure.began);
+            }
+            if matches!(operation.outcome, Outcome::Acknowledged { .. } | Outcome::Refused) {
+                asked.entry(operation.replica).or_default().push(operation.ended);
+            }
+        }
+        asked.values_mut().for_each(|times| times.sort_unstable());
+        Self(asked)
+    }
+
+    /// The first time from `since` on.
+    fn first(&self, replica: usize, since: Duration) -> Option<Duration> {
+        let times = self.0.get(&replica)?;
+        times.get(times.partition_point(|time| *time < since)).copied()
+    }
+}
+
+/// How much of a run of `length` was calm: an error then would have been the product's, whatever its code.
+pub fn calm(disturbances: &[Disturbance], authority: &Authority, length: Duration) -> Duration {
+    let mut spans: Vec<_> = disturbances
+        .iter()
+        .filter(|it| may_trouble(it, it.ended, authority))
+        .map(|it| (it.began.min(length), (it.ended + GRACE).min(length)))
+        .collect();
+    spans.sort_unstable();
+    let mut calm = Duration::ZERO;
+    let mut seen = Duration::ZERO;
+    for (began, ended) in spans {
+        calm += began.saturating_sub(seen);
+        seen = seen.max(ended);
+    }
+    calm + length.saturating_sub(seen)
+}
+
+fn excuses(disturbance: &Disturbance, failure: &Failure, authority: &Authority, asked: &Asked) -> bool {
+    let noticed = asked.first(failure.replica, disturbance.ended).unwrap_or(disturbance.ended);
+    let together = disturbance.began <= failure.ended && failure.began <= noticed + GRACE;
+    together && may_trouble(disturbance, failure.ended, authority) && may_cause(disturbance.fault, failure)
+}
+
+/// Whether clients may notice it at all, up to `until`.
+fn may_trouble(disturbance: &Disturbance, until: Duration, authority: &Authority) -> bool {
+    match disturbance.fault {
+        Fault::Kill(_) | Fault::Pause(_) => true,
+        Fault::Cut(_, side)
+        | Fault::Hang(_, side)
+        | Fault::LoseAnswers(_, side)
+        | Fault::Crash(side)
+        | Fault::Freeze(side)
+        | Fault::DiskFull(side) => authority.had(side, disturbance.began, until),
+        Fault::Clock(..)
+        | Fault::StoreClock(..)
+        | Fault::Slow(..)
+        | Fault::Reads(_)
+        | Fault::RollBack
+        | Fault::HandOver(_) => false,
+    }
+}
+
+/// Whether it may cause this code on this replica, if clients may notice it.
+fn may_cause(fault: Fault, failure: &Failure) -> bool {
+    let here = |replica: usize| replica == failure.replica;
+    let trouble = failure.trouble.to_string();
+    let is = |codes: &[&str]| codes.contains(&trouble.as_str());
+    const PASSING: [&str; 3] = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"];
+    // A replica or wire that stands still may hold locks of a write, for which the others wait in vain.
+    const WAITED: [&str; 2] = ["DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"];
+    match fault {
+        Fault::Kill(replica) => here(replica) && is(&["no answer"]),
+        Fault::Pause(replica) => is(&WAITED) || here(replica) && (is(&["no answer"]) || is(&PASSING)),
+        Fault::Hang(replica, _) => is(&WAITED) || here(replica) && is(&PASSING),
+        Fault::Cut(replica, _) | Fault::LoseAnswers(replica, _) => here(replica) && is(&PASSING),
+        Fault::Crash(_) | Fault::Freeze(_) | Fault::DiskFull(_) => is(&PASSING),
+        Fault::Clock(..)
+        | Fault::StoreClock(..)
+        | Fault::Slow(..)
+        | Fault::Reads(_)
+        | Fault::RollBack
+        | Fault::HandOver(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::{Action, Promise, Shelf, Trouble};
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// Whether an error of replica 1 in the second from 10 to 11 is nobody's.
+    fn is_ours(trouble: &str, disturbances: &[(Fault, u64, u64)]) -> bool {
+        is_ours_after(&[], trouble, disturbances)
+    }
+
+    fn acknowledged(replica: usize, second: u64) -> Operation {
+        let shelf = Shelf { sku: "A".into(), location: "B".into() };
+        Operation {
+            mark: "a".into(),
+            action: Action::Adjust { shelf, delta: 1 },
+            replica,
+            began: seconds(second),
+            ended: seconds(second),
+            failures: Vec::new(),
+            outcome: Outcome::Acknowledged { write: "w".into(), left: vec![1] },
+        }
+    }
+
+    /// The same, with writes that were acknowledged before.
+    fn is_ours_after(before: &[Operation], trouble: &str, disturbances: &[(Fault, u64, u64)]) -> bool {
+        let trouble = if trouble == "no answer" { Trouble::NoAnswer } else { Trouble::Code(trouble.into()) };
+        let shelf = Shelf { sku: "A".into(), location: "B".into() };
+        let operation = Operation {
+            mark: "m".into(),
+            action: Action::Look { shelf, promise: Promise::Existed },
+            replica: 1,
+            began: seconds(10),
+            ended: seconds(11),
+            failures: vec![Failure { replica: 1, began: seconds(10), ended: seconds(11), trouble }],
+            outcome: Outcome::Failed,
+        };
+        let disturbances: Vec<_> = disturbances
+            .iter()
+            .map(|(fault, began, ended)| Disturbance { fault: *fault, began: seconds(*began), ended: seconds(*ended) })
+            .collect();
+        let operations = [before, &[operation]].concat();
+        !not_injected(&operations, &disturbances, &Authority::legacy()).is_empty()
+    }
+
+    #[test]
+    fn an_error_while_nothing_is_disturbed_is_the_products() {
+        assert!(is_ours("UNAVAILABLE", &[]));
+        let over = [(Fault::Crash(Side::Legacy), 3, 6)];
+        assert!(is_ours_after(&[acknowledged(1, 7)], "UNAVAILABLE", &over), "long over");
+        assert!(!is_ours_after(&[acknowledged(2, 7), acknowledged(1, 9)], "UNAVAILABLE", &over), "just noticed");
+        assert!(is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 12, 14)]), "later");
+        assert!(!is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 5, 9)]), "just over");
+    }
+
+    #[test]
+    fn a_failing_secondary_excuses_nothing() {
+        for fault in [Fault::Crash, Fault::Freeze, Fault::DiskFull] {
+            assert!(is_ours("UNAVAILABLE", &[(fault(Side::Modern), 9, 12)]));
+            assert!(!is_ours("UNAVAILABLE", &[(fault(Side::Legacy), 9, 12)]));
+        }
+        for fault in [Fault::Cut, Fault::Hang, Fault::LoseAnswers] {
+            assert!(is_ours("DEADLINE_EXCEEDED", &[(fault(1, Side::Modern), 9, 12)]));
+            assert!(!is_ours("DEADLINE_EXCEEDED", &[(fault(1, Side::Legacy), 9, 12)]));
+        }
+    }
+
+    #[test]
+    fn another_replicas_trouble_or_another_code_excuses_nothing() {
+        assert!(is_ours("no answer", &[(Fault::Kill(2), 9, 12)]));
+        assert!(!is_ours("no answer", &[(Fault::Kill(1), 9, 12)]));
+        assert!(is_ours("UNAVAILABLE", &[(Fault::Kill(1), 9, 12)]));
+        assert!(is_ours("UNAVAILABLE", &[(Fault::Cut(2, Side::Legacy), 9, 12)]));
+        assert!(is_ours("INTERNAL", &[(Fault::Crash(Side::Legacy), 9, 12)]), "never");
+        let clocks = [Fault::Clock(1, 5), Fault::StoreClock(Side::Legacy, 5)];
+        for fault in [&clocks[..], &[Fault::Slow(1, Side::Legacy), Fault::Reads(5), Fault::RollBack]].concat() {
+            assert!(is_ours("DEADLINE_EXCEEDED", &[(fault, 9, 12)]));
+        }
+    }
+
+    #[test]
+    fn a_side_excuses_errors_while_it_may_have_the_authority() {
+        let mut authority = Authority::legacy();
+        authority.handed(Side::Modern, seconds(10), seconds(12), true);
+        let had =
+            |authority: &Authority, from, to| Side::BOTH.map(|side| authority.had(side, seconds(from), seconds(to)));
+        assert_eq!(had(&authority, 5, 9), [true, false]);
+        assert_eq!(had(&authority, 11, 11), [true, true]);
+        assert_eq!(had(&authority, 13, 20), [false, true]);
+        // A handover of which nobody knows how it ended.
+        authority.handed(Side::Legacy, seconds(30), seconds(31), false);
+        assert_eq!(had(&authority, 40, 41), [true, true]);
+        authority.handed(Side::Legacy, seconds(50), seconds(51), true);
+        assert_eq!(had(&authority, 60, 61), [true, false]);
+    }
+
+    #[test]
+    fn calm_is_what_no_disturbance_covers() {
+        let crash = |side, began, ended| Disturbance {
+            fault: Fault::Crash(side),
+            began: seconds(began),
+            ended: seconds(ended),
+        };
+        let legacy = [crash(Side::Legacy, 10, 12), crash(Side::Legacy, 11, 20)];
+        assert_eq!(calm(&legacy, &Authority::legacy(), seconds(60)), seconds(60 - (20 - 10)) - GRACE);
+        let modern = [crash(Side::Modern, 10, 12)];
+        assert_eq!(calm(&modern, &Authority::legacy(), seconds(60)), seconds(60));
+    }
+}
