@@ -20,7 +20,7 @@ use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
 use super::{ledger, read};
-use crate::number::number;
+use crate::number::{number, shape};
 
 /// How often rows are looked at that somebody goes on changing.
 const TRIES: u32 = 5;
@@ -249,8 +249,10 @@ fn common(table: Table<'_>, changes: &[&Change]) -> Vec<Stored> {
             let image = change.state.as_ref();
             text(image.map(|record| record.to_json(table.entity).to_string()))
         }),
+        column(&|change| Stored::Big(number(table.entity, change.state.as_ref()))),
         Stored::Text(table.entity.group.to_string()),
         Stored::Text(table.entity.name.to_string()),
+        Stored::Big(shape(table.entity, table.side)),
     ];
     debug_assert_eq!(values.len(), apply_text::COMMON);
     values

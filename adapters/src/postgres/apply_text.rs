@@ -2,7 +2,8 @@
 //!
 //! 1. [`record`]: records versions that are newer, which locks them in key order, and carries the ledger rows along.
 //! 2. [`put`] or [`delete`]: for the keys that 1. has just recorded, locks the rows, compares their numbers with what
-//!    the last apply left, changes them, and keeps the numbers of what then stands.
+//!    our last write left, and changes them. Where a row then has another number than 1. has recorded (a trigger, or an
+//!    engine that folds letters otherwise), that one is kept: mostly the version row is written once.
 //!
 //! The second is a statement of its own: the first may have waited for locks, and its snapshot is older than what was
 //! committed meanwhile.
@@ -22,30 +23,35 @@ use crate::number::shape;
 /// The SQLSTATE of a transaction that has met a row which is not as we left it.
 pub(super) const MET: &str = "22012";
 
-/// Parameters that every change of a batch has in [`record`].
-pub(super) const COMMON: usize = 11;
+/// Parameters of [`record`].
+pub(super) const COMMON: usize = 13;
 
 /// Parameters before the columns of the table in [`put`], [`delete`] and [`look`]: entity, keys, and the numbers that
 /// are taken beside the recorded ones.
 const BEFORE: usize = 3;
 
-/// Records versions that are newer. A baseline copy (epoch 0) is no write and leaves no ledger row.
+/// Records versions that are newer, with the number that the row will have unless the store makes something else of
+/// it, and the one that it had (`stood`). A baseline copy (epoch 0) is no write and leaves no ledger row.
 pub(super) fn record() -> String {
     format!(
         "WITH input AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::int2[], $3::text[], $4::int8[], \
-         $5::int8[], $6::int8[], $7::text[], $8::text[], $9::text[]) AS i(write_id, ordinal, key, \
-         epoch, incarnation, position, idempotency_key, fingerprint, image)), \
+         $5::int8[], $6::int8[], $7::text[], $8::text[], $9::text[], $10::int8[]) AS i(write_id, ordinal, key, \
+         epoch, incarnation, position, idempotency_key, fingerprint, image, stands)), \
          newer AS (INSERT INTO strangler_version AS v \
-         (entity, key, epoch, incarnation, position, write_id, deleted) \
-         SELECT $11::text, key, epoch, incarnation, position, write_id, image IS NULL FROM input ORDER BY key \
+         (entity, key, epoch, incarnation, position, write_id, deleted, shape, stands) \
+         SELECT $12::text, key, epoch, incarnation, position, write_id, image IS NULL, $13::int8, stands \
+         FROM input ORDER BY key \
          {} RETURNING v.key), \
          carried AS (INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, \
          incarnation, position, image, idempotency_key, fingerprint, state) \
-         SELECT write_id, ordinal, $10::text, $11::text, key, epoch, incarnation, position, \
+         SELECT write_id, ordinal, $11::text, $12::text, key, epoch, incarnation, position, \
          image::jsonb, idempotency_key, fingerprint, 'settled' FROM input WHERE epoch > 0 \
          ON CONFLICT DO NOTHING) \
          SELECT key FROM newer",
-        raise_version("")
+        raise_version(
+            ", shape = EXCLUDED.shape, stands = EXCLUDED.stands, \
+             stood = CASE WHEN v.shape = EXCLUDED.shape THEN v.stands END"
+        )
     )
 }
 
@@ -62,17 +68,17 @@ pub(super) fn put_fields(table: Table<'_>, fields: FieldSet) -> Vec<FieldIndex> 
 }
 
 /// `due`: the changes whose version this transaction has just recorded, with the columns given as `k0`, `k1`… (the
-/// key) and so on, and `was`: the number of the row as it was left, where that is known.
+/// key) and so on; `was`, the number of the row as it was left, where that is known, and `will`, the one to come; and
+/// where the version stands. One look by key each (`OFFSET 0`): a plan that was made while the table was small would go
+/// through all versions of the type for good.
 fn due(table: Table<'_>, fields: &[FieldIndex]) -> String {
     let arrays: String =
         (BEFORE + 1..).zip(fields).map(|(place, index)| format!(", ${place}::{}[]", table.type_name(*index))).collect();
     let names: String = (0..fields.len()).map(|place| format!(", k{place}")).collect();
     format!(
-        "due AS MATERIALIZED (SELECT i.*, CASE WHEN v.shape = {} THEN v.stands END AS was \
-         FROM unnest($2::text[], $3::int8[]{arrays}) AS i(key, taken{names}) \
-         JOIN strangler_version AS v ON v.entity = $1::text AND v.key = i.key \
-         WHERE v.xmin = pg_current_xact_id()::xid)",
-        shape(table.entity, table.side)
+        "due AS MATERIALIZED (SELECT i.*, v.* FROM unnest($2::text[], $3::int8[]{arrays}) AS i(key, taken{names}) \
+         CROSS JOIN LATERAL (SELECT v.stood AS was, v.stands AS will, v.ctid AS at FROM strangler_version AS v \
+         WHERE v.entity = $1::text AND v.key = i.key AND v.xmin = pg_current_xact_id()::xid OFFSET 0) AS v)"
     )
 }
 
@@ -106,14 +112,15 @@ pub(super) fn put(table: Table<'_>, fields: FieldSet) -> String {
     format!(
         "WITH {judged}, \
          refreshed AS (UPDATE {name} AS t SET {sets} FROM judged AS j WHERE j.stands AND {join} \
-         RETURNING j.key, {number}), \
+         RETURNING j.will, {number}, j.at), \
          made AS (INSERT INTO {name} AS t ({columns}) SELECT {taken} FROM judged WHERE NOT stands \
          ON CONFLICT ({key_columns}) DO NOTHING RETURNING {keys}, {number}), \
-         stood(key, number) AS (SELECT * FROM refreshed UNION ALL SELECT j.key, m.number \
-         FROM made AS m({names}, number) JOIN judged AS j ON {same}), \
-         kept AS (UPDATE strangler_version AS v SET shape = {shape}, stands = s.number FROM stood AS s \
-         WHERE v.entity = $1::text AND v.key = s.key) \
-         SELECT 1 / CASE WHEN bool_or(met) OR count(*) <> (SELECT count(*) FROM stood) THEN 0 ELSE 1 END FROM judged",
+         other(number, at) AS (SELECT number, at FROM refreshed AS r(will, number, at) WHERE number <> will \
+         UNION ALL SELECT m.number, j.at FROM made AS m({names}, number) JOIN judged AS j ON {same} \
+         WHERE ({keys_made}, m.number) NOT IN (SELECT {names}, will FROM judged)), \
+         kept AS (UPDATE strangler_version AS v SET stands = o.number FROM other AS o WHERE v.ctid = o.at) \
+         SELECT 1 / CASE WHEN bool_or(met) \
+         OR count(*) <> (SELECT count(*) FROM refreshed) + (SELECT count(*) FROM made) THEN 0 ELSE 1 END FROM judged",
         judged = judged(table, &all),
         name = table.name(),
         sets = sets.join(", "),
@@ -123,7 +130,7 @@ pub(super) fn put(table: Table<'_>, fields: FieldSet) -> String {
         keys = keys.join(", "),
         names = names.join(", "),
         same = same.join(" AND "),
-        shape = shape(table.entity, table.side),
+        keys_made = names.iter().map(|name| format!("m.{name}")).collect::<Vec<_>>().join(", "),
     )
 }
 
@@ -131,15 +138,12 @@ pub(super) fn put(table: Table<'_>, fields: FieldSet) -> String {
 pub(super) fn delete(table: Table<'_>) -> String {
     format!(
         "WITH {judged}, \
-         gone AS (DELETE FROM {name} AS t USING judged AS j WHERE j.stands AND {join} RETURNING 1), \
-         kept AS (UPDATE strangler_version AS v SET shape = {shape}, stands = {NOTHING} FROM judged AS j \
-         WHERE v.entity = $1::text AND v.key = j.key) \
+         gone AS (DELETE FROM {name} AS t USING judged AS j WHERE j.stands AND {join} RETURNING 1) \
          SELECT 1 / CASE WHEN bool_or(met AND stands) OR count(*) FILTER (WHERE stands) <> \
          (SELECT count(*) FROM gone) THEN 0 ELSE 1 END FROM judged",
         judged = judged(table, table.entity.key()),
         name = table.name(),
         join = table.key_join("j"),
-        shape = shape(table.entity, table.side),
     )
 }
 

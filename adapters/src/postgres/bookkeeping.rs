@@ -48,7 +48,8 @@ CREATE INDEX IF NOT EXISTS strangler_ledger_unsettled
 CREATE INDEX IF NOT EXISTS strangler_ledger_states ON strangler_ledger (entity, key);
 CREATE INDEX IF NOT EXISTS strangler_ledger_age ON strangler_ledger USING brin (created_at);
 -- The newest state that was written or applied here, per key. Stays behind deletions as a tombstone. stands: a number
--- of the row as it then stood (-1: no row), shape: what it is made of; who changes the row past us is noticed by it.
+-- of the row as it then stood (-1: no row), shape: what it is made of, stood: the number before the last apply; who
+-- changes the row past us is noticed by them.
 CREATE TABLE IF NOT EXISTS strangler_version (
     entity      text    NOT NULL,
     key         text    NOT NULL,
@@ -59,6 +60,7 @@ CREATE TABLE IF NOT EXISTS strangler_version (
     deleted     boolean NOT NULL,
     shape       bigint,
     stands      bigint,
+    stood       bigint,
     CONSTRAINT strangler_version_pkey PRIMARY KEY (entity, key)
 );
 -- Whether this side takes primary writes of a group, and under which epoch. Change a row only while

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{EntityKey, GroupName, Store, StoreError, WriteId};
+use model::{Applied, EntityKey, GroupName, Store, StoreError, WriteId};
 use tokio::time::Instant;
 
 use crate::write::apply::Door;
@@ -81,7 +81,9 @@ impl Drain<'_> {
         let (mut there, mut said): (Vec<WriteId>, _) = (Vec::new(), None);
         for (write, outcome) in futures::future::join_all(applying).await {
             match outcome {
-                Ok(_) => there.push(write),
+                Ok(applied) if applied.iter().all(Applied::is_done) => there.push(write),
+                // Settling it would lose it: it waits for a repair, or is left behind by force.
+                Ok(_) => said = Some("somebody else has changed a row of it there".to_owned()),
                 Err(error) => said = Some(error.to_string()),
             }
         }
