@@ -18,6 +18,7 @@ pub mod fit;
 pub mod history;
 pub mod home;
 pub mod name;
+pub mod own_key;
 pub mod policy;
 pub mod record;
 pub mod rule;
@@ -33,6 +34,7 @@ pub use change::{Applied, Change, Epoch, Incarnation, Position, Version, WriteId
 pub use contract::{Contract, EntityType, Field, FieldIndex, FieldSet, Home, Root, RootKind};
 pub use decimal::Decimal;
 pub use name::{EntityName, FieldName, GroupName, ReplicaId, RouteName, WebhookName};
+pub use own_key::{OwnKey, OwnKeys, OwnNumber, Unnumbered};
 pub use policy::{Policy, Rollout, RolloutVersion, Stage};
 pub use record::{EntityKey, Record};
 pub use rule::Rule;

@@ -10,6 +10,7 @@ use crate::change::{Applied, Change, Incarnation, WriteId};
 use crate::contract::{EntityType, FieldSet, Refusal};
 use crate::history::KeyHistory;
 use crate::name::{EntityName, GroupName};
+use crate::own_key::OwnKeys;
 use crate::record::{EntityKey, Record};
 use crate::scan::Scan;
 use crate::side::{Role, Side};
@@ -173,7 +174,7 @@ pub struct Backlog {
 /// [`StoreError::NoAnswer`] (or `Unreachable` when nothing was sent), whatever the server does.
 /// Dropping a future of a store never leaves an open transaction on a connection that is used again.
 #[async_trait]
-pub trait Store: Scan {
+pub trait Store: Scan + OwnKeys {
     /// Which side this is.
     fn side(&self) -> Side;
 

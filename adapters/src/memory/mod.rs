@@ -9,6 +9,7 @@ mod checksum;
 pub mod control;
 mod execute;
 mod ledger;
+mod own_keys;
 mod scan;
 mod store;
 
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::sql::{NamedSql, Params};
-use model::{Change, Contract, EntityKey, Epoch, GroupName, Record, Side, StoreError, Version, WriteId};
+use model::{Change, Contract, EntityKey, Epoch, GroupName, OwnNumber, Record, Side, StoreError, Version, WriteId};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -44,6 +45,9 @@ struct State {
     fences: BTreeMap<GroupName, Fence>,
     statements: HashMap<NamedSql, Statement>,
     queries: HashMap<NamedSql, Query>,
+    /// The ID map, and the last number of the ERP's sequence.
+    numbers: BTreeMap<EntityKey, OwnNumber>,
+    sequence: u64,
     /// The place in the log: rises with every write.
     position: u64,
     prepared: bool,

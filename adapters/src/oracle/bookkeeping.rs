@@ -22,7 +22,7 @@ const INCARNATION: &str = "SELECT last_open_incarnation# FROM v$database";
 pub(super) const NOW: &str = "SYS_EXTRACT_UTC(SYSTIMESTAMP)";
 
 /// What [`prepare`] makes, one statement each.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "CREATE TABLE strangler_ledger (
     write_id        VARCHAR2(36)   NOT NULL,
     ordinal         NUMBER(5)      NOT NULL,
@@ -63,10 +63,17 @@ const TABLES: [&str; 7] = [
     open  CHAR(1)       NOT NULL,
     CONSTRAINT strangler_fence_pkey PRIMARY KEY (grp)
 )",
+    "CREATE TABLE strangler_id_map (
+    entity  VARCHAR2(200) NOT NULL,
+    key     VARCHAR2(800) NOT NULL,
+    own_key NUMBER(15)    NOT NULL,
+    CONSTRAINT strangler_id_map_pkey PRIMARY KEY (entity, key),
+    CONSTRAINT strangler_id_map_own_key UNIQUE (entity, own_key)
+)",
 ];
 
 /// What each of [`TABLES`] is for; said in what a DBA reads.
-const WHY: [&str; 7] = [
+const WHY: [&str; 8] = [
     "One row per change, written in the transaction of the change. A write without change has one row\n\
      -- without entity and key; an abandoned write (it never stood and never will) likewise. Times are UTC.",
     "The client's idempotency key: a repeat finds the first attempt. Rows without one are not in it.",
@@ -76,6 +83,8 @@ const WHY: [&str; 7] = [
     "The newest state that was applied here, per key. Stays behind deletions as a tombstone.",
     "Whether this side takes primary writes of a group, and under which epoch. Change a row only while\n\
      -- holding the group's lock (DBMS_LOCK, mode 6): it waits for writers in flight.",
+    "The number that the ERP's own sequence gave to a key of ours, for types with @ownKey. Given once, before the\n\
+     -- row is written, and never taken back: rows here stay when theirs are deleted.",
 ];
 
 /// Rights, and what each is needed for. The account owns the bookkeeping and nothing else.
@@ -86,6 +95,7 @@ const GRANTS: &str = "\
 -- ALTER USER :proxy QUOTA 10G ON users;                        -- for their rows: about 1 KB per write until forgotten
 -- GRANT SELECT, INSERT, UPDATE, DELETE ON :erp.TABLE TO :proxy; -- for each table of the contract
 -- GRANT FLASHBACK ON :erp.TABLE TO :proxy;                     -- to read it as of one moment: first copy, reconcile
+-- GRANT SELECT ON :erp.SEQUENCE TO :proxy;                     -- for each sequence that @ownKey names
 -- GRANT EXECUTE ON :erp.PROCEDURE TO :proxy;                   -- for each procedure that the contract calls
 -- GRANT EXECUTE ON SYS.DBMS_LOCK TO :proxy;                    -- writers hold the group's fence shared, handover alone
 -- GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO :proxy;               -- the position (SCN) of each write

@@ -17,14 +17,17 @@ use std::collections::{HashMap, HashSet};
 
 use model::contract::Refusal;
 use model::write::Work;
-use model::{Change, Command, Contract, EntityKey, Position, Record, Side, StoreError, Version, Written, fit};
+use model::{
+    Change, Command, Contract, EntityKey, Position, Record, Side, StoreError, Unnumbered, Version, Written, fit,
+};
 
 use super::bind::Bind;
+use super::own_keys::Numbers;
 use super::params::{self, Prepared};
 use super::session::Session;
 use super::table::{Table, misfit};
 use super::write_text::{self, LEDGER_ROW, Step};
-use super::{bookkeeping, error, ledger, read};
+use super::{bookkeeping, error, ledger, own_keys, read};
 
 /// What one transaction came to, when it did not simply succeed or fail.
 enum Outcome {
@@ -40,7 +43,13 @@ pub(super) fn execute(
     side: Side,
     command: &Command,
 ) -> Result<Written, StoreError> {
-    let plan = Plan::new(contract, side, command)?;
+    // Only a whole entity may be made by its key alone; statements of the contract are told their numbers.
+    let unnumbered = match command.work {
+        Work::Set(_) => Unnumbered::Number,
+        Work::Run { .. } | Work::Delete | Work::Touch => Unnumbered::Leave,
+    };
+    let numbers = own_keys::of_keys(session, contract, side, &command.touches, unnumbered)?;
+    let plan = Plan::new(contract, side, command, &numbers)?;
     match plan.attempt(session, plan.contains_delete())? {
         Outcome::Written(written) => Ok(written),
         Outcome::LookFirst => match plan.attempt(session, true)? {
@@ -63,7 +72,12 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(contract: &'a Contract, side: Side, command: &'a Command) -> Result<Self, StoreError> {
+    fn new(
+        contract: &'a Contract,
+        side: Side,
+        command: &'a Command,
+        numbers: &'a Numbers,
+    ) -> Result<Self, StoreError> {
         let mut seen = HashSet::new();
         let fresh = |key: &&EntityKey| seen.insert((*key).clone());
         let touches: Vec<EntityKey> = command.touches.iter().filter(fresh).cloned().collect();
@@ -73,7 +87,7 @@ impl<'a> Plan<'a> {
         }
         let mut tables: Vec<(Table<'a>, Vec<Vec<Bind>>)> = Vec::new();
         for key in &touches {
-            let table = Table::new(ledger::entity(contract, side, key.entity().as_str())?, side);
+            let table = Table::new(ledger::entity(contract, side, key.entity().as_str())?, side).with(numbers);
             let values = table.require_fit(key)?;
             match tables.iter_mut().find(|(known, _)| known.entity.name == table.entity.name) {
                 Some((_, rows)) => rows.push(values),

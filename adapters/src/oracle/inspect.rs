@@ -59,7 +59,7 @@ pub(super) fn inspect(
         problems.push("EXECUTE on SYS.DBMS_FLASHBACK is missing: a DBA must grant it".into());
     }
     let mut missing = false;
-    for table in ["strangler_ledger", "strangler_version", "strangler_fence"] {
+    for table in ["strangler_ledger", "strangler_version", "strangler_fence", "strangler_id_map"] {
         if columns(session, table)?.is_empty() {
             missing = true;
             problems.push(format!("{table} is missing: run `strangler init`"));
@@ -139,7 +139,8 @@ fn of_table(
         return Ok(vec![format!("{name} is missing: create it, or correct the table of {entity} in the contract")]);
     }
     let mut problems = Vec::new();
-    for index in table.entity.all_fields().iter() {
+    // A key of this side's own is the column of its number.
+    for index in table.entity.all_fields().iter().filter(|index| !table.is_own(*index)) {
         let column = folded(table.column(index));
         let field = table.entity.field(index);
         match found.get(&column) {

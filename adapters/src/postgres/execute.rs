@@ -23,14 +23,16 @@ use futures::future::join_all;
 use model::contract::{Refusal, Statement as ContractStatement};
 use model::write::Work;
 use model::{
-    Change, Command, Contract, EntityKey, Epoch, Incarnation, Position, Record, Side, StoreError, Version, Written, fit,
+    Change, Command, Contract, EntityKey, Epoch, Incarnation, Position, Record, Side, StoreError, Unnumbered, Version,
+    Written, fit,
 };
 use tokio_postgres::{Row, Statement};
 
+use super::own_keys::Numbers;
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
-use super::{bind, bookkeeping, error, ledger, read, write_text};
+use super::{bind, bookkeeping, error, ledger, own_keys, read, write_text};
 
 /// What one statement answered.
 #[derive(Default)]
@@ -93,7 +95,13 @@ pub(super) async fn execute(
     side: Side,
     command: &Command,
 ) -> Result<Written, StoreError> {
-    let plan = Plan::new(contract, side, command)?;
+    // Only a whole entity may be made by its key alone; statements of the contract are told their numbers.
+    let unnumbered = match command.work {
+        Work::Set(_) => Unnumbered::Number,
+        Work::Run { .. } | Work::Delete | Work::Touch => Unnumbered::Leave,
+    };
+    let numbers = own_keys::of_keys(session, contract, side, &command.touches, unnumbered).await?;
+    let plan = Plan::new(contract, side, command, &numbers)?;
     match plan.attempt(session, plan.contains_delete()).await? {
         Outcome::Written(written) => Ok(written),
         Outcome::LookFirst => match plan.attempt(session, true).await? {
@@ -120,7 +128,12 @@ struct Opening {
 }
 
 impl<'a> Plan<'a> {
-    fn new(contract: &'a Contract, side: Side, command: &'a Command) -> Result<Self, StoreError> {
+    fn new(
+        contract: &'a Contract,
+        side: Side,
+        command: &'a Command,
+        numbers: &'a Numbers,
+    ) -> Result<Self, StoreError> {
         let mut seen = HashSet::new();
         let fresh = |key: &&EntityKey| seen.insert((*key).clone());
         let touches: Vec<EntityKey> = command.touches.iter().filter(fresh).cloned().collect();
@@ -130,7 +143,7 @@ impl<'a> Plan<'a> {
         }
         let mut tables: Vec<(Table<'a>, Vec<Vec<Stored>>)> = Vec::new();
         for key in &touches {
-            let table = Table::new(ledger::entity(contract, side, key.entity().as_str())?, side);
+            let table = Table::new(ledger::entity(contract, side, key.entity().as_str())?, side).with(numbers);
             let values = table.require_fit(key)?;
             match tables.iter_mut().find(|(known, _)| known.entity.name == table.entity.name) {
                 Some((_, rows)) => rows.push(values),

@@ -17,6 +17,7 @@ mod history;
 mod inspect;
 mod ledger;
 mod numeric;
+mod own_keys;
 mod read;
 mod session;
 mod settings;
