@@ -305,6 +305,11 @@ pub enum ParamSource {
         /// Text put behind the id, to tell two rows of one write apart. May be empty.
         suffix: String,
     },
+    /// The ERP's number of a touched entity whose key is the ERP's own; null when it has none.
+    Number {
+        /// Its place in [`WriteAction::touches`].
+        touch: usize,
+    },
 }
 
 /// How a mutation changes entities.

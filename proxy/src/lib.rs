@@ -27,6 +27,7 @@ pub mod guard;
 pub mod lanes;
 pub mod openfeature;
 pub mod outgoing;
+pub mod own_keys;
 pub mod promotion;
 pub mod read;
 pub mod reconcile;

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod command;
+pub mod numbering;
 pub mod road;
 pub mod settle;
 pub mod unsettled;

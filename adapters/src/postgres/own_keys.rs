@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use model::own_key::{canonical_text, derived_key, number_of_derived};
-use model::{Contract, Decimal, EntityKey, EntityType, OwnKey, OwnNumber, Side, StoreError, Unnumbered, Value};
+use model::{Contract, Decimal, EntityKey, OwnKey, OwnNumber, Side, StoreError, Unnumbered, Value};
 
 use super::read::misfit;
 use super::session::Session;

@@ -23,6 +23,7 @@ use crate::read::seen::Seen;
 use crate::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use crate::read::shadow::{Shadow, ShadowWorker};
 use crate::write::apply::Door;
+use crate::write::numbering::Numbering;
 use crate::write::road::{WriteRoad, WriteSettings, WriteSide};
 use crate::write::settle::Settler;
 use crate::write::unsettled::UnsettledKeys;
@@ -70,7 +71,9 @@ impl Parts<'_> {
         let admin = self.backends.lane(Lane::Admin);
         let writes = self.config.writes;
         let door = |side: Side, store: Arc<dyn Store>| {
-            Door::new(store, Arc::clone(self.breakers.get(side)), writes.apply_timeout)
+            let contract = Arc::clone(&self.backends.loaded.contract);
+            let numbering = Numbering { contract, other: Arc::clone(stores.get(side.other())) };
+            Door::between(store, numbering, Arc::clone(self.breakers.get(side)), writes.apply_timeout)
         };
         let doors = stores.clone().map(door);
         let side = |side| WriteSide {

@@ -23,6 +23,7 @@ use crate::contract::suggest;
 use crate::read::breaker::Breaker;
 use crate::reconcile::{ReconcileSettings, Run};
 use crate::write::apply::Door;
+use crate::write::numbering::Numbering;
 
 /// Keys that are named to people, and keys that could not be levelled.
 const SHOWN: usize = 20;
@@ -127,8 +128,11 @@ pub(super) struct Mending<'a> {
 impl<'a> Mending<'a> {
     pub(super) fn new(desk: &'a Desk, policy: &Policy, author: &Author, per_second: u32) -> Self {
         let (stores, config) = (desk.backends.lane(Lane::Admin), &desk.config);
-        let doors = stores.clone().map(|_, store| {
-            Door::new(store, Arc::new(Breaker::new(config.reads.breaker)), config.writes.apply_timeout)
+        let doors = stores.clone().map(|side, store| {
+            let contract = Arc::clone(&desk.backends.loaded.contract);
+            let numbering = Numbering { contract, other: Arc::clone(stores.get(side.other())) };
+            let breaker = Arc::new(Breaker::new(config.reads.breaker));
+            Door::between(store, numbering, breaker, config.writes.apply_timeout)
         });
         let settings = RepairSettings { per_second, ..RepairSettings::default() };
         let repairer = Repairer { stores, doors, today: || chrono::Utc::now().date_naive(), settings };

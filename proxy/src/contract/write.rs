@@ -15,10 +15,13 @@ use super::suggest;
 impl Reader<'_> {
     pub(super) fn write(&self, scope: Scope<'_>, args: &Args<'_>, entities: &Entities) -> Option<Operation> {
         let touches = self.touches(scope, args, entities);
-        let statements = self.statements(scope, args);
+        let numbers = self.number_names(scope, args, touches.as_deref().unwrap_or_default());
+        let statements = self.statements(Scope { numbers: &numbers, ..scope }, args);
         let touches = touches?;
         let (entity, answer) = self.write_answer(scope, &touches, entities)?;
         let statements = statements?;
+        let used = statements.sql.legacy.iter().flat_map(|statement| statement.sql.params());
+        self.check_numbers_used(args, &numbers, &used.collect::<Vec<_>>());
         let action = WriteAction {
             work: WriteWork::Statements { sql: statements.sql, params: statements.params },
             touches,
@@ -175,6 +178,7 @@ impl Reader<'_> {
                 );
                 continue;
             };
+            self.refuse_set_number(args, entity, index);
             if let Some(source) = self.set_source(scope, entity, index, (&path, place)) {
                 fields.push((index, source));
             }

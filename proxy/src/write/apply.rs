@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::numbering::Numbering;
 use crate::read::breaker::Breaker;
 use crate::traces::{self, Here};
 
@@ -34,6 +35,7 @@ pub type Outcome = Result<Vec<Applied>, Arc<StoreError>>;
 /// The door to one side.
 pub struct Door {
     store: Arc<dyn Store>,
+    numbering: Option<Numbering>,
     breaker: Arc<Breaker>,
     within: Duration,
     waiting: Mutex<Waiting>,
@@ -54,7 +56,17 @@ struct Pending {
 impl Door {
     /// A door to `store`; each batch may take `within`.
     pub fn new(store: Arc<dyn Store>, breaker: Arc<Breaker>, within: Duration) -> Arc<Self> {
-        Arc::new(Self { store, breaker, within, waiting: Mutex::default() })
+        Arc::new(Self { store, numbering: None, breaker, within, waiting: Mutex::default() })
+    }
+
+    /// The same; the other side is told the numbers that this one gave to what it was brought.
+    pub fn between(
+        store: Arc<dyn Store>,
+        numbering: Numbering,
+        breaker: Arc<Breaker>,
+        within: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self { store, numbering: Some(numbering), breaker, within, waiting: Mutex::default() })
     }
 
     /// Which side it leads to.
@@ -68,6 +80,7 @@ impl Door {
     /// # Errors
     /// As [`Store::apply`]; `Unreachable` at once while the side's breaker is open or its queue full.
     pub async fn apply(self: &Arc<Self>, changes: Vec<Change>) -> Outcome {
+        let untold = self.numbering.as_ref().map(|numbering| numbering.untold(self.side(), &changes));
         let (answer, receiver) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock();
@@ -82,7 +95,12 @@ impl Door {
             }
         }
         let gone = |_| Err(Arc::new(StoreError::NoAnswer { side: self.side(), limit: self.within }));
-        receiver.await.unwrap_or_else(gone)
+        let applied = receiver.await.unwrap_or_else(gone)?;
+        if let (Some(numbering), Some(untold)) = (&self.numbering, untold) {
+            // Before the write counts as settled: what is left undone here is done again by the relay.
+            numbering.tell(&*self.store, untold, self.within).await?;
+        }
+        Ok(applied)
     }
 
     async fn run(self: Arc<Self>) {

@@ -28,6 +28,7 @@ use super::unsettled::UnsettledKeys;
 use crate::arguments::Arguments;
 use crate::error::{Fault, InternalError};
 use crate::figures::Recorder;
+use crate::own_keys::{self, Asked};
 use crate::read::breaker::Breaker;
 use crate::roads::RequestContext;
 use crate::telemetry;
@@ -126,9 +127,25 @@ impl WriteRoad {
         Ok(states)
     }
 
-    async fn run(self: Arc<Self>, mutation: Mutation, answer: oneshot::Sender<Answered>) {
+    fn asked(&self, side: Side) -> Asked<'_> {
+        let side = self.sides.get(side);
+        Asked { store: &side.store, breaker: &side.breaker }
+    }
+
+    /// Replaces the numbers in a mutation's arguments by canonical keys, then makes it stand.
+    async fn named_and_stand(self: &Arc<Self>, mutation: &mut Mutation) -> Result<Standing, Fault> {
+        if let Some(action) = command::action(&mutation.root).filter(|action| own_keys::concerns(action)) {
+            let policy = (self.rollout)().policy(&mutation.root.group);
+            let sides = PerSide { legacy: self.asked(Side::Legacy), modern: self.asked(Side::Modern) };
+            mutation.arguments =
+                own_keys::arguments(sides, action, &mutation.arguments, &policy, mutation.deadline).await?;
+        }
+        self.stand(mutation).await
+    }
+
+    async fn run(self: Arc<Self>, mut mutation: Mutation, answer: oneshot::Sender<Answered>) {
         let began = Instant::now();
-        let standing = match self.stand(&mutation).await {
+        let standing = match self.named_and_stand(&mut mutation).await {
             Ok(standing) => standing,
             Err(fault) => {
                 telemetry::write_ended(&mutation.root.route, outcome_of(&fault), None, began);
@@ -213,7 +230,9 @@ impl WriteRoad {
             let policy = (self.rollout)().policy(&root.group);
             let write = WriteId(Uuid::now_v7());
             let idempotency = mutation.idempotency.as_deref().map(|key| (key, mutation.response_name.as_str()));
-            let attempt = Attempt { write, policy, now: (self.clock)(), idempotency };
+            let asked = self.asked(policy.primary());
+            let numbers = own_keys::numbers(asked, action, &mutation.arguments, write, remaining).await?;
+            let attempt = Attempt { write, policy, numbers: &numbers, now: (self.clock)(), idempotency };
             let command = command::build(root, action, &mutation.arguments, &attempt)?;
             let primary = self.sides.get(policy.primary());
             if !primary.breaker.admits(Instant::now()) {
