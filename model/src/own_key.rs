@@ -180,7 +180,8 @@ mod tests {
     fn what_only_looks_like_a_derived_key_is_none() {
         let head = derived_head(&"Order".into());
         let other = derived_key(&"Customer".into(), OwnNumber::new(4711).unwrap());
-        let texts = ["000-000000000000", "00-0000000004711", "000-00000000471a", "+00-000000004711", "000-000000004711 "];
+        let texts =
+            ["000-000000000000", "00-0000000004711", "000-00000000471a", "+00-000000004711", "000-000000004711 "];
         for text in texts {
             assert_eq!(number_of_derived(&key(&format!("{head}{text}"))), None, "{text}");
         }

@@ -13,7 +13,8 @@ use std::time::Duration;
 use model::contract::{ParamSource, WriteAction, WriteWork};
 use model::own_key::{number_named, number_of_derived};
 use model::{
-    Bucket, EntityKey, EntityType, OwnNumber, PerSide, Policy, Side, Stage, Store, StoreError, Unnumbered, Value, WriteId,
+    Bucket, EntityKey, EntityType, OwnNumber, PerSide, Policy, Side, Stage, Store, StoreError, Unnumbered, Value,
+    WriteId,
 };
 use tokio::time::Instant;
 

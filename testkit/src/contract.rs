@@ -5,6 +5,7 @@
 
 pub mod checksum;
 pub mod ledger;
+pub mod own_keys;
 pub mod primary;
 pub mod reads;
 pub mod secondary;

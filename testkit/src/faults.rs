@@ -9,6 +9,7 @@
 //! # }
 //! ```
 
+mod own_keys;
 mod scan;
 
 use std::collections::HashMap;
@@ -77,6 +78,9 @@ pub enum Call {
     Sums,
     Members,
     Snapshot,
+    Numbers,
+    KeysOf,
+    Learn,
     Forget,
     Incarnation,
     Prepare,

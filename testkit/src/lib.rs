@@ -9,4 +9,5 @@ pub mod fleet;
 pub mod inventory;
 pub mod load;
 pub mod oracle;
+pub mod orders;
 pub mod postgres;

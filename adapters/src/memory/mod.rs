@@ -45,7 +45,7 @@ struct State {
     fences: BTreeMap<GroupName, Fence>,
     statements: HashMap<NamedSql, Statement>,
     queries: HashMap<NamedSql, Query>,
-    /// The ID map, and the last number of the ERP's sequence.
+    /// The ID map, and how many numbers the ERP's sequence gave.
     numbers: BTreeMap<EntityKey, OwnNumber>,
     sequence: u64,
     /// The place in the log: rises with every write.

@@ -8,6 +8,9 @@ use model::{EntityKey, EntityType, OwnKeys, OwnNumber, StoreError, Unnumbered, V
 
 use super::{MemoryStore, State};
 
+/// Where the ERP's sequence starts: after this.
+const START: u64 = 999;
+
 impl MemoryStore {
     /// The number of `key`, if its type has its own key on this side.
     pub(super) fn number_of(&self, state: &State, entity: &EntityType, key: &EntityKey) -> Option<OwnNumber> {
@@ -34,7 +37,8 @@ impl MemoryStore {
         }
         loop {
             state.sequence += 1;
-            let next = OwnNumber::new(state.sequence).ok_or_else(|| self.misfit("the sequence is at its end"))?;
+            let next =
+                OwnNumber::new(START + state.sequence).ok_or_else(|| self.misfit("the sequence is at its end"))?;
             if !state.rows.contains_key(&derived_key(&entity.name, next)) {
                 state.numbers.insert(key.clone(), next);
                 return Ok(Some(next));
@@ -75,7 +79,8 @@ impl OwnKeys for MemoryStore {
                 return Some(given.map_or_else(|| derived_key(&entity.name, *number), |(key, _)| key.clone()));
             }
             let text = Value::Text(number.to_string());
-            let row = state.rows.iter().find(|(key, row)| *key.entity() == entity.name && row.get(field) == Some(&text));
+            let row =
+                state.rows.iter().find(|(key, row)| *key.entity() == entity.name && row.get(field) == Some(&text));
             row.map(|(key, _)| key.clone())
         };
         Ok(numbers.iter().map(given).collect())

@@ -72,12 +72,7 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(
-        contract: &'a Contract,
-        side: Side,
-        command: &'a Command,
-        numbers: &'a Numbers,
-    ) -> Result<Self, StoreError> {
+    fn new(contract: &'a Contract, side: Side, command: &'a Command, numbers: &'a Numbers) -> Result<Self, StoreError> {
         let mut seen = HashSet::new();
         let fresh = |key: &&EntityKey| seen.insert((*key).clone());
         let touches: Vec<EntityKey> = command.touches.iter().filter(fresh).cloned().collect();

@@ -113,7 +113,8 @@ fn entries(
     let Some(last) = wanted.last().cloned() else { return Ok(Vec::new()) };
     let count = bucket(wanted.len());
     let places = places(2, count);
-    let text = format!("SELECT m.key, m.own_key FROM strangler_id_map m WHERE m.entity = :1 AND m.{column} IN ({places})");
+    let text =
+        format!("SELECT m.key, m.own_key FROM strangler_id_map m WHERE m.entity = :1 AND m.{column} IN ({places})");
     let mut binds = vec![Bind::text(entity.name.as_str())];
     binds.extend(wanted);
     binds.resize(count + 1, last);
@@ -130,7 +131,8 @@ fn give(session: &mut Session, table: Table<'_>, own: &OwnKey, keys: &[&EntityKe
     for text in keys.iter().filter_map(|key| canonical_text(key)) {
         let number = session.query(&next, &[], 1)?.first().and_then(|row| wire::number::<u64>(row, 0));
         let number = number.and_then(OwnNumber::new);
-        let number = number.ok_or_else(|| misfit(table.side, format!("{} gives no numbers up to 15 digits", own.sequence)))?;
+        let number =
+            number.ok_or_else(|| misfit(table.side, format!("{} gives no numbers up to 15 digits", own.sequence)))?;
         if session.query(&used, &[Bind::number(number.get())], 1)?.is_empty() {
             rows.push(vec![Bind::text(table.entity.name.as_str()), Bind::text(text), Bind::number(number.get())]);
         }
@@ -197,11 +199,8 @@ pub(super) fn learn(
         return Err(misfit(table.side, format!("{} learns no numbers here", table.entity.name)));
     };
     let column = table.column(field);
-    let text = format!(
-        "UPDATE {} t SET {column} = :1 WHERE {} AND t.{column} IS NULL",
-        table.name(),
-        table.key_equals(2)
-    );
+    let text =
+        format!("UPDATE {} t SET {column} = :1 WHERE {} AND t.{column} IS NULL", table.name(), table.key_equals(2));
     let row = |(key, number): &(EntityKey, OwnNumber)| {
         let mut row = vec![table.bind(field, &Value::Text(number.to_string()))?];
         row.extend(table.require_fit(key)?);

@@ -207,10 +207,8 @@ impl OwnKeys for OracleStore {
         within: Duration,
     ) -> Result<Vec<Option<EntityKey>>, StoreError> {
         let (entity, numbers) = (entity.clone(), numbers.to_vec());
-        self.reading(within, move |session, _, side| {
-            own_keys::keys_of(session, Table::new(&entity, side), &numbers)
-        })
-        .await
+        self.reading(within, move |session, _, side| own_keys::keys_of(session, Table::new(&entity, side), &numbers))
+            .await
     }
 
     async fn learn(

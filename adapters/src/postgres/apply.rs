@@ -71,12 +71,7 @@ struct Batch {
 }
 
 /// Sorts the changes into statements: by entity, then by which fields are known; deletions last.
-fn batches(
-    contract: &Contract,
-    side: Side,
-    changes: &[Change],
-    numbers: &Numbers,
-) -> Result<Vec<Batch>, StoreError> {
+fn batches(contract: &Contract, side: Side, changes: &[Change], numbers: &Numbers) -> Result<Vec<Batch>, StoreError> {
     let mut sorted: BTreeMap<(&EntityName, bool, Vec<usize>), Vec<&Change>> = BTreeMap::new();
     for change in changes {
         let fields = change.state.as_ref().map(|record| record.fields());

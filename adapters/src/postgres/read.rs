@@ -8,10 +8,10 @@ use model::store::MAX_BATCH;
 use model::{EntityKey, EntityType, FieldSet, Record, Side, StoreError, Unnumbered};
 use tokio_postgres::{Row, Statement};
 
-use super::{bind, own_keys};
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
+use super::{bind, own_keys};
 
 /// Runs a prepared statement with our own values.
 pub(super) async fn query(

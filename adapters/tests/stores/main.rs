@@ -9,6 +9,8 @@ mod checksum;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod own_keys;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod races;

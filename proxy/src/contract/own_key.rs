@@ -141,7 +141,13 @@ impl Reader<'_> {
     }
 
     /// A link from a stored field would need the other side's key in that field, too.
-    pub(super) fn refuse_link_by_own_key(&self, scope: Scope<'_>, args: &Args<'_>, to: &EntityType, key: &[ParamSource]) {
+    pub(super) fn refuse_link_by_own_key(
+        &self,
+        scope: Scope<'_>,
+        args: &Args<'_>,
+        to: &EntityType,
+        key: &[ParamSource],
+    ) {
         let from_itself = scope.parent.is_some_and(|parent| parent.name == to.name);
         let by_field = key.iter().any(|source| matches!(source, ParamSource::Parent(_)));
         if to.number_field().is_some() && by_field && !from_itself {

@@ -60,12 +60,7 @@ impl Door {
     }
 
     /// The same; the other side is told the numbers that this one gave to what it was brought.
-    pub fn between(
-        store: Arc<dyn Store>,
-        numbering: Numbering,
-        breaker: Arc<Breaker>,
-        within: Duration,
-    ) -> Arc<Self> {
+    pub fn between(store: Arc<dyn Store>, numbering: Numbering, breaker: Arc<Breaker>, within: Duration) -> Arc<Self> {
         Arc::new(Self { store, numbering: Some(numbering), breaker, within, waiting: Mutex::default() })
     }
 

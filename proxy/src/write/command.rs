@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use model::contract::{Root, RootKind, WriteAction, WriteWork};
 use model::{
-    Change, Command, EntityKey, Fingerprint, IdempotencyKey, Instant, OwnNumber, Policy, Record, Side, Value, Work, WriteId, fit,
+    Change, Command, EntityKey, Fingerprint, IdempotencyKey, Instant, OwnNumber, Policy, Record, Side, Value, Work,
+    WriteId, fit,
 };
 use serde_json::Value as Json;
 

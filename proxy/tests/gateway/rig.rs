@@ -27,6 +27,7 @@ use proxy::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use proxy::read::shadow::{Shadow, ShadowSettings, ShadowWorker};
 use proxy::rollout::RolloutHandle;
 use proxy::write::apply::Door;
+use proxy::write::numbering::Numbering;
 use proxy::write::road::{WriteRoad, WriteSettings, WriteSide};
 use proxy::write::settle::Settler;
 use proxy::write::unsettled::UnsettledKeys;
@@ -181,8 +182,11 @@ impl Replica {
         let stop = CancellationToken::new();
         let unsettled = Arc::new(UnsettledKeys::default());
         let breakers = PerSide { legacy: (), modern: () }.map(|_, ()| Arc::new(Breaker::new(pace.breaker)));
-        let doors =
-            stores.clone().map(|side, store| Door::new(store, Arc::clone(breakers.get(side)), pace.apply_within));
+        let doors = stores.clone().map(|side, store| {
+            let contract = Arc::clone(&ground.loaded.contract);
+            let numbering = Numbering { contract, other: Arc::clone(stores.get(side.other())) };
+            Door::between(store, numbering, Arc::clone(breakers.get(side)), pace.apply_within)
+        });
         let observed: Arc<Mutex<Vec<Observation>>> = Arc::default();
         let figures = Recorder::new(&ground.loaded.contract, &pace.name.into(), wall_clock);
         let shadow = shadow(ground, pace, &stores, &unsettled, (&observed, &figures));
