@@ -164,7 +164,21 @@ fn of_table(
             table.key_columns()
         ));
     }
+    problems.extend(of_sequence(session, table)?);
     Ok(problems)
+}
+
+/// Whether keys of this side's own can be given. Nothing is taken from the sequence: there is no row to take it for.
+fn of_sequence(session: &mut Session, table: Table<'_>) -> Result<Option<String>, StoreError> {
+    let Some(own) = table.own() else { return Ok(None) };
+    let (sequence, entity) = (&own.sequence, &table.entity.name);
+    match session.query(&format!("SELECT {sequence}.NEXTVAL FROM DUAL WHERE 1 = 0"), &[], 1) {
+        Ok(_) => Ok(None),
+        Err(StoreError::Misfit { .. }) => Ok(Some(format!(
+            "the sequence {sequence} is missing, or the right to SELECT on it: grant it, or correct @ownKey of {entity}"
+        ))),
+        Err(error) => Err(error),
+    }
 }
 
 fn has_unique_key(session: &mut Session, table: Table<'_>) -> Result<bool, StoreError> {

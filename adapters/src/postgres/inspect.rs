@@ -141,7 +141,21 @@ async fn of_table(session: &Session, table: Table<'_>) -> Result<Vec<String>, St
             table.key_columns()
         ));
     }
+    problems.extend(of_sequence(session, table).await?);
     Ok(problems)
+}
+
+/// Whether keys of this side's own can be given.
+async fn of_sequence(session: &Session, table: Table<'_>) -> Result<Option<String>, StoreError> {
+    let Some(own) = table.own() else { return Ok(None) };
+    let usable = "SELECT has_sequence_privilege(to_regclass($1), 'USAGE')";
+    let found = rows(session, usable, Some(&own.sequence)).await?;
+    let sequence = &own.sequence;
+    Ok(match found.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
+        Some(true) => None,
+        Some(false) => Some(format!("the right to USAGE on {sequence} is missing: grant it to the proxy's user")),
+        None => Some(format!("the sequence {sequence} is missing: correct @ownKey of {}", table.entity.name)),
+    })
 }
 
 /// The name as the catalogue has it: lower case unless quoted.

@@ -82,3 +82,19 @@ mod oracle_and_postgres {
 
     testkit::own_keys_contract!(make);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_that_is_missing_is_named_before_anything_is_written() {
+    let (store, database) = postgres(Side::Legacy).await;
+    connect(&database).await.batch_execute("DROP SEQUENCE ORDSEQ").await.unwrap();
+    let problems = store.inspect(&["Order".into()], WITHIN).await.unwrap().problems;
+    assert_eq!(problems, ["the sequence ORDSEQ is missing: correct @ownKey of Order"]);
+
+    let erp = ErpDatabase::fresh("orders").await;
+    erp.run(&[orders::oracle_ddl()[1]]);
+    let store = OracleStore::connect(Side::Legacy, orders::contract(), &erp.settings()).unwrap();
+    let store = prepared(Arc::new(store)).await;
+    let problems = store.inspect(&["Order".into()], WITHIN).await.unwrap().problems;
+    let wanted = "the sequence ORDSEQ is missing, or the right to SELECT on it: grant it, or correct @ownKey of Order";
+    assert_eq!(problems, [wanted]);
+}

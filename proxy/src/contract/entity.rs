@@ -121,7 +121,8 @@ impl Reader<'_> {
         };
         let enumeration = self.schema.get_enum(type_name);
         let values = enumeration.map(|e| e.values.keys().map(ToString::to_string).collect());
-        let shape = Shape { kind, nullable: !field.ty.is_non_null(), values };
+        let shape =
+            Shape { kind, nullable: !field.ty.is_non_null(), values, number: self.is_number(object, &field.name) };
         let home = self.home(object, field, &shape);
         let compare = self.compare(field, kind, home.as_ref());
         if field.directives.has("stamped") && kind != Kind::Instant {

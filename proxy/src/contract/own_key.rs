@@ -71,6 +71,12 @@ impl Reader<'_> {
         object.directives.has("ownKey") && key.is_some_and(|key| key.iter().any(|name| name.text == field))
     }
 
+    /// Whether this field shows the number that the ERP makes.
+    pub(super) fn is_number(&self, object: &ObjectType, field: &str) -> bool {
+        let own = object.directives.get("ownKey");
+        own.and_then(|own| Args::of(own).text("number")).is_some_and(|number| number.text == field)
+    }
+
     /// The home on legacy of a key that is its own there: the column of the number, read as text.
     pub(super) fn home_of_own_key(&self, object: &ObjectType, field: &FieldDefinition) -> Option<Home> {
         let args = Args::of(object.directives.get("ownKey")?);

@@ -6,7 +6,7 @@ use adapters::oracle::OracleStore;
 use adapters::postgres::{PostgresStore, Settings};
 use model::evidence::Verdict;
 use model::own_key::{canonical_text, derived_key};
-use model::{OwnNumber, PerSide, Role, Side, Stage, Store};
+use model::{OwnNumber, PerSide, Role, Scan as _, Side, Stage, Store};
 use proxy::contract;
 use serde_json::{Value as Json, json};
 use testkit::faults::{Call, Fault};
