@@ -17,9 +17,7 @@ use std::collections::{HashMap, HashSet};
 
 use model::contract::Refusal;
 use model::write::Work;
-use model::{
-    Change, Command, Contract, EntityKey, Position, Record, Side, StoreError, Unnumbered, Version, Written, fit,
-};
+use model::{Change, Command, Contract, EntityKey, Position, Record, Side, StoreError, Version, Written, fit};
 
 use super::bind::Bind;
 use super::own_keys::Numbers;
@@ -43,12 +41,7 @@ pub(super) fn execute(
     side: Side,
     command: &Command,
 ) -> Result<Written, StoreError> {
-    // Only a whole entity may be made by its key alone; statements of the contract are told their numbers.
-    let unnumbered = match command.work {
-        Work::Set(_) => Unnumbered::Number,
-        Work::Run { .. } | Work::Delete | Work::Touch => Unnumbered::Leave,
-    };
-    let numbers = own_keys::of_keys(session, contract, side, &command.touches, unnumbered)?;
+    let numbers = own_keys::of_command(session, contract, side, command)?;
     let plan = Plan::new(contract, side, command, &numbers)?;
     match plan.attempt(session, plan.contains_delete())? {
         Outcome::Written(written) => Ok(written),

@@ -23,8 +23,7 @@ use futures::future::join_all;
 use model::contract::{Refusal, Statement as ContractStatement};
 use model::write::Work;
 use model::{
-    Change, Command, Contract, EntityKey, Epoch, Incarnation, Position, Record, Side, StoreError, Unnumbered, Version,
-    Written, fit,
+    Change, Command, Contract, EntityKey, Epoch, Incarnation, Position, Record, Side, StoreError, Version, Written, fit,
 };
 use tokio_postgres::{Row, Statement};
 
@@ -95,12 +94,7 @@ pub(super) async fn execute(
     side: Side,
     command: &Command,
 ) -> Result<Written, StoreError> {
-    // Only a whole entity may be made by its key alone; statements of the contract are told their numbers.
-    let unnumbered = match command.work {
-        Work::Set(_) => Unnumbered::Number,
-        Work::Run { .. } | Work::Delete | Work::Touch => Unnumbered::Leave,
-    };
-    let numbers = own_keys::of_keys(session, contract, side, &command.touches, unnumbered).await?;
+    let numbers = own_keys::of_command(session, contract, side, command).await?;
     let plan = Plan::new(contract, side, command, &numbers)?;
     match plan.attempt(session, plan.contains_delete()).await? {
         Outcome::Written(written) => Ok(written),
@@ -247,8 +241,7 @@ impl<'a> Plan<'a> {
         &self,
     ) -> Result<(Vec<(Step, Option<Refusal>)>, Option<(&'a [ContractStatement], &'a model::sql::Params)>), StoreError>
     {
-        let key = &self.touches[0];
-        let table = self.tables[0].0;
+        let (key, table) = (&self.touches[0], self.tables[0].0);
         match &self.command.work {
             Work::Run { statements, params } => {
                 let steps = statements.iter().map(|statement| {

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use model::own_key::{canonical_text, derived_key, number_of_derived};
-use model::{Contract, Decimal, EntityKey, OwnKey, OwnNumber, Side, StoreError, Unnumbered, Value};
+use model::{Command, Contract, Decimal, EntityKey, OwnKey, OwnNumber, Side, StoreError, Unnumbered, Value, Work};
 
 use super::read::misfit;
 use super::session::Session;
@@ -20,6 +20,21 @@ pub(super) type Numbers = HashMap<EntityKey, OwnNumber>;
 
 /// How often keys are given the sequence's next while that is in use already.
 const ATTEMPTS: usize = 100;
+
+/// The numbers of the keys that a command touches. Only a whole entity may be made by its key alone; statements of the
+/// contract are told the numbers of what they add, which have been given by then.
+pub(super) async fn of_command(
+    session: &Session,
+    contract: &Contract,
+    side: Side,
+    command: &Command,
+) -> Result<Numbers, StoreError> {
+    let unnumbered = match command.work {
+        Work::Set(_) => Unnumbered::Number,
+        Work::Run { .. } | Work::Delete | Work::Touch => Unnumbered::Leave,
+    };
+    of_keys(session, contract, side, &command.touches, unnumbered).await
+}
 
 /// The numbers of those of `keys` whose type has its own key on this side; of other types there are none.
 pub(super) async fn of_keys(

@@ -22,10 +22,8 @@ impl Reader<'_> {
     pub(super) fn own_key(&self, object: &ObjectType, fields: &[Field], key: &[&str]) -> Option<OwnKey> {
         let args = Args::of(object.directives.get("ownKey")?);
         let named = |name: &str| fields.iter().position(|field| field.name.as_str() == name);
-        if let [one] = key
-            && named(one).is_none_or(|at| fields[at].kind == Kind::Text)
-        {
-        } else {
+        let one_text = matches!(key, [one] if named(one).is_none_or(|at| fields[at].kind == Kind::Text));
+        if !one_text {
             self.findings.add(
                 args.at,
                 format!("type `{}` has @ownKey and a key that is not one text", object.name),
@@ -49,7 +47,8 @@ impl Reader<'_> {
         };
         let field = &fields[at];
         let plain = field.kind == Kind::Text && field.nullable && !field.compare.ignore && !field.sensitive;
-        let kept = whole(&field.home.legacy, true) && whole(&field.home.modern, false);
+        let kept = digits(&field.home.legacy).zip(digits(&field.home.modern));
+        let kept = kept.is_some_and(|(legacy, modern)| legacy <= OwnNumber::MAX_DIGITS && legacy <= modern);
         if key.contains(&number.text) || !plain || !kept {
             let digits = OwnNumber::MAX_DIGITS;
             self.findings.add(
@@ -57,7 +56,7 @@ impl Reader<'_> {
                 format!("`{}` cannot show the ERP's number", number.text),
                 format!(
                     "make it a plain field of type ID that may be null and is no key, kept as numeric({digits}) or \
-                     fewer digits, integer or (on modern) bigint"
+                     fewer digits, and on modern with as many or more"
                 ),
             );
             return None;
@@ -178,20 +177,22 @@ impl Reader<'_> {
     }
 }
 
-/// Whether the column holds whole numbers: no more digits than a number has, or any that it may have.
-fn whole(home: &Home, exactly: bool) -> bool {
-    let most = OwnNumber::MAX_DIGITS;
-    let fits = match home.column_type {
-        ColumnType::Numeric(Some(Precision { digits, scale })) => scale == 0 && (digits <= most || !exactly),
-        ColumnType::Integer => true,
-        ColumnType::Numeric(None) | ColumnType::BigInt => !exactly,
-        ColumnType::Char(_)
+/// How many digits the column has room for; `None` when it does not hold whole numbers alone.
+fn digits(home: &Home) -> Option<u32> {
+    let digits = match home.column_type {
+        ColumnType::Numeric(Some(Precision { digits, scale: 0 })) => Some(digits),
+        ColumnType::Numeric(None) => Some(u32::MAX),
+        // The first digit of the largest is not free, and on both sides in the same way.
+        ColumnType::Integer => Some(10),
+        ColumnType::BigInt => Some(19),
+        ColumnType::Numeric(Some(_))
+        | ColumnType::Char(_)
         | ColumnType::Varchar(_)
         | ColumnType::Boolean
         | ColumnType::Timestamp
         | ColumnType::TimestampSeconds
         | ColumnType::TimestampTz
-        | ColumnType::Date => false,
+        | ColumnType::Date => None,
     };
-    fits && home.map.is_empty()
+    digits.filter(|_| home.map.is_empty())
 }

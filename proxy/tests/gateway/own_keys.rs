@@ -172,7 +172,7 @@ async fn made_on_modern(shop: Shop) {
     for name in [id.as_str(), "1000"] {
         shop.ask(&format!("mutation {{ changeOrder(id: \"{name}\", by: 2) {{ quantity }} }}")).await;
     }
-    shop.ask(&format!("mutation {{ setOrder(input: {{ id: \"made-up\", quantity: 3 }}) {{ id }} }}")).await;
+    shop.ask("mutation { setOrder(input: { id: \"made-up\", quantity: 3 }) { id } }").await;
     shop.settled(Side::Modern).await;
     assert_eq!(shop.erp().await, [(1_000, 9), (1_001, 3)]);
     shop.sides_are_equal().await;
@@ -192,7 +192,7 @@ async fn every_step_of_numbering_survives_every_fault_with_one_row_and_one_numbe
         for fault in [Fault::Reject, Fault::FailAfter] {
             // GIVEN modern as primary, and a fault in the first attempt to bring an order to the ERP
             let shop = Shop::new(Side::Modern, false).await;
-            shop.ground.stores.get(side).on(call, 1, fault.clone());
+            shop.ground.stores.get(side).on(call, 1, fault);
             let id = shop.place(5).await;
             // WHEN somebody finishes the write
             shop.settled(Side::Modern).await;

@@ -43,6 +43,7 @@ fn mistakes_in_own_keys_are_told_with_what_to_do() {
             "numeric(10)\" }, modern: { column: \"order_no\"",
             "numeric\" }, modern: { column: \"order_no\"",
         ),
+        ("number that modern has no room for", "type: \"numeric(15)\"", "type: \"numeric(9)\""),
         ("number kept as text", "\"order_no\", type: \"numeric(15)\"", "\"order_no\", type: \"varchar(15)\""),
         (
             "home on legacy",
