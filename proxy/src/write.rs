@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod command;
+mod numbering;
 pub mod rehearse;
 pub mod road;
 pub mod settle;

@@ -6,6 +6,7 @@
 pub mod checksum;
 pub mod fence;
 pub mod ledger;
+pub mod own_keys;
 pub mod primary;
 pub mod reads;
 pub mod rehearsal;

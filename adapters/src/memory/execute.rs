@@ -129,7 +129,7 @@ impl MemoryStore {
                 Ok(())
             }
             Work::Touch => Ok(()),
-            Work::Set(record) => self.put(&mut state.rows, key, record),
+            Work::Set(record) => self.put(state, key, record),
             Work::Delete => match state.rows.remove(key) {
                 Some(_) => Ok(()),
                 None => Err(self.refused(Refusal {
@@ -141,8 +141,9 @@ impl MemoryStore {
     }
 
     /// Sets the known fields of `record`; a new record has null in the others.
-    fn put(&self, rows: &mut Rows, key: &EntityKey, record: &Record) -> Result<(), StoreError> {
+    fn put(&self, state: &mut State, key: &EntityKey, record: &Record) -> Result<(), StoreError> {
         let entity = self.entity(key)?;
+        let number = self.numbered(state, entity, key)?;
         fit::record_fits(entity, self.side, record).map_err(|refusal| self.refused(refusal))?;
         let blank = || {
             let mut blank = Record::empty(entity);
@@ -151,12 +152,15 @@ impl MemoryStore {
             }
             blank
         };
-        let row = rows.entry(key.clone()).or_insert_with(blank);
+        let row = state.rows.entry(key.clone()).or_insert_with(blank);
         for (index, value) in record.iter() {
             row.set(index, value.clone());
         }
         for (index, part) in entity.key().iter().zip(key.parts()) {
             row.set(*index, part.clone());
+        }
+        if let (Some(field), Some(number)) = (entity.number_field(), number) {
+            row.set(field, model::Value::Text(number.to_string()));
         }
         Ok(())
     }
@@ -185,7 +189,7 @@ impl MemoryStore {
             }
             state.versions.insert(change.key.clone(), change.version);
             match &change.state {
-                Some(record) => self.put(&mut state.rows, &change.key, record)?,
+                Some(record) => self.put(&mut state, &change.key, record)?,
                 None => {
                     state.rows.remove(&change.key);
                 }

@@ -9,20 +9,21 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use model::{Applied, Change, Contract, EntityName, Side, StoreError};
+use model::{Applied, Change, Contract, EntityName, Side, StoreError, Unnumbered};
 
 use super::bind::Bind;
+use super::own_keys::Numbers;
 use super::session::Session;
 use super::table::{Table, misfit};
 use super::write_text::{self, FIRST_VERSION, LEDGER_ROW, RAISE_VERSION};
-use super::{error, ledger, read};
+use super::{error, ledger, own_keys, read};
 
 /// See `Store::apply`.
-pub(super) fn apply(
+pub(super) fn apply<'c>(
     session: &mut Session,
     contract: &Contract,
     side: Side,
-    changes: &[Change],
+    changes: &'c [Change],
 ) -> Result<Vec<Applied>, StoreError> {
     let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
     read::require_batch(side, None, &keys)?;
@@ -32,12 +33,16 @@ pub(super) fn apply(
     if changes.is_empty() {
         return Ok(Vec::new());
     }
+    let (kept, gone): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.state.is_some());
+    let keys = |changes: Vec<&'c Change>| changes.into_iter().map(|change| &change.key);
+    let mut numbers = own_keys::of_keys(session, contract, side, keys(kept), Unnumbered::Number)?;
+    numbers.extend(own_keys::of_keys(session, contract, side, keys(gone), Unnumbered::Leave)?);
     let mut order: Vec<usize> = (0..changes.len()).collect();
     order.sort_by_key(|place| {
         let key = &changes[*place].key;
         (key.entity(), key.as_text())
     });
-    let applied = transact(session, contract, side, changes, &order);
+    let applied = transact(session, contract, side, (changes, &order), &numbers);
     match applied {
         Ok(newer) => {
             session.commit()?;
@@ -56,8 +61,8 @@ fn transact(
     session: &mut Session,
     contract: &Contract,
     side: Side,
-    changes: &[Change],
-    order: &[usize],
+    (changes, order): (&[Change], &[usize]),
+    numbers: &Numbers,
 ) -> Result<HashSet<usize>, StoreError> {
     let newer = record_versions(session, changes, order)?;
     let mut shapes: BTreeMap<(&EntityName, bool, Vec<usize>), Vec<&Change>> = BTreeMap::new();
@@ -67,7 +72,7 @@ fn transact(
         shapes.entry((change.key.entity(), change.state.is_none(), shape)).or_default().push(change);
     }
     for ((name, deleted, _), changes) in shapes {
-        let table = Table::new(ledger::entity(contract, side, name.as_str())?, side);
+        let table = Table::new(ledger::entity(contract, side, name.as_str())?, side).with(numbers);
         if deleted { delete(session, table, &changes)? } else { put(session, table, &changes)? }
     }
     carry(session, contract, side, changes, order)?;

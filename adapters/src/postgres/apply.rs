@@ -6,20 +6,21 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use model::{Applied, Change, Contract, EntityName, FieldSet, Side, StoreError};
+use model::{Applied, Change, Contract, EntityName, FieldSet, Side, StoreError, Unnumbered};
 
+use super::own_keys::Numbers;
 use super::pipeline::{Step, pipeline};
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
-use super::{ledger, read, write_text};
+use super::{ledger, own_keys, read, write_text};
 
 /// See `Store::apply`.
-pub(super) async fn apply(
+pub(super) async fn apply<'c>(
     session: &Session,
     contract: &Contract,
     side: Side,
-    changes: &[Change],
+    changes: &'c [Change],
 ) -> Result<Vec<Applied>, StoreError> {
     let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
     read::require_batch(side, None, &keys)?;
@@ -29,7 +30,11 @@ pub(super) async fn apply(
     if changes.is_empty() {
         return Ok(Vec::new());
     }
-    let batches = batches(contract, side, changes)?;
+    let (kept, gone): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.state.is_some());
+    let keys = |changes: Vec<&'c Change>| changes.into_iter().map(|change| &change.key);
+    let mut numbers = own_keys::of_keys(session, contract, side, keys(kept), Unnumbered::Number).await?;
+    numbers.extend(own_keys::of_keys(session, contract, side, keys(gone), Unnumbered::Leave).await?);
+    let batches = batches(contract, side, changes, &numbers)?;
     let alone = batches.len() == 1;
     let texts: Vec<_> = batches.iter().map(|batch| batch.step.text.as_str()).collect();
     let statements = session.prepare(&texts).await?;
@@ -66,7 +71,7 @@ struct Batch {
 }
 
 /// Sorts the changes into statements: by entity, then by which fields are known; deletions last.
-fn batches(contract: &Contract, side: Side, changes: &[Change]) -> Result<Vec<Batch>, StoreError> {
+fn batches(contract: &Contract, side: Side, changes: &[Change], numbers: &Numbers) -> Result<Vec<Batch>, StoreError> {
     let mut sorted: BTreeMap<(&EntityName, bool, Vec<usize>), Vec<&Change>> = BTreeMap::new();
     for change in changes {
         let fields = change.state.as_ref().map(|record| record.fields());
@@ -77,7 +82,7 @@ fn batches(contract: &Contract, side: Side, changes: &[Change]) -> Result<Vec<Ba
     let mut batches = Vec::new();
     for ((name, deleted, _), changes) in sorted {
         let entity = ledger::entity(contract, side, name.as_str())?;
-        let table = Table::new(entity, side);
+        let table = Table::new(entity, side).with(numbers);
         let batch = |text, values, records| Batch { entity: name.clone(), step: Step { text, values }, records };
         let mut common = common(table, &changes);
         if !deleted {

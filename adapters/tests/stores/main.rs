@@ -11,6 +11,8 @@ mod clock;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod own_keys;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod races;

@@ -73,10 +73,8 @@ impl Parts<'_> {
         let stores = self.backends.lane(Lane::Client);
         let admin = self.backends.lane(Lane::Admin);
         let writes = self.config.writes;
-        let door = |side: Side, store: Arc<dyn Store>| {
-            Door::new(store, Arc::clone(self.breakers.get(side)), writes.apply_timeout)
-        };
-        let doors = stores.clone().map(door);
+        let breaker = |side| Arc::clone(self.breakers.get(side));
+        let doors = Door::both(&self.backends.loaded.contract, &stores, breaker, writes.apply_timeout);
         let side = |side| WriteSide {
             store: Arc::clone(stores.get(side)),
             door: Arc::clone(doors.get(side)),

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::store::MAX_BATCH;
-use model::{Applied, Change, EntityKey, Side, Store, StoreError};
+use model::{Applied, Change, Contract, EntityKey, PerSide, Side, Store, StoreError};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::numbering::Numbering;
 use crate::read::breaker::Breaker;
 use crate::traces::{self, Here};
 
@@ -34,6 +35,7 @@ pub type Outcome = Result<Vec<Applied>, Arc<StoreError>>;
 /// The door to one side.
 pub struct Door {
     store: Arc<dyn Store>,
+    numbering: Option<Numbering>,
     breaker: Arc<Breaker>,
     within: Duration,
     waiting: Mutex<Waiting>,
@@ -54,7 +56,21 @@ struct Pending {
 impl Door {
     /// A door to `store`; each batch may take `within`.
     pub fn new(store: Arc<dyn Store>, breaker: Arc<Breaker>, within: Duration) -> Arc<Self> {
-        Arc::new(Self { store, breaker, within, waiting: Mutex::default() })
+        Arc::new(Self { store, numbering: None, breaker, within, waiting: Mutex::default() })
+    }
+
+    /// The doors to both sides. Each tells the other side the numbers that its own gave to what it was brought.
+    pub fn both(
+        contract: &Arc<Contract>,
+        stores: &PerSide<Arc<dyn Store>>,
+        breaker: impl Fn(Side) -> Arc<Breaker>,
+        within: Duration,
+    ) -> PerSide<Arc<Self>> {
+        stores.clone().map(|side, store| {
+            let numbering = Numbering { contract: Arc::clone(contract), other: Arc::clone(stores.get(side.other())) };
+            let (numbering, breaker) = (Some(numbering), breaker(side));
+            Arc::new(Self { store, numbering, breaker, within, waiting: Mutex::default() })
+        })
     }
 
     /// Which side it leads to.
@@ -68,6 +84,7 @@ impl Door {
     /// # Errors
     /// As [`Store::apply`]; `Unreachable` at once while the side's breaker is open or its queue full.
     pub async fn apply(self: &Arc<Self>, changes: Vec<Change>) -> Outcome {
+        let untold = self.numbering.as_ref().map(|numbering| numbering.untold(self.side(), &changes));
         let (answer, receiver) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock();
@@ -82,7 +99,12 @@ impl Door {
             }
         }
         let gone = |_| Err(Arc::new(StoreError::NoAnswer { side: self.side(), limit: self.within }));
-        receiver.await.unwrap_or_else(gone)
+        let applied = receiver.await.unwrap_or_else(gone)?;
+        if let (Some(numbering), Some(untold)) = (&self.numbering, untold) {
+            // Before the write counts as settled: what is left undone here is done again by the relay.
+            numbering.tell(&*self.store, untold, self.within).await?;
+        }
+        Ok(applied)
     }
 
     async fn run(self: Arc<Self>) {
