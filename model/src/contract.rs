@@ -14,7 +14,8 @@ use indexmap::IndexMap;
 pub use self::saga::{SagaCall, SagaPlan, SagaSource, SagaStep};
 pub use crate::home::{ColumnType, Home, LengthUnit, Precision};
 use crate::name::{EntityName, FieldName, GroupName, RouteName};
-use crate::side::PerSide;
+use crate::own_key::OwnKey;
+use crate::side::{PerSide, Side};
 use crate::sql::NamedSql;
 use crate::value::Kind;
 
@@ -64,6 +65,7 @@ pub struct EntityType {
     pub fields: Vec<Field>,
     key: Vec<FieldIndex>,
     by_name: BTreeMap<FieldName, FieldIndex>,
+    own_key: Option<OwnKey>,
 }
 
 impl EntityType {
@@ -81,7 +83,27 @@ impl EntityType {
             fields.iter().enumerate().map(|(index, field)| (field.name.clone(), FieldIndex::new(index))).collect();
         let key: Option<Vec<_>> = key.iter().map(|name| by_name.get(&FieldName::from(*name)).copied()).collect();
         let key = key.filter(|key| !key.is_empty())?;
-        Some(Self { name, group, table, fields, key, by_name })
+        Some(Self { name, group, table, fields, key, by_name, own_key: None })
+    }
+
+    /// The same type, with a key that the ERP makes itself. The key is one text field, whose home on legacy names
+    /// the column of `own_key.number` as text: what is read from there is the canonical key.
+    #[must_use]
+    pub fn with_own_key(self, own_key: OwnKey) -> Self {
+        Self { own_key: Some(own_key), ..self }
+    }
+
+    /// How the key differs on `side`; `None` where the canonical key itself is stored.
+    pub fn own_key(&self, side: Side) -> Option<&OwnKey> {
+        match side {
+            Side::Legacy => self.own_key.as_ref(),
+            Side::Modern => None,
+        }
+    }
+
+    /// The field that shows the number of the ERP, if the key is the ERP's own.
+    pub fn number_field(&self) -> Option<FieldIndex> {
+        self.own_key.as_ref().map(|own| own.number)
     }
 
     /// The key fields in order. Never empty.
@@ -285,6 +307,11 @@ pub enum ParamSource {
     WriteId {
         /// Text put behind the id, to tell two rows of one write apart. May be empty.
         suffix: String,
+    },
+    /// The ERP's number of a touched entity whose key is the ERP's own; null when it has none.
+    Number {
+        /// Its place in [`WriteAction::touches`].
+        touch: usize,
     },
 }
 

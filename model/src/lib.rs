@@ -20,6 +20,7 @@ pub mod foreign;
 pub mod history;
 pub mod home;
 pub mod name;
+pub mod own_key;
 pub mod policy;
 pub mod record;
 pub mod rule;
@@ -37,6 +38,7 @@ pub use contract::{Contract, EntityType, Field, FieldIndex, FieldSet, Home, Root
 pub use decimal::Decimal;
 pub use fence::{Authority, Fence, Stand};
 pub use name::{EntityName, FieldName, GroupName, ReplicaId, RouteName, WebhookName};
+pub use own_key::{OwnKey, OwnKeys, OwnNumber, Unnumbered};
 pub use policy::{Policy, Rollout, RolloutVersion, Stage};
 pub use record::{EntityKey, Record};
 pub use rule::Rule;

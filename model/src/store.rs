@@ -11,6 +11,7 @@ use crate::contract::{EntityType, FieldSet, Refusal};
 use crate::fence::{Fence, Move, Standing};
 use crate::history::KeyHistory;
 use crate::name::{EntityName, GroupName};
+use crate::own_key::OwnKeys;
 use crate::record::{EntityKey, Record};
 use crate::saga::SagaLog;
 use crate::scan::Scan;
@@ -175,7 +176,7 @@ pub struct Backlog {
 /// [`StoreError::NoAnswer`] (or `Unreachable` when nothing was sent), whatever the server does.
 /// Dropping a future of a store never leaves an open transaction on a connection that is used again.
 #[async_trait]
-pub trait Store: Scan + SagaLog {
+pub trait Store: Scan + SagaLog + OwnKeys {
     /// Which side this is.
     fn side(&self) -> Side;
 

@@ -5,7 +5,7 @@
 use model::contract::{Param, ParamSource};
 use model::sql::Params;
 use model::value::Kind;
-use model::{EntityKey, EntityType, FieldIndex, Instant, Record, Value, WriteId};
+use model::{EntityKey, EntityType, FieldIndex, Instant, OwnNumber, Record, Value, WriteId};
 use serde_json::{Map, Value as Json};
 
 use crate::error::ClientError;
@@ -22,6 +22,8 @@ pub struct Origin<'a> {
     pub parent: Option<&'a Record>,
     /// The id of the write under way.
     pub write: Option<WriteId>,
+    /// The ERP's numbers of touched entities, one slot per touch.
+    pub numbers: &'a [Option<OwnNumber>],
 }
 
 impl Arguments {
@@ -54,6 +56,10 @@ impl Arguments {
                 convert(json, kind, list, &path.join(".")).map(Some)
             }
             ParamSource::Parent(index) => Ok(origin.parent.and_then(|record| record.get(*index)).cloned()),
+            ParamSource::Number { touch } => {
+                let number = origin.numbers.get(*touch).copied().flatten().map(OwnNumber::get);
+                Ok(number.map(|number| Value::Int(number.cast_signed())))
+            }
             ParamSource::WriteId { suffix } => Ok(origin.write.map(|id| Value::Text(format!("{id}{suffix}")))),
         }
     }
@@ -122,6 +128,15 @@ impl Arguments {
             record.set(*index, value);
         }
         Ok(record)
+    }
+
+    /// Puts a text in the place of an argument that was given.
+    pub fn replace(&mut self, path: &[String], text: &str) {
+        let Some((first, rest)) = path.split_first() else { return };
+        let place = rest.iter().try_fold(self.0.get_mut(first), |json, name| json.map(|json| json.get_mut(name)));
+        if let Some(Some(place)) = place {
+            *place = Json::from(text);
+        }
     }
 
     fn at(&self, path: &[String]) -> Option<&Json> {

@@ -14,6 +14,7 @@ mod compare;
 mod directive;
 mod entity;
 mod errors;
+mod own_key;
 mod reader;
 mod root;
 mod saga;

@@ -28,6 +28,7 @@ pub mod handover;
 pub mod lanes;
 pub mod openfeature;
 pub mod outgoing;
+pub mod own_keys;
 pub mod promotion;
 pub mod read;
 pub mod reconcile;

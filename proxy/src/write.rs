@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod command;
 pub mod foreign;
+mod numbering;
 pub mod rehearse;
 pub mod road;
 pub mod settle;

@@ -7,6 +7,7 @@ pub mod checksum;
 pub mod fence;
 pub mod foreign;
 pub mod ledger;
+pub mod own_keys;
 pub mod primary;
 pub mod reads;
 pub mod rehearsal;

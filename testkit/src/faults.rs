@@ -9,6 +9,7 @@
 //! # }
 //! ```
 
+mod own_keys;
 mod sagas;
 mod scan;
 
@@ -82,6 +83,9 @@ pub enum Call {
     Sums,
     Members,
     Snapshot,
+    Numbers,
+    KeysOf,
+    Learn,
     Forget,
     Incarnation,
     Prepare,

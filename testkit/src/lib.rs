@@ -9,5 +9,6 @@ pub mod fleet;
 pub mod inventory;
 pub mod load;
 pub mod oracle;
+pub mod orders;
 pub mod postgres;
 pub mod torture;

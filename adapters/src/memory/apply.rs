@@ -51,7 +51,7 @@ impl MemoryStore {
         }
         state.versions.insert(change.key.clone(), change.version);
         match &change.state {
-            Some(record) => self.put(&mut state.rows, &change.key, record)?,
+            Some(record) => self.put(state, &change.key, record)?,
             None => {
                 state.rows.remove(&change.key);
             }

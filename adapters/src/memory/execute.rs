@@ -133,7 +133,7 @@ impl MemoryStore {
                 Ok(())
             }
             Work::Touch => Ok(()),
-            Work::Set(record) => self.put(&mut state.rows, key, record),
+            Work::Set(record) => self.put(state, key, record),
             Work::Delete => match state.rows.remove(key) {
                 Some(_) => Ok(()),
                 None => Err(self.refused(Refusal {
@@ -145,8 +145,9 @@ impl MemoryStore {
     }
 
     /// Sets the known fields of `record`; a new record has null in the others.
-    pub(super) fn put(&self, rows: &mut Rows, key: &EntityKey, record: &Record) -> Result<(), StoreError> {
+    pub(super) fn put(&self, state: &mut State, key: &EntityKey, record: &Record) -> Result<(), StoreError> {
         let entity = self.entity(key)?;
+        let number = self.numbered(state, entity, key)?;
         fit::record_fits(entity, self.side, record).map_err(|refusal| self.refused(refusal))?;
         let blank = || {
             let mut blank = Record::empty(entity);
@@ -155,12 +156,15 @@ impl MemoryStore {
             }
             blank
         };
-        let row = rows.entry(key.clone()).or_insert_with(blank);
+        let row = state.rows.entry(key.clone()).or_insert_with(blank);
         for (index, value) in record.iter() {
             row.set(index, value.clone());
         }
         for (index, part) in entity.key().iter().zip(key.parts()) {
             row.set(*index, part.clone());
+        }
+        if let (Some(field), Some(number)) = (entity.number_field(), number) {
+            row.set(field, model::Value::Text(number.to_string()));
         }
         Ok(())
     }

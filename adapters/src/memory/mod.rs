@@ -10,6 +10,7 @@ mod checksum;
 pub mod control;
 mod execute;
 mod ledger;
+mod own_keys;
 mod sagas;
 mod scan;
 mod store;
@@ -18,7 +19,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::sql::{NamedSql, Params};
-use model::{Change, Contract, EntityKey, Fence, GroupName, Record, SagaId, Side, StoreError, Version, WriteId};
+use model::{
+    Change, Contract, EntityKey, Fence, GroupName, OwnNumber, Record, SagaId, Side, StoreError, Version, WriteId,
+};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -49,6 +52,9 @@ struct State {
     fences: BTreeMap<GroupName, (Fence, Instant)>,
     statements: HashMap<NamedSql, Statement>,
     queries: HashMap<NamedSql, Query>,
+    /// The ID map, and how many numbers the ERP's sequence gave.
+    numbers: BTreeMap<EntityKey, OwnNumber>,
+    sequence: u64,
     /// The place in the log: rises with every write.
     position: u64,
     prepared: bool,

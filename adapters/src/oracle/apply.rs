@@ -12,13 +12,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use model::foreign::Found;
-use model::{Applied, Change, Contract, EntityKey, EntityName, Side, StoreError, WriteId};
+use model::{Applied, Change, Contract, EntityKey, EntityName, Side, StoreError, Unnumbered, WriteId};
 
 use super::bind::Bind;
+use super::own_keys::Numbers;
 use super::session::Session;
 use super::table::{Table, misfit};
 use super::write_text::{self, LEDGER_ROW, first_version, raise_version};
-use super::{error, ledger, read, stands};
+use super::{error, ledger, own_keys, read, stands};
 
 /// What one transaction came to, not committed yet.
 struct Done {
@@ -28,11 +29,11 @@ struct Done {
 }
 
 /// See `Store::apply`, and with `over` `Store::apply_over`.
-pub(super) fn apply(
+pub(super) fn apply<'c>(
     session: &mut Session,
     contract: &Contract,
     side: Side,
-    changes: &[Change],
+    changes: &'c [Change],
     over: bool,
 ) -> Result<Vec<Applied>, StoreError> {
     let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
@@ -40,6 +41,10 @@ pub(super) fn apply(
     if keys.iter().collect::<HashSet<_>>().len() < keys.len() {
         return Err(misfit(side, "two changes of one key in one call"));
     }
+    let (kept, gone): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.state.is_some());
+    let keys = |changes: Vec<&'c Change>| changes.into_iter().map(|change| &change.key);
+    let mut numbers = own_keys::of_keys(session, contract, side, keys(kept), Unnumbered::Number)?;
+    numbers.extend(own_keys::of_keys(session, contract, side, keys(gone), Unnumbered::Leave)?);
     let mut order: Vec<usize> = (0..changes.len()).collect();
     order.sort_by_key(|place| {
         let key = &changes[*place].key;
@@ -48,7 +53,7 @@ pub(super) fn apply(
     let mut blocked: HashMap<EntityKey, Found> = HashMap::new();
     // Ends: each round leaves at least one write out.
     while !order.is_empty() {
-        let done = match transact(session, contract, side, changes, &order, over) {
+        let done = match transact(session, contract, side, (changes, &order), &numbers, over) {
             Ok(done) => done,
             Err(error) => {
                 session.roll_back();
@@ -84,8 +89,8 @@ fn transact(
     session: &mut Session,
     contract: &Contract,
     side: Side,
-    changes: &[Change],
-    order: &[usize],
+    (changes, order): (&[Change], &[usize]),
+    numbers: &Numbers,
     over: bool,
 ) -> Result<Done, StoreError> {
     let newer = record_versions(session, changes, order, &[])?;
@@ -98,7 +103,7 @@ fn transact(
     let mut met = HashMap::new();
     let mut tables = Vec::with_capacity(shapes.len());
     for ((name, deleted, _), changes) in shapes {
-        let table = Table::new(ledger::entity(contract, side, name.as_str())?, side);
+        let table = Table::new(ledger::entity(contract, side, name.as_str())?, side).with(numbers);
         let looked = stands::look(session, table, &changes)?;
         met.extend(looked.foreign);
         tables.push((table, deleted, changes, looked.standing));
@@ -112,7 +117,8 @@ fn transact(
         } else {
             put(session, table, &changes, &standing)?
         }
-        stands::keep(session, table, deleted, &changes)?;
+        let keys: Vec<_> = changes.iter().map(|change| &change.key).collect();
+        stands::keep(session, table, deleted, &keys)?;
     }
     carry(session, contract, side, changes, order)?;
     Ok(Done { newer, met })

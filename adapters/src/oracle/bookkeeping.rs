@@ -22,7 +22,7 @@ const INCARNATION: &str = "SELECT last_open_incarnation# FROM v$database";
 pub(super) const NOW: &str = "SYS_EXTRACT_UTC(SYSTIMESTAMP)";
 
 /// What [`prepare`] makes, one statement each.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "CREATE TABLE strangler_ledger (
     write_id        VARCHAR2(36)   NOT NULL,
     ordinal         NUMBER(5)      NOT NULL,
@@ -82,10 +82,17 @@ const TABLES: [&str; 10] = [
 )",
     "CREATE INDEX strangler_saga_open ON strangler_saga (status, due_at)",
     "CREATE INDEX strangler_saga_began ON strangler_saga (began_at)",
+    "CREATE TABLE strangler_id_map (
+    entity  VARCHAR2(200) NOT NULL,
+    key     VARCHAR2(800) NOT NULL,
+    own_key NUMBER(15)    NOT NULL,
+    CONSTRAINT strangler_id_map_pkey PRIMARY KEY (entity, key),
+    CONSTRAINT strangler_id_map_own_key UNIQUE (entity, own_key)
+)",
 ];
 
 /// What each of [`TABLES`] is for; said in what a DBA reads.
-const WHY: [&str; 10] = [
+const WHY: [&str; 11] = [
     "One row per change, written in the transaction of the change. A write without change has one row\n\
      -- without entity and key; an abandoned write (it never stood and never will) likewise. Times are UTC.",
     "The client's idempotency key: a repeat finds the first attempt. Rows without one are not in it.",
@@ -100,6 +107,8 @@ const WHY: [&str; 10] = [
      -- holds their arguments and results: business data, as the ledger's images are.",
     "What is to be gone on with.",
     "The newest first.",
+    "The number that the ERP's own sequence gave to a key of ours, for types with @ownKey. Given once, before the\n\
+     -- row is written, and never taken back: rows here stay when theirs are deleted.",
 ];
 
 /// Rights, and what each is needed for. The account owns the bookkeeping and nothing else.
@@ -110,6 +119,7 @@ const GRANTS: &str = "\
 -- ALTER USER :proxy QUOTA 10G ON users;                        -- for their rows: about 1 KB per write until forgotten
 -- GRANT SELECT, INSERT, UPDATE, DELETE ON :erp.TABLE TO :proxy; -- for each table of the contract
 -- GRANT FLASHBACK ON :erp.TABLE TO :proxy;                     -- to read it as of one moment: first copy, reconcile
+-- GRANT SELECT ON :erp.SEQUENCE TO :proxy;                     -- for each sequence that @ownKey names
 -- GRANT EXECUTE ON :erp.PROCEDURE TO :proxy;                   -- for each procedure that the contract calls
 -- GRANT EXECUTE ON SYS.DBMS_LOCK TO :proxy;                    -- writers hold the group's fence shared, handover alone
 -- GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO :proxy;               -- the position (SCN) of each write

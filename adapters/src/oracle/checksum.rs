@@ -76,6 +76,9 @@ fn key_digest(table: Table<'_>) -> String {
 /// The text of some fields of the row `t`.
 pub(super) fn joined(table: Table<'_>, fields: impl Iterator<Item = FieldIndex>) -> String {
     let of = |index: FieldIndex| {
+        if table.is_own(index) {
+            return table.selected(index, "t.");
+        }
         let field = table.entity.field(index);
         format!("NVL({}, CHR({}))", text_of(field, field.home.get(table.side)), u32::from(NULL))
     };

@@ -24,11 +24,12 @@ use model::{
 };
 
 use super::bind::Bind;
+use super::own_keys::Numbers;
 use super::params::{self, Prepared};
 use super::session::Session;
 use super::table::{Table, misfit};
 use super::write_text::{self, LEDGER_ROW, Step};
-use super::{apply, bookkeeping, error, ledger, read};
+use super::{apply, bookkeeping, error, ledger, own_keys, read};
 use crate::number::{number, shape};
 
 /// What one transaction came to, when it did not simply succeed or fail.
@@ -57,7 +58,8 @@ pub(super) fn execute(
     side: Side,
     command: &Command,
 ) -> Result<Written, StoreError> {
-    let plan = Plan::new(contract, side, command)?;
+    let numbers = own_keys::of_command(session, contract, side, command)?;
+    let plan = Plan::new(contract, side, command, &numbers)?;
     let look = if plan.contains_delete() { Look::Keys } else { Look::None };
     match plan.attempt(session, look)? {
         Outcome::Written(written, _) => Ok(written),
@@ -72,7 +74,8 @@ pub(super) fn execute_seeing(
     side: Side,
     command: &Command,
 ) -> Result<(Written, States), StoreError> {
-    Plan::new(contract, side, command)?.attempt(session, Look::Whole)?.after_a_look(side)
+    let numbers = own_keys::of_command(session, contract, side, command)?;
+    Plan::new(contract, side, command, &numbers)?.attempt(session, Look::Whole)?.after_a_look(side)
 }
 
 pub(super) use rehearse::rehearse;
@@ -99,7 +102,7 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(contract: &'a Contract, side: Side, command: &'a Command) -> Result<Self, StoreError> {
+    fn new(contract: &'a Contract, side: Side, command: &'a Command, numbers: &'a Numbers) -> Result<Self, StoreError> {
         let mut seen = HashSet::new();
         let fresh = |key: &&EntityKey| seen.insert((*key).clone());
         let touches: Vec<EntityKey> = command.touches.iter().filter(fresh).cloned().collect();
@@ -109,7 +112,7 @@ impl<'a> Plan<'a> {
         }
         let mut tables: Vec<(Table<'a>, Vec<Vec<Bind>>)> = Vec::new();
         for key in &touches {
-            let table = Table::new(ledger::entity(contract, side, key.entity().as_str())?, side);
+            let table = Table::new(ledger::entity(contract, side, key.entity().as_str())?, side).with(numbers);
             let values = table.require_fit(key)?;
             match tables.iter_mut().find(|(known, _)| known.entity.name == table.entity.name) {
                 Some((_, rows)) => rows.push(values),

@@ -59,7 +59,7 @@ pub(super) fn inspect(
         problems.push("EXECUTE on SYS.DBMS_FLASHBACK is missing: a DBA must grant it".into());
     }
     let mut missing = false;
-    for table in ["strangler_ledger", "strangler_version", "strangler_fence", "strangler_saga"] {
+    for table in ["strangler_ledger", "strangler_version", "strangler_fence", "strangler_saga", "strangler_id_map"] {
         if columns(session, table)?.is_empty() {
             missing = true;
             problems.push(format!("{table} is missing: run `strangler init`"));
@@ -139,7 +139,8 @@ fn of_table(
         return Ok(vec![format!("{name} is missing: create it, or correct the table of {entity} in the contract")]);
     }
     let mut problems = Vec::new();
-    for index in table.entity.all_fields().iter() {
+    // A key of this side's own is the column of its number.
+    for index in table.entity.all_fields().iter().filter(|index| !table.is_own(*index)) {
         let column = folded(table.column(index));
         let field = table.entity.field(index);
         match found.get(&column) {
@@ -163,7 +164,21 @@ fn of_table(
             table.key_columns()
         ));
     }
+    problems.extend(of_sequence(session, table)?);
     Ok(problems)
+}
+
+/// Whether keys of this side's own can be given. Nothing is taken from the sequence: there is no row to take it for.
+fn of_sequence(session: &mut Session, table: Table<'_>) -> Result<Option<String>, StoreError> {
+    let Some(own) = table.own() else { return Ok(None) };
+    let (sequence, entity) = (&own.sequence, &table.entity.name);
+    match session.query(&format!("SELECT {sequence}.NEXTVAL FROM DUAL WHERE 1 = 0"), &[], 1) {
+        Ok(_) => Ok(None),
+        Err(StoreError::Misfit { .. }) => Ok(Some(format!(
+            "the sequence {sequence} is missing, or the right to SELECT on it: grant it, or correct @ownKey of {entity}"
+        ))),
+        Err(error) => Err(error),
+    }
 }
 
 fn has_unique_key(session: &mut Session, table: Table<'_>) -> Result<bool, StoreError> {

@@ -20,6 +20,7 @@ mod history;
 mod inspect;
 mod lanes;
 mod ledger;
+mod own_keys;
 mod pace;
 mod params;
 mod read;

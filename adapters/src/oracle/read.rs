@@ -98,7 +98,7 @@ pub(super) fn list(
     if !sql.names_columns() {
         return Err(misfit(table.side, "the list query has no {columns} mark"));
     }
-    let columns = table.list(fields.iter(), |index| table.column(index).to_owned());
+    let columns = table.list(fields.iter(), |index| table.selected(index, ""));
     let prepared = params::prepare(table.side, sql, params, &columns)?;
     Ok(Question::new(prepared.text, prepared.binds, 100))
 }

@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use model::checksum::{DIGITS, compared};
 use model::foreign::{Found, NOTHING, is_foreign};
-use model::{Change, EntityKey, Side, StoreError};
+use model::{Change, EntityKey, Side, StoreError, Unnumbered};
 
 use super::bind::Bind;
 use super::checksum::{digest, joined};
 use super::read::Lookup;
 use super::session::Session;
 use super::table::{Table, bucket, places};
-use super::wire;
+use super::{own_keys, wire};
 use crate::number::{number as number_of, shape};
 
 /// Keeps the number of a row. Binds: shape, number, entity, key.
@@ -75,15 +75,7 @@ pub(super) struct Looked {
 pub(super) fn look(session: &mut Session, table: Table<'_>, changes: &[&Change]) -> Result<Looked, StoreError> {
     let keys: Vec<_> = changes.iter().map(|change| &change.key).collect();
     let stand = numbers(session, table, &keys, true)?;
-    let mut binds = vec![Bind::text(table.entity.name.as_str()), Bind::number(shape(table.entity, table.side))];
-    let texts = keys.iter().map(|key| vec![Bind::text(key.as_text())]).collect();
-    binds.extend(Table::key_binds(texts));
-    let mut left: HashMap<String, i64> = HashMap::new();
-    for row in &session.query(&left_text(keys.len()), &binds, 100)? {
-        if let (Some(key), Some(number)) = (wire::text(row, 0), wire::number(row, 1)) {
-            left.insert(key, number);
-        }
-    }
+    let left = left(session, table, &keys)?;
     let mut foreign = Vec::new();
     for change in changes {
         let number = stand.get(&change.key).copied().unwrap_or(NOTHING);
@@ -93,6 +85,38 @@ pub(super) fn look(session: &mut Session, table: Table<'_>, changes: &[&Change])
         }
     }
     Ok(Looked { standing: stand.into_keys().collect(), foreign })
+}
+
+/// Those of `keys` whose rows, locked from now on, are as we left them.
+pub(super) fn ours<'k>(
+    session: &mut Session,
+    table: Table<'_>,
+    keys: &[&'k EntityKey],
+) -> Result<Vec<&'k EntityKey>, StoreError> {
+    let stand = numbers(session, table, keys, true)?;
+    let left = left(session, table, keys)?;
+    let mut ours = Vec::with_capacity(keys.len());
+    for key in keys {
+        let (left, now) = (left.get(key.as_text()).copied(), stand.get(key).copied().unwrap_or(NOTHING));
+        if left.is_some() && other_than_left(session, table, key, left, now)?.is_none() {
+            ours.push(*key);
+        }
+    }
+    Ok(ours)
+}
+
+/// The numbers that were left, by the texts of their keys.
+fn left(session: &mut Session, table: Table<'_>, keys: &[&EntityKey]) -> Result<HashMap<String, i64>, StoreError> {
+    let mut binds = vec![Bind::text(table.entity.name.as_str()), Bind::number(shape(table.entity, table.side))];
+    let texts = keys.iter().map(|key| vec![Bind::text(key.as_text())]).collect();
+    binds.extend(Table::key_binds(texts));
+    let mut left: HashMap<String, i64> = HashMap::new();
+    for row in &session.query(&left_text(keys.len()), &binds, 100)? {
+        if let (Some(key), Some(number)) = (wire::text(row, 0), wire::number(row, 1)) {
+            left.insert(key, number);
+        }
+    }
+    Ok(left)
 }
 
 /// Whether `key` has a row by now.
@@ -129,16 +153,15 @@ fn found(session: &mut Session, table: Table<'_>, key: &EntityKey) -> Result<Fou
     })
 }
 
-/// Keeps the numbers of the rows of `changes` as we have just left them.
+/// Keeps the numbers of the rows of `keys` as we have just left them.
 pub(super) fn keep(
     session: &mut Session,
     table: Table<'_>,
     deleted: bool,
-    changes: &[&Change],
+    keys: &[&EntityKey],
 ) -> Result<(), StoreError> {
-    let keys: Vec<_> = changes.iter().map(|change| &change.key).collect();
     // Who inserts a row that we have just deleted does so past us: his row is not what we left.
-    let stand = if deleted { HashMap::new() } else { numbers(session, table, &keys, false)? };
+    let stand = if deleted { HashMap::new() } else { numbers(session, table, keys, false)? };
     let shape = shape(table.entity, table.side);
     let row = |key: &&EntityKey| {
         let number = stand.get(*key).copied().unwrap_or(NOTHING);
@@ -157,6 +180,8 @@ pub(super) fn as_left(
     key: &EntityKey,
 ) -> Result<Option<bool>, StoreError> {
     let table = Table::new(entity, side);
+    let given = own_keys::of_type(session, table, std::slice::from_ref(key), Unnumbered::Leave)?;
+    let table = table.with(&given);
     if table.key_values(key).is_none() {
         return Ok(None);
     }

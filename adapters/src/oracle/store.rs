@@ -12,19 +12,23 @@ use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
-    Rehearsal, Role, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, OwnKeys,
+    OwnNumber, Record, Rehearsal, Role, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store, StoreError,
+    Unnumbered, WriteId, Written,
 };
 use oracle::Row;
+use tokio::time::Instant;
 
 use super::lanes::{Lanes as Tracks, TrackFigures};
+use super::own_keys::Numbers;
 use super::read::{Lookup, Question};
 use super::session::Session;
 use super::settings::{Settings, Track};
 use super::snapshot::OracleSnapshot;
 use super::table::Table;
 use super::{
-    apply, bookkeeping, checksum, connect, error, execute, fence, history, inspect, ledger, read, sagas, stands,
+    apply, bookkeeping, checksum, connect, error, execute, fence, history, inspect, ledger, own_keys, read, sagas,
+    stands,
 };
 use crate::{Lane, Lanes};
 
@@ -86,6 +90,23 @@ impl OracleStore {
         result.map_err(|error| error::of_read(side, within, error))
     }
 
+    /// The numbers of `keys`, where this side has keys of its own.
+    async fn numbers_of(
+        &self,
+        entity: &EntityType,
+        keys: &[EntityKey],
+        within: Duration,
+    ) -> Result<Numbers, StoreError> {
+        if entity.own_key(self.side).is_none() || keys.is_empty() {
+            return Ok(Numbers::new());
+        }
+        let (entity, keys) = (entity.clone(), keys.to_vec());
+        self.reading(within, move |session, _, side| {
+            own_keys::of_type(session, Table::new(&entity, side), &keys, Unnumbered::Leave)
+        })
+        .await
+    }
+
     async fn ask(&self, question: Question, within: Duration) -> Result<Vec<Row>, StoreError> {
         self.reading(within, move |session, _, _| question.ask(session)).await
     }
@@ -104,7 +125,10 @@ impl OracleStore {
         as_of: Option<u64>,
         within: Duration,
     ) -> Result<Vec<Record>, StoreError> {
-        let table = Table::new(entity, self.side);
+        let began = Instant::now();
+        let numbers = self.numbers_of(entity, after.map_or(&[], std::slice::from_ref), within).await?;
+        let table = Table::new(entity, self.side).with(&numbers);
+        let within = within.saturating_sub(began.elapsed());
         self.records(table, read::scan(table, after, limit, as_of)?, within).await
     }
 
@@ -204,6 +228,47 @@ impl SagaLog for OracleStore {
 }
 
 #[async_trait]
+impl OwnKeys for OracleStore {
+    async fn numbers(
+        &self,
+        entity: &EntityType,
+        keys: &[EntityKey],
+        unnumbered: Unnumbered,
+        within: Duration,
+    ) -> Result<Vec<Option<OwnNumber>>, StoreError> {
+        read::require_batch(self.side, Some(entity), keys)?;
+        let (entity, wanted) = (entity.clone(), keys.to_vec());
+        let numbers = self.writing(within, move |session, _, side| {
+            own_keys::of_type(session, Table::new(&entity, side), &wanted, unnumbered)
+        });
+        let numbers = numbers.await?;
+        Ok(keys.iter().map(|key| numbers.get(key).copied()).collect())
+    }
+
+    async fn keys_of(
+        &self,
+        entity: &EntityType,
+        numbers: &[OwnNumber],
+        within: Duration,
+    ) -> Result<Vec<Option<EntityKey>>, StoreError> {
+        let (entity, numbers) = (entity.clone(), numbers.to_vec());
+        self.reading(within, move |session, _, side| own_keys::keys_of(session, Table::new(&entity, side), &numbers))
+            .await
+    }
+
+    async fn learn(
+        &self,
+        entity: &EntityType,
+        numbered: &[(EntityKey, OwnNumber)],
+        within: Duration,
+    ) -> Result<(), StoreError> {
+        let (entity, numbered) = (entity.clone(), numbered.to_vec());
+        self.writing(within, move |session, _, side| own_keys::learn(session, Table::new(&entity, side), &numbered))
+            .await
+    }
+}
+
+#[async_trait]
 impl Store for OracleStore {
     fn side(&self) -> Side {
         self.side
@@ -221,7 +286,10 @@ impl Store for OracleStore {
         within: Duration,
     ) -> Result<Vec<Option<Record>>, StoreError> {
         read::require_batch(self.side, Some(entity), keys)?;
-        let (lookup, question) = Lookup::new(Table::new(entity, self.side), keys, fields);
+        let began = Instant::now();
+        let numbers = self.numbers_of(entity, keys, within).await?;
+        let within = within.saturating_sub(began.elapsed());
+        let (lookup, question) = Lookup::new(Table::new(entity, self.side).with(&numbers), keys, fields);
         match question {
             None => Ok(vec![None; keys.len()]),
             Some(question) => lookup.answers(&self.ask(question, within).await?),

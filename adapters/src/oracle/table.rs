@@ -3,10 +3,12 @@
 //! The server keeps a parsed statement for each text, so there are few: lists of keys come in steps of powers of
 //! two, filled up with the last key.
 
-use model::{EntityKey, EntityType, FieldIndex, FieldSet, Record, Side, StoreError, Value, fit};
+use model::own_key::derived_head;
+use model::{EntityKey, EntityType, FieldIndex, FieldSet, OwnKey, Record, Side, StoreError, Value, fit};
 use oracle::Row;
 
 use super::bind::Bind;
+use super::own_keys::Numbers;
 use super::wire;
 use crate::value;
 
@@ -18,6 +20,8 @@ pub(super) const MAX_LIST: usize = 1_000;
 pub(super) struct Table<'a> {
     pub(super) entity: &'a EntityType,
     pub(super) side: Side,
+    /// The numbers of keys that are asked for, where this side has keys of its own.
+    numbers: Option<&'a Numbers>,
 }
 
 /// How many places a list of `count` members gets.
@@ -33,7 +37,22 @@ pub(super) fn places(from: usize, count: usize) -> String {
 
 impl<'a> Table<'a> {
     pub(super) fn new(entity: &'a EntityType, side: Side) -> Self {
-        Self { entity, side }
+        Self { entity, side, numbers: None }
+    }
+
+    /// The same, knowing the numbers of the keys that it will be given.
+    pub(super) fn with(self, numbers: &'a Numbers) -> Self {
+        Self { numbers: Some(numbers), ..self }
+    }
+
+    /// How this side's key differs from the canonical one.
+    pub(super) fn own(self) -> Option<&'a OwnKey> {
+        self.entity.own_key(self.side)
+    }
+
+    /// Whether this side keeps a number in place of this field.
+    pub(super) fn is_own(self, index: FieldIndex) -> bool {
+        self.own().is_some() && self.entity.key().contains(&index)
     }
 
     pub(super) fn name(self) -> &'a str {
@@ -46,7 +65,23 @@ impl<'a> Table<'a> {
 
     /// The columns of `fields`, in the contract's order, of `t`.
     pub(super) fn columns(self, fields: FieldSet) -> String {
-        self.list(fields.iter(), |index| format!("t.{}", self.column(index)))
+        self.list(fields.iter(), |index| self.selected(index, "t."))
+    }
+
+    /// How a field is read from a row, whose columns have `prefix`. A key of this side's own is read as the canonical
+    /// one: from the ID map, or derived by the rule of `model::own_key`. Also of a table as of an older moment: a
+    /// number that a row had then is given to no other key later.
+    pub(super) fn selected(self, index: FieldIndex, prefix: &str) -> String {
+        let column = format!("{prefix}{}", self.column(index));
+        if !self.is_own(index) {
+            return column;
+        }
+        let (entity, head) = (&self.entity.name, derived_head(&self.entity.name));
+        let digits = format!("TO_CHAR({column}, 'FM000000000000000')");
+        format!(
+            "COALESCE((SELECT m.key FROM strangler_id_map m WHERE m.entity = '{entity}' AND m.own_key = {column}), \
+             '{head}' || SUBSTR({digits}, 1, 3) || '-' || SUBSTR({digits}, 4))"
+        )
     }
 
     /// `make` of every field, with commas between.
@@ -105,8 +140,15 @@ impl<'a> Table<'a> {
 
     /// The parts of a key as its columns keep them; `None` when it fits no row of this side.
     pub(super) fn key_values(self, key: &EntityKey) -> Option<Vec<Bind>> {
+        if let Some(own) = self.own() {
+            return Some(vec![self.bind(own.number, &self.number_of(key)?).ok()?]);
+        }
         let parts = self.entity.key().iter().zip(key.parts());
         parts.map(|(index, part)| self.bind(*index, part).ok()).collect()
+    }
+
+    fn number_of(self, key: &EntityKey) -> Option<Value> {
+        self.numbers?.get(key).map(|number| Value::Text(number.to_string()))
     }
 
     /// One field's value as its column keeps it.
@@ -119,13 +161,17 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Refuses a key that does not fit this side.
+    /// Refuses a key that does not fit this side. A key without number names no row, as null does.
     pub(super) fn require_fit(self, key: &EntityKey) -> Result<Vec<Bind>, StoreError> {
         fit::key_fits(self.entity, self.side, key).map_err(|refusal| StoreError::Refused {
             side: self.side,
             refusal,
             source: None,
         })?;
+        if let Some(own) = self.own() {
+            let number = self.number_of(key).unwrap_or(Value::Null);
+            return Ok(vec![self.bind(own.number, &number)?]);
+        }
         let parts = self.entity.key().iter().zip(key.parts());
         parts.map(|(index, part)| self.bind(*index, part)).collect()
     }

@@ -11,9 +11,10 @@ pub(super) struct Step {
     pub(super) binds: Vec<Bind>,
 }
 
-/// The fields of `fields` that are not part of the key.
+/// The fields of `fields` that are not part of the key; nor the field that shows the number, where that is the key.
 pub(super) fn plain_fields(table: Table<'_>, fields: FieldSet) -> Vec<FieldIndex> {
     let key = table.entity.key_fields();
+    let key = table.own().map_or(key, |own| key.with(own.number));
     fields.iter().filter(|index| !key.contains(*index)).collect()
 }
 
@@ -88,3 +89,6 @@ pub(super) fn first_version(numbered: bool) -> String {
 pub(super) const LEDGER_ROW: &str = "INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, \
      incarnation, position, image, idempotency_key, fingerprint, state) \
      VALUES (:1, :2, :3, :4, :5, :6, :7, :8, :9, :10, :11, :12)";
+
+/// One entry of the ID map. Binds: entity, key, number.
+pub(super) const ID_MAP_ROW: &str = "INSERT INTO strangler_id_map (entity, key, own_key) VALUES (:1, :2, :3)";

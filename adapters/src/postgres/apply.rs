@@ -11,15 +11,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use model::foreign::{Found, NOTHING, is_foreign};
-use model::{Applied, Change, Contract, EntityKey, EntityName, FieldSet, Side, StoreError, WriteId};
+use model::{Applied, Change, Contract, EntityKey, EntityName, FieldSet, Side, StoreError, Unnumbered, WriteId};
 use tokio_postgres::Row;
 
 use super::apply_text;
+use super::own_keys::Numbers;
 use super::pipeline::{Answers, Step, pipeline};
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
-use super::{ledger, read};
+use super::{ledger, own_keys, read};
 use crate::number::{number, shape};
 
 /// How often rows are looked at that somebody goes on changing.
@@ -57,6 +58,7 @@ impl Call<'_> {
         if keys.iter().collect::<HashSet<_>>().len() < keys.len() {
             return Err(read::misfit(self.side, "two changes of one key in one call".into()));
         }
+        let numbers = self.numbers(changes).await?;
         let mut open: Vec<&Change> = changes.iter().collect();
         // What is taken beside the recorded number, and what was met on the way.
         let mut taken: HashMap<EntityKey, i64> = HashMap::new();
@@ -66,7 +68,7 @@ impl Call<'_> {
             if open.is_empty() {
                 break HashSet::new();
             }
-            let error = match self.attempt(&open, &taken).await? {
+            let error = match self.attempt(&open, &numbers, &taken).await? {
                 Tried::Stands(newer) => break newer,
                 Tried::Met(error) => error,
             };
@@ -75,7 +77,7 @@ impl Call<'_> {
                 return Err(error);
             }
             let mut blocked: HashSet<WriteId> = HashSet::new();
-            for (change, Seen { found, number }) in self.look(&open).await? {
+            for (change, Seen { found, number }) in self.look(&open, &numbers).await? {
                 let entity = ledger::entity(self.contract, self.side, change.key.entity().as_str())?;
                 // What the change would leave anyway is nothing to argue about.
                 let found = found.filter(|found| !found.is(entity, change.state.as_ref()));
@@ -102,9 +104,24 @@ impl Call<'_> {
         Ok(changes.iter().map(slot).collect())
     }
 
+    /// The numbers of the keys, where this side has keys of its own; what is kept is given one.
+    async fn numbers<'c>(&self, changes: &'c [Change]) -> Result<Numbers, StoreError> {
+        let (session, contract, side) = (self.session, self.contract, self.side);
+        let (kept, gone): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.state.is_some());
+        let keys = |changes: Vec<&'c Change>| changes.into_iter().map(|change| &change.key);
+        let mut numbers = own_keys::of_keys(session, contract, side, keys(kept), Unnumbered::Number).await?;
+        numbers.extend(own_keys::of_keys(session, contract, side, keys(gone), Unnumbered::Leave).await?);
+        Ok(numbers)
+    }
+
     /// One transaction.
-    async fn attempt(&self, open: &[&Change], taken: &HashMap<EntityKey, i64>) -> Result<Tried, StoreError> {
-        let batches = self.batches(open, taken, Purpose::Apply)?;
+    async fn attempt(
+        &self,
+        open: &[&Change],
+        numbers: &Numbers,
+        taken: &HashMap<EntityKey, i64>,
+    ) -> Result<Tried, StoreError> {
+        let batches = self.batches(open, numbers, taken, Purpose::Apply)?;
         let answers = self.send(&batches, "COMMIT").await?;
         let mut newer = HashSet::new();
         // After BEGIN, two answers for each batch: the keys it recorded, and that it stands.
@@ -125,8 +142,8 @@ impl Call<'_> {
     }
 
     /// The rows that have not the number which is on record, of the changes that are newer. Leaves nothing behind.
-    async fn look<'c>(&self, open: &[&'c Change]) -> Result<Vec<(&'c Change, Seen)>, StoreError> {
-        let batches = self.batches(open, &HashMap::new(), Purpose::Look)?;
+    async fn look<'c>(&self, open: &[&'c Change], numbers: &Numbers) -> Result<Vec<(&'c Change, Seen)>, StoreError> {
+        let batches = self.batches(open, numbers, &HashMap::new(), Purpose::Look)?;
         let answers = self.send(&batches, "ROLLBACK").await?;
         let mut seen = Vec::new();
         for (place, answer) in answers.into_iter().enumerate() {
@@ -163,6 +180,7 @@ impl Call<'_> {
     fn batches<'s, 'c>(
         &'s self,
         changes: &[&'c Change],
+        numbers: &'s Numbers,
         taken: &HashMap<EntityKey, i64>,
         purpose: Purpose,
     ) -> Result<Vec<Batch<'s, 'c>>, StoreError> {
@@ -175,7 +193,7 @@ impl Call<'_> {
         }
         let mut batches = Vec::new();
         for ((name, deleted, _), changes) in sorted {
-            let table = Table::new(ledger::entity(self.contract, self.side, name.as_str())?, self.side);
+            let table = Table::new(ledger::entity(self.contract, self.side, name.as_str())?, self.side).with(numbers);
             let fields = changes[0].state.as_ref().map_or(FieldSet::default(), |r| r.fields());
             let (text, order) = match (purpose, deleted) {
                 (Purpose::Look, _) => (apply_text::look(table), table.entity.key().to_vec()),
@@ -276,6 +294,8 @@ fn other_than_left(table: Table<'_>, row: &Row) -> Option<Seen> {
 
 /// See `Store::as_left`.
 pub(super) async fn as_left(session: &Session, table: Table<'_>, key: &EntityKey) -> Result<Option<bool>, StoreError> {
+    let numbers = own_keys::of_type(session, table, std::slice::from_ref(key), Unnumbered::Leave).await?;
+    let table = table.with(&numbers);
     let Some(parts) = table.key_values(key) else { return Ok(None) };
     let mut values = vec![Stored::Text(table.entity.name.to_string()), Stored::Text(key.as_text().to_owned())];
     values.extend(parts);

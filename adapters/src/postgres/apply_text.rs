@@ -149,7 +149,7 @@ pub(super) fn delete(table: Table<'_>) -> String {
 
 /// A row, if there is one, its number as it was left and as it stands.
 fn seen(table: Table<'_>, left: &str) -> String {
-    let columns = table.list(table.entity.all_fields().iter(), |index| format!("t.{}", table.column(index)));
+    let columns = table.list(table.entity.all_fields().iter(), |index| table.selected(index, "t."));
     let key = table.column(table.entity.key()[0]);
     format!("{columns}, {left}, CASE WHEN t.{key} IS NULL THEN {NOTHING} ELSE {} END", number(table))
 }

@@ -87,6 +87,15 @@ CREATE TABLE IF NOT EXISTS strangler_saga (
 CREATE INDEX IF NOT EXISTS strangler_saga_open
     ON strangler_saga (status, due_at) WHERE status IN ('running', 'compensating', 'stuck');
 CREATE INDEX IF NOT EXISTS strangler_saga_began ON strangler_saga (began_at);
+-- The number that the ERP's own sequence gave to a key of ours, for types with @ownKey. Given once, before the row is
+-- written, and never taken back: rows here stay when theirs are deleted.
+CREATE TABLE IF NOT EXISTS strangler_id_map (
+    entity  text        NOT NULL,
+    key     text        NOT NULL,
+    own_key numeric(15) NOT NULL,
+    CONSTRAINT strangler_id_map_pkey PRIMARY KEY (entity, key),
+    CONSTRAINT strangler_id_map_own_key UNIQUE (entity, own_key)
+);
 ";
 
 /// The advisory lock of a group's fence. Writers hold it shared from before their first statement to

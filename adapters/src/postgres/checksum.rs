@@ -42,7 +42,7 @@ pub(super) async fn members(
     limit: usize,
 ) -> Result<Vec<Record>, StoreError> {
     let fields = table.entity.all_fields();
-    let columns = table.list(fields.iter(), |index| format!("t.{}", table.column(index)));
+    let columns = table.list(fields.iter(), |index| table.selected(index, "t."));
     let text = format!(
         "SELECT {columns} FROM {} AS t WHERE left({}, {}) = $1::text LIMIT $2::int8",
         table.name(),
@@ -76,6 +76,9 @@ fn key_digest(table: Table<'_>) -> String {
 pub(super) fn joined(table: Table<'_>, fields: impl Iterator<Item = FieldIndex>) -> String {
     let null = u32::from(NULL);
     let of = |index: FieldIndex| {
+        if table.is_own(index) {
+            return table.selected(index, "t.");
+        }
         let field = table.entity.field(index);
         let text = text_of(field, field.home.get(table.side));
         format!("coalesce({text}, chr({null}))")

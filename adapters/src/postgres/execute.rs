@@ -33,11 +33,12 @@ use tokio_postgres::Statement;
 use look::Look;
 use told::Told;
 
+use super::own_keys::Numbers;
 use super::pipeline::{Step, pipeline};
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
-use super::{bind, bookkeeping, error, ledger, read, write_text};
+use super::{bind, bookkeeping, error, ledger, own_keys, read, write_text};
 
 /// What one transaction came to, when it did not simply succeed or fail.
 enum Outcome {
@@ -54,7 +55,8 @@ pub(super) async fn execute(
     side: Side,
     command: &Command,
 ) -> Result<Written, StoreError> {
-    let plan = Plan::new(contract, side, command)?;
+    let numbers = own_keys::of_command(session, contract, side, command).await?;
+    let plan = Plan::new(contract, side, command, &numbers)?;
     let look = if plan.contains_delete() { Look::Keys } else { Look::None };
     match plan.attempt(session, look).await? {
         Outcome::Written(written, _) => Ok(written),
@@ -69,7 +71,8 @@ pub(super) async fn execute_seeing(
     side: Side,
     command: &Command,
 ) -> Result<(Written, States), StoreError> {
-    Plan::new(contract, side, command)?.attempt(session, Look::Whole).await?.after_a_look(side)
+    let numbers = own_keys::of_command(session, contract, side, command).await?;
+    Plan::new(contract, side, command, &numbers)?.attempt(session, Look::Whole).await?.after_a_look(side)
 }
 
 pub(super) use rehearse::rehearse;
@@ -100,7 +103,7 @@ struct Opening {
 }
 
 impl<'a> Plan<'a> {
-    fn new(contract: &'a Contract, side: Side, command: &'a Command) -> Result<Self, StoreError> {
+    fn new(contract: &'a Contract, side: Side, command: &'a Command, numbers: &'a Numbers) -> Result<Self, StoreError> {
         let mut seen = HashSet::new();
         let fresh = |key: &&EntityKey| seen.insert((*key).clone());
         let touches: Vec<EntityKey> = command.touches.iter().filter(fresh).cloned().collect();
@@ -110,7 +113,7 @@ impl<'a> Plan<'a> {
         }
         let mut tables: Vec<(Table<'a>, Vec<Vec<Stored>>)> = Vec::new();
         for key in &touches {
-            let table = Table::new(ledger::entity(contract, side, key.entity().as_str())?, side);
+            let table = Table::new(ledger::entity(contract, side, key.entity().as_str())?, side).with(numbers);
             let values = table.require_fit(key)?;
             match tables.iter_mut().find(|(known, _)| known.entity.name == table.entity.name) {
                 Some((_, rows)) => rows.push(values),
@@ -225,8 +228,7 @@ impl<'a> Plan<'a> {
         &self,
     ) -> Result<(Vec<(Step, Option<Refusal>)>, Option<(&'a [ContractStatement], &'a model::sql::Params)>), StoreError>
     {
-        let key = &self.touches[0];
-        let table = self.tables[0].0;
+        let (key, table) = (&self.touches[0], self.tables[0].0);
         match &self.command.work {
             Work::Run { statements, params } => {
                 let steps = statements.iter().map(|statement| {

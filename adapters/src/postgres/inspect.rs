@@ -38,7 +38,7 @@ pub(super) async fn inspect(
             Err(_) => problems.push(format!("{name} is not a type of the contract: check the name")),
         }
     }
-    for table in ["strangler_ledger", "strangler_version", "strangler_fence", "strangler_saga"] {
+    for table in ["strangler_ledger", "strangler_version", "strangler_fence", "strangler_saga", "strangler_id_map"] {
         match rights(session, table).await? {
             None => problems.push(format!("{table} is missing: run `strangler init`")),
             Some(missing) => problems.extend(missing),
@@ -106,7 +106,8 @@ async fn of_table(session: &Session, table: Table<'_>) -> Result<Vec<String>, St
         return Ok(vec![format!("{name} is missing: create it, or correct the table of {entity} in the contract")]);
     };
     let columns = rows(session, COLUMNS, Some(name)).await?;
-    for index in table.entity.all_fields().iter() {
+    // A key of this side's own is the column of its number.
+    for index in table.entity.all_fields().iter().filter(|index| !table.is_own(*index)) {
         let column = folded(table.column(index));
         match columns.iter().find(|row| row.get::<_, &str>(0) == column) {
             None => problems.push(format!(
@@ -140,7 +141,21 @@ async fn of_table(session: &Session, table: Table<'_>) -> Result<Vec<String>, St
             table.key_columns()
         ));
     }
+    problems.extend(of_sequence(session, table).await?);
     Ok(problems)
+}
+
+/// Whether keys of this side's own can be given.
+async fn of_sequence(session: &Session, table: Table<'_>) -> Result<Option<String>, StoreError> {
+    let Some(own) = table.own() else { return Ok(None) };
+    let usable = "SELECT has_sequence_privilege(to_regclass($1), 'USAGE')";
+    let found = rows(session, usable, Some(&own.sequence)).await?;
+    let sequence = &own.sequence;
+    Ok(match found.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
+        Some(true) => None,
+        Some(false) => Some(format!("the right to USAGE on {sequence} is missing: grant it to the proxy's user")),
+        None => Some(format!("the sequence {sequence} is missing: correct @ownKey of {}", table.entity.name)),
+    })
 }
 
 /// The name as the catalogue has it: lower case unless quoted.

@@ -19,6 +19,7 @@ mod history;
 mod inspect;
 mod ledger;
 mod numeric;
+mod own_keys;
 mod pipeline;
 mod read;
 mod sagas;

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use futures::TryStreamExt;
 use model::sql::{NamedSql, Params};
 use model::store::MAX_BATCH;
-use model::{EntityKey, EntityType, FieldSet, Record, Side, StoreError};
+use model::{EntityKey, EntityType, FieldSet, Record, Side, StoreError, Unnumbered};
 use tokio_postgres::{Row, Statement};
 
-use super::bind;
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
+use super::{bind, own_keys};
 
 /// Runs a prepared statement with our own values.
 pub(super) async fn query(
@@ -30,6 +30,8 @@ pub(super) async fn fetch(
     keys: &[EntityKey],
     fields: FieldSet,
 ) -> Result<Vec<Option<Record>>, StoreError> {
+    let numbers = own_keys::of_type(session, table, keys, Unnumbered::Leave).await?;
+    let table = table.with(&numbers);
     let fields = fields.union(table.entity.key_fields());
     let mut wanted: HashMap<&EntityKey, Option<Record>> = HashMap::with_capacity(keys.len());
     let mut rows = Vec::with_capacity(keys.len());
@@ -88,6 +90,8 @@ pub(super) async fn scan(
     after: Option<&EntityKey>,
     limit: usize,
 ) -> Result<Vec<Record>, StoreError> {
+    let numbers = own_keys::of_type(session, table, after.map_or(&[], std::slice::from_ref), Unnumbered::Leave).await?;
+    let table = table.with(&numbers);
     let fields = table.entity.all_fields();
     let order = table.key_columns();
     let mut text = format!("SELECT {} FROM {}", table.columns(fields), table.name());

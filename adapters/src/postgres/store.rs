@@ -12,15 +12,16 @@ use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
-    Rehearsal, Role, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store, StoreError, WriteId, Written,
+    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, OwnKeys,
+    OwnNumber, Record, Rehearsal, Role, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store, StoreError,
+    Unnumbered, WriteId, Written,
 };
 
 use super::session::{Pools, Use};
 use super::settings::Settings;
 use super::snapshot::PostgresSnapshot;
 use super::table::Table;
-use super::{apply, bookkeeping, checksum, error, execute, fence, history, inspect, ledger, read, sagas};
+use super::{apply, bookkeeping, checksum, error, execute, fence, history, inspect, ledger, own_keys, read, sagas};
 use crate::{Lane, Lanes};
 
 /// A PostgreSQL database behind the port. Cheap to clone; clones and lanes share their pools.
@@ -150,6 +151,42 @@ impl SagaLog for PostgresStore {
 
     async fn forget_sagas(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
         call!(self, Use::Write, within, |session| sagas::forget(&session, retention, limit))
+    }
+}
+
+#[async_trait]
+impl OwnKeys for PostgresStore {
+    async fn numbers(
+        &self,
+        entity: &EntityType,
+        keys: &[EntityKey],
+        unnumbered: Unnumbered,
+        within: Duration,
+    ) -> Result<Vec<Option<OwnNumber>>, StoreError> {
+        let table = Table::new(entity, self.side);
+        read::require_batch(self.side, Some(entity), keys)?;
+        let numbers = call!(self, Use::Write, within, |session| own_keys::of_type(&session, table, keys, unnumbered))?;
+        Ok(keys.iter().map(|key| numbers.get(key).copied()).collect())
+    }
+
+    async fn keys_of(
+        &self,
+        entity: &EntityType,
+        numbers: &[OwnNumber],
+        within: Duration,
+    ) -> Result<Vec<Option<EntityKey>>, StoreError> {
+        let table = Table::new(entity, self.side);
+        look!(self, within, |session| own_keys::keys_of(&session, table, numbers))
+    }
+
+    async fn learn(
+        &self,
+        entity: &EntityType,
+        numbered: &[(EntityKey, OwnNumber)],
+        within: Duration,
+    ) -> Result<(), StoreError> {
+        let table = Table::new(entity, self.side);
+        call!(self, Use::Write, within, |session| own_keys::learn(&session, table, numbered))
     }
 }
 

@@ -7,9 +7,11 @@
 use std::fmt::Write;
 
 use model::contract::ColumnType;
-use model::{EntityKey, EntityType, FieldIndex, FieldSet, Record, Side, StoreError, fit};
+use model::own_key::derived_head;
+use model::{EntityKey, EntityType, FieldIndex, FieldSet, OwnKey, Record, Side, StoreError, Value, fit};
 use tokio_postgres::Row;
 
+use super::own_keys::Numbers;
 use super::wire::Stored;
 use crate::value;
 
@@ -18,11 +20,28 @@ use crate::value;
 pub(super) struct Table<'a> {
     pub(super) entity: &'a EntityType,
     pub(super) side: Side,
+    /// The numbers of keys that are asked for, where this side has keys of its own.
+    numbers: Option<&'a Numbers>,
 }
 
 impl<'a> Table<'a> {
     pub(super) fn new(entity: &'a EntityType, side: Side) -> Self {
-        Self { entity, side }
+        Self { entity, side, numbers: None }
+    }
+
+    /// The same, knowing the numbers of the keys that it will be given.
+    pub(super) fn with(self, numbers: &'a Numbers) -> Self {
+        Self { numbers: Some(numbers), ..self }
+    }
+
+    /// How this side's key differs from the canonical one.
+    pub(super) fn own(self) -> Option<&'a OwnKey> {
+        self.entity.own_key(self.side)
+    }
+
+    /// Whether this side keeps a number in place of this field.
+    pub(super) fn is_own(self, index: FieldIndex) -> bool {
+        self.own().is_some() && self.entity.key().contains(&index)
     }
 
     pub(super) fn name(self) -> &'a str {
@@ -35,6 +54,7 @@ impl<'a> Table<'a> {
 
     /// PostgreSQL's name for the declared type of a column, without length.
     pub(super) fn type_name(self, index: FieldIndex) -> &'static str {
+        let index = self.own().filter(|_| self.is_own(index)).map_or(index, |own| own.number);
         match self.entity.field(index).home.get(self.side).column_type {
             ColumnType::Char(_) => "bpchar",
             ColumnType::Varchar(_) => "text",
@@ -50,7 +70,22 @@ impl<'a> Table<'a> {
 
     /// The columns of `fields`, in the contract's order.
     pub(super) fn columns(self, fields: FieldSet) -> String {
-        self.list(fields.iter(), |index| self.column(index).to_owned())
+        self.list(fields.iter(), |index| self.selected(index, ""))
+    }
+
+    /// How a field is read from a row, whose columns have `prefix`. A key of this side's own is read as the canonical
+    /// one: from the ID map, or derived by the rule of `model::own_key`.
+    pub(super) fn selected(self, index: FieldIndex, prefix: &str) -> String {
+        let column = format!("{prefix}{}", self.column(index));
+        if !self.is_own(index) {
+            return column;
+        }
+        let (entity, head) = (&self.entity.name, derived_head(&self.entity.name));
+        let digits = format!("to_char({column}, 'FM000000000000000')");
+        format!(
+            "COALESCE((SELECT m.key FROM strangler_id_map AS m WHERE m.entity = '{entity}' AND m.own_key = {column}), \
+             '{head}' || substr({digits}, 1, 3) || '-' || substr({digits}, 4))"
+        )
     }
 
     /// `make` of every field, with commas between.
@@ -88,7 +123,7 @@ impl<'a> Table<'a> {
     pub(super) fn select_one(self, fields: FieldSet) -> String {
         format!(
             "SELECT {} FROM {} AS t WHERE {}",
-            self.list(fields.iter(), |index| format!("t.{}", self.column(index))),
+            self.list(fields.iter(), |index| self.selected(index, "t.")),
             self.name(),
             self.key_equals(1)
         )
@@ -108,7 +143,7 @@ impl<'a> Table<'a> {
 
     /// Reads any number of keys, given as one array per key part.
     pub(super) fn select_many(self, fields: FieldSet) -> String {
-        let columns = self.list(fields.iter(), |index| format!("t.{}", self.column(index)));
+        let columns = self.list(fields.iter(), |index| self.selected(index, "t."));
         let mut text = format!("SELECT {columns} FROM {} AS t ", self.name());
         let _ = match self.entity.key() {
             [only] => {
@@ -127,8 +162,15 @@ impl<'a> Table<'a> {
 
     /// The parts of a key as its columns keep them; `None` when it fits no row of this side.
     pub(super) fn key_values(self, key: &EntityKey) -> Option<Vec<Stored>> {
+        if let Some(own) = self.own() {
+            return Some(vec![self.stored(own.number, &self.number_of(key)?).ok()?]);
+        }
         let parts = self.entity.key().iter().zip(key.parts());
         parts.map(|(index, part)| self.stored(*index, part).ok()).collect()
+    }
+
+    fn number_of(self, key: &EntityKey) -> Option<Value> {
+        self.numbers?.get(key).map(|number| Value::Text(number.to_string()))
     }
 
     /// One field's value as its column keeps it.
@@ -141,13 +183,17 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Refuses a key that does not fit this side.
+    /// Refuses a key that does not fit this side. A key without number names no row, as null does.
     pub(super) fn require_fit(self, key: &EntityKey) -> Result<Vec<Stored>, StoreError> {
         fit::key_fits(self.entity, self.side, key).map_err(|refusal| StoreError::Refused {
             side: self.side,
             refusal,
             source: None,
         })?;
+        if let Some(own) = self.own() {
+            let number = self.number_of(key).map(|number| self.stored(own.number, &number));
+            return Ok(vec![number.transpose()?.unwrap_or(Stored::Null)]);
+        }
         let parts = self.entity.key().iter().zip(key.parts());
         parts.map(|(index, part)| self.stored(*index, part)).collect()
     }

@@ -5,9 +5,10 @@ use model::{EntityKey, FieldIndex, FieldSet, Record, StoreError};
 use super::pipeline::Step;
 use super::table::Table;
 
-/// The fields of `fields` that are not part of the key.
+/// The fields of `fields` that are not part of the key; nor the field that shows the number, where that is the key.
 pub(super) fn plain_fields(table: Table<'_>, fields: FieldSet) -> Vec<FieldIndex> {
     let key = table.entity.key_fields();
+    let key = table.own().map_or(key, |own| key.with(own.number));
     fields.iter().filter(|index| !key.contains(*index)).collect()
 }
 
@@ -44,7 +45,7 @@ pub(super) fn set(table: Table<'_>, key: &EntityKey, record: &Record) -> Result<
         (1..).zip(&all).map(|(place, index)| format!("${place}::{}", table.type_name(*index))).collect();
     let (name, casts) = (table.name(), casts.join(", "));
     let conflict = on_conflict(table, &fields);
-    let whole = all.len() == table.entity.fields.len();
+    let whole = fields.len() == plain_fields(table, table.entity.all_fields()).len();
     if whole || fields.is_empty() {
         let text = format!("INSERT INTO {name} ({columns}) VALUES ({casts}) {conflict}");
         return Ok(vec![Step { text, values }]);

@@ -13,6 +13,8 @@ mod foreign;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod own_keys;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod races;

@@ -204,6 +204,7 @@ async fn the_doctor_names_what_is_wrong_and_what_to_do() {
     strangler_version is missing: run `strangler init`
     strangler_fence is missing: run `strangler init`
     strangler_saga is missing: run `strangler init`
+    strangler_id_map is missing: run `strangler init`
     ");
     // The tables alone, without the groups' rows.
     client.batch_execute(&store.bookkeeping_ddl(&[], Role::Primary)).await.unwrap();

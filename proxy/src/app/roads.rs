@@ -86,11 +86,9 @@ impl Parts<'_> {
             Arc::new(move |observation| evidence.observe(&observation)),
             || chrono::Utc::now().date_naive(),
         ));
-        let door = |side: Side, store: Arc<dyn Store>| {
-            let breaker = Arc::clone(self.breakers.get(side));
-            Door::telling(store, breaker, writes.apply_timeout, Arc::clone(&foreign))
-        };
-        let doors = stores.clone().map(door);
+        let breaker = |side| Arc::clone(self.breakers.get(side));
+        let contract = &self.backends.loaded.contract;
+        let doors = Door::both(contract, &stores, breaker, writes.apply_timeout, Some(foreign));
         let side = |side| WriteSide {
             store: Arc::clone(stores.get(side)),
             door: Arc::clone(doors.get(side)),

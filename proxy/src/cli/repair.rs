@@ -8,6 +8,7 @@ use clap::Args;
 use model::control::reconciliation::{RepairCount, RepairOrder};
 use model::control::{Action, Author, Deed, EvidenceFilter, Findings, RunId};
 use model::evidence::Cause;
+use model::own_key::number_named;
 use model::{EntityKey, EntityName, EntityType, FieldName, GroupName, Policy};
 use serde_json::json;
 use shadow_compare::Redactor;
@@ -78,7 +79,10 @@ pub(super) async fn run(desk: &Desk, args: &RepairArgs) -> Result<(), Stop> {
     let wanted = wanted(desk, args)?;
     let group = types.first().map(|entity| entity.group.clone());
     let group = group.ok_or_else(|| Stop::BadUse("the group has no types".to_owned()))?;
-    let named = types.first().filter(|_| wanted.is_none()).map(|entity| keys(entity, &args.key)).transpose()?;
+    let named = match types.first().filter(|_| wanted.is_none()) {
+        Some(entity) => Some(by_either_key(desk, entity, keys(entity, &args.key)?).await?),
+        None => None,
+    };
     let policy = desk.office().newest().await?.rollout.policy(&group);
     if !policy.stage().dual_writes() {
         let stage = policy.stage();
@@ -133,9 +137,8 @@ pub(super) struct Mending<'a> {
 impl<'a> Mending<'a> {
     pub(super) fn new(desk: &'a Desk, policy: &Policy, author: &Author, per_second: u32) -> Self {
         let (stores, config) = (desk.backends.lane(Lane::Admin), &desk.config);
-        let doors = stores.clone().map(|_, store| {
-            Door::new(store, Arc::new(Breaker::new(config.reads.breaker)), config.writes.apply_timeout)
-        });
+        let breaker = |_| Arc::new(Breaker::new(config.reads.breaker));
+        let doors = Door::both(&desk.backends.loaded.contract, &stores, breaker, config.writes.apply_timeout, None);
         let settings = RepairSettings { per_second, ..RepairSettings::default() };
         let repairer = Repairer { stores, doors, today: || chrono::Utc::now().date_naive(), settings };
         Self { desk, policy: *policy, author: author.clone(), repairer }
@@ -268,6 +271,22 @@ fn keys(entity: &EntityType, given: &[String]) -> Result<Vec<EntityKey>, Stop> {
         ))
     };
     given.iter().map(|text| EntityKey::from_text(entity, text).ok_or_else(wrong)).collect()
+}
+
+/// The canonical keys, where numbers of the ERP were given. Legacy knows every number.
+async fn by_either_key(desk: &Desk, entity: &EntityType, mut keys: Vec<EntityKey>) -> Result<Vec<EntityKey>, Stop> {
+    let numbers: Vec<_> = keys.iter().filter_map(number_named).collect();
+    if entity.number_field().is_none() || numbers.is_empty() {
+        return Ok(keys);
+    }
+    let legacy = desk.backends.lane(Lane::Admin).legacy;
+    let mut found = legacy.keys_of(entity, &numbers, desk.config.writes.apply_timeout).await?.into_iter();
+    for key in keys.iter_mut().filter(|key| number_named(key).is_some()) {
+        if let Some(canonical) = found.next().flatten() {
+            *key = canonical;
+        }
+    }
+    Ok(keys)
 }
 
 async fn from_reconcile(

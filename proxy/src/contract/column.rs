@@ -17,6 +17,8 @@ pub(super) struct Shape {
     pub(super) nullable: bool,
     /// The values of the field's enum, when it has one.
     pub(super) values: Option<Vec<String>>,
+    /// It shows the ERP's number: a text that is kept as a number. `own_key` says which columns will do.
+    pub(super) number: bool,
 }
 
 const TYPES: [&str; 11] = [
@@ -187,6 +189,9 @@ impl Reader<'_> {
                     "take `map` out, or mend the type",
                 );
             }
+            return;
+        }
+        if shape.number {
             return;
         }
         if let Some(remedy) = unstorable(shape.kind, home.column_type) {

@@ -35,14 +35,20 @@ impl Reader<'_> {
         let fields = self.fields(object);
         self.check_columns(object, &fields);
         let keys = self.key(object, &entity, &fields);
+        let keys = keys.unwrap_or_default();
+        let own_key = self.own_key(object, &fields, &keys);
         // Placeholders let the roots be checked as well; the mistake is noted already.
-        EntityType::new(
+        let entity = EntityType::new(
             EntityName::from(object.name.as_str()),
             GroupName::from(group.map_or("?", |group| group.text)),
             table.unwrap_or_default(),
             fields,
-            &keys.unwrap_or_default(),
-        )
+            &keys,
+        )?;
+        Some(match own_key {
+            Some(own_key) => entity.with_own_key(own_key),
+            None => entity,
+        })
     }
 
     fn is_group(&self, group: Text<'_>) -> bool {
@@ -115,7 +121,8 @@ impl Reader<'_> {
         };
         let enumeration = self.schema.get_enum(type_name);
         let values = enumeration.map(|e| e.values.keys().map(ToString::to_string).collect());
-        let shape = Shape { kind, nullable: !field.ty.is_non_null(), values };
+        let shape =
+            Shape { kind, nullable: !field.ty.is_non_null(), values, number: self.is_number(object, &field.name) };
         let home = self.home(object, field, &shape);
         let compare = self.compare(field, kind, home.as_ref());
         if field.directives.has("stamped") && kind != Kind::Instant {
@@ -174,7 +181,20 @@ impl Reader<'_> {
             );
             return None;
         };
-        let legacy = home.object("legacy").map(|args| self.column(&args, shape));
+        let legacy = match home.object("legacy") {
+            Some(args) => {
+                self.refuse_home_of_own_key(object, field);
+                Some(self.column(&args, shape))
+            }
+            None => self.home_of_own_key(object, field).map(Some),
+        };
+        if legacy.is_none() && !self.is_own(object, &field.name) {
+            self.findings.add(
+                home.at,
+                format!("field `{}.{}` has no home on legacy", object.name, field.name),
+                "add legacy: {column: …, type: …}; only a key with @ownKey has none",
+            );
+        }
         let modern = home.object("modern").map(|args| self.column(&args, shape));
         Some(PerSide { legacy: legacy??, modern: modern?? })
     }
@@ -182,7 +202,9 @@ impl Reader<'_> {
     fn check_columns(&self, object: &ObjectType, fields: &[Field]) {
         for side in Side::BOTH {
             let mut taken: BTreeMap<String, &FieldName> = BTreeMap::new();
-            for field in fields {
+            // A key of legacy's own is the column of its number.
+            let own = |field: &&Field| side == Side::Legacy && self.is_own(object, field.name.as_str());
+            for field in fields.iter().filter(|field| !own(field)) {
                 let column = &field.home.get(side).column;
                 let Some(first) = taken.insert(folded(column), &field.name) else {
                     continue;

@@ -64,7 +64,7 @@ impl Reader<'_> {
         self.refuse_stored_directives(field);
         let name = self.only_directive(on, field, allowed)?;
         let args = directive(field, name)?;
-        let scope = Scope { field, parent: parent.map(AsRef::as_ref), mutation: on == "Mutation" };
+        let scope = Scope { field, parent: parent.map(AsRef::as_ref), mutation: on == "Mutation", numbers: &[] };
         let (entity, kind) = match name {
             "byKey" => self.by_key(scope, &args, entities),
             "byKeys" => self.by_keys(scope, &args, entities),
@@ -116,6 +116,7 @@ impl Reader<'_> {
     fn by_key(&self, scope: Scope<'_>, args: &Args<'_>, entities: &Entities) -> Option<Operation> {
         let entity = self.answer(scope, entities, |ty| matches!(ty, Type::Named(_)).then_some(()).ok_or("Entity"))?;
         let key = self.key_sources(scope, &entity, args.texts("key"), args.place("key"))?;
+        self.refuse_link_by_own_key(scope, args, &entity, &key);
         Some((entity, RootKind::ByKey { key }))
     }
 
@@ -260,7 +261,7 @@ fn arguments_of(kind: &RootKind) -> Vec<&str> {
         .into_iter()
         .filter_map(|source| match source {
             ParamSource::Argument(path) => path.first().map(String::as_str),
-            ParamSource::Parent(_) | ParamSource::WriteId { .. } => None,
+            ParamSource::Parent(_) | ParamSource::WriteId { .. } | ParamSource::Number { .. } => None,
         })
         .collect()
 }

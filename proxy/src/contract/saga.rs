@@ -48,6 +48,10 @@ impl Reader<'_> {
             );
             return None;
         }
+        // What is wrong with a step's own mutation is reported where it stands; its echoes here would only distract.
+        if listed.iter().any(|step| self.has_broken_mutation(roots, step)) {
+            return None;
+        }
         let mut draft = Draft { field, roots, steps: Vec::new(), used: HashSet::new() };
         let last = listed.len() - 1;
         let steps: Vec<Option<SagaStep>> =
@@ -104,6 +108,14 @@ impl Reader<'_> {
         Some(SagaStep { name: name.text.to_owned(), run: with?, undo })
     }
 
+    fn has_broken_mutation(&self, roots: &Roots, step: &Args<'_>) -> bool {
+        let mut named = ["do", "undo"].into_iter().filter_map(|key| step.text(key));
+        named.any(|name| {
+            let declared = self.definition(name.text).is_some_and(|field| !field.directives.has("saga"));
+            declared && !roots.contains_key(&RouteName::from(format!("Mutation.{}", name.text).as_str()))
+        })
+    }
+
     /// The mutation called `name`, which is no saga, or a mistake.
     fn mutation(&self, roots: &Roots, name: Text<'_>) -> Option<Arc<Root>> {
         let found = roots.get(&RouteName::from(format!("Mutation.{}", name.text).as_str()));
@@ -113,7 +125,6 @@ impl Reader<'_> {
                     let what = format!("`{}` is a saga itself", name.text);
                     self.findings.add(name.at, what, "name its steps here instead");
                 }
-                // What is wrong with it has been reported where it stands.
                 Some(_) => {}
                 None => {
                     let known = roots.keys().filter_map(|route| route.as_str().strip_prefix("Mutation."));
@@ -192,7 +203,7 @@ impl Reader<'_> {
             }
             return self.unfit(path, at, (wanted, argument));
         }
-        let scope = Scope { field: draft.field, parent: None, mutation: false };
+        let scope = Scope { field: draft.field, parent: None, mutation: false, numbers: &[] };
         let found = self.source_at(scope, path, at)?;
         let fits = self.fits(&found.type_name, wanted.inner_named_type()) && found.list == wanted.is_list();
         if !fits || (wanted.is_non_null() && !found.required) {

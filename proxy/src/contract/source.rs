@@ -17,6 +17,8 @@ pub(super) struct Scope<'a> {
     /// The entity on which a link stands.
     pub(super) parent: Option<&'a EntityType>,
     pub(super) mutation: bool,
+    /// The names of the numbers of touched entities, one slot per touch; for statements of legacy only.
+    pub(super) numbers: &'a [Option<String>],
 }
 
 /// A source that exists.
@@ -60,6 +62,15 @@ impl Reader<'_> {
                     "`:parent.field` works on links between types only",
                 );
                 return None;
+            }
+            (name, []) if let Some(touch) = scope.numbers.iter().position(|known| known.as_deref() == Some(name)) => {
+                Found {
+                    source: ParamSource::Number { touch },
+                    kind: Kind::Int,
+                    list: false,
+                    required: true,
+                    type_name: "Int".to_owned(),
+                }
             }
             _ => self.argument(scope, first, &rest, at)?,
         };

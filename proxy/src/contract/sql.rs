@@ -42,6 +42,11 @@ impl Reader<'_> {
     pub(super) fn statements(&self, scope: Scope<'_>, args: &Args<'_>) -> Option<Statements> {
         let mut params = Vec::new();
         let mut of = |side: Side| {
+            // Numbers are the ERP's.
+            let scope = match side {
+                Side::Legacy => scope,
+                Side::Modern => Scope { numbers: &[], ..scope },
+            };
             let statements = args.objects(side.as_str());
             if statements.is_empty() {
                 self.findings.add(

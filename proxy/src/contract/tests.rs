@@ -1,6 +1,7 @@
 //! The contract of this repository, and what is refused.
 
 mod mistakes;
+mod own_keys;
 
 use model::contract::{DualWrite, ParamSource, WriteAnswer, WriteWork};
 use model::{EntityName, RootKind, RouteName, Side, Value};

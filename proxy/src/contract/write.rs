@@ -15,15 +15,18 @@ use super::suggest;
 impl Reader<'_> {
     pub(super) fn write(&self, scope: Scope<'_>, args: &Args<'_>, entities: &Entities) -> Option<Operation> {
         let touches = self.touches(scope, args, entities);
-        let statements = self.statements(scope, args);
+        let numbers = self.number_names(scope, args, touches.as_deref().unwrap_or_default());
+        let statements = self.statements(Scope { numbers: &numbers, ..scope }, args);
         let touches = touches?;
         let (entity, answer) = self.write_answer(scope, &touches, entities)?;
         let statements = statements?;
+        let used = statements.sql.legacy.iter().flat_map(|statement| statement.sql.params());
+        self.check_numbers_used(args, &numbers, &used.collect::<Vec<_>>());
         let action = WriteAction {
             work: WriteWork::Statements { sql: statements.sql, params: statements.params },
+            dual_write: self.dual_write(args, &touches),
             touches,
             answer,
-            dual_write: dual_write(args),
         };
         Some((entity, RootKind::Write(action)))
     }
@@ -126,11 +129,12 @@ impl Reader<'_> {
                 found.map(|(_, source)| source.clone())
             })
             .collect();
+        let touches = vec![Touch { entity: entity.clone(), key: key.into_iter().collect::<Option<_>>()? }];
         let action = WriteAction {
-            touches: vec![Touch { entity: entity.clone(), key: key.into_iter().collect::<Option<_>>()? }],
+            dual_write: self.dual_write(args, &touches),
+            touches,
             work: WriteWork::Set { fields },
             answer: WriteAnswer::One(0),
-            dual_write: dual_write(args),
         };
         Some((entity, RootKind::Write(action)))
     }
@@ -177,6 +181,7 @@ impl Reader<'_> {
                 );
                 continue;
             };
+            self.refuse_set_number(args, entity, index);
             if let Some(source) = self.set_source(scope, entity, index, (&path, place)) {
                 fields.push((index, source));
             }
@@ -215,21 +220,25 @@ impl Reader<'_> {
         }
         let entity = self.known_entity(entities, args.text("type")?)?;
         let key = self.key_sources(scope, &entity, args.texts("key"), args.place("key"))?;
+        let touches = vec![Touch { entity: entity.clone(), key }];
         let action = WriteAction {
             work: WriteWork::Delete,
-            touches: vec![Touch { entity: entity.clone(), key }],
+            dual_write: self.dual_write(args, &touches),
+            touches,
             answer: WriteAnswer::Done,
-            dual_write: dual_write(args),
         };
         Some((entity, RootKind::Write(action)))
     }
-}
 
-/// Another word than these the compiler has reported.
-fn dual_write(args: &Args<'_>) -> DualWrite {
-    match args.word("dualWrite") {
-        Some("replay") => DualWrite::Replay,
-        Some(_) | None => DualWrite::State,
+    fn dual_write(&self, args: &Args<'_>, touches: &[Touch]) -> DualWrite {
+        match args.word("dualWrite") {
+            Some("replay") => {
+                self.refuse_replay_of_own_keys(args, touches);
+                DualWrite::Replay
+            }
+            // Another word the compiler has reported.
+            Some(_) | None => DualWrite::State,
+        }
     }
 }
 

@@ -127,10 +127,8 @@ impl Desk {
         approved_by: Option<&str>,
     ) -> Result<HandoverDone, DeskError> {
         let fences = self.fences();
-        let doors = self.handover_stores().map(|_, store| {
-            let breaker = Arc::new(Breaker::new(BreakerSettings::default()));
-            Door::new(store, breaker, self.handover.within)
-        });
+        let breaker = |_| Arc::new(Breaker::new(BreakerSettings::default()));
+        let doors = Door::both(&self.contract, &self.handover_stores(), breaker, self.handover.within, None);
         let coordinator = Coordinator { fences: &fences, doors: &doors, group, settings: self.handover };
         let outcome = coordinator.hand_to(to, force).await;
         // Whoever runs it hears at once what the fences say now.

@@ -136,7 +136,7 @@ impl Fetcher<'_> {
     ) -> Result<Found, Fault> {
         let mut keys = Vec::with_capacity(parents.len());
         for parent in parents {
-            let origin = Origin { parent: *parent, write: None };
+            let origin = Origin { parent: *parent, ..Origin::default() };
             keys.push(arguments.key(&call.root.entity, sources, origin)?);
         }
         let (places, records) = self.look_up(call, keys).await?;
@@ -199,7 +199,7 @@ impl Fetcher<'_> {
         let mut seen: HashMap<Params, usize> = HashMap::new();
         let mut numbers = Vec::with_capacity(parents.len());
         for parent in parents {
-            let origin = Origin { parent: *parent, write: None };
+            let origin = Origin { parent: *parent, ..Origin::default() };
             let params = arguments.params(params, origin)?;
             numbers.push(*seen.entry(params).or_insert_with_key(|params| {
                 distinct.push(params.clone());

@@ -225,7 +225,7 @@ impl Call {
     fn needs_of_parent(&self) -> FieldSet {
         let parent = |source: &ParamSource| match source {
             ParamSource::Parent(index) => Some(*index),
-            ParamSource::Argument(_) | ParamSource::WriteId { .. } => None,
+            ParamSource::Argument(_) | ParamSource::WriteId { .. } | ParamSource::Number { .. } => None,
         };
         match &self.root.kind {
             RootKind::ByKey { key } => key.iter().filter_map(parent).collect(),

@@ -20,6 +20,7 @@ use super::seen::Seen;
 use super::shadow::{Shadow, ShadowJob, ShadowedRead};
 use crate::error::{Fault, InternalError};
 use crate::figures::Recorder;
+use crate::own_keys::{self, Asked};
 use crate::roads::RequestContext;
 use crate::route::{self, Decision};
 use crate::telemetry;
@@ -74,6 +75,12 @@ impl ReadRoad {
         fields: FieldSet,
     ) -> Result<Vec<Option<Record>>, Fault> {
         let policy = context.rollout.policy(&root.group);
+        let asked = |side: Side| {
+            let side = self.sides.get(side);
+            Asked { store: &side.store, breaker: &side.breaker }
+        };
+        let sides = PerSide { legacy: asked(Side::Legacy), modern: asked(Side::Modern) };
+        let keys = own_keys::canonical(sides, &root.entity, &policy, keys, context.deadline).await?;
         let behind = self.client_is_ahead(context, &policy).await;
         let decide = |key: &EntityKey| {
             let pinned = behind || self.unsettled.contains(&root.group, key);

@@ -92,11 +92,20 @@ async fn close(
         return Outcome::Unknown("INTERNAL");
     };
     let policy = (road.rollout)().policy(&call.root.group);
-    let attempt = Attempt { write: WriteId(Uuid::now_v7()), policy, now: (road.clock)(), idempotency: Some((key, DO)) };
+    let idempotency = Some((key, DO));
+    let attempt = Attempt { write: WriteId(Uuid::now_v7()), policy, numbers: &[], now: (road.clock)(), idempotency };
     let Ok(mut closing) = command::build(&call.root, action, &arguments(call, plan, progress), &attempt) else {
         // Nobody can send what cannot be put together.
         return Outcome::Closed;
     };
+    let deadline = Instant::now() + within;
+    for key in &mut closing.touches {
+        let Some(touch) = action.touches.iter().find(|touch| touch.entity.name == *key.entity()) else { continue };
+        match road.canonical(&touch.entity, &policy, vec![key.clone()], deadline).await {
+            Ok(mut canonical) => *key = canonical.remove(0),
+            Err(error) => return Outcome::Unknown(Fault::from(error).internal_code()),
+        }
+    }
     closing.work = Work::Touch;
     closing.must_fit = &[];
     if let Some((_, fingerprint)) = &mut closing.idempotency {

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::store::MAX_BATCH;
-use model::{Applied, Change, EntityKey, Side, Store, StoreError};
+use model::{Applied, Change, Contract, EntityKey, PerSide, Side, Store, StoreError};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::foreign::ForeignWrites;
+use super::numbering::Numbering;
 use crate::read::breaker::Breaker;
 use crate::traces::{self, Here};
 
@@ -36,6 +37,7 @@ pub type Outcome = Result<Vec<Applied>, Arc<StoreError>>;
 /// The door to one side.
 pub struct Door {
     store: Arc<dyn Store>,
+    numbering: Option<Numbering>,
     breaker: Arc<Breaker>,
     within: Duration,
     foreign: Option<Arc<ForeignWrites>>,
@@ -59,17 +61,23 @@ struct Pending {
 impl Door {
     /// A door to `store`; each batch may take `within`.
     pub fn new(store: Arc<dyn Store>, breaker: Arc<Breaker>, within: Duration) -> Arc<Self> {
-        Arc::new(Self { store, breaker, within, foreign: None, waiting: Mutex::default() })
+        Arc::new(Self { store, numbering: None, breaker, within, foreign: None, waiting: Mutex::default() })
     }
 
-    /// The same, which tells of rows that somebody else has changed and may overwrite them: see [`ForeignWrites`].
-    pub fn telling(
-        store: Arc<dyn Store>,
-        breaker: Arc<Breaker>,
+    /// The doors to both sides. Each tells the other side the numbers that its own gave to what it was brought; and to
+    /// `foreign`, if there is one, of rows that somebody else has changed.
+    pub fn both(
+        contract: &Arc<Contract>,
+        stores: &PerSide<Arc<dyn Store>>,
+        breaker: impl Fn(Side) -> Arc<Breaker>,
         within: Duration,
-        foreign: Arc<ForeignWrites>,
-    ) -> Arc<Self> {
-        Arc::new(Self { store, breaker, within, foreign: Some(foreign), waiting: Mutex::default() })
+        foreign: Option<Arc<ForeignWrites>>,
+    ) -> PerSide<Arc<Self>> {
+        stores.clone().map(|side, store| {
+            let numbering = Numbering { contract: Arc::clone(contract), other: Arc::clone(stores.get(side.other())) };
+            let (numbering, breaker, foreign) = (Some(numbering), breaker(side), foreign.clone());
+            Arc::new(Self { store, numbering, breaker, within, foreign, waiting: Mutex::default() })
+        })
     }
 
     /// Which side it leads to.
@@ -95,6 +103,7 @@ impl Door {
     }
 
     async fn enter(self: &Arc<Self>, changes: Vec<Change>, over: bool) -> Outcome {
+        let untold = self.numbering.as_ref().map(|numbering| numbering.untold(self.side(), &changes));
         let (answer, receiver) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock();
@@ -109,7 +118,12 @@ impl Door {
             }
         }
         let gone = |_| Err(Arc::new(StoreError::NoAnswer { side: self.side(), limit: self.within }));
-        receiver.await.unwrap_or_else(gone)
+        let applied = receiver.await.unwrap_or_else(gone)?;
+        if let (Some(numbering), Some(untold)) = (&self.numbering, untold) {
+            // Before the write counts as settled: what is left undone here is done again by the relay.
+            numbering.tell(&*self.store, untold, self.within).await?;
+        }
+        Ok(applied)
     }
 
     async fn run(self: Arc<Self>) {

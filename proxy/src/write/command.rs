@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use model::contract::{Root, RootKind, WriteAction, WriteWork};
 use model::{
-    Change, Command, EntityKey, Fingerprint, IdempotencyKey, Instant, Policy, Record, Side, Value, Work, WriteId, fit,
+    Change, Command, EntityKey, Fingerprint, IdempotencyKey, Instant, OwnNumber, Policy, Record, Side, Value, Work,
+    WriteId, fit,
 };
 use serde_json::Value as Json;
 
@@ -18,6 +19,8 @@ pub struct Attempt<'a> {
     pub write: WriteId,
     /// The policy under which it writes.
     pub policy: Policy,
+    /// The ERP's numbers of touched entities, one slot per touch; for statements of legacy only.
+    pub numbers: &'a [Option<OwnNumber>],
     /// The time for stamped fields.
     pub now: Instant,
     /// The client's key, as sent, and the root field's response name.
@@ -76,9 +79,10 @@ fn build_for(
     let mut known = HashSet::new();
     touches.retain(|key| known.insert(key.clone()));
     let work = match &action.work {
-        WriteWork::Statements { sql, params } => {
-            Work::Run { statements: sql.get(side).clone(), params: arguments.params(params, origin(attempt.write))? }
-        }
+        WriteWork::Statements { sql, params } => Work::Run {
+            statements: sql.get(side).clone(),
+            params: arguments.params(params, Origin { numbers: attempt.numbers, ..origin(attempt.write) })?,
+        },
         WriteWork::Set { fields } => {
             let given = arguments.record(&root.entity, fields, origin(attempt.write))?;
             Work::Set(complete(root, &set_key, given, attempt.now))
@@ -137,7 +141,7 @@ pub fn states(
 }
 
 fn origin<'a>(write: WriteId) -> Origin<'a> {
-    Origin { parent: None, write: Some(write) }
+    Origin { write: Some(write), ..Origin::default() }
 }
 
 /// The given fields with the key's parts and the stamped fields filled in.

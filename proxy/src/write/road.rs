@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use model::write::Claim;
 use model::{
-    Applied, Change, EntityKey, GroupName, Instant as Time, PerSide, Policy, Record, Rollout, Side, States, Store,
-    StoreError, WriteId, Written,
+    Applied, Change, EntityKey, EntityType, GroupName, Instant as Time, PerSide, Policy, Record, Rollout, Side, States,
+    Store, StoreError, WriteId, Written,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -31,6 +31,7 @@ use crate::arguments::Arguments;
 use crate::error::{Fault, InternalError};
 use crate::figures::Recorder;
 use crate::handover::fences::Fences;
+use crate::own_keys::{self, Asked};
 use crate::read::breaker::Breaker;
 use crate::roads::RequestContext;
 use crate::telemetry;
@@ -137,9 +138,40 @@ impl WriteRoad {
         Ok(states)
     }
 
-    async fn run(self: Arc<Self>, mutation: Mutation, answer: oneshot::Sender<Answered>) {
+    fn asked(&self, side: Side) -> Asked<'_> {
+        let side = self.sides.get(side);
+        Asked { store: &side.store, breaker: &side.breaker }
+    }
+
+    /// `keys` with canonical keys in place of numbers.
+    ///
+    /// # Errors
+    /// As [`own_keys::canonical`].
+    pub(crate) async fn canonical(
+        &self,
+        entity: &EntityType,
+        policy: &Policy,
+        keys: Vec<EntityKey>,
+        deadline: Instant,
+    ) -> Result<Vec<EntityKey>, StoreError> {
+        let sides = PerSide { legacy: self.asked(Side::Legacy), modern: self.asked(Side::Modern) };
+        own_keys::canonical(sides, entity, policy, keys, deadline).await
+    }
+
+    /// Replaces the numbers in a mutation's arguments by canonical keys, then makes it stand.
+    async fn named_and_stand(self: &Arc<Self>, mutation: &mut Mutation) -> Result<Standing, Fault> {
+        if let Some(action) = command::action(&mutation.root).filter(|action| own_keys::concerns(action)) {
+            let policy = (self.rollout)().policy(&mutation.root.group);
+            let sides = PerSide { legacy: self.asked(Side::Legacy), modern: self.asked(Side::Modern) };
+            mutation.arguments =
+                own_keys::arguments(sides, action, &mutation.arguments, &policy, mutation.deadline).await?;
+        }
+        self.stand(mutation).await
+    }
+
+    async fn run(self: Arc<Self>, mut mutation: Mutation, answer: oneshot::Sender<Answered>) {
         let began = Instant::now();
-        let standing = match self.stand(&mutation).await {
+        let standing = match self.named_and_stand(&mut mutation).await {
             Ok(standing) => standing,
             Err(fault) => {
                 telemetry::write_ended(&mutation.root.route, outcome_of(&fault), None, began);
@@ -193,7 +225,8 @@ impl WriteRoad {
         let secondary = self.sides.get(standing.policy.primary().other());
         if let Some(action) = command::action(&mutation.root).filter(|action| rehearse::is_asked(action)) {
             let Standing { write, policy, stamped, .. } = standing;
-            let attempt = Attempt { write, policy, now: stamped, idempotency: None };
+            // Types that have numbers are not rehearsed.
+            let attempt = Attempt { write, policy, numbers: &[], now: stamped, idempotency: None };
             let play = rehearse::Play {
                 root: &mutation.root,
                 attempt: &attempt,
@@ -248,7 +281,9 @@ impl WriteRoad {
             let policy = (self.rollout)().policy(&root.group);
             let write = WriteId(Uuid::now_v7());
             let idempotency = mutation.idempotency.as_deref().map(|key| (key, mutation.response_name.as_str()));
-            let attempt = Attempt { write, policy, now: (self.clock)(), idempotency };
+            let asked = self.asked(policy.primary());
+            let numbers = own_keys::numbers(asked, action, &mutation.arguments, write, remaining).await?;
+            let attempt = Attempt { write, policy, numbers: &numbers, now: (self.clock)(), idempotency };
             let command = command::build(root, action, &mutation.arguments, &attempt)?;
             let primary = self.sides.get(policy.primary());
             if !primary.breaker.admits(Instant::now()) {

@@ -62,8 +62,8 @@ pub(crate) async fn hand_over_group(
 ) -> Result<Handed, NotHanded> {
     let stores = stores(ground);
     let fences = Fences::new(stores.clone(), Arc::new(|_, _, _| {}), SETTINGS.within);
-    let doors =
-        stores.map(|_, store| Door::new(store, Arc::new(Breaker::new(BreakerSettings::default())), SETTINGS.within));
+    let breaker = |_| Arc::new(Breaker::new(BreakerSettings::default()));
+    let doors = Door::both(&ground.loaded.contract, &stores, breaker, SETTINGS.within, None);
     Coordinator { fences: &fences, doors: &doors, group, settings: SETTINGS }.hand_to(to, force).await
 }
 

@@ -23,6 +23,7 @@ mod inventory;
 mod limits;
 mod merging;
 mod oracle_faults;
+mod own_keys;
 mod own_server;
 mod probes;
 mod random;

@@ -97,6 +97,15 @@ impl Ground {
         *rollout = Arc::new(Rollout { version: RolloutVersion(rollout.version.0 + 1), policies });
     }
 
+    /// Another share of reads under the policies that stand.
+    pub(crate) fn reads(&self, percent: f64) {
+        let share = Percentage::try_from(percent).unwrap();
+        let mut rollout = self.rollout.lock();
+        let policy = |policy: &Policy| Policy::new(policy.stage(), share, Percentage::ZERO, policy.epoch()).unwrap();
+        let policies = rollout.policies.iter().map(|(group, old)| (group.clone(), policy(old))).collect();
+        *rollout = Arc::new(Rollout { version: RolloutVersion(rollout.version.0 + 1), policies });
+    }
+
     /// How many writes wait to be settled.
     pub(crate) async fn backlog(&self) -> u64 {
         self.stores.legacy.backlog(&self.group(), WITHIN).await.unwrap().writes
@@ -212,11 +221,10 @@ impl Replica {
         let stop = CancellationToken::new();
         let unsettled = Arc::new(UnsettledKeys::default());
         let breakers = PerSide { legacy: (), modern: () }.map(|_, ()| Arc::new(Breaker::new(pace.breaker)));
+        let breaker = |side| Arc::clone(breakers.get(side));
         let observed: Arc<Mutex<Vec<Observation>>> = Arc::default();
         let foreign = foreign(ground, pace, &observed);
-        let doors = stores.clone().map(|side, store| {
-            Door::telling(store, Arc::clone(breakers.get(side)), pace.apply_within, Arc::clone(&foreign))
-        });
+        let doors = Door::both(&ground.loaded.contract, &stores, breaker, pace.apply_within, Some(foreign));
         let figures = Recorder::new(&ground.loaded.contract, &pace.name.into(), wall_clock);
         let shadow = shadow(ground, pace, &stores, &unsettled, (&observed, &figures));
         let read = ReadRoad {

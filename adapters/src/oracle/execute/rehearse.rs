@@ -7,11 +7,11 @@
 //!
 //! No fence: a side that is secondary has it closed, and nothing is written.
 
-use model::{Command, Contract, Rehearsal, Rehearsed, Side, StoreError};
+use model::{Command, Contract, Rehearsal, Rehearsed, Side, StoreError, Unnumbered};
 
 use super::{Look, Plan};
-use crate::oracle::bookkeeping;
 use crate::oracle::session::Session;
+use crate::oracle::{bookkeeping, own_keys};
 
 const FORBID_COMMITS: &str = "ALTER SESSION DISABLE COMMIT IN PROCEDURE";
 const ALLOW_COMMITS: &str = "ALTER SESSION ENABLE COMMIT IN PROCEDURE";
@@ -25,7 +25,9 @@ pub(in crate::oracle) fn rehearse(
 ) -> Result<Rehearsal, StoreError> {
     // A repeat that the client sends is the primary's matter.
     let command = Command { idempotency: None, ..command.clone() };
-    let plan = Plan::new(contract, side, &command)?;
+    // A rehearsal gives no numbers: such a gift would outlive it.
+    let numbers = own_keys::of_keys(session, contract, side, &command.touches, Unnumbered::Leave)?;
+    let plan = Plan::new(contract, side, &command, &numbers)?;
     session.run(FORBID_COMMITS, &[])?;
     let rehearsed = plan.rehearse(session);
     // A session that may not be set back is not used again: closing it undoes what is open, too.

@@ -8,12 +8,12 @@
 
 use std::time::Duration;
 
-use model::{Command, Contract, Rehearsal, Rehearsed, Side, StoreError};
+use model::{Command, Contract, Rehearsal, Rehearsed, Side, StoreError, Unnumbered};
 
 use super::{Look, Plan, Told};
-use crate::postgres::bookkeeping;
 use crate::postgres::pipeline::pipeline;
 use crate::postgres::session::Session;
+use crate::postgres::{bookkeeping, own_keys};
 
 /// See `Store::rehearse`.
 pub(in crate::postgres) async fn rehearse(
@@ -25,7 +25,9 @@ pub(in crate::postgres) async fn rehearse(
 ) -> Result<Rehearsal, StoreError> {
     // A repeat that the client sends is the primary's matter.
     let command = Command { idempotency: None, ..command.clone() };
-    let plan = Plan::new(contract, side, &command)?;
+    // A rehearsal gives no numbers: such a gift would outlive it.
+    let numbers = own_keys::of_keys(session, contract, side, &command.touches, Unnumbered::Leave).await?;
+    let plan = Plan::new(contract, side, &command, &numbers)?;
     let opening = plan.opening(session, Look::Whole).await?;
     let begin = bookkeeping::begin_rehearsal(&plan.touches, within);
     session.begins();

@@ -1,0 +1,212 @@
+//! Entities whose key the ERP makes itself: a number from its own sequence.
+//!
+//! Clients, ledger, versions, routes and evidence know one *canonical key*, a text that is the same on both sides.
+//! Modern stores it; the ERP's table has no room for it and has its *number*. The two are joined by the ID map, a
+//! table on legacy (`strangler_id_map`). It only ever grows: a number is given once, before the row that gets it is
+//! written, and stays given when that row is deleted or was never written. So no row of ours is ever without its
+//! entry, no number has two keys and no key two numbers.
+//!
+//! Rows that the ERP made without us have no entry. Their canonical key is *derived* from type and number, and the
+//! number can be read from it: nobody has to write anything before such a row can be read, copied or compared.
+//!
+//! Wherever a canonical key is asked for, the number will do: a key of digits alone is a number.
+//!
+//! Not here: who resolves numbers (`proxy::own_keys`), the ID map itself (each adapter's `own_keys`).
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::contract::{EntityType, FieldIndex};
+use crate::name::EntityName;
+use crate::record::EntityKey;
+use crate::store::StoreError;
+use crate::value::Value;
+
+/// How an entity type's key differs on legacy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnKey {
+    /// The field that shows the number: the key's column on legacy, a plain column on modern.
+    pub number: FieldIndex,
+    /// The ERP's sequence, schema-qualified if needed, written as in SQL.
+    pub sequence: String,
+}
+
+/// A key that the ERP gave: a whole number from 1 to 999 999 999 999 999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OwnNumber(u64);
+
+/// Digits of the largest number: as many as a derived key has room for.
+const DIGITS: usize = 15;
+
+impl OwnNumber {
+    /// The most digits of a number.
+    pub const MAX_DIGITS: u32 = 15;
+
+    /// `None` for 0 and for what has more than 15 digits.
+    pub fn new(number: u64) -> Option<Self> {
+        (1..10_u64.pow(Self::MAX_DIGITS)).contains(&number).then_some(Self(number))
+    }
+
+    /// Reads digits alone, without leading zeros.
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+        text.parse().ok().filter(|_| plain).and_then(Self::new)
+    }
+
+    /// As a number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for OwnNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What every derived key of a type begins with, up to its 15 digits. The rest of a UUID of version 8 (RFC 9562).
+pub fn derived_head(entity: &EntityName) -> String {
+    // FNV-1a, 64 bit: the same in every process and release. It only tells types apart.
+    let hash = entity
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let hex = format!("{hash:016x}");
+    format!("{}-{}-8{}-8", &hex[..8], &hex[8..12], &hex[12..15])
+}
+
+/// The canonical key of a row that the ERP made without us.
+pub fn derived_key(entity: &EntityName, number: OwnNumber) -> EntityKey {
+    let digits = format!("{:0DIGITS$}", number.0);
+    let text = format!("{}{}-{}", derived_head(entity), &digits[..3], &digits[3..]);
+    EntityKey::new(entity.clone(), vec![Value::Text(text)])
+}
+
+/// The number from which `key` was derived; `None` when it was not.
+pub fn number_of_derived(key: &EntityKey) -> Option<OwnNumber> {
+    let head = derived_head(key.entity());
+    let digits = canonical_text(key)?.strip_prefix(&head)?;
+    let (first, rest) = digits.split_once('-')?;
+    let shaped = first.len() == 3 && rest.len() == DIGITS - 3;
+    let digits = format!("{first}{rest}");
+    let digits = digits.trim_start_matches('0');
+    OwnNumber::parse(digits).filter(|_| shaped)
+}
+
+/// The number by which `key` names an entity in place of its canonical key.
+pub fn number_named(key: &EntityKey) -> Option<OwnNumber> {
+    canonical_text(key).and_then(OwnNumber::parse)
+}
+
+/// The text of a key of one part; such keys alone can be own to a side.
+pub fn canonical_text(key: &EntityKey) -> Option<&str> {
+    match key.parts() {
+        [Value::Text(text)] => Some(text),
+        _ => None,
+    }
+}
+
+/// What becomes of a key that has no number yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unnumbered {
+    /// It is left without.
+    Leave,
+    /// It is given the sequence's next, in a transaction of its own that has ended when the call returns.
+    Number,
+}
+
+/// The part of the port to a system of record that knows both keys.
+#[async_trait]
+pub trait OwnKeys: Send + Sync {
+    /// As legacy: the numbers of `keys` (at most [`crate::store::MAX_BATCH`], all of `entity`), one slot per key, in
+    /// order. Of callers that number one key at once, all are told the same number. A number that a row of the ERP
+    /// has already is passed over. A derived key has the number that it names, row or no row.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Conflict`, `Misfit`. After any, keys may have been numbered; ask again.
+    async fn numbers(
+        &self,
+        entity: &EntityType,
+        keys: &[EntityKey],
+        unnumbered: Unnumbered,
+        within: Duration,
+    ) -> Result<Vec<Option<OwnNumber>>, StoreError>;
+
+    /// The canonical keys of `numbers` (at most [`crate::store::MAX_BATCH`]), one slot per number, in order. Legacy
+    /// knows every number, since a row without entry has a derived key, whether there is such a row or not; modern
+    /// knows those of its rows.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit`.
+    async fn keys_of(
+        &self,
+        entity: &EntityType,
+        numbers: &[OwnNumber],
+        within: Duration,
+    ) -> Result<Vec<Option<EntityKey>>, StoreError>;
+
+    /// As modern: puts the numbers that legacy gave into rows that have none. Other rows are left, and so are keys
+    /// without row. No version rises: a key's number never changes, so the order of writes does not matter.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Conflict`, `Refused`, `Misfit`. Harmless to repeat.
+    async fn learn(
+        &self,
+        entity: &EntityType,
+        numbered: &[(EntityKey, OwnNumber)],
+        within: Duration,
+    ) -> Result<(), StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(text: &str) -> EntityKey {
+        EntityKey::new("Order".into(), vec![text.into()])
+    }
+
+    #[test]
+    fn a_derived_key_is_the_same_in_every_release() {
+        let key = derived_key(&"Order".into(), OwnNumber::new(4711).unwrap());
+        assert_eq!(canonical_text(&key), Some("2ba5f4d8-f3bd-87c5-8000-000000004711"));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_derived_key_is_none() {
+        let head = derived_head(&"Order".into());
+        let other = derived_key(&"Customer".into(), OwnNumber::new(4711).unwrap());
+        let texts =
+            ["000-000000000000", "00-0000000004711", "000-00000000471a", "+00-000000004711", "000-000000004711 "];
+        for text in texts {
+            assert_eq!(number_of_derived(&key(&format!("{head}{text}"))), None, "{text}");
+        }
+        assert_eq!(number_of_derived(&key(canonical_text(&other).unwrap())), None);
+        assert_eq!(number_of_derived(&key("4711")), None);
+    }
+
+    #[test]
+    fn digits_alone_are_a_number_and_nothing_else_is() {
+        assert_eq!(number_named(&key("4711")), OwnNumber::new(4711));
+        for text in ["", "0", "04711", "+4711", "-1", "4711 ", "47x", "1000000000000000"] {
+            assert_eq!(number_named(&key(text)), None, "{text}");
+        }
+        let two = EntityKey::new("Order".into(), vec!["1".into(), "2".into()]);
+        assert_eq!(number_named(&two), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_number_can_be_read_from_a_derived_key(number in 1_u64..1_000_000_000_000_000) {
+            let number = OwnNumber::new(number).unwrap();
+            let key = derived_key(&"Order".into(), number);
+            prop_assert_eq!(number_of_derived(&key), Some(number));
+            prop_assert_eq!(number_named(&key), None);
+            prop_assert_eq!(canonical_text(&key).unwrap().len(), 36);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Entities that go by two names: the canonical key and the ERP's number. See `model::own_key`.
+//!
+//! Where clients and operators name an entity, the number will do; it is replaced by the canonical key here, at the
+//! edge, so that everything behind knows one key only. Legacy knows every number. Modern knows those of its rows and
+//! is asked first where it would answer the read, so that legacy is spared and may be down.
+//!
+//! Promise: a number that could not be looked up is an error, never "no such entity".
+//! Not here: how keys are given numbers (each store), bringing numbers to modern (`write::apply`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::contract::{ParamSource, WriteAction, WriteWork};
+use model::own_key::{number_named, number_of_derived};
+use model::{
+    Bucket, EntityKey, EntityType, OwnNumber, PerSide, Policy, Side, Stage, Store, StoreError, Unnumbered, Value,
+    WriteId,
+};
+use tokio::time::Instant;
+
+use crate::arguments::Arguments;
+use crate::error::{ClientError, Fault};
+use crate::read::breaker::Breaker;
+use crate::write::command;
+
+/// A side that may be asked.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its store.
+    pub store: &'a Arc<dyn Store>,
+    /// Its breaker.
+    pub breaker: &'a Breaker,
+}
+
+impl Asked<'_> {
+    async fn keys_of(
+        self,
+        entity: &EntityType,
+        numbers: &[OwnNumber],
+        within: Duration,
+    ) -> Result<Vec<Option<EntityKey>>, StoreError> {
+        self.admitted()?;
+        let found = self.store.keys_of(entity, numbers, within).await;
+        self.breaker.note(self.store.side(), found.as_ref().err());
+        found
+    }
+
+    fn admitted(self) -> Result<(), StoreError> {
+        if self.breaker.admits(Instant::now()) {
+            return Ok(());
+        }
+        let source = "its breaker is open after repeated outages".into();
+        Err(StoreError::Unreachable { side: self.store.side(), source })
+    }
+}
+
+/// `keys` with the canonical key in place of each number. A number that nobody knows stays, and names no entity.
+///
+/// # Errors
+/// As `OwnKeys::keys_of`, of the side that had to answer.
+pub async fn canonical(
+    sides: PerSide<Asked<'_>>,
+    entity: &EntityType,
+    policy: &Policy,
+    mut keys: Vec<EntityKey>,
+    deadline: Instant,
+) -> Result<Vec<EntityKey>, StoreError> {
+    if entity.number_field().is_none() {
+        return Ok(keys);
+    }
+    let named = keys.iter().enumerate().filter_map(|(place, key)| Some((place, number_named(key)?)));
+    let mut open: Vec<(usize, OwnNumber)> = named.collect();
+    let left = || deadline.saturating_duration_since(Instant::now());
+    for side in [Side::Modern, Side::Legacy] {
+        let asks = |(place, _): &(usize, OwnNumber)| match side {
+            Side::Modern => {
+                policy.primary() == Side::Modern
+                    || policy.reads().covers(Bucket::of(&entity.group, keys[*place].as_text()))
+            }
+            // Past the point of no return there is no ERP.
+            Side::Legacy => policy.stage() != Stage::Modern,
+        };
+        let (asked, others): (Vec<_>, Vec<_>) = open.into_iter().partition(asks);
+        open = others;
+        if asked.is_empty() {
+            continue;
+        }
+        let numbers: Vec<_> = asked.iter().map(|(_, number)| *number).collect();
+        let found = match sides.get(side).keys_of(entity, &numbers, left()).await {
+            Ok(found) => found,
+            Err(error) if side == Side::Modern && policy.stage() != Stage::Modern => {
+                tracing::debug!(%side, %error, "legacy is asked for numbers in place of {side}");
+                vec![None; asked.len()]
+            }
+            Err(error) => return Err(error),
+        };
+        for ((place, number), key) in asked.into_iter().zip(found) {
+            match key {
+                Some(key) => keys[place] = key,
+                None => open.push((place, number)),
+            }
+        }
+    }
+    Ok(keys)
+}
+
+/// Whether `action` may change entities that go by two names.
+pub fn concerns(action: &WriteAction) -> bool {
+    action.touches.iter().any(|touch| touch.entity.number_field().is_some())
+}
+
+/// The arguments of a mutation with canonical keys in place of numbers.
+///
+/// # Errors
+/// As [`canonical`]; `NOT_FOUND` for the derived key of a row that does not exist: such rows are the ERP's to make.
+pub async fn arguments(
+    sides: PerSide<Asked<'_>>,
+    action: &WriteAction,
+    arguments: &Arguments,
+    policy: &Policy,
+    deadline: Instant,
+) -> Result<Arguments, Fault> {
+    let mut arguments = arguments.clone();
+    for touch in action.touches.iter().filter(|touch| touch.entity.number_field().is_some()) {
+        let [ParamSource::Argument(path)] = touch.key.as_slice() else { continue };
+        let Some(key) = arguments.key(&touch.entity, &touch.key, crate::arguments::Origin::default())? else {
+            continue;
+        };
+        let key = canonical(sides, &touch.entity, policy, vec![key], deadline).await?.remove(0);
+        require_real(*sides.get(policy.primary()), &touch.entity, &key, deadline).await?;
+        if let [Value::Text(text)] = key.parts() {
+            arguments.replace(path, text);
+        }
+    }
+    Ok(arguments)
+}
+
+/// A key that stands for a number was made by nobody but the ERP. Could clients make such rows, they would take
+/// numbers that the ERP's sequence has not given yet.
+async fn require_real(
+    primary: Asked<'_>,
+    entity: &EntityType,
+    key: &EntityKey,
+    deadline: Instant,
+) -> Result<(), Fault> {
+    if number_of_derived(key).is_none() && number_named(key).is_none() {
+        return Ok(());
+    }
+    primary.admitted()?;
+    let within = deadline.saturating_duration_since(Instant::now());
+    let found = primary.store.fetch(entity, std::slice::from_ref(key), entity.key_fields(), within).await;
+    primary.breaker.note(primary.store.side(), found.as_ref().err());
+    match found?.first() {
+        Some(Some(_)) => Ok(()),
+        Some(None) | None => Err(ClientError::new("NOT_FOUND", format!("there is no such {}", entity.name)).into()),
+    }
+}
+
+/// The numbers of the touched entities for statements of legacy, one slot per touch: of an entity that the write
+/// adds the sequence's next. A write that is refused leaves a gap.
+///
+/// # Errors
+/// As `OwnKeys::numbers`; nothing was written but entries of the ID map.
+pub async fn numbers(
+    primary: Asked<'_>,
+    action: &WriteAction,
+    arguments: &Arguments,
+    write: WriteId,
+    within: Duration,
+) -> Result<Vec<Option<OwnNumber>>, Fault> {
+    let mut numbers = vec![None; action.touches.len()];
+    let WriteWork::Statements { params, .. } = &action.work else { return Ok(numbers) };
+    for param in params {
+        let ParamSource::Number { touch: place } = param.source else { continue };
+        let touch = &action.touches[place];
+        if touch.entity.own_key(primary.store.side()).is_none() {
+            continue;
+        }
+        let added = touch.key.iter().any(|source| matches!(source, ParamSource::WriteId { .. }));
+        let unnumbered = if added { Unnumbered::Number } else { Unnumbered::Leave };
+        let key = command::touched(action, arguments, write)?.swap_remove(place);
+        primary.admitted()?;
+        let given = primary.store.numbers(&touch.entity, std::slice::from_ref(&key), unnumbered, within).await;
+        primary.breaker.note(primary.store.side(), given.as_ref().err());
+        numbers[place] = given?.into_iter().next().flatten();
+    }
+    Ok(numbers)
+}
