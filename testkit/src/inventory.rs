@@ -214,21 +214,22 @@ pub fn remove(side: Side) -> Statement {
     statement(sql, None)
 }
 
-/// Gives a stock level `:delta` on hand, whether it was there or not.
+/// Gives a stock level `:delta` on hand, whether it is there or not. In this order whoever makes it at the same moment
+/// is met by one of the two.
 pub fn put_level(side: Side) -> Vec<Statement> {
-    let (update, insert) = match side {
+    let (insert, update) = match side {
         Side::Legacy => (
-            "UPDATE INV_LOC_BAL SET OH_QTY = :delta WHERE ITM_NO = :sku AND LOC_CD = :location",
             "INSERT INTO INV_LOC_BAL (ITM_NO, LOC_CD, OH_QTY) SELECT :sku, :location, 0 + :delta FROM \
              (SELECT COUNT(*) AS n FROM INV_LOC_BAL WHERE ITM_NO = :sku AND LOC_CD = :location) q WHERE q.n = 0",
+            "UPDATE INV_LOC_BAL SET OH_QTY = :delta WHERE ITM_NO = :sku AND LOC_CD = :location",
         ),
         Side::Modern => (
-            "UPDATE stock_levels SET on_hand = :delta WHERE sku = :sku AND location = :location",
             "INSERT INTO stock_levels (sku, location, on_hand) SELECT :sku, :location, 0 + :delta FROM \
              (SELECT COUNT(*) AS n FROM stock_levels WHERE sku = :sku AND location = :location) q WHERE q.n = 0",
+            "UPDATE stock_levels SET on_hand = :delta WHERE sku = :sku AND location = :location",
         ),
     };
-    vec![statement(update, None), statement(insert, None)]
+    vec![statement(insert, None), statement(update, None)]
 }
 
 /// The stock levels of `:skus`, by key.
@@ -274,7 +275,7 @@ pub fn in_memory(side: Side) -> MemoryStore {
     store.teach(remove(side).sql, |rows: &mut Rows, params| -> Result<u64, StoreError> {
         Ok(u64::from(rows.remove(&key_of(params)).is_some()))
     });
-    let [update, insert] = <[Statement; 2]>::try_from(put_level(side)).expect("two statements");
+    let [insert, update] = <[Statement; 2]>::try_from(put_level(side)).expect("two statements");
     store.teach(update.sql, move |rows: &mut Rows, params| {
         let found = rows.get_mut(&key_of(params)).zip(params.get("delta"));
         Ok(found.map_or(0, |(row, on_hand_now)| {

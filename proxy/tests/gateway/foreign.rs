@@ -5,9 +5,11 @@ use std::time::Duration;
 use model::evidence::{Cause, Observation, Verdict};
 use model::{Epoch, PerSide, Percentage, Policy, Side, Stage, Store as _};
 use proxy::catchup::repair::{Levelled, RepairSettings, Repairer};
+use proxy::handover::coordinate::{Handed, NotHanded};
 use serde_json::json;
 
-use crate::rig::{Pace, Replica, WITHIN, until};
+use crate::handover::hand_over_group;
+use crate::rig::{Ground, Pace, Replica, WITHIN, until};
 use crate::shelves::{Shelves, key, shelf_type};
 
 fn put(on_hand: i64) -> String {
@@ -42,6 +44,10 @@ fn repairer(shelves: &Shelves, replica: &Replica) -> Repairer {
 fn meddle(shelves: &Shelves, side: Side, on_hand: i64) {
     let index = shelf_type(&shelves.ground.loaded).index("onHand").unwrap();
     shelves.memory.get(side).meddle(|rows| rows.get_mut(&key("A")).unwrap().set(index, on_hand.into()));
+}
+
+async fn hand_over(ground: &Ground, to: Side) -> Result<Handed, NotHanded> {
+    hand_over_group(ground, &ground.group(), to, false).await
 }
 
 fn on_modern(shelves: &Shelves) -> String {
@@ -124,4 +130,62 @@ async fn a_shadow_read_names_a_row_that_a_script_has_changed() {
     assert_eq!(told(&replica)[0].differences[0].cause, Cause::Different);
     let store = &shelves.ground.stores.modern;
     assert_eq!(store.as_left(&shelf_type(&shelves.ground.loaded), &key("A"), WITHIN).await.unwrap(), Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_clients_wrote_before_a_handover_is_never_foreign_and_what_a_script_writes_after_it_is() {
+    // GIVEN rows that clients have written and made while legacy and then modern was primary
+    let shelves = Shelves::new().await;
+    let ground = &shelves.ground;
+    ground.set(Stage::Shift, 100.0, 0.0);
+    let replica = Replica::ready(ground, &Pace::default()).await;
+    let put = async |id: &str, on_hand: i64| {
+        let told = replica.ask(&format!("mutation {{ put(id: \"{id}\", onHand: {on_hand}) {{ onHand }} }}")).await.text;
+        assert_eq!(told, format!("{{\"data\":{{\"put\":{{\"onHand\":{on_hand}}}}}}}"));
+    };
+    for (round, to) in [Side::Modern, Side::Legacy, Side::Modern, Side::Legacy].into_iter().enumerate() {
+        let made = format!("NEW{round}");
+        put("A", 10 + i64::try_from(round).unwrap()).await;
+        put(&made, 1).await;
+        hand_over(ground, to).await.unwrap();
+        // WHEN they write them under the other one
+        put("A", 20).await;
+        put("B", 20).await;
+        put(&made, 2).await;
+        ground.settled().await;
+    }
+    // THEN nothing was foreign, and both sides are equal
+    assert!(told(&replica).is_empty(), "{:?}", told(&replica));
+    assert!(shelves.are_equal());
+    // AND what a script does to legacy, secondary again, is met at once, though legacy was primary for its last write
+    put("A", 30).await;
+    hand_over(ground, Side::Modern).await.unwrap();
+    meddle(&shelves, Side::Legacy, 300);
+    put("A", 31).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(shelves.told(Side::Legacy).starts_with("A=300 "));
+    let observed = told(&replica);
+    assert_eq!(observed.len(), 1, "{observed:?}");
+    assert_eq!(observed[0].differences[0].cause, Cause::ForeignWrite);
+    assert_eq!(observed[0].differences[0].values, PerSide { legacy: json!(300), modern: json!(31) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handover_settles_no_write_that_a_foreign_row_keeps_out() {
+    // GIVEN an acknowledged write that modern does not have, since a script has changed the row there
+    let (shelves, replica) = with_a_script(&Pace::default()).await;
+    replica.ask(&put(8)).await;
+    // WHEN the group is to be handed to modern THEN that is undone, and names the key
+    let error = hand_over(&shelves.ground, Side::Modern).await.unwrap_err();
+    let NotHanded::Undrained { left, .. } = error else { panic!("{error}") };
+    assert_eq!((left.writes, left.keys), (1, vec![key("A")]));
+    assert!(left.said.unwrap().contains("somebody else"));
+    assert!(on_modern(&shelves).starts_with("A=70 "));
+    // AND after a repair it goes
+    let policy = shelves.ground.newest()().policy(&shelves.ground.group());
+    let repairer = repairer(&shelves, &replica);
+    let shelf = shelf_type(&shelves.ground.loaded);
+    assert_eq!(repairer.level(&policy, &shelf, &key("A")).await, Levelled::Repaired);
+    hand_over(&shelves.ground, Side::Modern).await.unwrap();
+    assert!(on_modern(&shelves).starts_with("A=8 "));
 }

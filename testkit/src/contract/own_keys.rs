@@ -27,6 +27,7 @@ macro_rules! own_keys_contract {
             a_derived_key_does_not_reach_a_row_of_another_key,
             both_sides_scan_and_sum_up_the_same_keys,
             modern_learns_a_number_once,
+            numbers_that_are_given_and_learned_are_no_foreign_writes,
             a_run_that_is_told_its_number_is_read_back_by_key,
             a_tombstone_needs_no_number_and_outlives_older_states,
             prepared_stores_have_nothing_to_complain_about,
@@ -162,6 +163,23 @@ pub async fn one_key_gets_one_number_however_often_and_by_whom_it_is_applied(wor
     assert_eq!((rows.len(), numbers.len()), (3, 3));
     assert_eq!(keys, ids.iter().cloned().collect());
     assert!(rows.into_iter().all(|row| quantity(Some(row)) == Some(8)));
+}
+
+/// What a side gives or learns beside what it is brought stays its own, after a handover too.
+pub async fn numbers_that_are_given_and_learned_are_no_foreign_writes(world: World) {
+    let made = now(world.modern.execute(&set("A", 1), WITHIN).await).remove(0);
+    assert_eq!(world.legacy.apply(&[made], WITHIN).await.expect("applied"), [Applied::Newer]);
+    let given = number_of(&world.legacy, &key("A")).await.expect("a number");
+    world.modern.learn(&order(), &[(key("A"), given)], WITHIN).await.expect("learned");
+    for store in [&world.legacy, &world.modern] {
+        let ours = store.as_left(&order(), &key("A"), WITHIN).await.expect("an answer");
+        assert_eq!(ours, Some(true), "{}", store.side());
+        for position in 1..3 {
+            let mut change = change(&key("A"), position, Some(2));
+            change.version.epoch = Epoch(2);
+            assert_eq!(store.apply(&[change], WITHIN).await.expect("applied"), [Applied::Newer], "{}", store.side());
+        }
+    }
 }
 
 /// The map decides, not who comes first.
