@@ -1,8 +1,13 @@
 //! What a real server's own triggers, and a contract that changes, have to do with foreign writes.
 
+use std::sync::Arc;
+
+use adapters::postgres::{PostgresStore, Settings};
 use model::foreign::Found;
-use model::{Applied, Side};
-use testkit::contract::{WITHIN, change, on_hand};
+use model::write::Work;
+use model::{Applied, Contract, EntityType, Epoch, Record, Side, Store as _};
+use testkit::contract::{WITHIN, change, command, entity, now, on_hand};
+use testkit::inventory::{self, product_key};
 
 use super::postgres::{Fixture, connect};
 
@@ -50,4 +55,36 @@ async fn a_number_of_another_shape_says_nothing() {
     // As another contract would have left it.
     client.batch_execute("UPDATE strangler_version SET shape = shape + 1").await.unwrap();
     assert_eq!(store.apply(&[change("A", "BER", 2, Some(2))], WITHIN).await.unwrap(), [Applied::Newer]);
+}
+
+/// A primary leaves the number of the record that it has read back; this server folds letters otherwise than we do.
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_the_server_folds_otherwise_make_no_row_of_a_primary_foreign() {
+    let fixture = Fixture::new(Side::Modern).await;
+    let key = product_key("A");
+    let mut product = EntityType::clone(&entity(&key));
+    for field in product.fields.iter_mut().filter(|field| field.name.as_str() == "name") {
+        field.compare.ignore_case = true;
+    }
+    let mut contract = Contract::clone(&inventory::contract());
+    contract.entities.insert(product.name.clone(), Arc::new(product.clone()));
+    let settings = Settings::new(fixture.database.url());
+    let store = PostgresStore::connect(Side::Modern, Arc::new(contract), &settings).unwrap();
+    let client = connect(&fixture.database).await;
+    let stands =
+        async || -> i64 { client.query_one("SELECT stands FROM strangler_version", &[]).await.unwrap().get(0) };
+
+    let record = Record::of(&product, [("name", "İSTANBUL ǅ ẞ ΑΣ".into()), ("active", true.into())]);
+    let set = command(Work::Set(record), vec![key.clone()]);
+    let written = now(store.execute(&set, WITHIN).await).remove(0);
+    let left = stands().await;
+    assert_eq!(store.as_left(&product, &key, WITHIN).await.unwrap(), Some(true));
+
+    let mut next = written.clone();
+    next.version.epoch = Epoch(2);
+    assert_eq!(store.apply(&[next.clone()], WITHIN).await.unwrap(), [Applied::Newer]);
+    assert_ne!(stands().await, left, "the server numbers the row as we do: the test tests nothing");
+    next.version.position.0 += 1;
+    next.state = None;
+    assert_eq!(store.apply(&[next], WITHIN).await.unwrap(), [Applied::Newer]);
 }

@@ -135,6 +135,11 @@ impl Shop {
             join(&mut expected, &tally);
         }
         self.audit(&expected).await;
+        // Nobody but us has written anywhere, whoever was primary meanwhile.
+        for replica in &self.replicas {
+            let metrics = replica.get("/metrics").await.map(|(_, text)| text).unwrap_or_default();
+            assert!(!metrics.contains("strangler_foreign_writes_total{"), "{metrics}");
+        }
         for side in Side::BOTH {
             assert_eq!(self.movements(side).await, expected.movements.len() as i64, "lost or doubled on {side}");
         }
