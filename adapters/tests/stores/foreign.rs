@@ -74,7 +74,7 @@ async fn letters_that_the_server_folds_otherwise_make_no_row_of_a_primary_foreig
     let stands =
         async || -> i64 { client.query_one("SELECT stands FROM strangler_version", &[]).await.unwrap().get(0) };
 
-    let record = Record::of(&product, [("name", "İSTANBUL ǅ ẞ ΑΣ".into()), ("active", true.into())]);
+    let record = Record::of(&product, [("name", "İSTANBUL ǅ ẞ ΑΣ".into()), ("active", model::Value::Bool(true))]);
     let set = command(Work::Set(record), vec![key.clone()]);
     let written = now(store.execute(&set, WITHIN).await).remove(0);
     let left = stands().await;
