@@ -90,7 +90,7 @@ pub enum Applied {
     Newer,
     /// The same or a newer version stood already; nothing was changed.
     Stale,
-    /// It is newer, and somebody else has changed the row since our last apply: nothing of its write was applied.
+    /// It is newer, and somebody else has changed the row since our last write of it: nothing of its write was applied.
     Foreign(Found),
     /// Left alone, since another change of the same write is [`Self::Foreign`].
     Held,

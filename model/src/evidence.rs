@@ -71,7 +71,7 @@ pub enum Cause {
     Order,
     /// One is the beginning of the other.
     Truncation,
-    /// The secondary's row was changed past us since our last apply.
+    /// The secondary's row was changed past us since our last write of it.
     ForeignWrite,
     /// None of the above.
     Different,

@@ -283,7 +283,7 @@ impl ShadowWorker {
         }
     }
 
-    /// Whether the secondary's row is not as our last apply left it.
+    /// Whether the secondary's row is not as our last write left it.
     async fn is_foreign(&self, root: &Root, key: &EntityKey) -> bool {
         let policy = (self.rollout)().policy(&root.group);
         let secondary = self.stores.get(policy.primary().other());

@@ -131,7 +131,7 @@ impl<'a> Suspects<'a> {
     }
 
     /// Looks into both ledgers: is one side's row simply an older state of the other's? And into the secondary's
-    /// versions: has somebody else changed it since our last apply?
+    /// versions: has somebody else changed it since our last write of it?
     async fn explain(&self, key: EntityKey, mut judgement: Judgement) -> (EntityKey, Judgement) {
         if judgement.differences.is_empty() {
             return (key, judgement);
