@@ -15,6 +15,7 @@ mod fake;
 mod fault_table;
 mod guard;
 mod handover;
+mod handover_safety;
 mod http;
 mod inputs;
 mod interleaving;
