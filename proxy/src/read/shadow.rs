@@ -283,6 +283,7 @@ fn reason(error: &StoreError) -> Reason {
     match error {
         StoreError::NoAnswer { .. } => Reason::TimedOut,
         StoreError::Unreachable { .. }
+        | StoreError::Unwritable { .. }
         | StoreError::Conflict { .. }
         | StoreError::Refused { .. }
         | StoreError::KeyReused

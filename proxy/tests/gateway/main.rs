@@ -20,6 +20,7 @@ mod http;
 mod inputs;
 mod interleaving;
 mod inventory;
+mod left_alone;
 mod limits;
 mod merging;
 mod oracle_faults;
