@@ -16,6 +16,7 @@ mod excuses;
 mod group;
 mod history;
 mod layout;
+mod of_group;
 mod orders;
 mod overview;
 mod sample;

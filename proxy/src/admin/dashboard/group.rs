@@ -4,7 +4,7 @@
 
 mod forms;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::caller::Caller;
 use super::layout::{self, Part, alert, fact, gate_state, number, percent, stage, wide, words};
+use super::of_group::OfGroup;
 use super::shapes::{
     CHANGE, Change, FIGURES, Figures, GUARD, Guard, POLICY, PolicyShape, Proposal, Readiness, Replica, RouteEvidence,
     Unsettled,
@@ -81,27 +82,13 @@ pub(super) struct Just {
     done: Option<String>,
 }
 
-pub(super) async fn page(
-    State(dashboard): State<Dashboard>,
-    caller: Caller,
-    Path(name): Path<String>,
-    Query(Just { done }): Query<Just>,
-) -> Response {
+pub(super) async fn page(of: OfGroup, Query(Just { done }): Query<Just>) -> Response {
     let told = done.as_deref().and_then(orders::in_words).map_or(Told::Nothing, Told::Done);
-    match dashboard.group(&name) {
-        Ok(group) => shown(&dashboard, &caller, &group, told, &Draft::default()).await,
-        Err(problem) => layout::failed(&caller, Part::Groups, "No such group", &problem),
-    }
+    shown(&of, told, &Draft::default()).await
 }
 
 /// The page of `group`, after an order or before the first.
-pub(super) async fn shown(
-    dashboard: &Dashboard,
-    caller: &Caller,
-    group: &GroupName,
-    told: Told,
-    draft: &Draft,
-) -> Response {
+pub(super) async fn shown(OfGroup { dashboard, caller, group }: &OfGroup, told: Told, draft: &Draft) -> Response {
     let question = format!(
         "query($name: String!, $changes: Int!) {{ group(name: $name) {{ {POLICY} figures {FIGURES} {GUARD} \
          comparisons {{ route match excused mismatch inconclusive }} unsettled {{ writes oldestSeconds }} \
