@@ -139,6 +139,23 @@ impl StoreError {
         self.is_outage() && !matches!(self, Self::Unwritable { .. })
     }
 
+    /// As a read tells it: one that gave way to others has no answer, since it had no transaction to lose; one that the
+    /// side had no room for (it sorts on its disk) did not reach it.
+    #[must_use]
+    pub fn of_read(self, limit: Duration) -> Self {
+        match self {
+            Self::Conflict { side, .. } => Self::NoAnswer { side, limit },
+            Self::Unwritable { side, source } => Self::Unreachable { side, source },
+            other @ (Self::Unreachable { .. }
+            | Self::NoAnswer { .. }
+            | Self::Refused { .. }
+            | Self::KeyReused
+            | Self::Fenced { .. }
+            | Self::SnapshotLost { .. }
+            | Self::Misfit { .. }) => other,
+        }
+    }
+
     /// The closed label for metrics: `unreachable`, `unwritable`, `no_answer`, `conflict`, `refused`, `key_reused`,
     /// `fenced`, `snapshot_lost` or `misfit`.
     pub fn kind(&self) -> &'static str {

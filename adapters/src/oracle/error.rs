@@ -130,22 +130,6 @@ fn stated(side: Side, limit: Duration, meaning: Meaning, moment: Moment, error: 
     }
 }
 
-/// For reads, which have no transaction to lose: a read that gave way has no answer, and one that the side had no room
-/// for did not reach it.
-pub(super) fn of_read(side: Side, limit: Duration, error: StoreError) -> StoreError {
-    match error {
-        StoreError::Conflict { .. } => StoreError::NoAnswer { side, limit },
-        StoreError::Unwritable { side, source } => StoreError::Unreachable { side, source },
-        other @ (StoreError::Unreachable { .. }
-        | StoreError::NoAnswer { .. }
-        | StoreError::Refused { .. }
-        | StoreError::KeyReused
-        | StoreError::Fenced { .. }
-        | StoreError::SnapshotLost { .. }
-        | StoreError::Misfit { .. }) => other,
-    }
-}
-
 /// Whether a `CREATE` failed because there is one already.
 pub(super) fn says_exists(error: &Error) -> bool {
     matches!(code_of(error), 955 | 1408)

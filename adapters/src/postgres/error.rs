@@ -54,22 +54,6 @@ pub(super) fn classify(side: Side, limit: Duration, error: tokio_postgres::Error
     }
 }
 
-/// For reads, which have no transaction to lose: a read that gave way has no answer, and one that the side had no room
-/// for (it sorts on its disk) did not reach it.
-pub(super) fn of_read(side: Side, limit: Duration, error: StoreError) -> StoreError {
-    match error {
-        StoreError::Conflict { .. } => StoreError::NoAnswer { side, limit },
-        StoreError::Unwritable { side, source } => StoreError::Unreachable { side, source },
-        other @ (StoreError::Unreachable { .. }
-        | StoreError::NoAnswer { .. }
-        | StoreError::Refused { .. }
-        | StoreError::KeyReused
-        | StoreError::Fenced { .. }
-        | StoreError::SnapshotLost { .. }
-        | StoreError::Misfit { .. }) => other,
-    }
-}
-
 /// Whether the ledger insert failed because no open fence of the epoch was found: see `execute`.
 pub(super) fn is_fence(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|db| {

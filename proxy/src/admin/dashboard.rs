@@ -24,6 +24,7 @@ mod sample;
 mod shapes;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use async_graphql::{Request, Variables};
 use axum::Router;

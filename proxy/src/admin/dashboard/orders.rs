@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::Problem;
-use super::group::{Draft, Told, shown};
+use super::group::{Draft, shown};
 use super::of_group::OfGroup;
 use super::shapes::{POLICY, PolicyShape};
+use super::told::Told;
 
 /// How long a page waits for the replicas.
 const WAIT_MILLIS: u32 = 2_000;
@@ -58,7 +59,7 @@ type Done = Result<&'static str, Problem>;
 async fn answered(of: &OfGroup, done: Done, draft: &Draft) -> Response {
     match done {
         Ok(code) => Redirect::to(&format!("/groups/{}?done={code}", of.group)).into_response(),
-        Err(problem) => shown(of, Told::Problem(problem), draft).await,
+        Err(problem) => shown(of, &Told::Problem(problem), draft).await,
     }
 }
 
