@@ -26,9 +26,7 @@ use super::session::Session;
 use super::settings::{Settings, Track};
 use super::snapshot::OracleSnapshot;
 use super::table::Table;
-use super::{
-    apply, bookkeeping, checksum, connect, error, execute, fence, history, inspect, ledger, own_keys, read, sagas,
-};
+use super::{apply, bookkeeping, checksum, connect, execute, fence, history, inspect, ledger, own_keys, read, sagas};
 use crate::{Lane, Lanes};
 
 /// An Oracle database behind the port. Cheap to clone; clones and lanes share their sessions.
@@ -86,7 +84,7 @@ impl OracleStore {
         let (contract, side) = (Arc::clone(&self.contract), self.side);
         let track = Track::of(self.lane, false);
         let result = self.tracks.call(track, within, move |session| work(session, &contract, side)).await;
-        result.map_err(|error| error::of_read(side, within, error))
+        result.map_err(|error| error.of_read(within))
     }
 
     /// The numbers of `keys`, where this side has keys of its own.

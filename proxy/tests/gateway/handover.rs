@@ -250,6 +250,9 @@ fn what_cannot_be_brought_over_undoes_the_handover_and_is_named_unless_forced() 
         let reply = replica.ask("mutation { move(from: \"A\", to: \"C\", quantity: 1) { onHand } }").await;
         assert!(reply.body["errors"].is_null(), "legacy takes writes again: {}", reply.body);
         // WHEN it is forced, the group goes, and says what it left
+        let stop = CancellationToken::new();
+        let _stop = stop.clone().drop_guard();
+        (0..3).for_each(|_| keep(ground, &stop));
         let handed = hand_over(ground, Side::Modern, true).await.unwrap();
         assert_eq!((handed.to, handed.left.writes), (Side::Modern, 2));
         // THEN what was left is brought over by a relay all the same, where nobody has written since
@@ -257,5 +260,23 @@ fn what_cannot_be_brought_over_undoes_the_handover_and_is_named_unless_forced() 
         let _relaying = Replica::ready(ground, &Pace::default()).await;
         settled(ground).await;
         assert!(shelves.are_equal(), "{} {}", shelves.told(Side::Legacy), shelves.told(Side::Modern));
+    });
+}
+
+#[test]
+fn what_is_left_by_force_is_counted_exactly_and_the_list_says_whether_it_has_every_key() {
+    process(async {
+        let shelves = Shelves::new().await;
+        let ground = &shelves.ground;
+        ground.set(Stage::Shift, 100.0, 0.0);
+        let replica = Replica::ready(ground, &Pace { relay: None, ..Pace::default() }).await;
+        ground.stores.modern.always(Call::Apply, Fault::Reject);
+        for _ in 0..51 {
+            replica.ask("mutation { move(from: \"A\", to: \"B\", quantity: 1) { onHand } }").await;
+        }
+        let left = hand_over(ground, Side::Modern, true).await.unwrap().left;
+        // Two keys a write; each is listed once.
+        assert_eq!((left.writes, left.keys.len(), left.every_key), (51, 2, false));
+        assert_eq!(left.listed(), "the keys of the 100 oldest changes");
     });
 }
