@@ -37,6 +37,15 @@ pub enum StoreError {
         #[source]
         source: DriverError,
     },
+    /// It answers, and takes no write now, whatever it is (its disk is full, it is read-only); nothing was written.
+    #[error("{side} takes no writes now, nothing was written")]
+    Unwritable {
+        /// Who.
+        side: Side,
+        /// What the driver said.
+        #[source]
+        source: DriverError,
+    },
     /// Sent, and no answer came within the limit, or the connection broke before the answer.
     #[error("{side} gave no answer within {limit:?}")]
     NoAnswer {
@@ -103,6 +112,7 @@ impl StoreError {
         match self {
             Self::NoAnswer { .. } => true,
             Self::Unreachable { .. }
+            | Self::Unwritable { .. }
             | Self::Conflict { .. }
             | Self::Refused { .. }
             | Self::KeyReused
@@ -112,10 +122,10 @@ impl StoreError {
         }
     }
 
-    /// Whether the side itself is unwell: counts for its breaker.
+    /// Whether the side itself is unwell: any other call of the kind would fail too, until it is well.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::NoAnswer { .. } => true,
+            Self::Unreachable { .. } | Self::Unwritable { .. } | Self::NoAnswer { .. } => true,
             Self::Conflict { .. }
             | Self::Refused { .. }
             | Self::KeyReused
@@ -125,11 +135,34 @@ impl StoreError {
         }
     }
 
-    /// The closed label for metrics: `unreachable`, `no_answer`, `conflict`, `refused`, `key_reused`,
+    /// Whether the side cannot be asked at all: counts for its breaker. One that takes no writes answers reads.
+    pub fn is_out_of_reach(&self) -> bool {
+        self.is_outage() && !matches!(self, Self::Unwritable { .. })
+    }
+
+    /// As a read tells it: one that gave way to others has no answer, since it had no transaction to lose; one that the
+    /// side had no room for (it sorts on its disk) did not reach it.
+    #[must_use]
+    pub fn of_read(self, limit: Duration) -> Self {
+        match self {
+            Self::Conflict { side, .. } => Self::NoAnswer { side, limit },
+            Self::Unwritable { side, source } => Self::Unreachable { side, source },
+            other @ (Self::Unreachable { .. }
+            | Self::NoAnswer { .. }
+            | Self::Refused { .. }
+            | Self::KeyReused
+            | Self::Fenced { .. }
+            | Self::SnapshotLost { .. }
+            | Self::Misfit { .. }) => other,
+        }
+    }
+
+    /// The closed label for metrics: `unreachable`, `unwritable`, `no_answer`, `conflict`, `refused`, `key_reused`,
     /// `fenced`, `snapshot_lost` or `misfit`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "unreachable",
+            Self::Unwritable { .. } => "unwritable",
             Self::NoAnswer { .. } => "no_answer",
             Self::Conflict { .. } => "conflict",
             Self::Refused { .. } => "refused",
@@ -217,7 +250,7 @@ pub trait Store: Scan + SagaLog + OwnKeys {
     /// writes one unsettled ledger row per change and records its version; then commits.
     ///
     /// # Errors
-    /// `Refused`, `KeyReused`, `Fenced`, `Conflict`, `Unreachable`, `Misfit`: nothing was written.
+    /// `Refused`, `KeyReused`, `Fenced`, `Conflict`, `Unreachable`, `Unwritable`, `Misfit`: nothing was written.
     /// `NoAnswer`: it may stand; ask [`Store::claim`].
     async fn execute(&self, command: &Command, within: Duration) -> Result<Written, StoreError>;
 
@@ -254,7 +287,7 @@ pub trait Store: Scan + SagaLog + OwnKeys {
     /// other writes go on. A row that is already what the change would leave is no conflict.
     ///
     /// # Errors
-    /// `Unreachable`, `Conflict`, `Refused`, `Misfit`: nothing was written. After `NoAnswer` the
+    /// `Unreachable`, `Unwritable`, `Conflict`, `Refused`, `Misfit`: nothing was written. After `NoAnswer` the
     /// changes may stand or not: apply them again, it is harmless.
     async fn apply(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError>;
 

@@ -124,6 +124,7 @@ impl From<StoreError> for Fault {
             StoreError::Refused { refusal, .. } => Self::Client(refusal.into()),
             StoreError::KeyReused => Self::Client(ClientError::new("IDEMPOTENCY_KEY_REUSED", text)),
             StoreError::Unreachable { .. }
+            | StoreError::Unwritable { .. }
             | StoreError::Conflict { .. }
             | StoreError::Fenced { .. }
             | StoreError::SnapshotLost { .. } => Self::Internal(InternalError::Unavailable(text)),

@@ -37,21 +37,33 @@ impl Asked<'_> {
         self,
         entity: &EntityType,
         numbers: &[OwnNumber],
-        within: Duration,
+        waits: bool,
+        deadline: Instant,
     ) -> Result<Vec<Option<EntityKey>>, StoreError> {
-        self.admitted()?;
-        let found = self.store.keys_of(entity, numbers, within).await;
+        match waits {
+            true => self.admitted_by(deadline).await?,
+            false => self.told(self.breaker.admits(Instant::now()))?,
+        }
+        let found = self.store.keys_of(entity, numbers, left(deadline)).await;
         self.breaker.note(self.store.side(), found.as_ref().err());
         found
     }
 
-    fn admitted(self) -> Result<(), StoreError> {
-        if self.breaker.admits(Instant::now()) {
+    async fn admitted_by(self, deadline: Instant) -> Result<(), StoreError> {
+        self.told(self.breaker.admits_by(deadline).await)
+    }
+
+    fn told(self, admitted: bool) -> Result<(), StoreError> {
+        if admitted {
             return Ok(());
         }
         let source = "its breaker is open after repeated outages".into();
         Err(StoreError::Unreachable { side: self.store.side(), source })
     }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }
 
 /// `keys` with the canonical key in place of each number. A number that nobody knows stays, and names no entity.
@@ -70,7 +82,6 @@ pub async fn canonical(
     }
     let named = keys.iter().enumerate().filter_map(|(place, key)| Some((place, number_named(key)?)));
     let mut open: Vec<(usize, OwnNumber)> = named.collect();
-    let left = || deadline.saturating_duration_since(Instant::now());
     for side in [Side::Modern, Side::Legacy] {
         let asks = |(place, _): &(usize, OwnNumber)| match side {
             Side::Modern => {
@@ -86,9 +97,11 @@ pub async fn canonical(
             continue;
         }
         let numbers: Vec<_> = asked.iter().map(|(_, number)| *number).collect();
-        let found = match sides.get(side).keys_of(entity, &numbers, left()).await {
+        // Legacy can stand in for modern while there is an ERP.
+        let stands_in = side == Side::Modern && policy.stage() != Stage::Modern;
+        let found = match sides.get(side).keys_of(entity, &numbers, !stands_in, deadline).await {
             Ok(found) => found,
-            Err(error) if side == Side::Modern && policy.stage() != Stage::Modern => {
+            Err(error) if stands_in => {
                 tracing::debug!(%side, %error, "legacy is asked for numbers in place of {side}");
                 vec![None; asked.len()]
             }
@@ -146,9 +159,8 @@ async fn require_real(
     if number_of_derived(key).is_none() && number_named(key).is_none() {
         return Ok(());
     }
-    primary.admitted()?;
-    let within = deadline.saturating_duration_since(Instant::now());
-    let found = primary.store.fetch(entity, std::slice::from_ref(key), entity.key_fields(), within).await;
+    primary.admitted_by(deadline).await?;
+    let found = primary.store.fetch(entity, std::slice::from_ref(key), entity.key_fields(), left(deadline)).await;
     primary.breaker.note(primary.store.side(), found.as_ref().err());
     match found?.first() {
         Some(Some(_)) => Ok(()),
@@ -166,7 +178,7 @@ pub async fn numbers(
     action: &WriteAction,
     arguments: &Arguments,
     write: WriteId,
-    within: Duration,
+    deadline: Instant,
 ) -> Result<Vec<Option<OwnNumber>>, Fault> {
     let mut numbers = vec![None; action.touches.len()];
     let WriteWork::Statements { params, .. } = &action.work else { return Ok(numbers) };
@@ -179,8 +191,9 @@ pub async fn numbers(
         let added = touch.key.iter().any(|source| matches!(source, ParamSource::WriteId { .. }));
         let unnumbered = if added { Unnumbered::Number } else { Unnumbered::Leave };
         let key = command::touched(action, arguments, write)?.swap_remove(place);
-        primary.admitted()?;
-        let given = primary.store.numbers(&touch.entity, std::slice::from_ref(&key), unnumbered, within).await;
+        primary.admitted_by(deadline).await?;
+        let keys = std::slice::from_ref(&key);
+        let given = primary.store.numbers(&touch.entity, keys, unnumbered, left(deadline)).await;
         primary.breaker.note(primary.store.side(), given.as_ref().err());
         numbers[place] = given?.into_iter().next().flatten();
     }

@@ -313,6 +313,7 @@ fn again(todo: Todo, error: &StoreError) -> Option<Vec<Todo>> {
 fn may_pass(error: &StoreError) -> bool {
     match error {
         StoreError::Unreachable { .. }
+        | StoreError::Unwritable { .. }
         | StoreError::NoAnswer { .. }
         | StoreError::Conflict { .. }
         | StoreError::SnapshotLost { .. } => true,

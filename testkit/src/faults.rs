@@ -48,6 +48,8 @@ pub enum Fault {
     Latency(Duration),
     /// Cannot be reached; nothing is done.
     Down,
+    /// It takes no writes; nothing is done.
+    DiskFull,
     /// The snapshot is over; nothing is read.
     Lost,
     /// Says `NoAnswer` when the limit is over and does it after that, as a packet that was on its way.
@@ -210,6 +212,7 @@ impl FaultyStore {
             None => inner().await,
             Some(Fault::Reject) => Err(StoreError::Conflict { side, source: "a planned fault".into() }),
             Some(Fault::Down) => Err(StoreError::Unreachable { side, source: "a planned fault".into() }),
+            Some(Fault::DiskFull) => Err(StoreError::Unwritable { side, source: "a planned fault".into() }),
             Some(Fault::Lost) => Err(StoreError::SnapshotLost { side, source: None }),
             Some(Fault::FailAfter) => {
                 inner().await?;

@@ -28,6 +28,8 @@ pub(super) enum Meaning {
     SessionLost,
     /// The server takes no work now.
     Unavailable,
+    /// It takes no writes now; the session is well.
+    Unwritable,
     /// The call's time was over.
     TimedOut,
     /// The moment of a snapshot is gone.
@@ -111,9 +113,10 @@ fn stated(side: Side, limit: Duration, meaning: Meaning, moment: Moment, error: 
     let source = error.map(told);
     let driver = |source: Option<DriverError>| source.unwrap_or_else(|| "one row of many".into());
     match (meaning, moment) {
-        (Meaning::SessionLost | Meaning::TimedOut | Meaning::Unavailable, Moment::Commit)
+        (Meaning::SessionLost | Meaning::TimedOut | Meaning::Unavailable | Meaning::Unwritable, Moment::Commit)
         | (Meaning::SessionLost | Meaning::TimedOut, Moment::Statement) => StoreError::NoAnswer { side, limit },
         (Meaning::Unavailable, Moment::Statement) => StoreError::Unreachable { side, source: driver(source) },
+        (Meaning::Unwritable, Moment::Statement) => StoreError::Unwritable { side, source: driver(source) },
         (Meaning::Conflict, _) => StoreError::Conflict { side, source: driver(source) },
         (Meaning::SnapshotLost, _) => StoreError::SnapshotLost { side, source },
         (Meaning::Refused(code, message), _) => {
@@ -124,20 +127,6 @@ fn stated(side: Side, limit: Duration, meaning: Meaning, moment: Moment, error: 
             let told = source.as_ref().map_or_else(String::new, |source| format!(" ({source})"));
             StoreError::Misfit { side, problem: format!("{problem}{told}"), source }
         }
-    }
-}
-
-/// For reads, which have no transaction to lose: a read that gave way has no answer.
-pub(super) fn of_read(side: Side, limit: Duration, error: StoreError) -> StoreError {
-    match error {
-        StoreError::Conflict { .. } => StoreError::NoAnswer { side, limit },
-        other @ (StoreError::Unreachable { .. }
-        | StoreError::NoAnswer { .. }
-        | StoreError::Refused { .. }
-        | StoreError::KeyReused
-        | StoreError::Fenced { .. }
-        | StoreError::SnapshotLost { .. }
-        | StoreError::Misfit { .. }) => other,
     }
 }
 
@@ -178,7 +167,9 @@ fn of_ora(code: i32) -> Meaning {
         12_170 | 12_514 | 12_518 | 12_519 | 12_520 | 12_528 | 12_541 | 12_543 | 12_545 | 1033 | 1034 | 1089 | 1090 => {
             Meaning::Unavailable
         }
-        18 | 20 | 257 | 1653 | 1654 | 1688 | 24_418 | 24_457 | 24_459 | 30_036 => Meaning::Unavailable,
+        18 | 20 | 257 | 24_418 | 24_457 | 24_459 => Meaning::Unavailable,
+        // A tablespace is full (of tables, indexes, large objects or undo), or the database is open for reading only.
+        1653 | 1654 | 1688 | 1691 | 16_000 | 30_036 => Meaning::Unwritable,
         40 | 1013 | 2391 | 3136 | 3156 => Meaning::TimedOut,
         1466 | 1555 | 8180 | 8181 => Meaning::SnapshotLost,
         1 => Meaning::Refused("ALREADY_EXISTS", "a unique rule of the store allows it only once"),

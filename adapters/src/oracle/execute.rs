@@ -253,6 +253,7 @@ impl<'a> Plan<'a> {
                 Err(unknown) => unknown,
             },
             StoreError::Unreachable { .. }
+            | StoreError::Unwritable { .. }
             | StoreError::NoAnswer { .. }
             | StoreError::Conflict { .. }
             | StoreError::KeyReused

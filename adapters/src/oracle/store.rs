@@ -27,8 +27,7 @@ use super::settings::{Settings, Track};
 use super::snapshot::OracleSnapshot;
 use super::table::Table;
 use super::{
-    apply, bookkeeping, checksum, connect, error, execute, fence, history, inspect, ledger, own_keys, read, sagas,
-    stands,
+    apply, bookkeeping, checksum, connect, execute, fence, history, inspect, ledger, own_keys, read, sagas, stands,
 };
 use crate::{Lane, Lanes};
 
@@ -87,7 +86,7 @@ impl OracleStore {
         let (contract, side) = (Arc::clone(&self.contract), self.side);
         let track = Track::of(self.lane, false);
         let result = self.tracks.call(track, within, move |session| work(session, &contract, side)).await;
-        result.map_err(|error| error::of_read(side, within, error))
+        result.map_err(|error| error.of_read(within))
     }
 
     /// The numbers of `keys`, where this side has keys of its own.

@@ -47,23 +47,10 @@ pub(super) fn classify(side: Side, limit: Duration, error: tokio_postgres::Error
     match meaning {
         Meaning::NoAnswer => StoreError::NoAnswer { side, limit },
         Meaning::Unreachable => StoreError::Unreachable { side, source },
+        Meaning::Unwritable => StoreError::Unwritable { side, source },
         Meaning::Conflict => StoreError::Conflict { side, source },
         Meaning::Refused(refusal) => StoreError::Refused { side, refusal, source: Some(source) },
         Meaning::Misfit(problem) => StoreError::Misfit { side, problem, source: Some(source) },
-    }
-}
-
-/// For reads, which have no transaction to lose: a read that gave way has no answer.
-pub(super) fn of_read(side: Side, limit: Duration, error: StoreError) -> StoreError {
-    match error {
-        StoreError::Conflict { .. } => StoreError::NoAnswer { side, limit },
-        other @ (StoreError::Unreachable { .. }
-        | StoreError::NoAnswer { .. }
-        | StoreError::Refused { .. }
-        | StoreError::KeyReused
-        | StoreError::Fenced { .. }
-        | StoreError::SnapshotLost { .. }
-        | StoreError::Misfit { .. }) => other,
     }
 }
 
@@ -86,6 +73,7 @@ pub(super) fn unique_constraint(error: &tokio_postgres::Error) -> Option<&str> {
 enum Meaning {
     NoAnswer,
     Unreachable,
+    Unwritable,
     Conflict,
     Refused(Refusal),
     Misfit(String),
@@ -109,9 +97,11 @@ fn meaning_of(state: &str, message: &str, constraint: Option<&str>, column: Opti
         (_, "08000" | "08003" | "08006" | "08007" | "08P01" | "40003" | "57P01" | "57P02" | "57P05") => {
             Meaning::NoAnswer
         }
-        (_, "08001" | "08004" | "57P03" | "57P04" | "25006") => Meaning::Unreachable,
+        (_, "08001" | "08004" | "57P03" | "57P04") => Meaning::Unreachable,
+        // Its disk is full, or it is read-only.
+        (_, "53100" | "25006") => Meaning::Unwritable,
         // A standby: somebody fails over, or the address points to the wrong server.
-        (_, "55000") if message.contains("recovery") => Meaning::Unreachable,
+        (_, "55000") if message.contains("recovery") => Meaning::Unwritable,
         ("53" | "58", _) => Meaning::Unreachable,
         ("40", _) | (_, "55P03" | "55006" | "57014" | "26000" | "25P03") => Meaning::Conflict,
         // The table was altered under a prepared statement; a new connection prepares it anew.
@@ -152,8 +142,8 @@ mod tests {
             ("57P02", "no_answer"),
             ("57P03", "unreachable"),
             ("53300", "unreachable"),
-            ("53100", "unreachable"),
-            ("25006", "unreachable"),
+            ("53100", "unwritable"),
+            ("25006", "unwritable"),
             ("40001", "conflict"),
             ("40P01", "conflict"),
             ("40003", "no_answer"),
@@ -179,6 +169,7 @@ mod tests {
             let name = match &meaning {
                 Meaning::NoAnswer => "no_answer",
                 Meaning::Unreachable => "unreachable",
+                Meaning::Unwritable => "unwritable",
                 Meaning::Conflict => "conflict",
                 Meaning::Refused(refusal) => &refusal.code,
                 Meaning::Misfit(_) => "misfit",

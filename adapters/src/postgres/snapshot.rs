@@ -64,7 +64,7 @@ macro_rules! look {
             Err(error @ StoreError::NoAnswer { .. }) if !$session.is_over() => {
                 Err(StoreError::SnapshotLost { side: $snapshot.side, source: Some(Box::new(error)) })
             }
-            Err(error) => Err(error::of_read($snapshot.side, $within, error)),
+            Err(error) => Err(error.of_read($within)),
         }
     }};
 }

@@ -21,7 +21,7 @@ use super::session::{Pools, Use};
 use super::settings::Settings;
 use super::snapshot::PostgresSnapshot;
 use super::table::Table;
-use super::{apply, bookkeeping, checksum, error, execute, fence, history, inspect, ledger, own_keys, read, sagas};
+use super::{apply, bookkeeping, checksum, execute, fence, history, inspect, ledger, own_keys, read, sagas};
 use crate::{Lane, Lanes};
 
 /// A PostgreSQL database behind the port. Cheap to clone; clones and lanes share their pools.
@@ -69,7 +69,7 @@ macro_rules! call {
 macro_rules! look {
     ($store:ident, $within:ident, |$session:ident| $work:expr) => {{
         let result = call!($store, Use::Read, $within, |$session| $work);
-        result.map_err(|error| error::of_read($store.side, $within, error))
+        result.map_err(|error| error.of_read($within))
     }};
 }
 

@@ -14,14 +14,17 @@ mod charts;
 mod diffs;
 mod excuses;
 mod group;
+mod handover;
 mod history;
 mod layout;
+mod of_group;
 mod orders;
 mod overview;
 mod sample;
 mod shapes;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use async_graphql::{Request, Variables};
 use axum::Router;
@@ -62,7 +65,7 @@ pub(super) fn router(admin: &Admin) -> Router {
         .route("/groups/{group}/promote", post(orders::promote))
         .route("/groups/{group}/stop", post(orders::stop))
         .route("/groups/{group}/rollback", post(orders::roll_back))
-        .route("/groups/{group}/handover", post(orders::hand_over))
+        .route("/groups/{group}/handover", get(handover::page).post(orders::hand_over))
         .route("/groups/{group}/proposals/{id}", post(orders::decide))
         .route("/diffs", get(diffs::page))
         .route("/diffs/{id}", get(sample::page))

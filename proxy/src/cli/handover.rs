@@ -25,7 +25,7 @@ pub(super) async fn run(out: Printer, link: &Link, args: &HandoverArgs) -> Resul
         "mutation($group: String!, $to: Primary!, $force: Boolean!, $reason: String!) {{ \
          done: handOver(group: $group, to: $to, force: $force, reason: $reason) {{ \
          group policy {{ {POLICY} }} rollout pauseMillis steps {{ step millis note }} \
-         left {{ writes keys said }} proposal {{ id expires }} }} }}"
+         left {{ writes keys listed said }} proposal {{ id expires }} }} }}"
     );
     let variables = json!({ "group": args.group, "to": to, "force": args.force, "reason": args.reason });
     let answer = link.ask(&document, variables).await?;
@@ -47,14 +47,15 @@ pub(super) async fn run(out: Printer, link: &Link, args: &HandoverArgs) -> Resul
         None => out.line(format!("\n{primary} is primary of {}, and was before.", args.group)),
     }
     if done["left"]["writes"].as_u64().is_some_and(|writes| writes > 0) {
-        out.warn(format!("{} writes were left behind; their keys are in the record.", done["left"]["writes"]));
+        let (writes, listed) = (&done["left"]["writes"], text(&done["left"]["listed"]));
+        out.warn(format!("{writes} writes were left behind; the record lists {listed}."));
     }
     Ok(())
 }
 
 async fn dry_run(out: Printer, link: &Link, group: &str, to: &str) -> Result<(), Stop> {
     let document = "query($group: String!, $to: Primary!) { safety: handoverSafety(group: $group, to: $to) { \
-                    safe rows unsettled unsettledKeys missing missingKeys unfit { code rows } unfitKeys } }";
+                    safe rows unsettled unsettledKeys missing missingKeys undecided unfit { code rows } unfitKeys } }";
     let answer = link.ask(document, json!({ "group": group, "to": to })).await?;
     let safety = &answer["safety"];
     out.json(safety);
@@ -63,6 +64,12 @@ async fn dry_run(out: Printer, link: &Link, group: &str, to: &str) -> Result<(),
     tell(out, &safety["unsettledKeys"]);
     out.line(format!("Would be lost to readers: {} rows that only the present primary has.", safety["missing"]));
     tell(out, &safety["missingKeys"]);
+    if safety["undecided"].as_u64().is_some_and(|rows| rows > 0) {
+        out.line(format!(
+            "Lost or on their way: {} rows more. Too many writes wait to tell; ask again when fewer do.",
+            safety["undecided"]
+        ));
+    }
     let unfit: Vec<String> =
         list(&safety["unfit"]).iter().map(|kind| format!("{} {}", kind["rows"], text(&kind["code"]))).collect();
     let unfit = if unfit.is_empty() { "none".to_owned() } else { unfit.join(", ") };

@@ -34,6 +34,7 @@ pub(super) async fn run(desk: &Desk, args: &InitArgs) -> Result<(), Stop> {
                 Stop::No(format!("{error}; or let a DBA run what `strangler init --print-ddl {side}` prints"))
             }
             StoreError::Unreachable { .. }
+            | StoreError::Unwritable { .. }
             | StoreError::NoAnswer { .. }
             | StoreError::Conflict { .. }
             | StoreError::Refused { .. }

@@ -49,7 +49,7 @@ fn step_json(step: &Step) -> Json {
 
 fn left_json(left: &Left) -> Json {
     let keys: Vec<String> = left.keys.iter().map(shown_key).collect();
-    json!({ "writes": left.writes, "keys": keys, "said": left.said })
+    json!({ "writes": left.writes, "keys": keys, "listed": left.listed(), "said": left.said })
 }
 
 /// `StockLevel ["A","BER1"]`: a key as reports name it.

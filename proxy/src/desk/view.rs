@@ -95,6 +95,9 @@ pub fn evidence_in_words(evidence: &Json) -> String {
     if evidence.is_null() {
         return String::new();
     }
+    if let Some(handover) = evidence.get("handover") {
+        return handover_in_words(handover);
+    }
     let count = |verdict: Verdict| evidence["comparisons"][verdict.as_str()].as_u64();
     let counts = Verdict::ALL.into_iter().filter_map(|verdict| Some((verdict, count(verdict)?)));
     let counts: Vec<_> = counts.filter(|(_, n)| *n > 0).map(|(verdict, n)| format!("{n} {verdict}")).collect();
@@ -102,5 +105,47 @@ pub fn evidence_in_words(evidence: &Json) -> String {
     match evidence["unsettled"]["writes"].as_u64() {
         Some(writes) => format!("{compared}; {writes} unsettled"),
         None => compared,
+    }
+}
+
+/// How long writes waited for a handover, and for which step; whether it was undone, and what was left behind.
+fn handover_in_words(handover: &Json) -> String {
+    let millis = |value: &Json| value.as_f64().map(|millis| format!("{millis:.1} ms"));
+    let mut told = Vec::new();
+    if handover["undone"] == true {
+        told.push("undone".to_owned());
+    }
+    told.extend(millis(&handover["pauseMillis"]).map(|pause| format!("writes waited {pause}")));
+    let steps = handover["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let steps =
+        steps.iter().filter_map(|step| Some(format!("{} {}", step["step"].as_str()?, millis(&step["millis"])?)));
+    let steps: Vec<_> = steps.collect();
+    if !steps.is_empty() {
+        told.push(steps.join(", "));
+    }
+    if let Some(writes) = handover["left"]["writes"].as_u64().filter(|writes| *writes > 0) {
+        told.push(format!("{writes} writes left behind"));
+    }
+    told.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_handover_is_told_by_its_steps_and_anything_else_by_what_was_compared() {
+        let steps = json!([{ "step": "freeze", "millis": 1.25 }, { "step": "open", "millis": 2.0 }]);
+        let handover = json!({ "pauseMillis": 3.26, "steps": steps, "left": { "writes": 0 } });
+        let told = evidence_in_words(&json!({ "handover": handover }));
+        assert_eq!(told, "writes waited 3.3 ms; freeze 1.2 ms, open 2.0 ms");
+        let undone = json!({ "undone": true, "steps": steps, "left": { "writes": 7 } });
+        let told = evidence_in_words(&json!({ "handover": undone }));
+        assert_eq!(told, "undone; freeze 1.2 ms, open 2.0 ms; 7 writes left behind");
+        let compared = json!({ "comparisons": { "match": 3, "mismatch": 0 }, "unsettled": { "writes": 2 } });
+        assert_eq!(evidence_in_words(&compared), "3 match; 2 unsettled");
+        assert_eq!(evidence_in_words(&Json::Null), "");
     }
 }

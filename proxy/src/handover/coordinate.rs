@@ -244,7 +244,9 @@ impl Coordinator<'_> {
         run.paused.get_or_insert(began);
         let drain =
             Drain { from: self.store(last), door: self.doors.get(to), group: self.group, within: self.settings.within };
-        let left = drain.run(run.until.max(Instant::now() + AGAIN)).await?;
+        // What is left of the limit is for the next step: replicas undo a freeze that is as old as the limit.
+        let until = run.until.checked_sub(self.settings.limit / 4).unwrap_or(began);
+        let left = drain.run(until.max(began + AGAIN)).await?;
         let note = match left.writes {
             0 => format!("{to} has everything that {last} has"),
             writes => format!("{writes} writes are on {last} alone"),
@@ -257,7 +259,7 @@ impl Coordinator<'_> {
         run.until = Instant::now() + self.settings.limit;
         self.undo(run).await?;
         let steps = std::mem::take(&mut run.steps);
-        Err(NotHanded::Undrained { to, within: self.settings.limit, left, steps })
+        Err(NotHanded::Undrained { to, within: self.settings.limit * 3 / 4, left, steps })
     }
 
     /// Gives the authority back to the frozen side.

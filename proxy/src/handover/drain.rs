@@ -17,18 +17,34 @@ const LIMIT: usize = 500;
 const LEASE: Duration = Duration::from_millis(500);
 /// Pause between two looks when what is left is in other hands.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Keys that are named when they are in the way.
-const NAMED: usize = 100;
+/// Changes whose keys are listed when they are in the way.
+const LISTED: usize = 100;
 
 /// What is left behind.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
-    /// How many writes.
+    /// How many writes, exactly.
     pub writes: u64,
-    /// The keys of the oldest of them.
+    /// Their keys, oldest first, each once.
     pub keys: Vec<EntityKey>,
+    /// Whether `keys` has all of them.
+    pub every_key: bool,
     /// What the other side said of one of them.
     pub said: Option<String>,
+}
+
+impl Default for Left {
+    /// Nothing.
+    fn default() -> Self {
+        Self { writes: 0, keys: Vec::new(), every_key: true, said: None }
+    }
+}
+
+impl Left {
+    /// Which keys are listed, in words.
+    pub fn listed(&self) -> String {
+        if self.every_key { "every key".to_owned() } else { format!("the keys of the {LISTED} oldest changes") }
+    }
 }
 
 /// The drain of one group.
@@ -59,15 +75,24 @@ impl Drain<'_> {
             }
             match self.from.backlog(self.group, self.within).await {
                 Ok(backlog) if backlog.writes == 0 => return Ok(Left::default()),
-                Ok(backlog) if Instant::now() >= until => {
-                    let keys = self.from.unsettled_keys(self.group, NAMED, self.within).await?;
-                    let keys = keys.into_iter().map(|(key, _)| key).collect();
-                    return Ok(Left { writes: backlog.writes, keys, said });
-                }
+                Ok(backlog) if Instant::now() >= until => return self.left(backlog.writes, said).await,
                 Err(error) if Instant::now() >= until => return Err(error),
                 Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
+    }
+
+    /// What is left when the time is over. Nothing is added behind a frozen fence, so the count stays exact.
+    async fn left(&self, writes: u64, said: Option<String>) -> Result<Left, StoreError> {
+        let changes = self.from.unsettled_keys(self.group, LISTED + 1, self.within).await?;
+        let every_key = changes.len() <= LISTED;
+        let mut keys: Vec<EntityKey> = Vec::new();
+        for (key, _) in changes.into_iter().take(LISTED) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        Ok(Left { writes, keys, every_key, said })
     }
 
     /// Takes what is due, brings it over, marks it; what the other side said of one that it did not take.

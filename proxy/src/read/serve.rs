@@ -230,11 +230,14 @@ impl ReadRoad {
     {
         let breaker = &self.sides.get(side).breaker;
         let began = Instant::now();
-        if !breaker.admits(began) {
+        // Another side can stand in for a secondary, and does so at once; for the primary there is none.
+        let admitted = if side == primary { breaker.admits_by(began + within).await } else { breaker.admits(began) };
+        if !admitted {
             self.figures.failed(&root.group, side);
             let source = "its breaker is open after repeated outages".into();
             return Err(Arc::new(StoreError::Unreachable { side, source }));
         }
+        let within = within.saturating_sub(began.elapsed());
         let role = if side == primary { Role::Primary } else { Role::Secondary };
         let asked = traces::within(traces::ask(&root.route, side, role), question(side, within)).await;
         breaker.note(side, asked.as_ref().err().map(|error| &**error));
@@ -271,9 +274,10 @@ fn fault(error: &Arc<StoreError>) -> Fault {
         StoreError::Misfit { .. } | StoreError::KeyReused | StoreError::Fenced { .. } => {
             InternalError::Misfit(text).into()
         }
-        StoreError::Unreachable { .. } | StoreError::Conflict { .. } | StoreError::SnapshotLost { .. } => {
-            InternalError::Unavailable(text).into()
-        }
+        StoreError::Unreachable { .. }
+        | StoreError::Unwritable { .. }
+        | StoreError::Conflict { .. }
+        | StoreError::SnapshotLost { .. } => InternalError::Unavailable(text).into(),
         StoreError::NoAnswer { .. } => InternalError::DeadlineExceeded(text).into(),
     }
 }

@@ -17,7 +17,7 @@ use chrono::NaiveDate;
 use model::contract::RootKind;
 use model::evidence::{Cause, Observation, Verdict};
 use model::sql::{Params, params_text};
-use model::{EntityKey, EntityName, FieldSet, PerSide, Record, Rollout, Root, Side, Store, StoreError};
+use model::{EntityKey, EntityName, FieldSet, PerSide, Record, Rollout, Root, Side, Store};
 use shadow_compare::Excuses;
 use shadow_compare::confirm::{Confirmation, Look, Patience, Step};
 use shadow_compare::judge::{Answer, Asked, Judgement, Question, Reason};
@@ -248,13 +248,13 @@ impl ShadowWorker {
             (Asked::Keys(keys), _, _) => {
                 let batch = self.batches.get(side).get(&root.entity.name).ok_or(Reason::SideError)?;
                 let looked = batch.fetch(keys.clone(), question.fields, within).await;
-                looked.map(Answer::from).map_err(|error| reason(&error))
+                looked.map(Answer::from).map_err(|error| Reason::of(&error))
             }
             (Asked::List { .. }, RootKind::List { sql, .. }, Some(params)) => {
                 let store = self.stores.get(side);
                 let list = store.list(&root.entity, sql.get(side), params, question.fields, within);
                 let listed = traces::within(traces::call(&**store, "store.list"), list).await;
-                listed.map(Answer::from).map_err(|error| reason(&error))
+                listed.map(Answer::from).map_err(|error| Reason::of(&error))
             }
             // A list is only ever asked of a list root, with its parameters.
             (Asked::List { .. }, _, _) => Err(Reason::SideError),
@@ -290,18 +290,5 @@ impl ShadowWorker {
         let left = secondary.as_left(&root.entity, key, self.settings.within);
         // Without an answer the cause is only less precise.
         policy.stage().dual_writes() && matches!(left.await, Ok(Some(false)))
-    }
-}
-
-fn reason(error: &StoreError) -> Reason {
-    match error {
-        StoreError::NoAnswer { .. } => Reason::TimedOut,
-        StoreError::Unreachable { .. }
-        | StoreError::Conflict { .. }
-        | StoreError::Refused { .. }
-        | StoreError::KeyReused
-        | StoreError::Fenced { .. }
-        | StoreError::SnapshotLost { .. }
-        | StoreError::Misfit { .. } => Reason::SideError,
     }
 }

@@ -75,7 +75,7 @@ impl<'a> Suspects<'a> {
                 let keys: Vec<EntityKey> = batch.iter().map(|one| one.key.clone()).collect();
                 let looked = self.look(&keys).await;
                 for (place, Open { key, confirmation }) in batch.into_iter().enumerate() {
-                    let look = looked.as_ref().map(|looked| looked.of(place, &key)).map_err(reason);
+                    let look = looked.as_ref().map(|looked| looked.of(place, &key)).map_err(Reason::of);
                     match confirmation.next(look) {
                         Step::Done { judgement, .. } => decided.push((key, judgement)),
                         Step::LookAgain { after: wait, confirmation } => {
@@ -192,17 +192,4 @@ fn batches(mut open: Vec<Open>, size: usize) -> Vec<Vec<Open>> {
         batches.push(std::mem::replace(&mut open, rest));
     }
     batches
-}
-
-fn reason(error: &StoreError) -> Reason {
-    match error {
-        StoreError::NoAnswer { .. } => Reason::TimedOut,
-        StoreError::Unreachable { .. }
-        | StoreError::Conflict { .. }
-        | StoreError::Refused { .. }
-        | StoreError::KeyReused
-        | StoreError::Fenced { .. }
-        | StoreError::SnapshotLost { .. }
-        | StoreError::Misfit { .. } => Reason::SideError,
-    }
 }

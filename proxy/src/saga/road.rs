@@ -73,7 +73,7 @@ impl SagaRoad {
             began_at: WallClock::new(chrono::DateTime::UNIX_EPOCH),
         };
         let breaker = &self.writes.sides.get(side).breaker;
-        if !breaker.admits(Instant::now()) {
+        if !breaker.admits_by(context.deadline).await {
             return Err(InternalError::Unavailable(format!("{side} is down")).into());
         }
         let (answer, receiver) = oneshot::channel();

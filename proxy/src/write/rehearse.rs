@@ -150,6 +150,7 @@ impl Silence {
         match error {
             StoreError::NoAnswer { .. } | StoreError::Conflict { .. } => Self::Late,
             StoreError::Unreachable { .. }
+            | StoreError::Unwritable { .. }
             | StoreError::Refused { .. }
             | StoreError::KeyReused
             | StoreError::Fenced { .. }

@@ -274,22 +274,22 @@ impl WriteRoad {
         let mut last = None;
         let mut retry = 0;
         loop {
-            let remaining = mutation.deadline.saturating_duration_since(Instant::now());
-            if remaining.is_zero() || retry == RETRIES {
+            if mutation.deadline <= Instant::now() || retry == RETRIES {
                 break;
             }
             let policy = (self.rollout)().policy(&root.group);
             let write = WriteId(Uuid::now_v7());
             let idempotency = mutation.idempotency.as_deref().map(|key| (key, mutation.response_name.as_str()));
             let asked = self.asked(policy.primary());
-            let numbers = own_keys::numbers(asked, action, &mutation.arguments, write, remaining).await?;
+            let numbers = own_keys::numbers(asked, action, &mutation.arguments, write, mutation.deadline).await?;
             let attempt = Attempt { write, policy, numbers: &numbers, now: (self.clock)(), idempotency };
             let command = command::build(root, action, &mutation.arguments, &attempt)?;
             let primary = self.sides.get(policy.primary());
-            if !primary.breaker.admits(Instant::now()) {
+            if !primary.breaker.admits_by(mutation.deadline).await {
                 return Err(InternalError::Unavailable(format!("{} is down", policy.primary())).into());
             }
             self.unsettled.begin(&root.group, write, &command.touches);
+            let remaining = mutation.deadline.saturating_duration_since(Instant::now());
             let executed = rehearse::execute(&*primary.store, action, &policy, &command, remaining).await;
             primary.breaker.note(policy.primary(), executed.as_ref().err());
             let stands =
@@ -411,6 +411,7 @@ fn worth_retrying(error: &StoreError) -> bool {
         StoreError::Conflict { .. } => true,
         StoreError::Fenced { .. }
         | StoreError::Unreachable { .. }
+        | StoreError::Unwritable { .. }
         | StoreError::NoAnswer { .. }
         | StoreError::Refused { .. }
         | StoreError::KeyReused

@@ -193,6 +193,31 @@ try {
     await look(page, "rolled-back");
   });
 
+  await step("the authority goes to modern and comes back, and the page says what it took", async () => {
+    await page.fill("#reads", "100");
+    await page.fill("#set-reason", "the browser goes all the way");
+    await page.click("text=Publish the change");
+    assert.match(await text(page, "#policy"), /modern 100 %/);
+    await look(page, "before-handover");
+    await page.click("text=What would be lost?");
+    assert.match(await text(page, "main"), /Nothing would be lost\.[\s\S]*Rows read/);
+    await look(page, "handover-safety");
+    await page.click("text=Back to group inventory");
+    for (const [to, stage] of [["modern", "reverse"], ["legacy", "shift"]]) {
+      await page.fill("#handover-reason", `the browser hands over to ${to}`);
+      await page.click(`text=Make ${to} primary`);
+      assert.match(await told(page), /the authority has changed hands/);
+      assert.match(await text(page, "#policy"), new RegExp(`${to} is the authority`));
+      assert.match(await text(page, "#stage"), new RegExp(stage));
+      const change = page.locator("#changes tbody tr", { hasText: `the browser hands over to ${to}` });
+      assert.match(await change.innerText(), /writes waited [\d.]+ ms; freeze [\d.]+ ms, drain [\d.]+ ms, open [\d.]+ ms/);
+      await look(page, `handed-to-${to}`);
+    }
+    await page.fill("#rollback-reason", "the browser has seen a handover");
+    await page.click("text=Roll back all reads to legacy");
+    assert.match(await text(page, "#policy"), /modern 0 %/);
+  });
+
   await step("from the differences down to one sample", async () => {
     await page.click("nav[aria-label=Dashboard] >> text=Differences");
     await look(page, "diffs");
@@ -273,10 +298,10 @@ try {
     assert.equal(await page.locator("main form[method=post]").count(), 0);
     await look(page, "viewer");
     const csrf = await page.inputValue("input[name=csrf]");
-    for (const order of ["set", "promote", "stop", "rollback", "proposals/0"]) {
+    for (const order of ["set", "promote", "stop", "rollback", "handover", "proposals/0"]) {
       const answer = await page.request.post(`${GUARDED}/groups/inventory/${order}`, {
         headers: { origin: GUARDED },
-        form: { csrf, was: "shift/2/100", stage: "shift", reads: "1", shadow: "100", reason: "x", decision: "approve" },
+        form: { csrf, to: "modern", was: "shift/2/100", stage: "shift", reads: "1", shadow: "100", reason: "x", decision: "approve" },
       });
       assert.equal(answer.status(), 403, `${order}: ${await answer.text()}`);
     }

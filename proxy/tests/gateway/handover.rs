@@ -250,12 +250,40 @@ fn what_cannot_be_brought_over_undoes_the_handover_and_is_named_unless_forced() 
         let reply = replica.ask("mutation { move(from: \"A\", to: \"C\", quantity: 1) { onHand } }").await;
         assert!(reply.body["errors"].is_null(), "legacy takes writes again: {}", reply.body);
         // WHEN it is forced, the group goes, and says what it left
-        let handed = hand_over(ground, Side::Modern, true).await.unwrap();
+        let stop = CancellationToken::new();
+        let _stop = stop.clone().drop_guard();
+        for _ in 0..4 {
+            keep(ground, &stop);
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        // The keepers undo what is as old as the limit: the drain must leave time for a fence that is slow to move.
+        let slow = ground.with_faults_of_its_own();
+        slow.stores.modern.always(Call::Apply, Fault::Reject);
+        slow.stores.modern.always(Call::MoveFence, Fault::Latency(Duration::from_millis(150)));
+        let handed = hand_over(&slow, Side::Modern, true).await.unwrap();
         assert_eq!((handed.to, handed.left.writes), (Side::Modern, 2));
         // THEN what was left is brought over by a relay all the same, where nobody has written since
         stuck.heal();
         let _relaying = Replica::ready(ground, &Pace::default()).await;
         settled(ground).await;
         assert!(shelves.are_equal(), "{} {}", shelves.told(Side::Legacy), shelves.told(Side::Modern));
+    });
+}
+
+#[test]
+fn what_is_left_by_force_is_counted_exactly_and_the_list_says_whether_it_has_every_key() {
+    process(async {
+        let shelves = Shelves::new().await;
+        let ground = &shelves.ground;
+        ground.set(Stage::Shift, 100.0, 0.0);
+        let replica = Replica::ready(ground, &Pace { relay: None, ..Pace::default() }).await;
+        ground.stores.modern.always(Call::Apply, Fault::Reject);
+        for _ in 0..51 {
+            replica.ask("mutation { move(from: \"A\", to: \"B\", quantity: 1) { onHand } }").await;
+        }
+        let left = hand_over(ground, Side::Modern, true).await.unwrap().left;
+        // Two keys a write; each is listed once.
+        assert_eq!((left.writes, left.keys.len(), left.every_key), (51, 2, false));
+        assert_eq!(left.listed(), "the keys of the 100 oldest changes");
     });
 }

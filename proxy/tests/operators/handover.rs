@@ -137,10 +137,11 @@ async fn a_dry_run_names_what_would_wait_and_what_would_be_lost_and_changes_noth
     assert!(shown.contains("\"reverse\""), "modern has the authority again: {shown}");
     // and when it is forced, what is left behind stands in the record
     let (text, ok) = shelves.site.run(&[&TO_LEGACY[..], &FOR_THE_RECORD, &["--force"]].concat()).await;
-    assert!(ok && text.contains("1 writes were left behind; their keys are in the record"), "{text}");
+    assert!(ok && text.contains("1 writes were left behind; the record lists every key"), "{text}");
     let history = shelves.site.must_run(&["--json", "groups", "history", "stock"]).await;
     let history: Json = serde_json::from_str(&history).unwrap();
     let left = &history[0]["evidence"]["handover"]["left"];
+    assert_eq!(left["listed"], "every key", "{left}");
     assert_eq!(
         (&left["writes"], &left["keys"]),
         (&1.into(), &json!(["Shelf [\"A1\"]", "Shelf [\"A2\"]"])),

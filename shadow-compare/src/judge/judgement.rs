@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use model::evidence::{Cause, Verdict};
-use model::{EntityKey, EntityType, FieldIndex, FieldSet, PerSide, Record, Side, Value};
+use model::{EntityKey, EntityType, FieldIndex, FieldSet, PerSide, Record, Side, StoreError, Value};
 
 use crate::canon::canonical;
 use crate::cause;
@@ -125,6 +125,21 @@ impl Reason {
     /// Every reason.
     pub const ALL: [Self; 6] =
         [Self::SideError, Self::Dropped, Self::ChangedMeanwhile, Self::Unsettled, Self::TimedOut, Self::UnequalBefore];
+
+    /// Why a side that answered so says nothing.
+    pub fn of(error: &StoreError) -> Self {
+        match error {
+            StoreError::NoAnswer { .. } => Self::TimedOut,
+            StoreError::Unreachable { .. }
+            | StoreError::Unwritable { .. }
+            | StoreError::Conflict { .. }
+            | StoreError::Refused { .. }
+            | StoreError::KeyReused
+            | StoreError::Fenced { .. }
+            | StoreError::SnapshotLost { .. }
+            | StoreError::Misfit { .. } => Self::SideError,
+        }
+    }
 
     /// The word used in evidence and metrics: `changed-meanwhile`.
     pub fn as_str(self) -> &'static str {

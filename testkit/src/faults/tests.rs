@@ -16,6 +16,7 @@ async fn each_fault_does_what_it_says_to_the_call_it_is_planned_for_and_to_no_ot
     let table = [
         (Fault::Reject, "conflict", 0),
         (Fault::Down, "unreachable", 0),
+        (Fault::DiskFull, "unwritable", 0),
         (Fault::Hang, "no_answer", 0),
         (Fault::Latency(short * 2), "no_answer", 0),
         (Fault::FailAfter, "no_answer", 1),

@@ -3,19 +3,15 @@
 //! An error is injected when a disturbance that may cause *this code* on *this replica* was there while the
 //! request was under way, or had ended no more than [`GRACE`] before it began. What may cause what is what the product promises:
 //! a secondary that fails is never a client's trouble, whatever happens to it; nor is a clock that jumps, a percentage that
-//! changes, or a rollback; a slow wire makes answers late, not wrong.
-//!
-//! The grace counts from the first write that the replica is asked for after the disturbance: a breaker is closed by a call, so
-//! when nobody called meanwhile the first ones are turned away, all but one.
+//! changes, or a rollback; a slow wire makes answers late, not wrong; a full disk is no trouble of reads.
 //!
 //! Pure.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::Side;
 
-use super::journal::{Failure, Operation, Outcome};
+use super::journal::{Failure, Operation};
 use super::plan::Fault;
 
 /// How long after a disturbance the fleet may take to be itself again: a breaker's pause, a new connection,
@@ -67,35 +63,11 @@ pub fn not_injected<'a>(
     disturbances: &[Disturbance],
     authority: &Authority,
 ) -> Vec<(&'a Operation, &'a Failure)> {
-    let asked = Asked::of(operations);
     let failures = operations.iter().flat_map(|operation| operation.failures.iter().map(move |it| (operation, it)));
-    let excused = |failure: &Failure| disturbances.iter().any(|it| excuses(it, failure, authority, &asked));
-    failures.filter(|(_, failure)| !excused(failure)).collect()
-}
-
-/// When each replica was asked to write, in order.
-struct Asked(BTreeMap<usize, Vec<Duration>>);
-
-impl Asked {
-    fn of(operations: &[Operation]) -> Self {
-        let mut asked: BTreeMap<usize, Vec<Duration>> = BTreeMap::new();
-        for operation in operations.iter().filter(|operation| operation.action.writes()) {
-            for failure in &operation.failures {
-                asked.entry(failure.replica).or_default().push(failure.began);
-            }
-            if matches!(operation.outcome, Outcome::Acknowledged { .. } | Outcome::Refused) {
-                asked.entry(operation.replica).or_default().push(operation.ended);
-            }
-        }
-        asked.values_mut().for_each(|times| times.sort_unstable());
-        Self(asked)
-    }
-
-    /// The first time from `since` on.
-    fn first(&self, replica: usize, since: Duration) -> Option<Duration> {
-        let times = self.0.get(&replica)?;
-        times.get(times.partition_point(|time| *time < since)).copied()
-    }
+    let excused = |(operation, failure): &(&Operation, &Failure)| {
+        disturbances.iter().any(|it| excuses(it, operation.action.writes(), failure, authority))
+    };
+    failures.filter(|failed| !excused(failed)).collect()
 }
 
 /// How much of a run of `length` was calm: an error then would have been the product's, whatever its code.
@@ -115,10 +87,9 @@ pub fn calm(disturbances: &[Disturbance], authority: &Authority, length: Duratio
     calm + length.saturating_sub(seen)
 }
 
-fn excuses(disturbance: &Disturbance, failure: &Failure, authority: &Authority, asked: &Asked) -> bool {
-    let noticed = asked.first(failure.replica, disturbance.ended).unwrap_or(disturbance.ended);
-    let together = disturbance.began <= failure.ended && failure.began <= noticed + GRACE;
-    together && may_trouble(disturbance, failure.ended, authority) && may_cause(disturbance.fault, failure)
+fn excuses(disturbance: &Disturbance, writes: bool, failure: &Failure, authority: &Authority) -> bool {
+    let together = disturbance.began <= failure.ended && failure.began <= disturbance.ended + GRACE;
+    together && may_trouble(disturbance, failure.ended, authority) && may_cause(disturbance.fault, writes, failure)
 }
 
 /// Whether clients may notice it at all, up to `until`.
@@ -140,8 +111,8 @@ fn may_trouble(disturbance: &Disturbance, until: Duration, authority: &Authority
     }
 }
 
-/// Whether it may cause this code on this replica, if clients may notice it.
-fn may_cause(fault: Fault, failure: &Failure) -> bool {
+/// Whether it may cause this code on this replica, of a write or a read, if clients may notice it.
+fn may_cause(fault: Fault, writes: bool, failure: &Failure) -> bool {
     let here = |replica: usize| replica == failure.replica;
     let trouble = failure.trouble.to_string();
     let is = |codes: &[&str]| codes.contains(&trouble.as_str());
@@ -153,7 +124,8 @@ fn may_cause(fault: Fault, failure: &Failure) -> bool {
         Fault::Pause(replica) => is(&WAITED) || here(replica) && (is(&["no answer"]) || is(&PASSING)),
         Fault::Hang(replica, _) => is(&WAITED) || here(replica) && is(&PASSING),
         Fault::Cut(replica, _) | Fault::LoseAnswers(replica, _) => here(replica) && is(&PASSING),
-        Fault::Crash(_) | Fault::Freeze(_) | Fault::DiskFull(_) => is(&PASSING),
+        Fault::Crash(_) | Fault::Freeze(_) => is(&PASSING),
+        Fault::DiskFull(_) => writes && is(&PASSING),
         Fault::Clock(..)
         | Fault::StoreClock(..)
         | Fault::Slow(..)
@@ -165,38 +137,27 @@ fn may_cause(fault: Fault, failure: &Failure) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::journal::{Action, Promise, Shelf, Trouble};
+    use super::super::journal::{Action, Outcome, Promise, Shelf, Trouble};
     use super::*;
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
-    /// Whether an error of replica 1 in the second from 10 to 11 is nobody's.
+    fn shelf() -> Shelf {
+        Shelf { sku: "A".into(), location: "B".into() }
+    }
+
+    /// Whether an error of a read of replica 1 in the second from 10 to 11 is nobody's.
     fn is_ours(trouble: &str, disturbances: &[(Fault, u64, u64)]) -> bool {
-        is_ours_after(&[], trouble, disturbances)
+        is_ours_of(Action::Look { shelf: shelf(), promise: Promise::Existed }, trouble, disturbances)
     }
 
-    fn acknowledged(replica: usize, second: u64) -> Operation {
-        let shelf = Shelf { sku: "A".into(), location: "B".into() };
-        Operation {
-            mark: "a".into(),
-            action: Action::Adjust { shelf, delta: 1 },
-            replica,
-            began: seconds(second),
-            ended: seconds(second),
-            failures: Vec::new(),
-            outcome: Outcome::Acknowledged { write: "w".into(), left: vec![1] },
-        }
-    }
-
-    /// The same, with writes that were acknowledged before.
-    fn is_ours_after(before: &[Operation], trouble: &str, disturbances: &[(Fault, u64, u64)]) -> bool {
+    fn is_ours_of(action: Action, trouble: &str, disturbances: &[(Fault, u64, u64)]) -> bool {
         let trouble = if trouble == "no answer" { Trouble::NoAnswer } else { Trouble::Code(trouble.into()) };
-        let shelf = Shelf { sku: "A".into(), location: "B".into() };
         let operation = Operation {
             mark: "m".into(),
-            action: Action::Look { shelf, promise: Promise::Existed },
+            action,
             replica: 1,
             began: seconds(10),
             ended: seconds(11),
@@ -207,30 +168,36 @@ mod tests {
             .iter()
             .map(|(fault, began, ended)| Disturbance { fault: *fault, began: seconds(*began), ended: seconds(*ended) })
             .collect();
-        let operations = [before, &[operation]].concat();
-        !not_injected(&operations, &disturbances, &Authority::legacy()).is_empty()
+        !not_injected(&[operation], &disturbances, &Authority::legacy()).is_empty()
     }
 
     #[test]
     fn an_error_while_nothing_is_disturbed_is_the_products() {
         assert!(is_ours("UNAVAILABLE", &[]));
-        let over = [(Fault::Crash(Side::Legacy), 3, 6)];
-        assert!(is_ours_after(&[acknowledged(1, 7)], "UNAVAILABLE", &over), "long over");
-        assert!(!is_ours_after(&[acknowledged(2, 7), acknowledged(1, 9)], "UNAVAILABLE", &over), "just noticed");
+        assert!(is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 3, 6)]), "long over");
         assert!(is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 12, 14)]), "later");
         assert!(!is_ours("UNAVAILABLE", &[(Fault::Crash(Side::Legacy), 5, 9)]), "just over");
     }
 
     #[test]
     fn a_failing_secondary_excuses_nothing() {
-        for fault in [Fault::Crash, Fault::Freeze, Fault::DiskFull] {
+        for fault in [Fault::Crash, Fault::Freeze] {
             assert!(is_ours("UNAVAILABLE", &[(fault(Side::Modern), 9, 12)]));
             assert!(!is_ours("UNAVAILABLE", &[(fault(Side::Legacy), 9, 12)]));
+        }
+        for (side, is_ours) in [(Side::Modern, true), (Side::Legacy, false)] {
+            let write = Action::Adjust { shelf: shelf(), delta: 1 };
+            assert_eq!(is_ours_of(write, "UNAVAILABLE", &[(Fault::DiskFull(side), 9, 12)]), is_ours);
         }
         for fault in [Fault::Cut, Fault::Hang, Fault::LoseAnswers] {
             assert!(is_ours("DEADLINE_EXCEEDED", &[(fault(1, Side::Modern), 9, 12)]));
             assert!(!is_ours("DEADLINE_EXCEEDED", &[(fault(1, Side::Legacy), 9, 12)]));
         }
+    }
+
+    #[test]
+    fn a_full_disk_excuses_no_read() {
+        assert!(is_ours("UNAVAILABLE", &[(Fault::DiskFull(Side::Legacy), 9, 12)]));
     }
 
     #[test]

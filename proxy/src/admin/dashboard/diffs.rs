@@ -1,16 +1,16 @@
 //! `/diffs`: what shadow reads have found, from route to field to cause.
 
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::Dashboard;
 use super::caller::Caller;
 use super::excuses::{self, EXCUSES, Excuse, Kind, Proposal, Wish};
-use super::layout::{self, Part, alert, done, number, wide, words};
-use super::{Dashboard, Problem};
+use super::layout::{self, Part, alert, number, wide, words};
+use super::told::{Just, Told};
 
 /// Which differences: the page's own query, as it stands in its address.
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
@@ -49,18 +49,6 @@ impl Filter {
         let mut address = form_urlencoded::Serializer::new(String::new());
         format!("/diffs?{}", address.extend_pairs(self.parts()).append_pair("done", code).finish())
     }
-}
-
-/// What came of the last order.
-pub(super) enum Told {
-    Nothing,
-    Done(&'static str),
-    Problem(Problem),
-}
-
-#[derive(Deserialize)]
-pub(super) struct Just {
-    done: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -133,10 +121,9 @@ pub(super) async fn page(
     State(dashboard): State<Dashboard>,
     caller: Caller,
     Query(filter): Query<Filter>,
-    Query(Just { done }): Query<Just>,
+    Query(just): Query<Just>,
 ) -> Response {
-    let told = done.as_deref().and_then(excuses::in_words).map_or(Told::Nothing, Told::Done);
-    shown(&dashboard, &caller, &filter, told, &Wish::default()).await
+    shown(&dashboard, &caller, &filter, &just.told(excuses::in_words), &Wish::default()).await
 }
 
 /// The page, after an order or before the first.
@@ -144,31 +131,23 @@ pub(super) async fn shown(
     dashboard: &Dashboard,
     caller: &Caller,
     filter: &Filter,
-    told: Told,
+    told: &Told,
     draft: &Wish,
 ) -> Response {
     let question = format!(
         "query($filter: DiffFilterInput!) {{ report(filter: $filter) {{ json }} routes {{ route kind }} {EXCUSES} }}"
     );
     let found = dashboard.ask::<Answer>(caller, &question, json!({ "filter": filter })).await;
-    let status = match (&told, &found) {
-        (Told::Problem(problem), _) | (_, Err(problem)) => problem.status,
-        (Told::Nothing | Told::Done(_), Ok(_)) => StatusCode::OK,
-    };
     let content = html! {
         h1 { "Differences" }
-        @match &told {
-            Told::Nothing => {}
-            Told::Done(message) => (done(message)),
-            Told::Problem(problem) => (alert(&problem.message)),
-        }
+        (told.notice())
         @match &found {
             Ok(answer) => (all(caller, filter, answer, draft)),
             // The form stays as it was filled in, so that one letter can be mended.
             Err(problem) => { (alert(&problem.message)) (form(filter, &[])) }
         }
     };
-    layout::shown(status, caller, Part::Diffs, "Differences", &content)
+    layout::shown(told.status(&found), caller, Part::Diffs, "Differences", &content)
 }
 
 fn all(caller: &Caller, filter: &Filter, answer: &Answer, draft: &Wish) -> Markup {

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::caller::Caller;
-use super::diffs::{self, Filter, Told, filled};
+use super::diffs::{self, Filter, filled};
 use super::layout::{csrf, sentence, wide, words};
+use super::told::Told;
 use super::{Dashboard, Problem};
 
 /// A change of the contract that would end a kind of difference, as reports propose it.
@@ -110,7 +111,7 @@ async fn answered(
     let filter = wish.filter();
     match done {
         Ok(code) => Redirect::to(&filter.address_after(code)).into_response(),
-        Err(problem) => diffs::shown(dashboard, caller, &filter, Told::Problem(problem), wish).await,
+        Err(problem) => diffs::shown(dashboard, caller, &filter, &Told::Problem(problem), wish).await,
     }
 }
 

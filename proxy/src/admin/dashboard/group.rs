@@ -4,8 +4,7 @@
 
 mod forms;
 
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::Query;
 use axum::response::Response;
 use maud::{Markup, html};
 use model::GroupName;
@@ -14,11 +13,13 @@ use serde_json::json;
 
 use super::caller::Caller;
 use super::layout::{self, Part, alert, fact, gate_state, number, percent, stage, wide, words};
+use super::of_group::OfGroup;
 use super::shapes::{
     CHANGE, Change, FIGURES, Figures, GUARD, Guard, POLICY, PolicyShape, Proposal, Readiness, Replica, RouteEvidence,
     Unsettled,
 };
-use super::{Dashboard, Problem, charts, orders, overview};
+use super::told::{Just, Told};
+use super::{Dashboard, charts, orders, overview};
 use crate::spoken::spoken;
 
 /// Changes on the page, and in its chart.
@@ -68,40 +69,12 @@ impl Draft {
     }
 }
 
-/// What came of the last order.
-#[derive(Debug, Clone)]
-pub(super) enum Told {
-    Nothing,
-    Done(&'static str),
-    Problem(Problem),
-}
-
-#[derive(Deserialize)]
-pub(super) struct Just {
-    done: Option<String>,
-}
-
-pub(super) async fn page(
-    State(dashboard): State<Dashboard>,
-    caller: Caller,
-    Path(name): Path<String>,
-    Query(Just { done }): Query<Just>,
-) -> Response {
-    let told = done.as_deref().and_then(orders::in_words).map_or(Told::Nothing, Told::Done);
-    match dashboard.group(&name) {
-        Ok(group) => shown(&dashboard, &caller, &group, told, &Draft::default()).await,
-        Err(problem) => layout::failed(&caller, Part::Groups, "No such group", &problem),
-    }
+pub(super) async fn page(of: OfGroup, Query(just): Query<Just>) -> Response {
+    shown(&of, &just.told(orders::in_words), &Draft::default()).await
 }
 
 /// The page of `group`, after an order or before the first.
-pub(super) async fn shown(
-    dashboard: &Dashboard,
-    caller: &Caller,
-    group: &GroupName,
-    told: Told,
-    draft: &Draft,
-) -> Response {
+pub(super) async fn shown(OfGroup { dashboard, caller, group }: &OfGroup, told: &Told, draft: &Draft) -> Response {
     let question = format!(
         "query($name: String!, $changes: Int!) {{ group(name: $name) {{ {POLICY} figures {FIGURES} {GUARD} \
          comparisons {{ route match excused mismatch inconclusive }} unsettled {{ writes oldestSeconds }} \
@@ -113,16 +86,8 @@ pub(super) async fn shown(
     let answer = dashboard.ask::<Answer>(caller, &question, json!({ "name": group, "changes": CHARTED })).await;
     // The rollout that this replica works under is the first to know of a rollback.
     let policy = PolicyShape::from(dashboard.policy_here(group));
-    let status = match (&told, &answer) {
-        (Told::Problem(problem), _) | (_, Err(problem)) => problem.status,
-        (Told::Nothing | Told::Done(_), Ok(_)) => StatusCode::OK,
-    };
     let content = html! {
-        @match &told {
-            Told::Nothing => {}
-            Told::Done(words) => (layout::done(words)),
-            Told::Problem(problem) => (alert(&problem.message)),
-        }
+        (told.notice())
         (head(group, &policy, answer.as_ref().ok()))
         @match &answer {
             Ok(answer) => (body(dashboard, caller, group, &policy, answer, draft)),
@@ -134,7 +99,7 @@ pub(super) async fn shown(
         @if caller.may_act() { (forms::roll_back(caller, group, &policy, draft)) }
         @else { p.soft.note { "You may look. Moving traffic takes the role operator." } }
     };
-    layout::shown(status, caller, Part::Groups, group.as_str(), &content)
+    layout::shown(told.status(&answer), caller, Part::Groups, group.as_str(), &content)
 }
 
 fn head(group: &GroupName, policy: &PolicyShape, answer: Option<&Answer>) -> Markup {

@@ -2,18 +2,17 @@
 //! reason and all that was typed.
 
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use model::GroupName;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::caller::Caller;
-use super::group::{Draft, Told, shown};
-use super::layout::{self, Part};
+use super::Problem;
+use super::group::{Draft, shown};
+use super::of_group::OfGroup;
 use super::shapes::{POLICY, PolicyShape};
-use super::{Dashboard, Problem};
+use super::told::Told;
 
 /// How long a page waits for the replicas.
 const WAIT_MILLIS: u32 = 2_000;
@@ -42,7 +41,9 @@ pub(super) fn in_words(code: &str) -> Option<&'static str> {
         "promoting" => "The promotion has begun.",
         "stopped" => "The promotion is stopped. Percentages stay where they are.",
         "withdrawn" => "The proposal is withdrawn.",
-        "handed-over" => "Done: the authority has changed hands. How long writes waited stands in the history.",
+        "handed-over" => {
+            "Done: the authority has changed hands. How long writes waited for which step stands below, with the change."
+        }
         "rolled-back" => "Rolled back: legacy answers every read, on every replica that may be running.",
         "rolled-back-here" => {
             "Rolled back on this replica. Not every other has confirmed: look at the replicas below, and tell the rest \
@@ -55,38 +56,25 @@ pub(super) fn in_words(code: &str) -> Option<&'static str> {
 type Done = Result<&'static str, Problem>;
 
 /// Leads to the group's page after an order, or shows it with what went wrong.
-async fn answered(dashboard: &Dashboard, caller: &Caller, group: &GroupName, done: Done, draft: &Draft) -> Response {
+async fn answered(of: &OfGroup, done: Done, draft: &Draft) -> Response {
     match done {
-        Ok(code) => Redirect::to(&format!("/groups/{group}?done={code}")).into_response(),
-        Err(problem) => shown(dashboard, caller, group, Told::Problem(problem), draft).await,
+        Ok(code) => Redirect::to(&format!("/groups/{}?done={code}", of.group)).into_response(),
+        Err(problem) => shown(of, &Told::Problem(problem), draft).await,
     }
-}
-
-fn no_group(caller: &Caller, problem: &Problem) -> Response {
-    layout::failed(caller, Part::Groups, "No such group", problem)
 }
 
 fn wrong(message: impl Into<String>) -> Problem {
     Problem { status: StatusCode::UNPROCESSABLE_ENTITY, message: message.into() }
 }
 
-pub(super) async fn set(
-    State(dashboard): State<Dashboard>,
-    caller: Caller,
-    Path(name): Path<String>,
-    Form(wish): Form<Wish>,
-) -> Response {
-    let group = match dashboard.group(&name) {
-        Ok(group) => group,
-        Err(problem) => return no_group(&caller, &problem),
-    };
-    let done = change(&dashboard, &caller, &group, &wish).await;
+pub(super) async fn set(of: OfGroup, Form(wish): Form<Wish>) -> Response {
+    let done = change(&of, &wish).await;
     let Wish { reason, stage, reads, shadow, .. } = wish;
     let draft = Draft { form: "set", stage, reads, shadow, reason, ..Draft::default() };
-    answered(&dashboard, &caller, &group, done, &draft).await
+    answered(&of, done, &draft).await
 }
 
-async fn change(dashboard: &Dashboard, caller: &Caller, group: &GroupName, wish: &Wish) -> Done {
+async fn change(of: &OfGroup, wish: &Wish) -> Done {
     #[derive(Deserialize)]
     struct Now {
         group: Policy,
@@ -97,7 +85,7 @@ async fn change(dashboard: &Dashboard, caller: &Caller, group: &GroupName, wish:
     }
     let (reads, shadow) = (percent("reads", &wish.reads)?, percent("shadow", &wish.shadow)?);
     let question = format!("query($name: String!) {{ group(name: $name) {{ {POLICY} }} }}");
-    let now = dashboard.ask::<Now>(caller, &question, json!({ "name": group })).await?.group.policy;
+    let now = of.dashboard.ask::<Now>(&of.caller, &question, json!({ "name": of.group })).await?.group.policy;
     if wish.was != format!("{}/{}/{}", now.stage, now.reads, now.shadow) {
         let message = format!(
             "somebody has changed the group meanwhile: it is in stage {}, reads {} %, shadow {} % now. Look, and send \
@@ -116,9 +104,9 @@ async fn change(dashboard: &Dashboard, caller: &Caller, group: &GroupName, wish:
     let order = "mutation($group: String!, $stage: String, $reads: Float, $shadow: Float, $reason: String!, \
                  $wait: Int!) { done: setPolicy(group: $group, stage: $stage, reads: $reads, shadow: $shadow, \
                  reason: $reason, waitMillis: $wait) { ended laggards { id } } }";
-    let given = json!({ "group": group, "stage": stage, "reads": reads, "shadow": shadow,
+    let given = json!({ "group": of.group, "stage": stage, "reads": reads, "shadow": shadow,
                         "reason": wish.reason, "wait": WAIT_MILLIS });
-    ended(dashboard, caller, order, given).await
+    ended(of, order, given).await
 }
 
 fn percent(what: &str, text: &str) -> Result<f64, Problem> {
@@ -126,8 +114,8 @@ fn percent(what: &str, text: &str) -> Result<f64, Problem> {
 }
 
 /// Sends an order that answers with how it ended.
-async fn ended(dashboard: &Dashboard, caller: &Caller, order: &str, given: Json) -> Done {
-    let answer: Json = dashboard.ask(caller, order, given).await?;
+async fn ended(of: &OfGroup, order: &str, given: Json) -> Done {
+    let answer: Json = of.dashboard.ask(&of.caller, order, given).await?;
     let done = &answer["done"];
     let late = done["laggards"].as_array().is_some_and(|laggards| !laggards.is_empty());
     Ok(match done["ended"].as_str() {
@@ -138,133 +126,86 @@ async fn ended(dashboard: &Dashboard, caller: &Caller, order: &str, given: Json)
     })
 }
 
-pub(super) async fn promote(
-    State(dashboard): State<Dashboard>,
-    caller: Caller,
-    Path(name): Path<String>,
-    Form(wish): Form<Wish>,
-) -> Response {
+pub(super) async fn promote(of: OfGroup, Form(wish): Form<Wish>) -> Response {
     let order = "mutation($group: String!, $reason: String!) { done: promote(group: $group, reason: $reason) \
                  { proposal { id } } }";
-    walk(&dashboard, &caller, &name, wish, "promote", order).await
+    walk(&of, wish, "promote", order).await
 }
 
-pub(super) async fn stop(
-    State(dashboard): State<Dashboard>,
-    caller: Caller,
-    Path(name): Path<String>,
-    Form(wish): Form<Wish>,
-) -> Response {
+pub(super) async fn stop(of: OfGroup, Form(wish): Form<Wish>) -> Response {
     let order = "mutation($group: String!, $reason: String!) { done: stopPromotion(group: $group, reason: $reason) \
                  { proposal { id } } }";
-    walk(&dashboard, &caller, &name, wish, "stop", order).await
+    walk(&of, wish, "stop", order).await
 }
 
 /// Begins or ends a promotion.
-async fn walk(
-    dashboard: &Dashboard,
-    caller: &Caller,
-    name: &str,
-    wish: Wish,
-    form: &'static str,
-    order: &str,
-) -> Response {
-    let group = match dashboard.group(name) {
-        Ok(group) => group,
-        Err(problem) => return no_group(caller, &problem),
-    };
-    let given = json!({ "group": group, "reason": wish.reason });
-    let done = dashboard.ask::<Json>(caller, order, given).await.map(|answer| match form {
+async fn walk(of: &OfGroup, wish: Wish, form: &'static str, order: &str) -> Response {
+    let given = json!({ "group": of.group, "reason": wish.reason });
+    let done = of.dashboard.ask::<Json>(&of.caller, order, given).await.map(|answer| match form {
         "stop" => "stopped",
         _ if answer["done"]["proposal"].is_null() => "promoting",
         _ => "proposed",
     });
     let draft = Draft { form, reason: wish.reason, ..Draft::default() };
-    answered(dashboard, caller, &group, done, &draft).await
+    answered(of, done, &draft).await
 }
 
-pub(super) async fn decide(
-    State(dashboard): State<Dashboard>,
-    caller: Caller,
-    Path((name, id)): Path<(String, String)>,
-    Form(wish): Form<Wish>,
-) -> Response {
-    let group = match dashboard.group(&name) {
-        Ok(group) => group,
-        Err(problem) => return no_group(&caller, &problem),
-    };
+pub(super) async fn decide(of: OfGroup, Path((_, id)): Path<(String, String)>, Form(wish): Form<Wish>) -> Response {
     let done = match wish.decision.as_str() {
         "approve" => {
             let order = "mutation($id: String!, $reason: String!, $wait: Int!) { done: approve(id: $id, reason: \
                          $reason, waitMillis: $wait) { ended laggards { id } } }";
             let given = json!({ "id": id.as_str(), "reason": wish.reason, "wait": WAIT_MILLIS });
             // A promotion begins without a change.
-            let done = ended(&dashboard, &caller, order, given).await;
+            let done = ended(&of, order, given).await;
             done.map(|code| if code == "already" { "approved" } else { code })
         }
         "withdraw" => {
             let order = "mutation($id: String!, $reason: String!) { done: withdraw(id: $id, reason: $reason) { id } }";
             let given = json!({ "id": id.as_str(), "reason": wish.reason });
-            dashboard.ask::<Json>(&caller, order, given).await.map(|_| "withdrawn")
+            of.dashboard.ask::<Json>(&of.caller, order, given).await.map(|_| "withdrawn")
         }
         _ => Err(wrong("choose: approve or withdraw")),
     };
     let draft = Draft { form: "decide", about: id, reason: wish.reason, ..Draft::default() };
-    answered(&dashboard, &caller, &group, done, &draft).await
+    answered(&of, done, &draft).await
 }
 
-pub(super) async fn hand_over(
-    State(dashboard): State<Dashboard>,
-    caller: Caller,
-    Path(name): Path<String>,
-    Form(wish): Form<Wish>,
-) -> Response {
-    let group = match dashboard.group(&name) {
-        Ok(group) => group,
-        Err(problem) => return no_group(&caller, &problem),
-    };
-    let to = match wish.to.as_str() {
+pub(super) async fn hand_over(of: OfGroup, Form(wish): Form<Wish>) -> Response {
+    let done = hand_over_now(&of, &wish.to, &wish.reason).await;
+    let draft = Draft { form: "handover", reason: wish.reason, ..Draft::default() };
+    answered(&of, done, &draft).await
+}
+
+/// The admin API's word for a side.
+pub(super) fn primary(side: &str) -> Result<&'static str, Problem> {
+    match side {
         "legacy" => Ok("LEGACY"),
         "modern" => Ok("MODERN"),
         _ => Err(wrong("choose: legacy or modern")),
-    };
-    let done = match to {
-        Ok(to) => hand_over_now(&dashboard, &caller, &group, to, &wish.reason).await,
-        Err(problem) => Err(problem),
-    };
-    let draft = Draft { form: "handover", reason: wish.reason, ..Draft::default() };
-    answered(&dashboard, &caller, &group, done, &draft).await
+    }
 }
 
 /// Never by force: what would be left behind is for somebody who reads the list on the command line.
-async fn hand_over_now(dashboard: &Dashboard, caller: &Caller, group: &GroupName, to: &str, reason: &str) -> Done {
+async fn hand_over_now(of: &OfGroup, to: &str, reason: &str) -> Done {
     let order = "mutation($group: String!, $to: Primary!, $reason: String!) { done: handOver(group: $group, to: $to, \
                  reason: $reason) { proposal { id } } }";
-    let given = json!({ "group": group, "to": to, "reason": reason });
-    let answer: Json = dashboard.ask(caller, order, given).await?;
+    let given = json!({ "group": of.group, "to": primary(to)?, "reason": reason });
+    let answer: Json = of.dashboard.ask(&of.caller, order, given).await?;
     Ok(if answer["done"]["proposal"].is_null() { "handed-over" } else { "proposed" })
 }
 
-pub(super) async fn roll_back(
-    State(dashboard): State<Dashboard>,
-    caller: Caller,
-    Path(name): Path<String>,
-    Form(wish): Form<Wish>,
-) -> Response {
-    let group = match dashboard.group(&name) {
-        Ok(group) => group,
-        Err(problem) => return no_group(&caller, &problem),
-    };
-    let done = roll_back_now(&dashboard, &caller, &group, &wish.reason).await;
+pub(super) async fn roll_back(of: OfGroup, Form(wish): Form<Wish>) -> Response {
+    let done = roll_back_now(&of, &wish.reason).await;
     let draft = Draft { form: "rollback", reason: wish.reason, ..Draft::default() };
-    answered(&dashboard, &caller, &group, done, &draft).await
+    answered(&of, done, &draft).await
 }
 
 /// Tells every replica and the control store at once; this one has it before the answer.
-async fn roll_back_now(dashboard: &Dashboard, caller: &Caller, group: &GroupName, reason: &str) -> Done {
+async fn roll_back_now(of: &OfGroup, reason: &str) -> Done {
     let order = "mutation($group: String!, $reason: String, $wait: Int!) { done: rollBack(group: $group, reason: \
                  $reason, waitMillis: $wait) { done } }";
-    let given = json!({ "group": group, "reason": reason, "wait": WAIT_MILLIS });
-    let answer: Json = dashboard.ask(caller, order, given).await?;
+    let given = json!({ "group": of.group, "reason": reason, "wait": WAIT_MILLIS });
+    let answer: Json = of.dashboard.ask(&of.caller, order, given).await?;
     Ok(if answer["done"]["done"] == true { "rolled-back" } else { "rolled-back-here" })
 }

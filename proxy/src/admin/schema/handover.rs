@@ -6,6 +6,7 @@ use model::Side;
 use super::plans::ProposalShape;
 use super::types::PolicyShape;
 use crate::desk::{HandoverDone, HandoverOutcome, SetOutcome, shown_key};
+use crate::handover::drain::Left;
 use crate::handover::safety::Safety;
 
 /// A side that can be primary.
@@ -35,12 +36,22 @@ struct HandoverStep {
 }
 
 /// Writes that were left behind by force.
-#[derive(SimpleObject, Default)]
+#[derive(SimpleObject)]
 struct LeftBehind {
+    /// How many, exactly.
     writes: u64,
     keys: Vec<String>,
+    /// Which keys are listed: every key, or those of the oldest changes.
+    listed: String,
     /// What the other side said of one of them.
     said: Option<String>,
+}
+
+impl From<Left> for LeftBehind {
+    fn from(left: Left) -> Self {
+        let keys = left.keys.iter().map(shown_key).collect();
+        Self { writes: left.writes, keys, listed: left.listed(), said: left.said }
+    }
 }
 
 /// What came of an order to hand a group over.
@@ -68,7 +79,7 @@ impl HandoverShape {
                 rollout: None,
                 pause_millis: None,
                 steps: Vec::new(),
-                left: LeftBehind::default(),
+                left: Left::default().into(),
                 proposal: match *proposed {
                     SetOutcome::Proposed(proposal) => Some((*proposal).into()),
                     SetOutcome::Published { .. } | SetOutcome::AlreadySo { .. } => None,
@@ -90,11 +101,7 @@ impl HandoverShape {
             rollout: version.map(|version| version.0),
             pause_millis: handed.pause.map(|pause| pause.as_secs_f64() * 1_000.0),
             steps: handed.steps.into_iter().map(step).collect(),
-            left: LeftBehind {
-                writes: handed.left.writes,
-                keys: handed.left.keys.iter().map(shown_key).collect(),
-                said: handed.left.said,
-            },
+            left: handed.left.into(),
             proposal: None,
         }
     }
@@ -121,6 +128,8 @@ pub(super) struct SafetyShape {
     /// Rows that only the present primary has.
     missing: u64,
     missing_keys: Vec<String>,
+    /// Rows that only the present primary has, while too many writes wait to tell whether they are on their way.
+    undecided: u64,
     unfit: Vec<Unfit>,
     unfit_keys: Vec<String>,
 }
@@ -134,6 +143,7 @@ impl From<Safety> for SafetyShape {
             unsettled_keys: safety.unsettled_keys.iter().map(shown_key).collect(),
             missing: safety.missing,
             missing_keys: safety.missing_keys.iter().map(shown_key).collect(),
+            undecided: safety.undecided,
             unfit: safety.unfit.into_iter().map(|(code, rows)| Unfit { code, rows }).collect(),
             unfit_keys: safety.unfit_keys.iter().map(|(key, code)| format!("{} {code}", shown_key(key))).collect(),
         }

@@ -40,7 +40,9 @@ fn hand_over(caller: &Caller, group: &GroupName, to: Side, draft: &Draft) -> Mar
                 value=(draft.reason("handover")) aria-describedby="handover-help";
             button { "Make " (to) " primary" }
             p.soft #handover-help {
-                "Writes wait a moment and fail nowhere. What would be lost: " code { "strangler groups handover " (group) " --to " (to) " --dry-run" }
+                "Writes wait a moment and fail nowhere. "
+                a href={ "/groups/" (group) "/handover?to=" (to) } { "What would be lost?" }
+                " reads every row first, and changes nothing."
             }
         }
     }

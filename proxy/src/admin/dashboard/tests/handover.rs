@@ -14,6 +14,14 @@ async fn the_authority_changes_hands_on_the_page_and_then_the_way_back_takes_the
     scene.post("/groups/inventory/set", &format!("{}all", SHIFT.replace("reads=25", "reads=100"))).await;
     let page = scene.get(Role::Operator, "/groups/inventory").await.text;
     assert!(page.contains("Make modern primary") && page.contains("/groups/inventory/rollback"), "{page}");
+    // What would be lost is shown to who may order it, and changes nothing.
+    let look = "/groups/inventory/handover?to=modern";
+    assert_eq!(scene.get(Role::Viewer, look).await.status, 403);
+    let report = scene.get(Role::Operator, look).await;
+    assert!(page.contains(look) && report.status == 200, "{}", report.text);
+    assert!(report.text.contains("Nothing would be lost.") && report.text.contains("Rows read"), "{}", report.text);
+    assert_eq!(scene.get(Role::Operator, "/groups/inventory/handover?to=nobody").await.status, 422);
+    assert_eq!(scene.get(Role::Operator, "/groups/none/handover?to=modern").await.status, 404);
     let answer = scene.post("/groups/inventory/handover", "to=modern&reason=it%20is%20time").await;
     assert_eq!((answer.status, led_to(&answer)), (303, "/groups/inventory?done=handed-over"), "{}", answer.text);
     let record = scene.control.newest().await.unwrap().unwrap();
@@ -26,6 +34,7 @@ async fn the_authority_changes_hands_on_the_page_and_then_the_way_back_takes_the
     let here = scene.rollout.policy(&"inventory".into());
     assert_eq!((here.stage(), here.epoch()), (Stage::Reverse, policy.epoch()));
     let page = scene.get(Role::Operator, "/groups/inventory").await.text;
+    assert!(page.contains("writes waited") && page.contains("freeze "), "its steps: {page}");
     assert!(page.contains("Make legacy primary") && !page.contains("/groups/inventory/rollback"), "{page}");
     let answer = scene.post("/groups/inventory/rollback", "reason=x").await;
     assert!(answer.status == 409 && answer.text.contains("handover inventory --to legacy"), "{}", answer.text);

@@ -1,0 +1,93 @@
+//! `/groups/NAME/handover?to=SIDE`: what would be lost or wait if the authority went there now. Changes nothing.
+
+use axum::extract::Query;
+use axum::response::Response;
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Problem;
+use super::layout::{self, Part, alert, done, fact, number};
+use super::of_group::OfGroup;
+use super::orders;
+
+#[derive(Deserialize)]
+pub(super) struct Wish {
+    to: String,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    safety: Safety,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Safety {
+    safe: bool,
+    rows: u64,
+    unsettled: u64,
+    unsettled_keys: Vec<String>,
+    missing: u64,
+    missing_keys: Vec<String>,
+    undecided: u64,
+    unfit: Vec<Unfit>,
+    unfit_keys: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Unfit {
+    code: String,
+    rows: u64,
+}
+
+pub(super) async fn page(of: OfGroup, Query(wish): Query<Wish>) -> Response {
+    let title = format!("What would be lost if {} went to {}?", of.group, wish.to);
+    match look(&of, &wish.to).await {
+        Ok(safety) => layout::page(&of.caller, Part::Groups, &title, &told(&of, &title, &safety)),
+        Err(problem) => layout::failed(&of.caller, Part::Groups, "What would be lost?", &problem),
+    }
+}
+
+async fn look(of: &OfGroup, to: &str) -> Result<Safety, Problem> {
+    let question = "query($group: String!, $to: Primary!) { safety: handoverSafety(group: $group, to: $to) { safe rows \
+                    unsettled unsettledKeys missing missingKeys undecided unfit { code rows } unfitKeys } }";
+    let given = json!({ "group": of.group, "to": orders::primary(to)? });
+    Ok(of.dashboard.ask::<Answer>(&of.caller, question, given).await?.safety)
+}
+
+fn told(of: &OfGroup, title: &str, safety: &Safety) -> Markup {
+    let unfit: u64 = safety.unfit.iter().map(|kind| kind.rows).sum();
+    html! {
+        h1 { (title) }
+        @if safety.safe { (done("Nothing would be lost.")) }
+        @else { (alert("something would be lost: mend it first, by `strangler reconcile` and `strangler repair`")) }
+        dl.facts.in-a-row {
+            (fact("Rows read", &html! { (number(safety.rows)) }))
+            (fact("Writes that would wait", &html! { (number(safety.unsettled)) }))
+            (fact("Rows that only the present primary has", &html! { (number(safety.missing)) }))
+            @if safety.undecided > 0 {
+                (fact("More rows that are lost or on their way", &html! { (number(safety.undecided)) }))
+            }
+            (fact("Rows that the other side cannot hold", &html! {
+                (number(unfit))
+                @for kind in &safety.unfit { ", " (kind.code) " " (number(kind.rows)) }
+            }))
+        }
+        (keys("The first writes that would wait", &safety.unsettled_keys))
+        (keys("The first rows that only the present primary has", &safety.missing_keys))
+        (keys("The first rows that the other side cannot hold", &safety.unfit_keys))
+        p { a href={ "/groups/" (of.group) } { "Back to group " (of.group) } }
+    }
+}
+
+fn keys(title: &str, keys: &[String]) -> Markup {
+    html! {
+        @if !keys.is_empty() {
+            section aria-label=(title) {
+                h2 { (title) }
+                ul { @for key in keys { li { code { (key) } } } }
+            }
+        }
+    }
+}
