@@ -1,6 +1,7 @@
 //! The write road: one transaction on the primary, then newer wins on the secondary.
 
 pub mod apply;
+mod claim;
 pub mod command;
 pub mod foreign;
 mod numbering;

@@ -7,14 +7,20 @@
 //! An Oracle gives a sequence's next only to a plain statement, so each key that is new costs a round trip.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use model::own_key::{canonical_text, derived_key, number_of_derived};
-use model::{Command, Contract, EntityKey, EntityType, OwnKey, OwnNumber, Side, StoreError, Unnumbered, Value, Work};
+use model::{
+    Command, Contract, EntityKey, EntityType, OwnKey, OwnKeys, OwnNumber, Side, Store as _, StoreError, Unnumbered,
+    Value, Work,
+};
 
 use super::bind::Bind;
 use super::session::Session;
+use super::store::OracleStore;
 use super::table::{Table, bucket, misfit, places};
-use super::{error, ledger, stands, wire, write_text};
+use super::{error, ledger, read, stands, wire, write_text};
 
 /// The numbers of some keys.
 pub(super) type Numbers = HashMap<EntityKey, OwnNumber>;
@@ -228,4 +234,42 @@ pub(super) fn learn(
     session.batch_all(&text, &rows)?;
     stands::keep(session, table, false, &ours)?;
     session.commit()
+}
+
+#[async_trait]
+impl OwnKeys for OracleStore {
+    async fn numbers(
+        &self,
+        entity: &EntityType,
+        keys: &[EntityKey],
+        unnumbered: Unnumbered,
+        within: Duration,
+    ) -> Result<Vec<Option<OwnNumber>>, StoreError> {
+        read::require_batch(self.side(), Some(entity), keys)?;
+        let (entity, wanted) = (entity.clone(), keys.to_vec());
+        let numbers = self
+            .writing(within, move |session, _, side| of_type(session, Table::new(&entity, side), &wanted, unnumbered));
+        let numbers = numbers.await?;
+        Ok(keys.iter().map(|key| numbers.get(key).copied()).collect())
+    }
+
+    async fn keys_of(
+        &self,
+        entity: &EntityType,
+        numbers: &[OwnNumber],
+        within: Duration,
+    ) -> Result<Vec<Option<EntityKey>>, StoreError> {
+        let (entity, numbers) = (entity.clone(), numbers.to_vec());
+        self.reading(within, move |session, _, side| keys_of(session, Table::new(&entity, side), &numbers)).await
+    }
+
+    async fn learn(
+        &self,
+        entity: &EntityType,
+        numbered: &[(EntityKey, OwnNumber)],
+        within: Duration,
+    ) -> Result<(), StoreError> {
+        let (entity, numbered) = (entity.clone(), numbered.to_vec());
+        self.writing(within, move |session, _, side| learn(session, Table::new(&entity, side), &numbered)).await
+    }
 }

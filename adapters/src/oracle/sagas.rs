@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use model::saga::{Begun, SagaCounts};
-use model::{Instant, SagaId, SagaRow, SagaStatus, Side, StoreError};
+use model::{Instant, SagaId, SagaLog, SagaRow, SagaStatus, Side, StoreError};
 use oracle::Row;
 
 use super::bind::Bind;
@@ -11,6 +12,7 @@ use super::bookkeeping::NOW;
 use super::error;
 use super::ledger::seconds;
 use super::session::Session;
+use super::store::OracleStore;
 use super::table::{MAX_LIST, misfit};
 use super::wire;
 
@@ -160,4 +162,43 @@ pub(super) fn forget(session: &mut Session, retention: Duration, limit: usize) -
     let gone = session.run(&delete, &[seconds(retention), Bind::number(limit)])?;
     session.commit()?;
     Ok(gone)
+}
+
+#[async_trait]
+impl SagaLog for OracleStore {
+    async fn begin_saga(&self, saga: &SagaRow, lease: Duration, within: Duration) -> Result<Begun, StoreError> {
+        let saga = saga.clone();
+        self.writing(within, move |session, _, side| begin(session, side, &saga, lease)).await
+    }
+
+    async fn save_saga(&self, saga: &SagaRow, pause: Duration, within: Duration) -> Result<bool, StoreError> {
+        let saga = saga.clone();
+        self.writing(within, move |session, _, _| save(session, &saga, pause)).await
+    }
+
+    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Vec<SagaRow>, StoreError> {
+        self.writing(within, move |session, _, side| self::lease(session, side, lease, limit)).await
+    }
+
+    async fn saga(&self, id: &SagaId, within: Duration) -> Result<Option<SagaRow>, StoreError> {
+        let id = id.clone();
+        self.reading(within, move |session, _, side| find(session, side, &id)).await
+    }
+
+    async fn sagas(
+        &self,
+        status: Option<SagaStatus>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<SagaRow>, StoreError> {
+        self.reading(within, move |session, _, side| list(session, side, status, limit)).await
+    }
+
+    async fn count_sagas(&self, within: Duration) -> Result<SagaCounts, StoreError> {
+        self.reading(within, |session, _, _| counts(session)).await
+    }
+
+    async fn forget_sagas(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
+        self.writing(within, move |session, _, _| forget(session, retention, limit)).await
+    }
 }

@@ -7,14 +7,12 @@ use async_trait::async_trait;
 use model::checksum::{Chunk, ChunkSum};
 use model::fence::{Fence, Move, Standing};
 use model::history::KeyHistory;
-use model::saga::{Begun, SagaCounts};
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Inspection, Unsettled};
 use model::write::Claim;
 use model::{
-    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, OwnKeys,
-    OwnNumber, Record, Rehearsal, Role, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store, StoreError,
-    Unnumbered, WriteId, Written,
+    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
+    Rehearsal, Role, Scan, Side, States, Store, StoreError, Unnumbered, WriteId, Written,
 };
 use oracle::Row;
 use tokio::time::Instant;
@@ -26,9 +24,7 @@ use super::session::Session;
 use super::settings::{Settings, Track};
 use super::snapshot::OracleSnapshot;
 use super::table::Table;
-use super::{
-    apply, bookkeeping, checksum, connect, execute, fence, history, inspect, ledger, own_keys, read, sagas, stands,
-};
+use super::{apply, bookkeeping, checksum, connect, execute, fence, history, inspect, ledger, own_keys, read, stands};
 use crate::{Lane, Lanes};
 
 /// An Oracle database behind the port. Cheap to clone; clones and lanes share their sessions.
@@ -67,7 +63,7 @@ impl OracleStore {
         self.tracks.figures()
     }
 
-    async fn writing<T: Send + 'static>(
+    pub(super) async fn writing<T: Send + 'static>(
         &self,
         within: Duration,
         work: impl FnOnce(&mut Session, &Contract, Side) -> Result<T, StoreError> + Send + 'static,
@@ -78,7 +74,7 @@ impl OracleStore {
     }
 
     /// The same for reads, which cannot lose against another transaction.
-    async fn reading<T: Send + 'static>(
+    pub(super) async fn reading<T: Send + 'static>(
         &self,
         within: Duration,
         work: impl FnOnce(&mut Session, &Contract, Side) -> Result<T, StoreError> + Send + 'static,
@@ -184,86 +180,6 @@ impl Scan for OracleStore {
         within: Duration,
     ) -> Result<Vec<Record>, StoreError> {
         self.members_as_of(entity, chunk, limit, None, within).await
-    }
-}
-
-#[async_trait]
-impl SagaLog for OracleStore {
-    async fn begin_saga(&self, saga: &SagaRow, lease: Duration, within: Duration) -> Result<Begun, StoreError> {
-        let saga = saga.clone();
-        self.writing(within, move |session, _, side| sagas::begin(session, side, &saga, lease)).await
-    }
-
-    async fn save_saga(&self, saga: &SagaRow, pause: Duration, within: Duration) -> Result<bool, StoreError> {
-        let saga = saga.clone();
-        self.writing(within, move |session, _, _| sagas::save(session, &saga, pause)).await
-    }
-
-    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Vec<SagaRow>, StoreError> {
-        self.writing(within, move |session, _, side| sagas::lease(session, side, lease, limit)).await
-    }
-
-    async fn saga(&self, id: &SagaId, within: Duration) -> Result<Option<SagaRow>, StoreError> {
-        let id = id.clone();
-        self.reading(within, move |session, _, side| sagas::find(session, side, &id)).await
-    }
-
-    async fn sagas(
-        &self,
-        status: Option<SagaStatus>,
-        limit: usize,
-        within: Duration,
-    ) -> Result<Vec<SagaRow>, StoreError> {
-        self.reading(within, move |session, _, side| sagas::list(session, side, status, limit)).await
-    }
-
-    async fn count_sagas(&self, within: Duration) -> Result<SagaCounts, StoreError> {
-        self.reading(within, |session, _, _| sagas::counts(session)).await
-    }
-
-    async fn forget_sagas(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
-        self.writing(within, move |session, _, _| sagas::forget(session, retention, limit)).await
-    }
-}
-
-#[async_trait]
-impl OwnKeys for OracleStore {
-    async fn numbers(
-        &self,
-        entity: &EntityType,
-        keys: &[EntityKey],
-        unnumbered: Unnumbered,
-        within: Duration,
-    ) -> Result<Vec<Option<OwnNumber>>, StoreError> {
-        read::require_batch(self.side, Some(entity), keys)?;
-        let (entity, wanted) = (entity.clone(), keys.to_vec());
-        let numbers = self.writing(within, move |session, _, side| {
-            own_keys::of_type(session, Table::new(&entity, side), &wanted, unnumbered)
-        });
-        let numbers = numbers.await?;
-        Ok(keys.iter().map(|key| numbers.get(key).copied()).collect())
-    }
-
-    async fn keys_of(
-        &self,
-        entity: &EntityType,
-        numbers: &[OwnNumber],
-        within: Duration,
-    ) -> Result<Vec<Option<EntityKey>>, StoreError> {
-        let (entity, numbers) = (entity.clone(), numbers.to_vec());
-        self.reading(within, move |session, _, side| own_keys::keys_of(session, Table::new(&entity, side), &numbers))
-            .await
-    }
-
-    async fn learn(
-        &self,
-        entity: &EntityType,
-        numbered: &[(EntityKey, OwnNumber)],
-        within: Duration,
-    ) -> Result<(), StoreError> {
-        let (entity, numbered) = (entity.clone(), numbered.to_vec());
-        self.writing(within, move |session, _, side| own_keys::learn(session, Table::new(&entity, side), &numbered))
-            .await
     }
 }
 

@@ -11,7 +11,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::write::Claim;
 use model::{
     Applied, Change, EntityKey, EntityType, GroupName, Instant as Time, PerSide, Policy, Record, Rollout, Side, States,
     Store, StoreError, WriteId, Written,
@@ -35,12 +34,10 @@ use crate::own_keys::{self, Asked};
 use crate::read::breaker::Breaker;
 use crate::roads::RequestContext;
 use crate::telemetry;
-use crate::traces::{self, Here};
+use crate::traces::Here;
 
 /// How often a write that lost against another transaction is tried again.
 const RETRIES: u32 = 8;
-/// How long a write with unknown outcome is claimed in the background before the relay's word counts.
-const CLAIM_PAUSE: Duration = Duration::from_millis(500);
 
 /// Limits of the write road.
 #[derive(Debug, Clone, Copy)]
@@ -348,50 +345,6 @@ impl WriteRoad {
             self.unsettled.leave(group, write, now);
         } else {
             self.unsettled.end(group, write);
-        }
-    }
-
-    /// Settles the outcome of an attempt that may still be in flight. `None`: it never will stand.
-    async fn resolve(
-        self: &Arc<Self>,
-        group: &GroupName,
-        write: WriteId,
-        policy: Policy,
-        deadline: Instant,
-    ) -> Result<Option<Vec<Change>>, Fault> {
-        let remaining = deadline.saturating_duration_since(Instant::now());
-        let within = remaining.max(self.settings.claim_within);
-        let side = policy.primary();
-        let store = &self.sides.get(side).store;
-        match traces::within(traces::call(&**store, "store.claim"), store.claim(write, within)).await {
-            Ok(Claim::Stands(changes)) => Ok(Some(changes)),
-            Ok(Claim::Abandoned) => {
-                self.unsettled.end(group, write);
-                Ok(None)
-            }
-            Err(error) => {
-                telemetry::side_error(side, &error);
-                tracing::warn!(write.id = %write, %side, error = %error, "outcome of write {write} on {side} unknown, claiming goes on");
-                self.tasks.spawn(Arc::clone(self).keep_claiming(group.clone(), write, side));
-                Err(InternalError::OutcomeUnknown(error.to_string()).into())
-            }
-        }
-    }
-
-    /// Claims until the primary answers. Until then the keys stay unsettled, so nobody reads what
-    /// may be an older state; the relay carries the write to the secondary if it stands.
-    async fn keep_claiming(self: Arc<Self>, group: GroupName, write: WriteId, side: Side) {
-        let store: &Arc<dyn Store> = &self.sides.get(side).store;
-        loop {
-            if self.tasks.is_closed() {
-                return;
-            }
-            tokio::time::sleep(CLAIM_PAUSE).await;
-            match store.claim(write, self.settings.claim_within).await {
-                Ok(Claim::Stands(_)) => return self.unsettled.leave(&group, write, Instant::now()),
-                Ok(Claim::Abandoned) => return self.unsettled.end(&group, write),
-                Err(_) => {}
-            }
         }
     }
 
