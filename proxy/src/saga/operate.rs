@@ -95,7 +95,7 @@ pub async fn show(stores: &Stores, id: &str) -> Result<SagaView, OperateError> {
 /// # Errors
 /// When it is not stuck, or a side does not answer.
 pub async fn retry(stores: &Stores, id: &str) -> Result<SagaView, OperateError> {
-    change(stores, id, None).await
+    change(stores, id, Progress::try_again).await
 }
 
 /// Takes a stuck saga over: no replica touches it again. Whatever of it stands is the caller's to mend.
@@ -103,17 +103,16 @@ pub async fn retry(stores: &Stores, id: &str) -> Result<SagaView, OperateError> 
 /// # Errors
 /// As [`retry`].
 pub async fn abandon(stores: &Stores, id: &str) -> Result<SagaView, OperateError> {
-    change(stores, id, Some(Halt::Abandoned)).await
+    change(stores, id, |progress| progress.halted = Some(Halt::Abandoned)).await
 }
 
-async fn change(stores: &Stores, id: &str, halt: Option<Halt>) -> Result<SagaView, OperateError> {
+async fn change(stores: &Stores, id: &str, act: fn(&mut Progress)) -> Result<SagaView, OperateError> {
     let SagaView { side, mut row, .. } = show(stores, id).await?;
     if row.status != SagaStatus::Stuck {
         return Err(OperateError::NotStuck { id: row.id, status: row.status });
     }
     let mut progress = Progress::read(&row.document).ok_or_else(|| OperateError::Unreadable(row.id.clone()))?;
-    progress.halted = halt;
-    (progress.attempts, progress.refusals) = (0, 0);
+    act(&mut progress);
     row.status = progress.status();
     row.document = progress.write();
     if !stores.get(side).save_saga(&row, Duration::ZERO, WITHIN).await? {

@@ -3,6 +3,7 @@
 mod crash;
 mod handover;
 mod operate;
+mod outage;
 mod shop;
 
 use std::time::Duration;

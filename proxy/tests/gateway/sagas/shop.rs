@@ -91,8 +91,12 @@ impl Shop {
             sagas.iter().all(|saga| !saga.status.is_under_way())
         })
         .await;
-        for group in self.ground.loaded.contract.groups() {
-            until("every write is settled", async || legacy.backlog(&group, WITHIN).await.unwrap().writes == 0).await;
+        for side in Side::BOTH {
+            let store = self.ground.stores.get(side);
+            for group in self.ground.loaded.contract.groups() {
+                until("every write is settled", async || store.backlog(&group, WITHIN).await.unwrap().writes == 0)
+                    .await;
+            }
         }
         let told = self.told(Side::Legacy).await;
         assert_eq!(self.told(Side::Modern).await, told, "settled means equal");
