@@ -107,7 +107,7 @@ async fn a_saga_whose_side_stays_away_is_stuck_and_can_be_tried_again_when_it_is
     let stores = shop.stores();
     let saga = operate::list(&stores, Some(SagaStatus::Stuck), 1).await.unwrap().remove(0);
     assert_eq!(saga.problem.as_deref(), Some("UNAVAILABLE"));
-    operate::retry(&stores, saga.row.id.as_str()).await.unwrap();
+    operate::retry(&stores, saga).await.unwrap();
     is(&shop, SagaStatus::Undone).await;
     assert_eq!(shop.rests().await, (10, 0, 0, 0));
     assert_eq!(place(&replica, 3).await.code(), "SAGA_TIMED_OUT");
@@ -131,7 +131,7 @@ async fn a_compensation_whose_side_stays_away_is_waited_for_until_the_limit_and_
     shop.ground.stores.modern.heal();
     let stores = shop.stores();
     let saga = operate::list(&stores, Some(SagaStatus::Stuck), 1).await.unwrap().remove(0);
-    operate::retry(&stores, saga.row.id.as_str()).await.unwrap();
+    operate::retry(&stores, saga).await.unwrap();
     is(&shop, SagaStatus::Undone).await;
     assert_eq!(shop.rests().await, (10, 0, 0, 0));
     assert_eq!(place(&replica, 6).await.code(), "TOO_HEAVY", "the client is told why it was undone first");
