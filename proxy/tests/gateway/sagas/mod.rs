@@ -4,7 +4,7 @@ mod crash;
 mod handover;
 mod operate;
 mod outage;
-mod shop;
+pub(crate) mod shop;
 
 use std::time::Duration;
 
