@@ -144,6 +144,18 @@ pub struct SagaCounts {
     pub stuck: u64,
 }
 
+impl std::ops::Add for SagaCounts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            running: self.running + other.running,
+            compensating: self.compensating + other.compensating,
+            stuck: self.stuck + other.stuck,
+        }
+    }
+}
+
 /// The saga log of one store. Each call keeps its limit as those of [`crate::Store`] do.
 #[async_trait]
 pub trait SagaLog: Send + Sync {

@@ -3,8 +3,8 @@
 //! `decide` says what comes next, `act` does one step or undoes it, `drive` goes on until nothing is left to do or
 //! a side does not answer, `road` is what a client's request takes, `resume` takes up what others have left.
 //!
-//! Promise: a saga that has begun ends as done, undone or stuck, through any crash of any replica; a step that
-//! stands is part of a done saga, or is undone, or is named in a stuck one.
+//! Promise: a saga that has begun ends as done, undone or stuck, through any crash of any replica and any outage of
+//! the sides of its steps; a step that stands is part of a done saga, or is undone, or is named in a stuck one.
 //!
 //! Not here: isolation. What a step has written can be seen before the saga has ended.
 
@@ -28,7 +28,11 @@ pub struct SagaSettings {
     /// For how long nobody else takes a saga that a replica works on. Longer than `step_within`, or replicas
     /// do each other's work twice, which is harmless and wasteful.
     pub lease: Duration,
-    /// How often a compensation may be refused before the saga is stuck.
+    /// How long a saga may go forward, from its beginning: a step that gets no answer later is given up, and the
+    /// saga is undone. Longer than a database takes to fail over, or sagas are undone for nothing.
+    pub limit: Duration,
+    /// How often a compensation may be refused before the saga is stuck; and, after `limit`, how often a side may
+    /// leave it, or the closing of a step, without an answer.
     pub undo_attempts: u32,
     /// First pause after a failed attempt; doubles up to `longest_pause`.
     pub pause: Duration,
@@ -45,6 +49,7 @@ impl Default for SagaSettings {
         Self {
             step_within: Duration::from_secs(5),
             lease: Duration::from_secs(15),
+            limit: Duration::from_secs(600),
             undo_attempts: 8,
             pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(30),

@@ -4,7 +4,7 @@
 //! operating system would. Everything ends with the value that holds it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -92,8 +92,18 @@ impl Site {
     /// # Panics
     /// When the binary cannot be started.
     pub async fn run(&self, arguments: &[&str]) -> (String, bool) {
+        let output = self.call(arguments).await;
+        let text = [output.stdout, output.stderr].concat();
+        (String::from_utf8_lossy(&text).into_owned(), output.status.success())
+    }
+
+    /// As [`Site::run`]: what it printed where, and its exit code.
+    ///
+    /// # Panics
+    /// When the binary cannot be started.
+    pub async fn call(&self, arguments: &[&str]) -> Output {
         let config = self.config("operator", 1, 1);
-        let output = tokio::process::Command::new(&self.binary)
+        tokio::process::Command::new(&self.binary)
             .arg("--config")
             .arg(config)
             .args(arguments)
@@ -101,9 +111,7 @@ impl Site {
             .kill_on_drop(true)
             .output()
             .await
-            .expect("the binary starts");
-        let text = [output.stdout, output.stderr].concat();
-        (String::from_utf8_lossy(&text).into_owned(), output.status.success())
+            .expect("the binary starts")
     }
 
     /// As [`Site::run`], and insists on success.

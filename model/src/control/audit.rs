@@ -42,9 +42,9 @@ pub enum Action {
     Unexcused,
     /// Keys were levelled by hand.
     Repaired,
-    /// A stuck saga was set going again.
+    /// Somebody ordered a stuck saga to go on. Noted before it does.
     SagaRetried,
-    /// A stuck saga was taken over by hand.
+    /// Somebody took a stuck saga over by hand. Noted before no replica touches it any more.
     SagaAbandoned,
 }
 

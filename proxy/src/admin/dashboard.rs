@@ -20,6 +20,7 @@ mod layout;
 mod of_group;
 mod orders;
 mod overview;
+mod sagas;
 mod sample;
 mod shapes;
 #[cfg(test)]
@@ -71,6 +72,10 @@ pub(super) fn router(admin: &Admin) -> Router {
         .route("/diffs/{id}", get(sample::page))
         .route("/excuses", post(excuses::accept))
         .route("/excuses/{id}", post(excuses::take_back))
+        .route("/sagas", get(sagas::page))
+        .route("/sagas/{id}", get(sagas::one))
+        .route("/sagas/{id}/retry", post(sagas::retry))
+        .route("/sagas/{id}/abandon", post(sagas::abandon))
         .route("/breakeven", get(breakeven::page))
         .route("/history", get(history::page))
         .route("/history/verify", get(history::verify))
@@ -134,10 +139,10 @@ impl Problem {
         let (code, kind) = (error["extensions"]["code"].as_str(), error["extensions"]["kind"].as_str());
         let status = match (code, kind) {
             (Some("FORBIDDEN"), _) => StatusCode::FORBIDDEN,
-            (Some("UNKNOWN_GROUP" | "UNKNOWN_SAMPLE" | "UNKNOWN_PROPOSAL" | "UNKNOWN_EXCUSE"), _) => {
+            (Some("UNKNOWN_GROUP" | "UNKNOWN_SAMPLE" | "UNKNOWN_PROPOSAL" | "UNKNOWN_EXCUSE" | "UNKNOWN_SAGA"), _) => {
                 StatusCode::NOT_FOUND
             }
-            (Some("CONTROL_STORE" | "NO_ROLLOUT"), _) => StatusCode::SERVICE_UNAVAILABLE,
+            (Some("CONTROL_STORE" | "NO_ROLLOUT" | "SIDE"), _) => StatusCode::SERVICE_UNAVAILABLE,
             (_, Some("wrong")) => StatusCode::UNPROCESSABLE_ENTITY,
             (_, Some("no")) => StatusCode::CONFLICT,
             (_, _) => StatusCode::INTERNAL_SERVER_ERROR,

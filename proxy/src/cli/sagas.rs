@@ -9,7 +9,8 @@ use super::groups::heading;
 use super::link::Link;
 use super::print::{Printer, seconds, text};
 
-const SAGA: &str = "id route status side beganAt steps { name state } attempts problem refused";
+const SAGA: &str =
+    "id route status side beganAt steps { name state refused attempts triedAt } attempts problem refused";
 
 /// What to do with sagas.
 #[derive(Debug, Subcommand)]
@@ -59,7 +60,7 @@ pub(super) async fn list(out: Printer, link: &Link, status: Option<&str>, limit:
         rows.extend(sagas.iter().map(|saga| {
             let cell = |field: &str| text(&saga[field]);
             let began = seconds(&saga["beganAt"]);
-            vec![cell("id"), cell("status"), cell("route"), began, steps(saga, " "), cell("attempts"), cell("problem")]
+            vec![cell("id"), cell("status"), cell("route"), began, steps(saga), cell("attempts"), cell("problem")]
         }));
         out.table(&rows);
     }
@@ -95,7 +96,13 @@ async fn order(out: Printer, link: &Link, args: &SagaArgs, field: &str, done: &s
 
 fn tell(out: Printer, saga: &Json) {
     out.line(format!("Saga {} of {} is {}.", text(&saga["id"]), text(&saga["route"]), text(&saga["status"])));
-    out.line(format!("Steps: {}.", steps(saga, ", ")));
+    out.line(format!("It began at {}; its log is on {}.", seconds(&saga["beganAt"]), text(&saga["side"])));
+    let mut rows = vec![heading(&["STEP", "STATE", "REFUSED", "TRIED", "LAST"])];
+    rows.extend(saga["steps"].as_array().into_iter().flatten().map(|step| {
+        let cell = |field: &str| text(&step[field]);
+        vec![cell("name"), cell("state"), cell("refused"), cell("attempts"), seconds(&step["triedAt"])]
+    }));
+    out.table(&rows);
     if let Some(code) = saga["refused"].as_str() {
         out.line(format!("It is undone since a step was refused as {code}."));
     }
@@ -105,8 +112,8 @@ fn tell(out: Printer, saga: &Json) {
     out.json(saga);
 }
 
-fn steps(saga: &Json, between: &str) -> String {
+fn steps(saga: &Json) -> String {
     let steps = saga["steps"].as_array().cloned().unwrap_or_default();
     let step = |step: &Json| format!("{}={}", text(&step["name"]), text(&step["state"]));
-    steps.iter().map(step).collect::<Vec<_>>().join(between)
+    steps.iter().map(step).collect::<Vec<_>>().join(" ")
 }

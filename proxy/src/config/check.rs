@@ -137,12 +137,19 @@ fn writes(raw: &RawWrites, origins: &Origins<'_>) -> Checked<Writes> {
 
 fn sagas(given: &RawSagas, retention: Duration, origins: &Origins<'_>) -> Checked<SagaSettings> {
     let step_within = millis(given.step_timeout_ms, "sagas.step_timeout_ms", origins)?;
+    let limit = millis(given.limit_ms, "sagas.limit_ms", origins)?;
+    if limit >= retention {
+        return Err(
+            origins.rule("sagas.limit_ms", "must be shorter than writes.retention_hours: later no step is known")
+        );
+    }
     if given.undo_attempts == 0 {
         return Err(origins.rule("sagas.undo_attempts", "must be at least 1"));
     }
     Ok(SagaSettings {
         step_within,
         lease: step_within * 3,
+        limit,
         undo_attempts: given.undo_attempts,
         longest_pause: millis(given.longest_pause_ms, "sagas.longest_pause_ms", origins)?,
         retention,

@@ -223,7 +223,12 @@ section!(RawWrites {
 
 section!(RawForeignWrites { primary_wins: Vec<String> = Vec::new() });
 
-section!(RawSagas { step_timeout_ms: u64 = 5_000, undo_attempts: u32 = 8, longest_pause_ms: u64 = 30_000 });
+section!(RawSagas {
+    step_timeout_ms: u64 = 5_000,
+    limit_ms: u64 = 600_000,
+    undo_attempts: u32 = 8,
+    longest_pause_ms: u64 = 30_000,
+});
 
 section!(RawReads { modern_share: f64 = 0.5, breaker_failures: u32 = 5, breaker_pause_ms: u64 = 1_000 });
 

@@ -3,7 +3,8 @@
 use adapters::Lane;
 use model::SagaStatus;
 use model::control::{Action, Author, Deed};
-use serde_json::json;
+use model::saga::SagaCounts;
+use serde_json::{Value as Json, json};
 
 use super::{Desk, DeskError};
 use crate::saga::operate::{self, OperateError, SagaView, Stores};
@@ -43,14 +44,22 @@ impl Desk {
         Ok(operate::show(&self.saga_logs(), id).await?)
     }
 
+    /// How many sagas have not ended.
+    ///
+    /// # Errors
+    /// When a side does not answer.
+    pub async fn saga_counts(&self) -> Result<SagaCounts, DeskError> {
+        Ok(operate::counts(&self.saga_logs()).await?)
+    }
+
     /// Lets replicas go on with a stuck saga.
     ///
     /// # Errors
-    /// When it is not stuck, a side does not answer, or it cannot be noted.
+    /// When it is not stuck or cannot be noted: nothing was done. When it was changed meanwhile or its side does not
+    /// answer: the record has an order that came to nothing, or, after no answer, perhaps not to nothing.
     pub async fn retry_saga(&self, id: &str, author: &Author) -> Result<SagaView, DeskError> {
-        let saga = operate::retry(&self.saga_logs(), id).await?;
-        self.note_saga(Action::SagaRetried, &saga, author).await?;
-        Ok(saga)
+        let saga = self.note_saga(Action::SagaRetried, id, author).await?;
+        Ok(operate::retry(&self.saga_logs(), saga).await?)
     }
 
     /// Takes a stuck saga over: no replica touches it again.
@@ -58,16 +67,20 @@ impl Desk {
     /// # Errors
     /// As [`Desk::retry_saga`].
     pub async fn abandon_saga(&self, id: &str, author: &Author) -> Result<SagaView, DeskError> {
-        let saga = operate::abandon(&self.saga_logs(), id).await?;
-        self.note_saga(Action::SagaAbandoned, &saga, author).await?;
-        Ok(saga)
+        let saga = self.note_saga(Action::SagaAbandoned, id, author).await?;
+        Ok(operate::abandon(&self.saga_logs(), saga).await?)
     }
 
-    async fn note_saga(&self, action: Action, saga: &SagaView, author: &Author) -> Result<(), DeskError> {
+    /// Notes an order about a stuck saga. Before it is done, since record and saga are in two databases: an order
+    /// without effect can be explained, an effect without its order cannot.
+    async fn note_saga(&self, action: Action, id: &str, author: &Author) -> Result<SagaView, DeskError> {
+        let saga = operate::stuck(&self.saga_logs(), id).await?;
         let group = self.contract.root(&saga.row.route).map(|root| root.group.clone());
-        let detail = json!({ "saga": saga.row.id, "route": saga.row.route, "steps": saga.steps });
+        let steps: Json = saga.steps.iter().map(|step| (step.name.clone(), Json::from(step.state))).collect();
+        let detail = json!({ "saga": saga.row.id, "route": saga.row.route, "problem": saga.problem, "steps": steps });
         let deed = Deed { action, group, author: author.clone(), rollout: None, detail };
-        Ok(self.control.note(&deed).await.map(|_| ())?)
+        self.control.note(&deed).await?;
+        Ok(saga)
     }
 
     fn saga_logs(&self) -> Stores {

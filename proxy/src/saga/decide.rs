@@ -3,17 +3,23 @@
 //! Forward until a step is refused, then backward over what stands. A step that was refused is *closed* before
 //! anything is undone: its idempotency key is used up, so that a replica that slept cannot make it stand later, when
 //! the steps before it are undone already.
+//!
+//! Nothing is tried for ever. When the saga's time is over, a step without an answer is given up like a refused one,
+//! and what cannot be closed or undone then is tried a few times more before the saga is stuck.
 
-use model::SagaStatus;
+use model::{Instant, SagaStatus};
 
 use super::state::{Halt, Progress, Refused, StepResult, StepState};
+
+/// The code of a step that was given up.
+pub const TIMED_OUT: &str = "SAGA_TIMED_OUT";
 
 /// What is to be done. Steps are named by their place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Do this step.
     Do(usize),
-    /// Make sure that this step, which was refused, never stands.
+    /// Make sure that this step, which was refused or given up, never stands.
     Close(usize),
     /// Undo this step.
     Undo(usize),
@@ -34,6 +40,17 @@ pub enum Outcome {
     NotClosed,
     /// Nobody can say, or a side did not answer. The stable code says more.
     Unknown(&'static str),
+}
+
+/// What an attempt is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// So many attempts in vain to undo a step, or to close it when the time is over, make the saga stuck.
+    pub undo_attempts: u32,
+    /// Whether the saga's time was over when the attempt ended.
+    pub overdue: bool,
+    /// When that was.
+    pub now: Instant,
 }
 
 /// What comes next.
@@ -57,39 +74,76 @@ pub fn next(progress: &Progress) -> Next {
     }
 }
 
-/// The progress after `outcome` of `done`. A compensation that is refused `undo_attempts` times makes it stuck.
+/// The progress after `outcome` of `done`.
 #[must_use]
-pub fn after(mut progress: Progress, done: Next, outcome: Outcome, undo_attempts: u32) -> Progress {
-    let (place, state) = match (done, outcome) {
+pub fn after(mut progress: Progress, done: Next, outcome: Outcome, terms: &Terms) -> Progress {
+    let (Next::Do(place) | Next::Close(place) | Next::Undo(place)) = done else {
+        return progress;
+    };
+    let step = &mut progress.steps[place];
+    step.attempts = step.attempts.saturating_add(1);
+    step.tried_at = Some(terms.now);
+    let state = match (done, outcome) {
         (Next::Rest(_), _) => return progress,
-        (_, Outcome::Unknown(code)) => return failed(progress, code.to_owned()),
-        (Next::Do(step), Outcome::Stands(result)) => (step, StepState::Done(result)),
-        (Next::Do(step), Outcome::Refused(refused)) => (step, StepState::Refusing(refused)),
-        (Next::Do(step), Outcome::Closed) => (step, StepState::Refused(closed_before())),
-        (Next::Close(step), Outcome::Closed) => {
-            let refused = progress.refused().cloned().unwrap_or_else(closed_before);
-            (step, StepState::Refused(refused))
+        (Next::Do(_), Outcome::Unknown(code)) if terms.overdue => return given_up(progress, place, code, terms),
+        (Next::Do(_), Outcome::Unknown(code)) => return failed(progress, code.to_owned()),
+        (Next::Close(_) | Next::Undo(_), Outcome::Unknown(code)) if terms.overdue => {
+            return in_vain(progress, code.to_owned(), terms);
         }
-        // Another replica's attempt was not refused: asked again, the step tells its first result.
-        (Next::Close(step), Outcome::NotClosed) => (step, StepState::Open),
-        (Next::Undo(step), Outcome::Stands(_)) => (step, StepState::Undone),
-        (Next::Undo(_), Outcome::Refused(refused)) => {
-            let mut progress = failed(progress, refused.code);
+        // A side that does not answer may answer again: that is worth waiting for, until the time is over.
+        (Next::Close(_) | Next::Undo(_), Outcome::Unknown(code)) => return failed(progress, code.to_owned()),
+        (Next::Do(_), Outcome::Stands(result)) => StepState::Done(result),
+        (Next::Do(_), Outcome::Refused(refused)) => StepState::Refusing(refused),
+        (Next::Do(_), Outcome::Closed) => StepState::Refused(closed_before()),
+        (Next::Close(_), Outcome::Closed) => {
+            StepState::Refused(progress.refused().cloned().unwrap_or_else(closed_before))
+        }
+        // Another attempt was not refused: asked again, the step tells its first result. It counts, or a side that
+        // answers the one and never the other would lead to and fro for ever.
+        (Next::Close(_), Outcome::NotClosed) => {
             progress.refusals = progress.refusals.saturating_add(1);
-            if progress.refusals >= undo_attempts {
-                progress.halted = Some(Halt::Stuck);
-            }
-            return progress;
+            StepState::Open
         }
+        (Next::Undo(_), Outcome::Stands(_)) => StepState::Undone,
+        (Next::Undo(_), Outcome::Refused(refused)) => return in_vain(progress, refused.code, terms),
         // Never said of these; whatever it meant, trying again is harmless.
         (Next::Do(_), Outcome::NotClosed)
         | (Next::Close(_), Outcome::Stands(_) | Outcome::Refused(_))
-        | (Next::Undo(_), Outcome::Closed | Outcome::NotClosed) => return failed(progress, "INTERNAL".to_owned()),
+        | (Next::Undo(_), Outcome::Closed | Outcome::NotClosed) => {
+            return in_vain(progress, "INTERNAL".to_owned(), terms);
+        }
+    };
+    let settled = match state {
+        StepState::Done(_) | StepState::Refused(_) | StepState::Undone => true,
+        StepState::Open | StepState::Refusing(_) => false,
     };
     progress.steps[place].state = state;
     progress.attempts = 0;
-    progress.refusals = 0;
     progress.problem = None;
+    if settled {
+        progress.refusals = 0;
+    }
+    progress
+}
+
+/// A step that has met nothing but outages until the saga's time was over: it is closed, like a refused one.
+fn given_up(progress: Progress, place: usize, code: &str, terms: &Terms) -> Progress {
+    let mut progress = failed(progress, code.to_owned());
+    if progress.refusals >= terms.undo_attempts {
+        progress.halted = Some(Halt::Stuck);
+    } else {
+        progress.steps[place].state = StepState::Refusing(timed_out());
+    }
+    progress
+}
+
+/// An attempt of which only so many are made.
+fn in_vain(progress: Progress, code: String, terms: &Terms) -> Progress {
+    let mut progress = failed(progress, code);
+    progress.refusals = progress.refusals.saturating_add(1);
+    if progress.refusals >= terms.undo_attempts {
+        progress.halted = Some(Halt::Stuck);
+    }
     progress
 }
 
@@ -97,6 +151,14 @@ fn failed(mut progress: Progress, code: String) -> Progress {
     progress.attempts = progress.attempts.saturating_add(1);
     progress.problem = Some(code);
     progress
+}
+
+/// Said when a step was given up.
+fn timed_out() -> Refused {
+    Refused {
+        code: TIMED_OUT.to_owned(),
+        message: "a step got no answer until the saga's time was over, and the steps before it were undone".to_owned(),
+    }
 }
 
 /// Said when the log that knew the reason is gone: the saga was asked for again after the side that kept it lost it.

@@ -7,9 +7,9 @@ use model::contract::{RootKind, SagaPlan, WriteWork};
 use model::{Contract, RouteName, SagaRow, SagaStatus, Side};
 
 use super::act::act;
-use super::decide::{self, Next, Outcome};
+use super::decide::{self, Next, Outcome, Terms};
 use super::road::SagaRoad;
-use super::state::{Halt, Progress};
+use super::state::{Halt, Progress, StepState};
 use crate::telemetry;
 
 /// The saga behind `route`, if it is one.
@@ -74,9 +74,25 @@ impl SagaRoad {
             (&next, &outcome),
             (_, Outcome::Unknown(_)) | (Next::Undo(_), Outcome::Refused(_) | Outcome::Closed | Outcome::NotClosed)
         );
-        let progress = decide::after(progress, next, outcome, self.settings.undo_attempts);
+        let now = (self.writes.clock)();
+        let age = now.to_utc().signed_duration_since(row.began_at.to_utc()).to_std().unwrap_or_default();
+        let overdue = age >= self.settings.limit;
+        let progress =
+            decide::after(progress, next, outcome, &Terms { undo_attempts: self.settings.undo_attempts, overdue, now });
+        tell_given_up(row, next, &progress);
         let pause = in_vain.then(|| self.settings.pause_after(progress.attempts));
         Some((progress, pause))
+    }
+}
+
+/// Logs a step that was given up.
+fn tell_given_up(row: &SagaRow, tried: Next, progress: &Progress) {
+    if let Next::Do(place) = tried
+        && let StepState::Refusing(refused) = &progress.steps[place].state
+        && refused.code == decide::TIMED_OUT
+    {
+        let (id, route, problem) = (&row.id, &row.route, progress.problem.as_deref().unwrap_or_default());
+        tracing::warn!(saga.id = %id, %route, problem, "saga {id} of {route} is undone: a step got no answer until its time was over ({problem})");
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{PerSide, SagaId, SagaRow, SagaStatus, Side, Store, StoreError};
+use model::saga::SagaCounts;
+use model::{Instant, PerSide, SagaId, SagaRow, SagaStatus, Side, Store, StoreError};
 use thiserror::Error;
 
-use super::state::{Halt, Progress, StepState};
+use super::state::{Halt, Progress, Step, StepState};
 
 /// Limit of one look at a log.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -43,14 +44,29 @@ pub struct SagaView {
     pub side: Side,
     /// The row; its document is not for showing.
     pub row: SagaRow,
-    /// Each step's name and how it stands: `open`, `refusing`, `refused`, `done`, `undone`.
-    pub steps: Vec<(String, &'static str)>,
+    /// Its steps, in order.
+    pub steps: Vec<StepView>,
     /// Failed attempts since the last one that came to something.
     pub attempts: u32,
     /// The stable code of the last failure.
     pub problem: Option<String>,
     /// The stable code of the refusal that makes it be undone.
     pub refused: Option<String>,
+}
+
+/// One of its steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepView {
+    /// Its name in the contract.
+    pub name: String,
+    /// How it stands: `open`, `refusing`, `refused`, `done`, `undone`.
+    pub state: &'static str,
+    /// The stable code of its refusal.
+    pub refused: Option<String>,
+    /// How often it was tried: to do it, to close it, to undo it.
+    pub attempts: u32,
+    /// When last, by the clock of the replica that did.
+    pub tried_at: Option<Instant>,
 }
 
 /// Both sides' stores.
@@ -90,30 +106,51 @@ pub async fn show(stores: &Stores, id: &str) -> Result<SagaView, OperateError> {
     Err(failed.map_or_else(unknown, OperateError::from))
 }
 
-/// Lets replicas go on with a stuck saga, at once.
+/// How many sagas have not ended, in both logs together.
 ///
 /// # Errors
-/// When it is not stuck, or a side does not answer.
-pub async fn retry(stores: &Stores, id: &str) -> Result<SagaView, OperateError> {
-    change(stores, id, None).await
+/// When a side does not answer: half a count would look like a whole one.
+pub async fn counts(stores: &Stores) -> Result<SagaCounts, OperateError> {
+    let (legacy, modern) = tokio::try_join!(stores.legacy.count_sagas(WITHIN), stores.modern.count_sagas(WITHIN))?;
+    Ok(legacy + modern)
 }
 
-/// Takes a stuck saga over: no replica touches it again. Whatever of it stands is the caller's to mend.
+/// The saga called `id`, which is stuck: one that [`retry`] and [`abandon`] take.
+///
+/// # Errors
+/// When there is none, it is not stuck or cannot be read, or a side does not answer.
+pub async fn stuck(stores: &Stores, id: &str) -> Result<SagaView, OperateError> {
+    let saga = show(stores, id).await?;
+    if saga.row.status != SagaStatus::Stuck {
+        return Err(OperateError::NotStuck { id: saga.row.id, status: saga.row.status });
+    }
+    match Progress::read(&saga.row.document) {
+        Some(_) => Ok(saga),
+        None => Err(OperateError::Unreadable(saga.row.id)),
+    }
+}
+
+/// Lets replicas go on with `saga`, at once, as it was seen to be stuck.
+///
+/// # Errors
+/// When it was changed since, or a side does not answer.
+pub async fn retry(stores: &Stores, saga: SagaView) -> Result<SagaView, OperateError> {
+    change(stores, saga, Progress::try_again).await
+}
+
+/// Takes `saga` over, as it was seen to be stuck: no replica touches it again. Whatever of it stands is the caller's to
+/// mend.
 ///
 /// # Errors
 /// As [`retry`].
-pub async fn abandon(stores: &Stores, id: &str) -> Result<SagaView, OperateError> {
-    change(stores, id, Some(Halt::Abandoned)).await
+pub async fn abandon(stores: &Stores, saga: SagaView) -> Result<SagaView, OperateError> {
+    change(stores, saga, |progress| progress.halted = Some(Halt::Abandoned)).await
 }
 
-async fn change(stores: &Stores, id: &str, halt: Option<Halt>) -> Result<SagaView, OperateError> {
-    let SagaView { side, mut row, .. } = show(stores, id).await?;
-    if row.status != SagaStatus::Stuck {
-        return Err(OperateError::NotStuck { id: row.id, status: row.status });
-    }
+async fn change(stores: &Stores, saga: SagaView, act: fn(&mut Progress)) -> Result<SagaView, OperateError> {
+    let SagaView { side, mut row, .. } = saga;
     let mut progress = Progress::read(&row.document).ok_or_else(|| OperateError::Unreadable(row.id.clone()))?;
-    progress.halted = halt;
-    (progress.attempts, progress.refusals) = (0, 0);
+    act(&mut progress);
     row.status = progress.status();
     row.document = progress.write();
     if !stores.get(side).save_saga(&row, Duration::ZERO, WITHIN).await? {
@@ -135,10 +172,19 @@ fn view(side: Side, row: SagaRow) -> SagaView {
         StepState::Done(_) => "done",
         StepState::Undone => "undone",
     };
-    let steps = progress.iter().flat_map(|progress| &progress.steps);
+    let step = |step: &Step| StepView {
+        name: step.name.clone(),
+        state: word(&step.state),
+        refused: match &step.state {
+            StepState::Refusing(refused) | StepState::Refused(refused) => Some(refused.code.clone()),
+            StepState::Open | StepState::Done(_) | StepState::Undone => None,
+        },
+        attempts: step.attempts,
+        tried_at: step.tried_at,
+    };
     SagaView {
         side,
-        steps: steps.map(|step| (step.name.clone(), word(&step.state))).collect(),
+        steps: progress.iter().flat_map(|progress| &progress.steps).map(step).collect(),
         attempts: progress.as_ref().map_or(0, |progress| progress.attempts),
         refused: progress.as_ref().and_then(|progress| Some(progress.refused()?.code.clone())),
         problem: progress.and_then(|progress| progress.problem),

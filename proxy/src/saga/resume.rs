@@ -81,11 +81,6 @@ impl SagaRoad {
                 telemetry::side_error(side, &error);
             }
         }
-        let (legacy, modern) = (counts.legacy, counts.modern);
-        telemetry::sagas(&SagaCounts {
-            running: legacy.running + modern.running,
-            compensating: legacy.compensating + modern.compensating,
-            stuck: legacy.stuck + modern.stuck,
-        });
+        telemetry::sagas(&(counts.legacy + counts.modern));
     }
 }

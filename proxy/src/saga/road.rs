@@ -110,6 +110,7 @@ impl SagaRoad {
         let row = match begun {
             Ok(Begun::Now) => {
                 row.revision = 1;
+                row.began_at = (self.writes.clock)();
                 Ok(self.drive(side, row).await)
             }
             Ok(Begun::Before(row)) => Ok(row),

@@ -1,7 +1,7 @@
 //! How far a saga has come, as its log row's document says it.
 
-use model::SagaStatus;
 use model::contract::{Refusal, SagaPlan};
+use model::{Instant, SagaStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ pub struct Progress {
     pub steps: Vec<Step>,
     /// Failed attempts since the last one that came to something.
     pub attempts: u32,
-    /// How often the compensation at hand was refused.
+    /// How often what is at hand was tried in vain, as far as that is limited: undoing a step, or closing it late.
     #[serde(default)]
     pub refusals: u32,
     /// The stable code of the last failed attempt.
@@ -43,6 +43,12 @@ pub struct Step {
     pub name: String,
     /// How it stands, as far as is known.
     pub state: StepState,
+    /// Attempts of it that ended: to do it, to close it, to undo it.
+    #[serde(default)]
+    pub attempts: u32,
+    /// When the last one ended, by the clock of the replica that made it.
+    #[serde(default)]
+    pub tried_at: Option<Instant>,
 }
 
 /// How a step stands.
@@ -51,7 +57,7 @@ pub struct Step {
 pub enum StepState {
     /// Not known to stand: not begun, or under way.
     Open,
-    /// An attempt was refused; another replica's attempt may still be on its way.
+    /// An attempt was refused, or it was given up; another attempt may still be on its way.
     Refusing(Refused),
     /// It does not stand and never will.
     Refused(Refused),
@@ -88,7 +94,7 @@ impl From<Refused> for Refusal {
 impl Progress {
     /// A saga of which nothing is done yet.
     pub fn begin(plan: &SagaPlan, arguments: Map<String, Json>, fingerprint: String) -> Self {
-        let step = |name: &String| Step { name: name.clone(), state: StepState::Open };
+        let step = |name: &String| Step { name: name.clone(), state: StepState::Open, attempts: 0, tried_at: None };
         let steps = plan.steps.iter().map(|planned| step(&planned.name)).collect();
         Self { arguments, fingerprint, steps, attempts: 0, refusals: 0, problem: None, halted: None }
     }
@@ -115,6 +121,14 @@ impl Progress {
             StepState::Refused(refused) | StepState::Refusing(refused) => Some(refused),
             StepState::Open | StepState::Done(_) | StepState::Undone => None,
         })
+    }
+
+    /// Lets a stuck saga go on where it stands, with as many attempts as at first. Nothing for any other.
+    pub fn try_again(&mut self) {
+        if self.halted == Some(Halt::Stuck) {
+            self.halted = None;
+            (self.attempts, self.refusals) = (0, 0);
+        }
     }
 
     /// Where the saga stands.

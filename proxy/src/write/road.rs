@@ -72,7 +72,7 @@ pub struct WriteRoad {
     pub unsettled: Arc<UnsettledKeys>,
     /// Counts how long writes take to settle.
     pub figures: Recorder,
-    /// The wall clock, for stamped fields only.
+    /// The wall clock, for stamped fields and the age of sagas only.
     pub clock: fn() -> Time,
     /// Rehearses the secondary's own operation where a mutation asks for it.
     pub rehearsals: Rehearsals,

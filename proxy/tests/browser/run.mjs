@@ -103,6 +103,8 @@ try {
     assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to content");
     await page.keyboard.press("Enter");
     await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "3 sagas are stuck");
+    await page.keyboard.press("Tab");
     assert.equal(await page.evaluate(() => document.activeElement.textContent), "inventory");
     await page.keyboard.press("Enter");
     await page.waitForURL("**/groups/inventory");
@@ -250,6 +252,34 @@ try {
     assert.match(await text(page, "section[aria-labelledby=excuses]"), /withdrawn/);
   });
 
+  await step("from the stuck sagas to one, which is tried again; another is taken over", async () => {
+    await page.goto(`${OPEN}/`);
+    await page.click("#sagas a");
+    assert.equal(await page.inputValue("#status"), "stuck");
+    assert.equal(await page.locator("tbody tr").count(), 3);
+    await look(page, "sagas");
+    await page.click("tbody a >> text=stuck-one");
+    assert.match(await text(page, "#saga"), /NOT_RESERVED[\s\S]*stock\s+done[\s\S]*order\s+refused\s+TOO_MANY\s+2/);
+    await look(page, "saga");
+    await page.click("button >> text=Retry");
+    assert.equal(await page.evaluate(() => document.querySelector("#retry-reason").validity.valueMissing), true);
+    await page.fill("#retry-reason", "the browser has mended it");
+    await page.click("button >> text=Retry");
+    assert.match(await told(page), /replicas go on with it/);
+    assert.match(await text(page, "#saga"), /compensating/);
+    assert.equal(await page.locator("main form[method=post]").count(), 0);
+    await page.click("nav[aria-label=Dashboard] >> text=Sagas");
+    await page.selectOption("#status", "stuck");
+    await page.click("button >> text=Show");
+    await page.click("tbody a >> text=stuck-two");
+    await page.fill("#abandon-reason", "the browser mends it by hand");
+    await page.click("button >> text=Abandon");
+    assert.match(await told(page), /no replica touches it again/);
+    assert.match(await text(page, "#saga"), /abandoned/);
+    await page.goto(`${OPEN}/`);
+    assert.equal(await text(page, "#sagas a"), "1 saga is stuck");
+  });
+
   await step("whether to move or to wait", async () => {
     await page.click("nav[aria-label=Dashboard] >> text=Break-even");
     assert.equal(await text(page, "h1"), "Break-even");
@@ -307,6 +337,14 @@ try {
     }
     await page.reload();
     assert.match(await text(page, "#policy"), /modern 2 %/);
+    await page.goto(`${GUARDED}/sagas/stuck-three`);
+    assert.match(await text(page, "main"), /takes the role operator/);
+    assert.equal(await page.locator("main form[method=post]").count(), 0);
+    for (const order of ["retry", "abandon"]) {
+      const address = `${GUARDED}/sagas/stuck-three/${order}`;
+      const answer = await page.request.post(address, { headers: { origin: GUARDED }, form: { csrf, reason: "x" } });
+      assert.equal(answer.status(), 403, `${order}: ${await answer.text()}`);
+    }
   });
 
   await step("everything works without scripts", async () => {

@@ -1,7 +1,7 @@
 //! Replicas put together from the real roads, over any two stores: what `app` wires, without ports.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -156,6 +156,14 @@ pub(crate) fn process<T>(life: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(life)
 }
 
+/// The wall clock, which leaps with tokio's where a test has paused that.
+fn leaping_clock() -> Instant {
+    static BEGAN: LazyLock<(tokio::time::Instant, chrono::DateTime<chrono::Utc>)> =
+        LazyLock::new(|| (tokio::time::Instant::now(), chrono::Utc::now()));
+    let (began, then) = *BEGAN;
+    Instant::new(then + tokio::time::Instant::now().saturating_duration_since(began))
+}
+
 /// How a replica is set up.
 #[derive(Clone)]
 pub(crate) struct Pace {
@@ -252,7 +260,7 @@ impl Replica {
             fences: Fences::new(stores.clone(), ground.hearer(), Duration::from_secs(2)),
             unsettled: Arc::clone(&unsettled),
             figures: figures.clone(),
-            clock: || Instant::new(chrono::Utc::now()),
+            clock: leaping_clock,
             rehearsals: rehearsals(pace, &observed, &figures),
             settings: WriteSettings { answer_budget: pace.answer_budget, claim_within: Duration::from_secs(2) },
             tasks: TaskTracker::new(),

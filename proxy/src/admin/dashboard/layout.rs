@@ -15,17 +15,19 @@ use crate::admin::auth::Via;
 pub(super) enum Part {
     Groups,
     Diffs,
+    Sagas,
     BreakEven,
     History,
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Groups, Self::Diffs, Self::BreakEven, Self::History];
+    const ALL: [Self; 5] = [Self::Groups, Self::Diffs, Self::Sagas, Self::BreakEven, Self::History];
 
     fn link(self) -> (&'static str, &'static str) {
         match self {
             Self::Groups => ("/", "Groups"),
             Self::Diffs => ("/diffs", "Differences"),
+            Self::Sagas => ("/sagas", "Sagas"),
             Self::BreakEven => ("/breakeven", "Break-even"),
             Self::History => ("/history", "History"),
         }

@@ -15,7 +15,7 @@ use super::shapes::{
 /// Seconds that count as lately.
 pub(super) const LATELY: u32 = 300;
 
-use super::{Dashboard, Problem, breakeven, charts};
+use super::{Dashboard, Problem, breakeven, charts, sagas};
 
 #[derive(Deserialize)]
 struct Answer {
@@ -60,11 +60,13 @@ pub(super) async fn page(State(dashboard): State<Dashboard>, caller: Caller) -> 
          replicas {{ id adminAddress rollout }} rollout {{ version publishedAt who }} \
          proposals {{ group }} }}"
     );
-    match dashboard.ask::<Answer>(&caller, &question, json!({})).await {
+    // Asked apart: the groups are shown whether or not the sides tell of their sagas, or anything can be weighed.
+    let (answer, stuck) =
+        tokio::join!(dashboard.ask::<Answer>(&caller, &question, json!({})), sagas::stuck(&dashboard, &caller),);
+    match answer {
         Ok(answer) => {
-            // Asked apart: the groups are shown whether or not anything can be weighed.
             let weighed = breakeven::weighed(&dashboard, &caller, None).await;
-            let content = html! { (all(&answer)) (breakeven::panel(&weighed)) };
+            let content = html! { (sagas::panel(&stuck)) (all(&answer)) (breakeven::panel(&weighed)) };
             layout::page(&caller, Part::Groups, "Groups", &content)
         }
         Err(problem) => {

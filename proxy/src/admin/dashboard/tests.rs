@@ -22,8 +22,9 @@ use crate::rollout::RolloutHandle;
 
 mod evidence;
 mod handover;
+mod sagas;
 
-const PAGES: [&str; 5] = ["/", "/groups/inventory", "/diffs", "/history", "/history/verify"];
+const PAGES: [&str; 6] = ["/", "/groups/inventory", "/diffs", "/sagas", "/history", "/history/verify"];
 const SCRIPT: &str = "<script>alert(1)</script>";
 const SCRIPT_IN_A_FORM: &str = "%3Cscript%3Ealert(1)%3C/script%3E";
 
@@ -104,7 +105,9 @@ fn led_to(answer: &Answer) -> &str {
     answer.headers.get("location").map_or("nowhere", |to| to.to_str().unwrap())
 }
 
-const ORDERS: [&str; 9] = [
+const ORDERS: [&str; 11] = [
+    "/sagas/one/retry",
+    "/sagas/one/abandon",
     "/excuses",
     "/excuses/0",
     "/groups/inventory/set",

@@ -12,7 +12,7 @@ use super::differences::{DiffFilterInput, ExcuseShape};
 use super::figures::{FigurePoint, GuardShape};
 use super::handover::{Primary, SafetyShape};
 use super::plans::{PromotionShape, ProposalShape, Readiness, step};
-use super::sagas::SagaShape;
+use super::sagas::{SagaCountsShape, SagaShape};
 use super::types::{
     AuditShape, ChangeShape, Me, PolicyShape, ReplicaShape, RolloutShape, RouteEvidence, RouteShape, Unsettled,
     VerifiedShape, rfc3339,
@@ -78,6 +78,11 @@ impl Query {
     ) -> Result<Vec<SagaShape>> {
         let sagas = desk(context)?.sagas(status.as_deref(), limited(limit)).await.map_err(shown)?;
         Ok(sagas.into_iter().map(SagaShape::from).collect())
+    }
+
+    /// How many mutations in steps have not ended.
+    async fn saga_counts(&self, context: &Context<'_>) -> Result<SagaCountsShape> {
+        Ok(desk(context)?.saga_counts().await.map_err(shown)?.into())
     }
 
     /// One mutation in steps.

@@ -1,9 +1,10 @@
 //! Sagas, as the admin API shows them. No field's value is among it.
 
 use async_graphql::SimpleObject;
+use model::saga::SagaCounts;
 
 use super::types::rfc3339;
-use crate::saga::operate::SagaView;
+use crate::saga::operate::{SagaView, StepView};
 
 /// A mutation in steps.
 #[derive(SimpleObject)]
@@ -33,11 +34,39 @@ pub(super) struct SagaStepShape {
     pub(super) name: String,
     /// open, refusing, refused, done or undone.
     pub(super) state: String,
+    /// The stable code of its refusal.
+    pub(super) refused: Option<String>,
+    /// How often it was tried: to do it, to close it, to undo it.
+    pub(super) attempts: u32,
+    /// When last, by the clock of the replica that did.
+    pub(super) tried_at: Option<String>,
+}
+
+/// How many sagas have not ended.
+#[derive(SimpleObject)]
+#[graphql(name = "SagaCounts")]
+pub(super) struct SagaCountsShape {
+    pub(super) running: u64,
+    pub(super) compensating: u64,
+    pub(super) stuck: u64,
+}
+
+impl From<SagaCounts> for SagaCountsShape {
+    fn from(counts: SagaCounts) -> Self {
+        let SagaCounts { running, compensating, stuck } = counts;
+        Self { running, compensating, stuck }
+    }
 }
 
 impl From<SagaView> for SagaShape {
     fn from(saga: SagaView) -> Self {
-        let step = |(name, state): (String, &str)| SagaStepShape { name, state: state.to_owned() };
+        let step = |step: StepView| SagaStepShape {
+            name: step.name,
+            state: step.state.to_owned(),
+            refused: step.refused,
+            attempts: step.attempts,
+            tried_at: step.tried_at.map(rfc3339),
+        };
         Self {
             id: saga.row.id.to_string(),
             route: saga.row.route.to_string(),

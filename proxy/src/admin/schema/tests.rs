@@ -1,5 +1,5 @@
 mod fuzz;
-mod sagas;
+pub(crate) mod sagas;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -10,6 +10,18 @@ use super::fleet::{Fleet, storefront};
 use crate::erp::{article, connect};
 use crate::rig::until;
 
+/// Three sagas that are stuck, as a replica notes them.
+const STUCK: &str = r#"
+INSERT INTO strangler_saga (id, route, status, revision, document, due_at)
+SELECT id, 'Mutation.placeOrder', 'stuck', 9, '{
+  "arguments": { "id": "O-1" }, "fingerprint": "f", "attempts": 8, "refusals": 8, "problem": "NOT_RESERVED", "halted": "stuck",
+  "steps": [
+    { "name": "stock", "state": { "done": { "write": null, "states": [] } }, "attempts": 9, "tried_at": "2026-01-31T08:00:00Z" },
+    { "name": "order", "state": { "refused": { "code": "TOO_MANY", "message": "no" } }, "attempts": 2, "tried_at": "2026-01-31T07:59:00Z" },
+    { "name": "parcel", "state": "open" }
+  ] }', clock_timestamp()
+FROM unnest(ARRAY['stuck-one', 'stuck-two', 'stuck-three']) AS id"#;
+
 /// `None`, said aloud, where a developer has none. CI must have one: `bin/test` installs it.
 fn chromium() -> Option<PathBuf> {
     let path = PathBuf::from(std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned()));
@@ -54,6 +66,7 @@ async fn operators_shift_roll_back_and_drill_down_in_a_real_browser() {
     let modern = connect(&fleet.erp.databases.modern).await;
     modern.batch_execute("UPDATE stock_level SET on_hand = 77 WHERE sku = 'ITM-003'").await.unwrap();
     modern.batch_execute("UPDATE product SET unit_price = round(unit_price, 1)").await.unwrap();
+    connect(&fleet.erp.databases.legacy).await.batch_execute(STUCK).await.unwrap();
     let storefront = storefront(&replica);
     let look = "query($s: ID!) { stockLevel(sku: $s, location: \"BER1\") { onHand reserved } product(sku: $s) { name unitPrice } }";
     for number in 0..20 {
@@ -90,4 +103,6 @@ async fn operators_shift_roll_back_and_drill_down_in_a_real_browser() {
     // and what was ordered there stands in the record
     let history = fleet.site.must_run(&["groups", "history", "inventory"]).await;
     assert!(history.contains("the browser shifts") && history.contains("the browser rolls back"), "{history}");
+    let orders = fleet.site.must_run(&["history", "list"]).await;
+    assert!(orders.contains("the browser has mended it") && orders.contains("mends it by hand"), "{orders}");
 }

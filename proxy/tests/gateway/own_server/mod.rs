@@ -13,6 +13,7 @@ mod operators;
 mod outages;
 mod race;
 mod rehearsal;
+mod sagas;
 mod shop;
 mod story;
 mod torture;

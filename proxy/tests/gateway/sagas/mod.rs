@@ -3,7 +3,8 @@
 mod crash;
 mod handover;
 mod operate;
-mod shop;
+mod outage;
+pub(crate) mod shop;
 
 use std::time::Duration;
 

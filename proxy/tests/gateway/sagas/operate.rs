@@ -45,7 +45,7 @@ async fn a_stuck_saga_that_is_tried_again_after_its_cause_was_mended_is_undone()
     shop.meddle(9);
     let stores = shop.stores();
     let id = operate::list(&stores, Some(SagaStatus::Stuck), 1).await.unwrap()[0].row.id.to_string();
-    let tried = operate::retry(&stores, &id).await.unwrap();
+    let tried = operate::retry(&stores, operate::stuck(&stores, &id).await.unwrap()).await.unwrap();
     assert_eq!(tried.row.status, SagaStatus::Compensating);
     until("it is undone", async || shop.statuses().await == [SagaStatus::Undone]).await;
     assert_eq!(shop.told(Side::Legacy).await, (10, 0, 0, 0));
@@ -57,12 +57,14 @@ async fn a_stuck_saga_that_is_abandoned_is_left_alone_for_good() {
     let (shop, replica) = stuck().await;
     let stores = shop.stores();
     let id = operate::list(&stores, Some(SagaStatus::Stuck), 1).await.unwrap()[0].row.id.to_string();
-    operate::abandon(&stores, &id).await.unwrap();
+    let seen = operate::stuck(&stores, &id).await.unwrap();
+    operate::abandon(&stores, seen.clone()).await.unwrap();
+    assert!(operate::retry(&stores, seen).await.is_err(), "somebody else was faster");
     shop.meddle(9);
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
     assert_eq!(shop.statuses().await, [SagaStatus::Abandoned]);
     assert_eq!(shop.told(Side::Legacy).await, (1, 9, 0, 0));
     assert_eq!(place(&replica, 9).await.code(), "SAGA_ABANDONED");
-    let again = operate::retry(&stores, &id).await;
+    let again = operate::stuck(&stores, &id).await;
     assert!(again.is_err(), "one that has ended cannot be tried again");
 }

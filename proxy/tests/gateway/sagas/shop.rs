@@ -34,7 +34,7 @@ pub(super) fn loaded() -> Loaded {
 pub(super) type Told = (i64, i64, usize, usize);
 
 /// A shop: ten pieces of `A` are free, on both sides.
-pub(super) struct Shop {
+pub(crate) struct Shop {
     pub(super) ground: Ground,
     pub(super) memory: Option<PerSide<MemoryStore>>,
 }
@@ -49,7 +49,7 @@ impl Shop {
         Self { ground, memory: Some(memory) }
     }
 
-    pub(super) async fn databases() -> PerSide<Database> {
+    pub(crate) async fn databases() -> PerSide<Database> {
         let databases = PerSide { legacy: Database::fresh("saga_erp").await, modern: Database::fresh("saga").await };
         connect(&databases.legacy).await.batch_execute(LEGACY).await.unwrap();
         connect(&databases.modern).await.batch_execute(MODERN).await.unwrap();
@@ -91,8 +91,12 @@ impl Shop {
             sagas.iter().all(|saga| !saga.status.is_under_way())
         })
         .await;
-        for group in self.ground.loaded.contract.groups() {
-            until("every write is settled", async || legacy.backlog(&group, WITHIN).await.unwrap().writes == 0).await;
+        for side in Side::BOTH {
+            let store = self.ground.stores.get(side);
+            for group in self.ground.loaded.contract.groups() {
+                until("every write is settled", async || store.backlog(&group, WITHIN).await.unwrap().writes == 0)
+                    .await;
+            }
         }
         let told = self.told(Side::Legacy).await;
         assert_eq!(self.told(Side::Modern).await, told, "settled means equal");
