@@ -38,16 +38,18 @@ async fn a_difference_is_traced_to_its_history_and_excused_without_a_deploy() {
     .await;
     connect(&fleet.erp.databases.modern).await.batch_execute(meddle).await.unwrap();
     // WHEN it is read, THEN the way leads from the list to the history of the key on both sides
-    shop.ask(LOOK, &Json::Null).await.unwrap();
     let filter = ["--route", "Query.stockLevel", "--field", "onHand", "--cause", "foreign-write"];
     let list = [&["diffs", "list"], filter.as_slice()].concat();
     until("the difference is on record", async || {
+        // Once more: a shadow read may be dropped, or say nothing while the replica has the key for unsettled.
+        shop.ask(LOOK, &Json::Null).await.unwrap();
         fleet.told(&list).await["differences"].as_array().is_some_and(|lines| !lines.is_empty())
     })
     .await;
     let report = fleet.told(&[&["diffs", "report"], filter.as_slice()].concat()).await;
     let route = &report["routes"][0];
-    assert_eq!(route["trend"]["points"].as_array().unwrap().last().unwrap()["mismatches"], 1, "{report:#}");
+    let points = route["trend"]["points"].as_array().unwrap();
+    assert!(points.iter().filter_map(|point| point["mismatches"].as_u64()).sum::<u64>() >= 1, "{report:#}");
     let sample = route["differences"][0]["samples"][0]["id"].as_str().unwrap();
     let shown = fleet.told(&["diffs", "show", sample, "--history"]).await;
     let (legacy, modern) = (&shown["history"]["legacy"], &shown["history"]["modern"]);
