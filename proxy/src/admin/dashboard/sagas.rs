@@ -306,8 +306,8 @@ fn orders(caller: &Caller, saga: &Saga, (sent, typed): (&str, &str)) -> Markup {
     html! {
         section aria-labelledby="orders" {
             h2 #orders { "It is stuck: what now?" }
-            p { "Steps that are " b { "done" } " stand. Of one that is " b { "open" } " or " b { "refusing" }
-                " nobody knows." }
+            p { "Steps that are " b { "done" } " stand. Of one that is " b { "refusing" }
+                " nobody knows, nor of the first " b { "open" } " one where none is refused." }
             @if caller.may_act() {
                 h3 { "Its cause is mended" }
                 (form(caller, saga, ("retry", "Retry: replicas go on with it", "primary"), typed("retry")))
