@@ -39,11 +39,14 @@ const MOMENTS: [Option<&str>; 8] = [
 const TAKEN_UP: &str = "SELECT count(*) FROM strangler_saga WHERE revision > 1 + \
     (SELECT sum((step->>'attempts')::int) FROM jsonb_array_elements(document::jsonb->'steps') AS step)";
 
+/// An order, and how its customer was told that it ended.
+type Told = (Order, Result<i64, String>);
+
 /// Customers, and how their orders ended.
 struct Customers {
     stop: CancellationToken,
     told: Arc<AtomicUsize>,
-    tasks: Vec<tokio::task::JoinHandle<Vec<(Order, Result<i64, String>)>>>,
+    tasks: Vec<tokio::task::JoinHandle<Vec<Told>>>,
 }
 
 impl Customers {
@@ -84,7 +87,7 @@ impl Customers {
         until("customers are told how their orders ended", async || self.told.load(Ordering::Relaxed) >= wanted).await;
     }
 
-    async fn go(self) -> Vec<(Order, Result<i64, String>)> {
+    async fn go(self) -> Vec<Told> {
         self.stop.cancel();
         futures::future::join_all(self.tasks).await.into_iter().flat_map(Result::unwrap).collect()
     }
@@ -103,7 +106,7 @@ fn expected(quantity: i64) -> Result<i64, String> {
 }
 
 /// Every saga is wholly done or wholly undone on `side`, as its customer was told.
-async fn check_books(fleet: &Fleet, side: Side, told: &[(Order, Result<i64, String>)]) {
+async fn check_books(fleet: &Fleet, side: Side, told: &[Told]) {
     let (stock, orders, parcels) = match side {
         Side::Legacy => (
             "SELECT trim(SKU), FREE::bigint, RSV::bigint FROM STK ORDER BY 1",
