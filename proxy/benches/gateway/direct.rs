@@ -65,7 +65,7 @@ pub(crate) struct DirectWrite {
 
 impl DirectWrite {
     pub(crate) fn new(legacy: Pool, modern: Pool, bench: &Bench) -> Self {
-        Self { legacy, modern, skus: Arc::clone(&bench.skus) }
+        Self { legacy, modern, skus: Arc::clone(&bench.skus_past_us) }
     }
 }
 

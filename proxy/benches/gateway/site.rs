@@ -39,6 +39,8 @@ pub(crate) struct Bench {
     pub(crate) shelves: Arc<Vec<Shelf>>,
     /// What is written.
     pub(crate) skus: Arc<Vec<String>>,
+    /// As many others, for writers that do not come through the gateway: to it they would be foreign.
+    pub(crate) skus_past_us: Arc<Vec<String>>,
     site: Site,
 }
 
@@ -66,7 +68,9 @@ impl Bench {
         let shelves: Vec<_> = kept.iter().map(|row| Shelf { sku: text(&row[0]), location: text(&row[1]) }).collect();
         let mut skus: Vec<_> = shelves.iter().map(|shelf| shelf.sku.clone()).collect();
         skus.dedup();
-        let bench = Self { legacy, modern, replica, shelves: Arc::new(shelves), skus: Arc::new(skus), site };
+        let past_us = skus.split_off(skus.len() / 2);
+        let (skus, skus_past_us) = (Arc::new(skus), Arc::new(past_us));
+        let bench = Self { legacy, modern, replica, shelves: Arc::new(shelves), skus, skus_past_us, site };
         bench.set(&["--stage", "dual-write"]).await;
         bench
     }

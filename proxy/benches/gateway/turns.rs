@@ -132,6 +132,8 @@ pub(crate) async fn writes(bench: &Bench, settings: &Settings, report: &mut Repo
         let what = format!("dual write, {clients} clients: throughput, gateway / direct");
         report.at_least(&what, ratio(&direct, &ours, Seen::rate), 0.7);
     }
+    let (_, metrics) = bench.replica.get("/metrics").await.expect("the replica answers");
+    assert!(!metrics.contains("strangler_foreign_writes_total{"), "writes were held up, so the figures say nothing");
 }
 
 /// Look-ups through the gateway at a load that leaves cores free, with shadow reads off and on.
