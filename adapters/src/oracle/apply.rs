@@ -15,11 +15,11 @@ use model::foreign::Found;
 use model::{Applied, Change, Contract, EntityKey, EntityName, Side, StoreError, Unnumbered, WriteId};
 
 use super::bind::Bind;
-use super::own_keys::Numbers;
 use super::session::Session;
 use super::table::{Table, misfit};
 use super::write_text::{self, LEDGER_ROW, first_version, raise_version};
 use super::{error, ledger, own_keys, read, stands};
+use crate::id_map::Numbers;
 
 /// What one transaction came to, not committed yet.
 struct Done {

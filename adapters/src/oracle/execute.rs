@@ -24,12 +24,12 @@ use model::{
 };
 
 use super::bind::Bind;
-use super::own_keys::Numbers;
 use super::params::{self, Prepared};
 use super::session::Session;
 use super::table::{Table, misfit};
 use super::write_text::{self, LEDGER_ROW, Step};
 use super::{apply, bookkeeping, error, ledger, own_keys, read};
+use crate::id_map::Numbers;
 use crate::number::{number, shape};
 
 /// What one transaction came to, when it did not simply succeed or fail.

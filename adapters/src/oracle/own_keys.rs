@@ -6,14 +6,14 @@
 //!
 //! An Oracle gives a sequence's next only to a plain statement, so each key that is new costs a round trip.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::own_key::{canonical_text, derived_key, number_of_derived};
+use model::own_key::{canonical_text, derived_key};
 use model::{
     Command, Contract, EntityKey, EntityType, OwnKey, OwnKeys, OwnNumber, Side, Store as _, StoreError, Unnumbered,
-    Value, Work,
+    Value,
 };
 
 use super::bind::Bind;
@@ -21,25 +21,16 @@ use super::session::Session;
 use super::store::OracleStore;
 use super::table::{Table, bucket, misfit, places};
 use super::{error, ledger, read, stands, wire, write_text};
+use crate::id_map::{self, Numbers};
 
-/// The numbers of some keys.
-pub(super) type Numbers = HashMap<EntityKey, OwnNumber>;
-
-/// How often keys are given the sequence's next while that is in use already.
-const ATTEMPTS: usize = 100;
-
-/// The numbers of the keys that a command touches. Only a whole entity may be made by its key alone; statements of the
-/// contract are told the numbers of what they add, which have been given by then.
+/// The numbers of the keys that a command touches.
 pub(super) fn of_command(
     session: &mut Session,
     contract: &Contract,
     side: Side,
     command: &Command,
 ) -> Result<Numbers, StoreError> {
-    let unnumbered = match command.work {
-        Work::Set(_) => Unnumbered::Number,
-        Work::Run { .. } | Work::Delete | Work::Touch => Unnumbered::Leave,
-    };
+    let unnumbered = id_map::unnumbered(&command.work);
     of_keys(session, contract, side, &command.touches, unnumbered)
 }
 
@@ -52,11 +43,7 @@ pub(super) fn of_keys<'k>(
     unnumbered: Unnumbered,
 ) -> Result<Numbers, StoreError> {
     let mut numbers = Numbers::new();
-    let mut by_type: HashMap<&str, Vec<EntityKey>> = HashMap::new();
-    for key in keys {
-        by_type.entry(key.entity().as_str()).or_default().push(key.clone());
-    }
-    for (name, keys) in by_type {
+    for (name, keys) in id_map::by_type(keys) {
         let table = Table::new(ledger::entity(contract, side, name)?, side);
         numbers.extend(of_type(session, table, &keys, unnumbered)?);
     }
@@ -72,56 +59,26 @@ pub(super) fn of_type(
 ) -> Result<Numbers, StoreError> {
     let Some(own) = table.own() else { return Ok(Numbers::new()) };
     let mut numbers = look_up(session, table.entity, keys)?;
-    match unnumbered {
-        Unnumbered::Leave => {}
-        Unnumbered::Number => {
-            for _ in 0..ATTEMPTS {
-                let mut missing: Vec<&EntityKey> = keys.iter().filter(|key| !numbers.contains_key(*key)).collect();
-                if missing.is_empty() {
-                    return Ok(numbers);
-                }
-                refuse_taken(table, &missing)?;
-                // In order, so that two batches cannot block each other for good.
-                missing.sort_unstable();
-                missing.dedup();
-                give(session, table, own, &missing)?;
-                numbers = look_up(session, table.entity, keys)?;
-            }
-            let (sequence, name) = (&own.sequence, table.name());
-            return Err(misfit(
-                table.side,
-                format!("{sequence} gives numbers that {name} has already: set it beyond the largest"),
-            ));
+    if unnumbered == Unnumbered::Leave {
+        return Ok(numbers);
+    }
+    for _ in 0..id_map::ATTEMPTS {
+        let missing = id_map::missing(keys, &numbers).map_err(|problem| misfit(table.side, problem))?;
+        if missing.is_empty() {
+            return Ok(numbers);
         }
+        give(session, table, own, &missing)?;
+        numbers = look_up(session, table.entity, keys)?;
     }
-    Ok(numbers)
-}
-
-/// A derived key has no number of its own when a key of ours was given that number.
-fn refuse_taken(table: Table<'_>, missing: &[&EntityKey]) -> Result<(), StoreError> {
-    if missing.iter().any(|key| number_of_derived(key).is_some()) {
-        let problem = "a key that names a number of the ERP, which belongs to another key: correct or delete that row";
-        return Err(misfit(table.side, problem));
-    }
-    Ok(())
+    Err(misfit(table.side, id_map::exhausted(own, table.name())))
 }
 
 fn look_up(session: &mut Session, entity: &EntityType, keys: &[EntityKey]) -> Result<Numbers, StoreError> {
     let texts = keys.iter().filter_map(canonical_text).map(Bind::text).collect();
-    let derived: HashMap<&EntityKey, OwnNumber> =
-        keys.iter().filter_map(|key| Some((key, number_of_derived(key)?))).collect();
-    let mut given: HashMap<String, OwnNumber> = HashMap::new();
-    for (key, number) in entries(session, entity, "key", texts)? {
-        given.insert(key, number);
-    }
-    let named = derived.values().map(|number| Bind::number(number.get())).collect();
-    let taken: HashSet<OwnNumber> =
-        entries(session, entity, "own_key", named)?.into_iter().map(|(_, number)| number).collect();
-    let number = |key: &EntityKey| {
-        let mapped = canonical_text(key).and_then(|text| given.get(text)).copied();
-        mapped.or_else(|| derived.get(key).copied().filter(|number| !taken.contains(number)))
-    };
-    Ok(keys.iter().filter_map(|key| Some((key.clone(), number(key)?))).collect())
+    let named = id_map::derived(keys).iter().map(|number| Bind::number(number.get())).collect();
+    let mut found = entries(session, entity, "key", texts)?;
+    found.extend(entries(session, entity, "own_key", named)?);
+    Ok(id_map::numbers(keys, found))
 }
 
 /// The entries whose `column` is one of `wanted`.

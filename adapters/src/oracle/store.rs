@@ -18,13 +18,13 @@ use oracle::Row;
 use tokio::time::Instant;
 
 use super::lanes::{Lanes as Tracks, TrackFigures};
-use super::own_keys::Numbers;
 use super::read::{Lookup, Question};
 use super::session::Session;
 use super::settings::{Settings, Track};
 use super::snapshot::OracleSnapshot;
 use super::table::Table;
 use super::{apply, bookkeeping, checksum, connect, execute, fence, history, inspect, ledger, own_keys, read, stands};
+use crate::id_map::Numbers;
 use crate::{Lane, Lanes};
 
 /// An Oracle database behind the port. Cheap to clone; clones and lanes share their sessions.

@@ -8,8 +8,8 @@ use model::{EntityKey, EntityType, FieldIndex, FieldSet, OwnKey, Record, Side, S
 use oracle::Row;
 
 use super::bind::Bind;
-use super::own_keys::Numbers;
 use super::wire;
+use crate::id_map::Numbers;
 use crate::value;
 
 /// An IN list has at most this many members.

@@ -15,12 +15,12 @@ use model::{Applied, Change, Contract, EntityKey, EntityName, FieldSet, Side, St
 use tokio_postgres::Row;
 
 use super::apply_text;
-use super::own_keys::Numbers;
 use super::pipeline::{Answers, Step, pipeline};
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
 use super::{ledger, own_keys, read};
+use crate::id_map::Numbers;
 use crate::number::{number, shape};
 
 /// How often rows are looked at that somebody goes on changing.

@@ -33,12 +33,12 @@ use tokio_postgres::Statement;
 use look::Look;
 use told::Told;
 
-use super::own_keys::Numbers;
 use super::pipeline::{Step, pipeline};
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
 use super::{bind, bookkeeping, error, ledger, own_keys, read, write_text};
+use crate::id_map::Numbers;
 
 /// What one transaction came to, when it did not simply succeed or fail.
 enum Outcome {

@@ -4,36 +4,27 @@
 //! sees the row sees the entry, a repeat finds the number of the first attempt, and of two that number one key at
 //! once one waits for the other at the map's unique key and is told what that one was given.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use model::own_key::{canonical_text, derived_key, number_of_derived};
-use model::{Command, Contract, Decimal, EntityKey, OwnKey, OwnNumber, Side, StoreError, Unnumbered, Value, Work};
+use model::own_key::{canonical_text, derived_key};
+use model::{Command, Contract, Decimal, EntityKey, OwnKey, OwnNumber, Side, StoreError, Unnumbered, Value};
 
 use super::read::misfit;
 use super::session::Session;
 use super::table::Table;
 use super::wire::Stored;
 use super::{apply_text, ledger, read};
+use crate::id_map::{self, Numbers};
 use crate::number::shape;
 
-/// The numbers of some keys.
-pub(super) type Numbers = HashMap<EntityKey, OwnNumber>;
-
-/// How often keys are given the sequence's next while that is in use already.
-const ATTEMPTS: usize = 100;
-
-/// The numbers of the keys that a command touches. Only a whole entity may be made by its key alone; statements of the
-/// contract are told the numbers of what they add, which have been given by then.
+/// The numbers of the keys that a command touches.
 pub(super) async fn of_command(
     session: &Session,
     contract: &Contract,
     side: Side,
     command: &Command,
 ) -> Result<Numbers, StoreError> {
-    let unnumbered = match command.work {
-        Work::Set(_) => Unnumbered::Number,
-        Work::Run { .. } | Work::Delete | Work::Touch => Unnumbered::Leave,
-    };
+    let unnumbered = id_map::unnumbered(&command.work);
     of_keys(session, contract, side, &command.touches, unnumbered).await
 }
 
@@ -46,11 +37,7 @@ pub(super) async fn of_keys(
     unnumbered: Unnumbered,
 ) -> Result<Numbers, StoreError> {
     let mut numbers = Numbers::new();
-    let mut by_type: HashMap<&str, Vec<EntityKey>> = HashMap::new();
-    for key in keys {
-        by_type.entry(key.entity().as_str()).or_default().push(key.clone());
-    }
-    for (name, keys) in by_type {
+    for (name, keys) in id_map::by_type(keys) {
         let table = Table::new(ledger::entity(contract, side, name)?, side);
         numbers.extend(of_type(session, table, &keys, unnumbered).await?);
     }
@@ -66,58 +53,29 @@ pub(super) async fn of_type(
 ) -> Result<Numbers, StoreError> {
     let Some(own) = table.own() else { return Ok(Numbers::new()) };
     let mut numbers = look_up(session, table, keys).await?;
-    match unnumbered {
-        Unnumbered::Leave => {}
-        Unnumbered::Number => {
-            for _ in 0..ATTEMPTS {
-                let mut missing: Vec<&EntityKey> = keys.iter().filter(|key| !numbers.contains_key(*key)).collect();
-                if missing.is_empty() {
-                    return Ok(numbers);
-                }
-                refuse_taken(table, &missing)?;
-                // In order, so that two batches cannot block each other for good.
-                missing.sort_unstable();
-                missing.dedup();
-                give(session, table, own, &missing).await?;
-                numbers = look_up(session, table, keys).await?;
-            }
-            let (sequence, name) = (&own.sequence, table.name());
-            return Err(misfit(
-                table.side,
-                format!("{sequence} gives numbers that {name} has already: set it beyond the largest"),
-            ));
+    if unnumbered == Unnumbered::Leave {
+        return Ok(numbers);
+    }
+    for _ in 0..id_map::ATTEMPTS {
+        let missing = id_map::missing(keys, &numbers).map_err(|problem| misfit(table.side, problem))?;
+        if missing.is_empty() {
+            return Ok(numbers);
         }
+        give(session, table, own, &missing).await?;
+        numbers = look_up(session, table, keys).await?;
     }
-    Ok(numbers)
-}
-
-/// A derived key has no number of its own when a key of ours was given that number.
-fn refuse_taken(table: Table<'_>, missing: &[&EntityKey]) -> Result<(), StoreError> {
-    if missing.iter().any(|key| number_of_derived(key).is_some()) {
-        let problem = "a key that names a number of the ERP, which belongs to another key: correct or delete that row";
-        return Err(misfit(table.side, problem.into()));
-    }
-    Ok(())
+    Err(misfit(table.side, id_map::exhausted(own, table.name())))
 }
 
 async fn look_up(session: &Session, table: Table<'_>, keys: &[EntityKey]) -> Result<Numbers, StoreError> {
     const TEXT: &str = "SELECT key, own_key::int8 FROM strangler_id_map \
          WHERE entity = $1::text AND (key = ANY($2::text[]) OR own_key = ANY($3::numeric[]))";
     let texts = keys.iter().filter_map(canonical_text).map(|text| Stored::Text(text.to_owned())).collect();
-    let derived: HashMap<&EntityKey, OwnNumber> =
-        keys.iter().filter_map(|key| Some((key, number_of_derived(key)?))).collect();
-    let named = derived.values().map(|number| stored(*number)).collect();
+    let named = id_map::derived(keys).into_iter().map(stored).collect();
     let values = [Stored::Text(table.entity.name.to_string()), Stored::List(texts), Stored::List(named)];
-    let mut given: HashMap<String, OwnNumber> = HashMap::new();
-    for row in ask(session, TEXT, &values).await? {
-        given.extend(OwnNumber::new(row.get::<_, i64>(1).unsigned_abs()).map(|number| (row.get(0), number)));
-    }
-    let taken: HashSet<OwnNumber> = given.values().copied().collect();
-    let number = |key: &EntityKey| {
-        let mapped = canonical_text(key).and_then(|text| given.get(text)).copied();
-        mapped.or_else(|| derived.get(key).copied().filter(|number| !taken.contains(number)))
-    };
-    Ok(keys.iter().filter_map(|key| Some((key.clone(), number(key)?))).collect())
+    let rows = ask(session, TEXT, &values).await?;
+    let entry = |row: &tokio_postgres::Row| Some((row.get(0), OwnNumber::new(row.get::<_, i64>(1).unsigned_abs())?));
+    Ok(id_map::numbers(keys, rows.iter().filter_map(entry)))
 }
 
 /// Gives each of `keys` the sequence's next, unless a row has that already: such keys are left without.

@@ -11,8 +11,8 @@ use model::own_key::derived_head;
 use model::{EntityKey, EntityType, FieldIndex, FieldSet, OwnKey, Record, Side, StoreError, Value, fit};
 use tokio_postgres::Row;
 
-use super::own_keys::Numbers;
 use super::wire::Stored;
+use crate::id_map::Numbers;
 use crate::value;
 
 /// One entity on one side.
