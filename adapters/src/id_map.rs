@@ -64,5 +64,8 @@ pub(crate) fn missing<'k>(keys: &'k [EntityKey], numbers: &Numbers) -> Result<Ve
 
 /// What is wrong when no attempt came upon a number that is free.
 pub(crate) fn exhausted(own: &OwnKey, table: &str) -> String {
-    format!("{} gives numbers that {table} has already: set it beyond the largest", own.sequence)
+    format!(
+        "{} gives numbers that {table} has already, or below 1, or of more than 15 digits: set it beyond the largest, ascending",
+        own.sequence
+    )
 }

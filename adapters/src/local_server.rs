@@ -38,8 +38,8 @@ pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 /// What a local server must be like.
 #[derive(Clone)]
 pub struct Options {
-    /// Folder of `postgres` and `initdb`. `None`: look for an installation, else fetch one.
-    pub binaries: Option<PathBuf>,
+    /// Which programs it runs.
+    pub programs: Programs,
     /// Connections at once. PostgreSQL keeps a little memory for each.
     pub max_connections: u16,
     /// What a commit survives.
@@ -55,7 +55,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            binaries: None,
+            programs: Programs::Found,
             max_connections: 200,
             durability: Durability::ProcessCrash,
             lifetime: Lifetime::Owned,
@@ -69,13 +69,25 @@ impl fmt::Debug for Options {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Options")
-            .field("binaries", &self.binaries)
+            .field("programs", &self.programs)
             .field("max_connections", &self.max_connections)
             .field("durability", &self.durability)
             .field("lifetime", &self.lifetime)
             .field("environment", &self.environment)
             .finish_non_exhaustive()
     }
+}
+
+/// Where `postgres` and `initdb` come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Programs {
+    /// An installation, else the pinned ones, which are fetched once.
+    #[default]
+    Found,
+    /// The pinned ones, whatever is installed: the same on every machine.
+    Fetched,
+    /// This folder's, and no others.
+    In(PathBuf),
 }
 
 /// What a commit survives.

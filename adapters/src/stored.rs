@@ -1,7 +1,7 @@
-//! A value in a column's own terms, whichever engine keeps it.
+//! A value in a column's own terms, and a state as a ledger keeps it, whichever engine keeps them.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
-use model::Decimal;
+use model::{Contract, Decimal, EntityKey, Record};
 use uuid::Uuid;
 
 /// One value in a column's own terms.
@@ -19,4 +19,20 @@ pub(crate) enum Stored {
     Date(NaiveDate),
     Uuid(Uuid),
     List(Vec<Stored>),
+}
+
+/// Key and state of a ledger row. Every row can be read under every contract: what this one does not know (a type, a
+/// field, a value of another kind) is carried along, so that one row never fails a call that is about many.
+pub(crate) fn kept(
+    contract: &Contract,
+    entity: &str,
+    key: &str,
+    image: Option<serde_json::Value>,
+) -> (EntityKey, Option<Record>) {
+    let known = contract.entity(&entity.into());
+    let read = known.and_then(|known| EntityKey::from_text(known, key));
+    let key = read.unwrap_or_else(|| EntityKey::as_kept(entity.into(), key));
+    let state =
+        |image| known.and_then(|known| Record::from_json(known, &image)).unwrap_or_else(|| Record::as_kept(&image));
+    (key, image.map(state))
 }

@@ -2,20 +2,22 @@
 //!
 //! Rules that a reader should know:
 //! - `CHAR(n)` is sent and compared without padding and read without it.
-//! - Local times: where clocks go back, the *earlier* of the two instants is meant; where they go
-//!   forward, a time in the gap is read with the offset before it, as PostgreSQL does.
+//! - Local times are those of `model::zone`: of two equal ones the earlier is meant.
+//! - A time outside the years 1 to 9999 in UTC, and `infinity`, is no value: it cannot be read.
 //! - Null is written as the first sentinel of the home if it has one, else as `''` where `''` means null.
 //! - Columns of whole seconds cut off what is below.
 //!
 //! Promise: what `model::fit` lets through can be written, and reads back as the same value (apart
 //! from the second of two equal local times, which no column without zone can tell from the first).
 
-use chrono::{DateTime, Duration, LocalResult, NaiveDateTime, SubsecRound, TimeZone, Utc};
-use chrono_tz::Tz;
+use chrono::{Datelike, NaiveDateTime, SubsecRound};
 use model::contract::{ColumnType, Refusal};
 use model::{Decimal, Field, Home, Instant, Kind, Side, Value, fit};
 
 use crate::stored::Stored;
+
+/// The years of an instant.
+const YEARS: std::ops::RangeInclusive<i32> = 1..=9999;
 
 /// Converts a value for the column of `field` on `side`.
 ///
@@ -121,7 +123,7 @@ fn value_as(home: &Home, value: &Value) -> Option<Stored> {
 
 fn instant_as(home: &Home, instant: Instant) -> Option<Stored> {
     let utc = instant.to_utc();
-    let local = home.zone.unwrap_or(Tz::UTC).from_utc_datetime(&utc.naive_utc()).naive_local();
+    let local = home.zone.as_ref().map_or(Some(utc.naive_utc()), |zone| zone.local(utc.naive_utc()))?;
     match home.column_type {
         ColumnType::Timestamp => Some(Stored::Timestamp(local)),
         ColumnType::TimestampSeconds => Some(Stored::Timestamp(local.trunc_subsecs(0))),
@@ -168,48 +170,13 @@ fn as_integer(stored: &Stored) -> Option<i64> {
 }
 
 fn as_instant(home: &Home, stored: &Stored) -> Option<Instant> {
-    let zone = home.zone.unwrap_or(Tz::UTC);
+    let to_utc = |local: NaiveDateTime| home.zone.as_ref().map_or(Some(local), |zone| zone.utc(local));
     let utc = match stored {
         Stored::TimestampTz(time) => *time,
-        Stored::Timestamp(local) => to_utc(zone, *local)?,
-        Stored::Date(day) => to_utc(zone, day.and_hms_opt(0, 0, 0)?)?,
+        Stored::Timestamp(local) => to_utc(*local)?.and_utc(),
+        Stored::Date(day) => to_utc(day.and_hms_opt(0, 0, 0)?)?.and_utc(),
         _ => return None,
     };
     // What has no RFC 3339 form would not survive the ledger.
-    let instant = Instant::new(utc);
-    (Instant::parse(&instant.to_string()) == Some(instant)).then_some(instant)
-}
-
-/// The instant of a local time; see the rules at the top.
-fn to_utc(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
-    match zone.from_local_datetime(&local) {
-        LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time.to_utc()),
-        LocalResult::None => {
-            // No clock in the zone ever showed this time. A day before, the old offset was in force.
-            let before = zone.from_local_datetime(&(local - Duration::days(1))).earliest()?;
-            let offset = before.naive_utc().signed_duration_since(before.naive_local());
-            Some((local + offset).and_utc())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn utc(text: &str) -> NaiveDateTime {
-        Instant::parse(text).unwrap().to_utc().naive_utc()
-    }
-
-    #[test]
-    fn of_two_equal_local_times_the_earlier_is_meant() {
-        let time = to_utc(Tz::Europe__Berlin, utc("2026-10-25T02:30:00Z")).unwrap();
-        assert_eq!(time.naive_utc(), utc("2026-10-25T00:30:00Z"));
-    }
-
-    #[test]
-    fn a_local_time_that_never_was_is_read_with_the_offset_before_the_gap() {
-        let time = to_utc(Tz::Europe__Berlin, utc("2026-03-29T02:30:00Z")).unwrap();
-        assert_eq!(time.naive_utc(), utc("2026-03-29T01:30:00Z"));
-    }
+    YEARS.contains(&utc.year()).then(|| Instant::new(utc))
 }

@@ -8,10 +8,14 @@
 //! This page is the specification; each store says the same in its own SQL, and one contract suite
 //! compares them with it:
 //! - a field's text is what [`field_text`] says, under the field's `@compare`;
-//! - a record's text is its compared fields' texts in the contract's order, [`NULL`] for null, joined by [`SEPARATOR`];
-//! - a record's number is the first [`DIGITS`] hexadecimal digits of its text's MD5.
+//! - a record's text is its compared fields' texts in the contract's order, [`escaped`], joined by [`SEPARATOR`];
+//!   in place of null stands a [`MARK`], in place of what cannot be read as a value the side's [`unreadable`] and what
+//!   the column holds, escaped;
+//! - a record's number is the first [`DIGITS`] hexadecimal digits of the MD5 of its text in UTF-8.
 //!
-//! Promise: records that are equal under `@compare` have equal numbers, apart from `ignoreCase`, where engines
+//! Promise: two records have one text only if their fields' texts are equal, each by itself, whatever they hold: a text
+//! has a [`MARK`] alone only for null, and a [`SEPARATOR`] only between fields. Nothing that cannot be read is equal to
+//! anything on the other side. Records that are equal under `@compare` have equal numbers, apart from `ignoreCase`, where engines
 //! may fold rare letters differently. So equal sums say that the chunks are equal (but for chance, below
 //! 1 in 10¹⁸); different sums say that it is worth looking at the records.
 //!
@@ -21,13 +25,19 @@ use std::fmt;
 
 use crate::contract::{Compare, EntityType, FieldSet};
 use crate::record::Record;
+use crate::side::Side;
 use crate::value::Value;
 
-/// Between the fields of a record's text: the unit separator, which no ERP lets anybody type.
+/// Between the fields of a record's text: the unit separator.
 pub const SEPARATOR: char = '\u{1f}';
 
-/// Null in a record's text: the record separator.
-pub const NULL: char = '\u{1e}';
+/// The record separator: alone it is null. Before one of the letters below it stands for something else.
+pub const MARK: char = '\u{1e}';
+
+/// After a [`MARK`]: a mark, or a separator, that a field's text holds.
+pub const IS_MARK: char = '0';
+/// See [`IS_MARK`].
+pub const IS_SEPARATOR: char = '1';
 
 /// Hexadecimal digits of the MD5 that make a record's number: 60 bits, so that it fits a signed 64-bit integer.
 pub const DIGITS: usize = 15;
@@ -98,12 +108,36 @@ pub fn compared(entity: &EntityType) -> FieldSet {
 
 /// The text of `fields` of a record.
 pub fn record_text(entity: &EntityType, fields: FieldSet, record: &Record) -> String {
-    let text = |index| {
-        let value = record.get(index).unwrap_or(&Value::Null);
-        field_text(value, &entity.field(index).compare).unwrap_or_else(|| NULL.to_string())
+    let text = |index| field_text(record.get(index).unwrap_or(&Value::Null), &entity.field(index).compare);
+    joined(fields.iter().map(text))
+}
+
+/// The texts of fields, `None` for null, as one.
+fn joined(texts: impl Iterator<Item = Option<String>>) -> String {
+    let parts: Vec<_> = texts.map(|text| text.map_or_else(|| MARK.to_string(), |text| escaped(&text))).collect();
+    parts.join(SEPARATOR.encode_utf8(&mut [0; 4]))
+}
+
+/// A field's text as it stands in a record's.
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            MARK => escaped.extend([MARK, IS_MARK]),
+            SEPARATOR => escaped.extend([MARK, IS_SEPARATOR]),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// Before what a column of `side` holds when no value can be read from it.
+pub fn unreadable(side: Side) -> [char; 2] {
+    let letter = match side {
+        Side::Legacy => 'L',
+        Side::Modern => 'M',
     };
-    let texts: Vec<_> = fields.iter().map(text).collect();
-    texts.join(SEPARATOR.encode_utf8(&mut [0; 4]))
+    [MARK, letter]
 }
 
 /// The text of a value under its field's rules; `None` for null.
@@ -128,8 +162,44 @@ pub fn field_text(value: &Value, compare: &Compare) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::value::Instant;
+
+    /// Any text, and texts of the letters that mean something to us.
+    fn texts() -> impl Strategy<Value = Vec<Option<String>>> {
+        let text = prop_oneof![any::<String>(), "[\u{1e}\u{1f}01LM]{0,4}"];
+        prop::collection::vec(prop::option::of(text), 1..6)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn different_lists_of_texts_have_different_texts(one in texts(), other in texts()) {
+            let (a, b) = (joined(one.iter().cloned()), joined(other.iter().cloned()));
+            prop_assert_eq!(a == b, one == other);
+        }
+
+        #[test]
+        fn nothing_that_can_be_read_is_like_what_cannot(one in texts(), raw in any::<String>()) {
+            let unreadable = |side| unreadable(side).into_iter().collect::<String>() + &escaped(&raw);
+            let text = joined(one.into_iter());
+            prop_assert!(text.split(SEPARATOR).all(|part| part != unreadable(Side::Legacy)));
+            prop_assert_ne!(unreadable(Side::Legacy), unreadable(Side::Modern));
+        }
+    }
+
+    #[test]
+    fn texts_that_once_were_alike_are_told_apart() {
+        let joined = |texts: &[Option<&str>]| joined(texts.iter().map(|text| text.map(str::to_owned)));
+        assert_ne!(joined(&[Some("a\u{1f}b"), Some("c")]), joined(&[Some("a"), Some("b\u{1f}c")]));
+        assert_ne!(joined(&[Some("\u{1e}")]), joined(&[None]));
+        assert_ne!(joined(&[Some("")]), joined(&[None]));
+        assert_ne!(joined(&[Some("\u{1e}0")]), joined(&[Some("\u{1e}")]));
+        assert_eq!(joined(&[Some("a"), None, Some("1.5")]), "a\u{1f}\u{1e}\u{1f}1.5", "as ever where nothing is odd");
+    }
 
     #[test]
     fn a_chunk_is_zero_to_eight_digits_in_pairs() {

@@ -3,14 +3,16 @@
 //! Pure data. The text is parsed and checked in `proxy::contract`; what stands here is already
 //! consistent (fields exist, keys are known, SQL has its parameters).
 
+mod ignored;
 mod saga;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
+pub use self::ignored::{Ignored, names};
 pub use self::saga::{SagaCall, SagaPlan, SagaSource, SagaStep};
 pub use crate::home::{ColumnType, Home, LengthUnit, Precision};
 use crate::name::{EntityName, FieldName, GroupName, RouteName};
@@ -41,14 +43,8 @@ impl Contract {
 
     /// All groups, in the order in which the file first names them.
     pub fn groups(&self) -> Vec<GroupName> {
-        let mut groups: Vec<GroupName> = Vec::new();
         let named = self.entities.values().map(|e| &e.group).chain(self.roots.values().map(|r| &r.group));
-        for group in named {
-            if !groups.contains(group) {
-                groups.push(group.clone());
-            }
-        }
-        groups
+        named.collect::<IndexSet<_>>().into_iter().cloned().collect()
     }
 }
 
@@ -63,6 +59,8 @@ pub struct EntityType {
     pub table: PerSide<String>,
     /// Its stored fields, in the order of the file. Links are roots, not fields.
     pub fields: Vec<Field>,
+    /// Columns that no field carries, on purpose.
+    pub ignored: Vec<Ignored>,
     key: Vec<FieldIndex>,
     by_name: BTreeMap<FieldName, FieldIndex>,
     own_key: Option<OwnKey>,
@@ -83,7 +81,7 @@ impl EntityType {
             fields.iter().enumerate().map(|(index, field)| (field.name.clone(), FieldIndex::new(index))).collect();
         let key: Option<Vec<_>> = key.iter().map(|name| by_name.get(&FieldName::from(*name)).copied()).collect();
         let key = key.filter(|key| !key.is_empty())?;
-        Some(Self { name, group, table, fields, key, by_name, own_key: None })
+        Some(Self { name, group, table, fields, ignored: Vec::new(), key, by_name, own_key: None })
     }
 
     /// The same type, with a key that the ERP makes itself. The key is one text field, whose home on legacy names

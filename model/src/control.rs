@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::bookkeeping::Bookkeeping;
 use crate::name::{GroupName, ReplicaId};
 use crate::policy::{Policy, Rollout, RolloutVersion};
 use crate::store::DriverError;
@@ -24,6 +25,7 @@ pub mod audit;
 pub mod excuse;
 pub mod figures;
 pub mod histogram;
+pub mod life;
 pub mod promotion;
 pub mod proposal;
 pub mod reconciliation;
@@ -34,6 +36,7 @@ pub mod webhook;
 pub use audit::{Action, AuditEntry, AuditHash, AuditStore, Deed, Tampered};
 pub use excuse::{AcceptedExcuse, ExcuseId, ExcuseRecord, ExcuseScope, ExcuseState, ExcuseStore, Withdrawal};
 pub use figures::{Figures, FiguresStore, GroupFigures, Slot};
+pub use life::LifeStore;
 pub use promotion::{PROMOTION_STEP, Progress, Promotion, PromotionStore, Step};
 pub use proposal::{Decision, Proposal, ProposalId, ProposalStore};
 pub use reconciliation::{Findings, ReconciliationStore, RunId};
@@ -187,20 +190,30 @@ pub trait ControlStore:
     AuditStore
     + ExcuseStore
     + FiguresStore
+    + LifeStore
     + PromotionStore
     + ProposalStore
     + ReconciliationStore
     + TrendStore
     + WebhookStore
 {
-    /// Makes the tables that are missing. Changes nothing that exists; harmless when several do it at once.
+    /// Makes the tables, or brings those of any earlier release up to this one. Changes no row that exists; harmless when
+    /// several do it at once.
     ///
     /// # Errors
-    /// `Unreachable`, `NoAnswer`, `Misfit` when a right is missing.
+    /// `Unreachable`, `NoAnswer`, `Misfit` when a right is missing, or when the tables are of a newer release that this
+    /// one cannot work beside.
     async fn prepare(&self) -> Result<(), ControlError>;
 
-    /// The statements that [`ControlStore::prepare`] would run, for a DBA to read.
-    fn ddl(&self) -> String;
+    /// What there is of the tables, compared with what this release needs. Needs no right but to look.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`.
+    async fn bookkeeping(&self) -> Result<Bookkeeping, ControlError>;
+
+    /// The statements that [`ControlStore::prepare`] would run on a database of which `found` is true, for a DBA to
+    /// read. `None`: of which nothing is known, all of them.
+    fn ddl(&self, found: Option<&Bookkeeping>) -> String;
 
     /// The newest rollout; `None` when none was ever published.
     ///

@@ -6,6 +6,8 @@
 //!
 //! Not here: who moves fences, and what happens between two moves (`proxy::handover`).
 
+mod beginning;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -24,18 +26,29 @@ pub enum Stand {
     Frozen,
     /// It does not.
     Closed,
+    /// It takes them, and nobody keeps the other side equal any more.
+    Alone,
 }
 
 impl Stand {
     /// Every stand.
-    pub const ALL: [Self; 3] = [Self::Open, Self::Frozen, Self::Closed];
+    pub const ALL: [Self; 4] = [Self::Open, Self::Frozen, Self::Closed, Self::Alone];
 
-    /// The word in tables: `open`, `frozen` or `closed`.
+    /// The word in tables: `open`, `frozen`, `closed` or `alone`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Frozen => "frozen",
             Self::Closed => "closed",
+            Self::Alone => "alone",
+        }
+    }
+
+    /// Whether the side takes primary writes. Then nothing of another primary is applied to it.
+    pub fn takes_writes(self) -> bool {
+        match self {
+            Self::Open | Self::Alone => true,
+            Self::Frozen | Self::Closed => false,
         }
     }
 
@@ -54,7 +67,12 @@ pub struct Fence {
     pub stand: Stand,
 }
 
+pub use beginning::{Beginning, Traces, Unclear, adoption, beginning, ending, is_ended};
+
 impl Fence {
+    /// A fence that was made anew: nobody has ever moved it.
+    pub const BORN: Self = Self { epoch: Epoch(0), stand: Stand::Closed };
+
     /// A fence.
     pub fn new(epoch: Epoch, stand: Stand) -> Self {
         Self { epoch, stand }
@@ -75,6 +93,17 @@ pub struct Standing {
     pub fence: Fence,
     /// Since its last move.
     pub age: Duration,
+}
+
+/// Who takes the writes of a group: what a rollout follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// The side that has the authority.
+    pub side: Side,
+    /// Under this epoch.
+    pub epoch: Epoch,
+    /// Whether nobody keeps the other side equal any more.
+    pub alone: bool,
 }
 
 /// What both fences of a group say together.
@@ -101,6 +130,13 @@ pub enum Authority {
         /// Under this epoch.
         epoch: Epoch,
     },
+    /// Modern takes writes, and legacy is not kept equal any more. No move leads on.
+    Alone {
+        /// Under this epoch.
+        epoch: Epoch,
+    },
+    /// A fence was made anew and nobody has looked at both sides since: `strangler init` does.
+    Unopened,
     /// No sequence of moves leads here: somebody has changed a fence by hand, or restored one side alone.
     Broken,
 }
@@ -112,6 +148,9 @@ impl Authority {
     /// nobody who is late can open it any more, and the other side had the authority.
     pub fn of(fences: &PerSide<Fence>) -> Self {
         let (legacy, modern) = (fences.legacy, fences.modern);
+        if legacy == Fence::BORN || modern == Fence::BORN {
+            return Self::Unopened;
+        }
         let (last, younger, older) = match legacy.epoch.cmp(&modern.epoch) {
             std::cmp::Ordering::Greater => (Side::Legacy, legacy, modern),
             std::cmp::Ordering::Less => (Side::Modern, modern, legacy),
@@ -124,18 +163,41 @@ impl Authority {
                     (Stand::Frozen | Stand::Closed, Stand::Open) => {
                         Self::Held { by: Side::Modern, epoch: modern.epoch }
                     }
-                    (Stand::Open, Stand::Open) | (Stand::Frozen | Stand::Closed, Stand::Frozen | Stand::Closed) => {
-                        Self::Broken
-                    }
+                    (Stand::Frozen | Stand::Closed, Stand::Alone) => Self::Alone { epoch: modern.epoch },
+                    (Stand::Open, Stand::Open | Stand::Alone)
+                    | (Stand::Frozen | Stand::Closed, Stand::Frozen | Stand::Closed)
+                    | (Stand::Alone, _) => Self::Broken,
                 };
             }
         };
         match (younger.stand, older.stand) {
-            (_, Stand::Open) | (Stand::Open, _) => Self::Broken,
+            // It needs nobody else's fence for that: whatever could have opened legacy was barred before.
+            (Stand::Alone, Stand::Frozen | Stand::Closed) if last == Side::Modern => {
+                Self::Alone { epoch: younger.epoch }
+            }
+            (_, Stand::Open | Stand::Alone) | (Stand::Open | Stand::Alone, _) => Self::Broken,
             (Stand::Frozen, Stand::Frozen | Stand::Closed) => Self::Frozen { last, epoch: younger.epoch },
             (Stand::Closed, Stand::Frozen | Stand::Closed) => {
                 Self::GivenUp { back: last.other(), epoch: younger.epoch }
             }
+        }
+    }
+
+    /// What one fence says by itself, while the other one cannot be seen: a side that takes writes needs no second word.
+    pub fn of_one(side: Side, fence: Fence) -> Option<Self> {
+        match (fence.stand, side) {
+            (Stand::Open, by) => Some(Self::Held { by, epoch: fence.epoch }),
+            (Stand::Alone, Side::Modern) => Some(Self::Alone { epoch: fence.epoch }),
+            (Stand::Alone, Side::Legacy) | (Stand::Frozen | Stand::Closed, _) => None,
+        }
+    }
+
+    /// Who takes writes; `None`: nobody, or it is not clear who.
+    pub fn holder(&self) -> Option<Holder> {
+        match *self {
+            Self::Held { by, epoch } => Some(Holder { side: by, epoch, alone: false }),
+            Self::Alone { epoch } => Some(Holder { side: Side::Modern, epoch, alone: true }),
+            Self::Frozen { .. } | Self::GivenUp { .. } | Self::Unopened | Self::Broken => None,
         }
     }
 }
@@ -149,6 +211,10 @@ pub struct Move {
     pub from: Fence,
     /// What it becomes.
     pub to: Fence,
+    /// Whether what this side's ledger still holds unsettled from before is *left behind* by it. So it is where the side
+    /// takes the authority over from the other one, which has taken writes since that were not computed from it; and
+    /// where nobody keeps the other side equal any more.
+    pub takes_over: bool,
 }
 
 impl Move {
@@ -156,17 +222,35 @@ impl Move {
     pub fn freeze(fences: &PerSide<Fence>) -> Option<Self> {
         let Authority::Held { by, epoch } = Authority::of(fences) else { return None };
         let to = Fence::new(Epoch(epoch.0 + 1), Stand::Frozen);
-        Some(Self { side: by, from: *fences.get(by), to })
+        Some(Self { side: by, from: *fences.get(by), to, takes_over: false })
     }
 
     /// Opens the next side; only after everything of the last one was brought to it.
     pub fn open(fences: &PerSide<Fence>) -> Option<Self> {
-        let (side, epoch) = match Authority::of(fences) {
-            Authority::Frozen { last, epoch } => (last.other(), epoch),
-            Authority::GivenUp { back, epoch } => (back, epoch),
-            Authority::Held { .. } | Authority::Broken => return None,
+        let (side, epoch, takes_over) = match Authority::of(fences) {
+            Authority::Frozen { last, epoch } => (last.other(), epoch, true),
+            Authority::GivenUp { back, epoch } => (back, epoch, false),
+            Authority::Held { .. } | Authority::Alone { .. } | Authority::Unopened | Authority::Broken => return None,
         };
-        Some(Self { side, from: *fences.get(side), to: Fence::new(epoch, Stand::Open) })
+        Some(Self { side, from: *fences.get(side), to: Fence::new(epoch, Stand::Open), takes_over })
+    }
+
+    /// Ends the dual write: modern takes writes alone. Where it was frozen for that, only after everything of it was
+    /// brought to legacy and legacy was barred ([`Self::give_up`]): a handover to legacy may be under way that has
+    /// brought over as much. Where it is open, only if a rollout says already that nobody dual-writes.
+    pub fn alone(fences: &PerSide<Fence>) -> Option<Self> {
+        let epoch = match Authority::of(fences) {
+            Authority::GivenUp { back: Side::Modern, epoch } => epoch,
+            Authority::Held { by: Side::Modern, epoch } => Epoch(epoch.0 + 1),
+            Authority::GivenUp { back: Side::Legacy, .. }
+            | Authority::Held { by: Side::Legacy, .. }
+            | Authority::Frozen { .. }
+            | Authority::Alone { .. }
+            | Authority::Unopened
+            | Authority::Broken => return None,
+        };
+        let to = Fence::new(epoch, Stand::Alone);
+        Some(Self { side: Side::Modern, from: fences.modern, to, takes_over: true })
     }
 
     /// Gives a handover up: the side that was to be opened is raised first, so that a coordinator who slept cannot open
@@ -175,107 +259,9 @@ impl Move {
         let Authority::Frozen { last, epoch } = Authority::of(fences) else { return None };
         let side = last.other();
         let to = Fence::new(Epoch(epoch.0 + 1), Stand::Closed);
-        Some(Self { side, from: *fences.get(side), to })
+        Some(Self { side, from: *fences.get(side), to, takes_over: false })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::{BTreeSet, HashSet};
-
-    use super::*;
-
-    fn fence(epoch: u32, stand: Stand) -> Fence {
-        Fence::new(Epoch(epoch), stand)
-    }
-
-    fn begun() -> PerSide<Fence> {
-        PerSide { legacy: fence(1, Stand::Open), modern: fence(1, Stand::Closed) }
-    }
-
-    fn moved(mut fences: PerSide<Fence>, step: Move) -> PerSide<Fence> {
-        assert_eq!(*fences.get(step.side), step.from);
-        *fences.get_mut(step.side) = step.to;
-        fences
-    }
-
-    fn moves(fences: &PerSide<Fence>) -> Vec<Move> {
-        [Move::freeze(fences), Move::open(fences), Move::give_up(fences)].into_iter().flatten().collect()
-    }
-
-    /// Every pair of fences that any moves lead to, up to this epoch.
-    fn reachable(most: u32) -> Vec<PerSide<Fence>> {
-        let (mut known, mut todo) = (HashSet::new(), vec![begun()]);
-        while let Some(fences) = todo.pop() {
-            if known.insert((fences.legacy, fences.modern)) {
-                let next = moves(&fences).into_iter().map(|step| moved(fences, step));
-                todo.extend(next.filter(|next| next.legacy.epoch.0 <= most && next.modern.epoch.0 <= most));
-            }
-        }
-        known.into_iter().map(|(legacy, modern)| PerSide { legacy, modern }).collect()
-    }
-
-    #[test]
-    fn moves_never_break_the_authority_and_always_lead_on() {
-        let all = reachable(9);
-        assert!(all.len() > 20);
-        for fences in all {
-            assert_ne!(Authority::of(&fences), Authority::Broken, "{fences:?}");
-            assert!(!moves(&fences).is_empty(), "{fences:?}");
-        }
-    }
-
-    #[test]
-    fn a_move_decided_on_older_fences_fails_or_is_the_one_that_is_due() {
-        // Whoever saw `old` and acts on `now` later: his compare-and-set must not open a side that was given up or whose
-        // counterpart is open.
-        let all = reachable(7);
-        for old in &all {
-            for now in &all {
-                for step in moves(old).into_iter().filter(|step| *now.get(step.side) == step.from) {
-                    let raised = old.legacy.epoch <= now.legacy.epoch && old.modern.epoch <= now.modern.epoch;
-                    if raised && step.to.stand == Stand::Open {
-                        let after = moved(*now, step);
-                        assert!(
-                            after.legacy.stand != Stand::Open || after.modern.stand != Stand::Open,
-                            "{old:?} {now:?}"
-                        );
-                        assert!(moves(now).contains(&step), "{old:?} {now:?} {step:?}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_handover_and_its_undoing_have_their_fences() {
-        let frozen = moved(begun(), Move::freeze(&begun()).unwrap());
-        assert_eq!(Authority::of(&frozen), Authority::Frozen { last: Side::Legacy, epoch: Epoch(2) });
-        let open = moved(frozen, Move::open(&frozen).unwrap());
-        assert_eq!(Authority::of(&open), Authority::Held { by: Side::Modern, epoch: Epoch(2) });
-        let given_up = moved(frozen, Move::give_up(&frozen).unwrap());
-        assert_eq!(Authority::of(&given_up), Authority::GivenUp { back: Side::Legacy, epoch: Epoch(3) });
-        // A coordinator who slept since the freeze.
-        assert_ne!(*given_up.get(Side::Modern), Move::open(&frozen).unwrap().from);
-        let back = moved(given_up, Move::open(&given_up).unwrap());
-        assert_eq!(Authority::of(&back), Authority::Held { by: Side::Legacy, epoch: Epoch(3) });
-    }
-
-    #[test]
-    fn fences_changed_by_hand_are_told() {
-        let both = PerSide { legacy: fence(2, Stand::Open), modern: fence(2, Stand::Open) };
-        let none = PerSide { legacy: fence(2, Stand::Closed), modern: fence(2, Stand::Closed) };
-        let ahead = PerSide { legacy: fence(1, Stand::Open), modern: fence(2, Stand::Closed) };
-        for fences in [both, none, ahead] {
-            assert_eq!(Authority::of(&fences), Authority::Broken, "{fences:?}");
-            assert!(moves(&fences).is_empty());
-        }
-    }
-
-    #[test]
-    fn stands_survive_their_text() {
-        let words: BTreeSet<_> = Stand::ALL.iter().map(|stand| stand.as_str()).collect();
-        assert_eq!(words.len(), 3);
-        assert!(Stand::ALL.iter().all(|stand| Stand::from_text(stand.as_str()) == Some(*stand)));
-    }
-}
+mod tests;

@@ -75,9 +75,9 @@ pub fn value_fits(field: &Field, side: Side, value: &Value) -> Result<(), Refusa
             instant_fits(value, &home.null_instants).map(|_| ())
         }
         ColumnType::Date => instant_fits(value, &home.null_instants).and_then(|instant| {
-            let zone = home.zone.unwrap_or(chrono_tz::UTC);
-            let local = zone.from_utc_datetime(&instant.to_utc().naive_utc());
-            if local.time() == NaiveTime::MIN {
+            let utc = instant.to_utc().naive_utc();
+            let local = home.zone.as_ref().map_or(Some(utc), |zone| zone.local(utc));
+            if local.is_some_and(|local| local.time() == NaiveTime::MIN) {
                 Ok(())
             } else {
                 Err((TOO_PRECISE, "must be midnight: the column keeps days".into()))

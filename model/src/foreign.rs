@@ -11,7 +11,11 @@
 //!   is never foreign after a handover. And a change past us is met after a handover too: one that was made while the
 //!   side was primary, and that nobody has carried over, as well, since it would be lost.
 //!
-//! Promise: [`is_foreign`] is the only rule; each store says the same in its own terms, and one suite compares them.
+//! - Where nothing was left, the number that the *primary's* row had before the oldest write that is not settled here
+//!   counts ([`crate::Base`], carried by the change): a row with that number is what this side has of it. Without either
+//!   nobody can say: such a row is taken by a write and counted as *unproven*, and left alone by a copy.
+//!
+//! Promise: [`whose`] is the only rule; each store says the same in its own terms, and one suite compares them.
 //! Not here: what becomes of such a write (`proxy::write::foreign`).
 
 use crate::checksum::{compared, record_text};
@@ -20,6 +24,9 @@ use crate::record::Record;
 
 /// In place of a number: no row stands.
 pub const NOTHING: i64 = -1;
+
+/// In place of a number: the row was left by us, and numbered by other rules than these (another contract's).
+pub const OTHERWISE: i64 = -2;
 
 /// What stands on the secondary where it is not what we left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,10 +51,30 @@ impl Found {
     }
 }
 
-/// Whether a row with number `found` was changed by somebody else since we left it with number `left`. Without a
-/// number on record (`None`) nobody can say, and it is taken as it is.
-pub fn is_foreign(left: Option<i64>, found: i64) -> bool {
-    left.is_some_and(|left| left != found)
+/// Whose a row of the secondary is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// It is as we left it, or as the primary's was from which the change was made: to overwrite it loses nothing.
+    Ours,
+    /// Somebody else's.
+    Foreign,
+    /// There is no number of it that could be compared: nobody can say.
+    Unproven,
+}
+
+/// Whose a row with number `found` is, which we left with number `left`, and which the primary had with number `base`
+/// before the change.
+///
+/// The base is what says so of rows that no write of ours had touched here: after a first copy only the side that was
+/// copied to has numbers, and the other one would be overwritten without a word once it is secondary. It accuses nobody
+/// where a write of ours has touched the row here, by [`OTHERWISE`]: it may be of the state before that write.
+pub fn whose(left: Option<i64>, base: Option<i64>, found: i64) -> Whose {
+    match (left, base) {
+        (None, None) => Whose::Unproven,
+        (left, base) if left == Some(found) || base == Some(found) => Whose::Ours,
+        (Some(OTHERWISE), _) => Whose::Unproven,
+        (Some(_), _) | (_, Some(_)) => Whose::Foreign,
+    }
 }
 
 #[cfg(test)]
@@ -55,8 +82,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_known_number_makes_another_one_foreign() {
-        assert!(is_foreign(Some(4), 5) && is_foreign(Some(4), NOTHING) && is_foreign(Some(NOTHING), 4));
-        assert!(!is_foreign(Some(4), 4) && !is_foreign(None, 4) && !is_foreign(None, NOTHING));
+    fn a_row_is_ours_when_either_number_is_its_own_and_unproven_without_any() {
+        for (left, base, whose_it_is) in [
+            (Some(4), None, Whose::Ours),
+            (None, Some(4), Whose::Ours),
+            (Some(5), Some(4), Whose::Ours),
+            (Some(4), Some(5), Whose::Ours),
+            (Some(5), None, Whose::Foreign),
+            (None, Some(5), Whose::Foreign),
+            (Some(5), Some(NOTHING), Whose::Foreign),
+            (Some(OTHERWISE), Some(4), Whose::Ours),
+            (Some(OTHERWISE), Some(5), Whose::Unproven),
+            (Some(OTHERWISE), None, Whose::Unproven),
+            (None, None, Whose::Unproven),
+        ] {
+            assert_eq!(whose(left, base, 4), whose_it_is, "{left:?} {base:?}");
+        }
     }
 }

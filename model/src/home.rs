@@ -1,8 +1,7 @@
 //! Where a field lives on one side, in that side's own habits.
 
-use chrono_tz::Tz;
-
 use crate::value::{Instant, Value};
+use crate::zone::Zone;
 
 /// Where a field lives on one side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +13,7 @@ pub struct Home {
     /// What a limit on text counts.
     pub length_in: LengthUnit,
     /// The zone in which a column without zone keeps local time.
-    pub zone: Option<Tz>,
+    pub zone: Option<Zone>,
     /// Canonical value to stored text, one to one: `true` is `Y`. Empty: stored as it is.
     pub map: Vec<(Value, String)>,
     /// Stored `''` means null on this side.

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use crate::contract::{EntityType, FieldIndex};
 use crate::name::EntityName;
 use crate::record::EntityKey;
+use crate::side::{PerSide, Side};
 use crate::store::StoreError;
 use crate::value::Value;
 
@@ -40,13 +41,16 @@ pub struct OwnNumber(u64);
 /// Digits of the largest number: as many as a derived key has room for.
 const DIGITS: usize = 15;
 
+/// The first number that is too large.
+pub const TOO_LARGE: u64 = 10_u64.pow(OwnNumber::MAX_DIGITS);
+
 impl OwnNumber {
     /// The most digits of a number.
     pub const MAX_DIGITS: u32 = 15;
 
     /// `None` for 0 and for what has more than 15 digits.
     pub fn new(number: u64) -> Option<Self> {
-        (1..10_u64.pow(Self::MAX_DIGITS)).contains(&number).then_some(Self(number))
+        (1..TOO_LARGE).contains(&number).then_some(Self(number))
     }
 
     /// Reads digits alone, without leading zeros.
@@ -118,6 +122,41 @@ pub enum Unnumbered {
     Number,
 }
 
+/// How far numbers have come on one side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reach {
+    /// The greatest that a row has, or that a key was given.
+    pub used: Option<i64>,
+    /// Where the ERP's sequence stands; `None` where there is none, or it does not say.
+    pub sequence: Option<Sequence>,
+}
+
+/// Where a sequence stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequence {
+    /// What it gave last, or would have before its first.
+    pub last: i64,
+    /// How it goes on.
+    pub step: i64,
+}
+
+/// Why the ERP's sequence would give numbers that are none, or that a row of either side has already. After a restore
+/// of legacy it does: modern's rows have the numbers that the copy does not know of.
+pub fn trouble(sequence: &str, reach: &PerSide<Reach>) -> Option<String> {
+    if reach.legacy.sequence.is_some_and(|at| at.step < 1) {
+        return Some(format!(
+            "the sequence {sequence} runs downwards, and a key's number is 1 or more: give it a step of 1 and set it beyond the largest number"
+        ));
+    }
+    // Where the sequence does not say where it stands: it has given what legacy has.
+    let last = reach.legacy.sequence.map_or(reach.legacy.used.unwrap_or(0), |at| at.last);
+    let side = Side::BOTH.into_iter().max_by_key(|side| reach.get(*side).used)?;
+    let used = reach.get(side).used.filter(|used| *used > last)?;
+    Some(format!(
+        "the sequence {sequence} is at {last}, and {side} has numbers up to {used}, which it would give again: set it beyond them"
+    ))
+}
+
 /// The part of the port to a system of record that knows both keys.
 #[async_trait]
 pub trait OwnKeys: Send + Sync {
@@ -159,6 +198,12 @@ pub trait OwnKeys: Send + Sync {
         numbered: &[(EntityKey, OwnNumber)],
         within: Duration,
     ) -> Result<(), StoreError>;
+
+    /// How far the numbers of `entity` have come here; nothing for a type without.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit`.
+    async fn reach(&self, entity: &EntityType, within: Duration) -> Result<Reach, StoreError>;
 }
 
 #[cfg(test)]
@@ -168,6 +213,25 @@ mod tests {
 
     fn key(text: &str) -> EntityKey {
         EntityKey::new("Order".into(), vec![text.into()])
+    }
+
+    #[test]
+    fn a_sequence_that_would_give_used_numbers_or_none_is_named() {
+        let reach = |legacy, modern, last, step| PerSide {
+            legacy: Reach { used: legacy, sequence: Some(Sequence { last, step }) },
+            modern: Reach { used: modern, sequence: None },
+        };
+        assert_eq!(trouble("S", &reach(Some(5), Some(5), 5, 1)), None);
+        assert_eq!(trouble("S", &reach(None, None, 0, 1)), None);
+        assert!(trouble("S", &reach(Some(5), Some(6), 5, 1)).unwrap().contains("modern has numbers up to 6"));
+        assert!(trouble("S", &reach(Some(9), None, 5, 1)).unwrap().contains("legacy has numbers up to 9"));
+        assert!(trouble("S", &reach(None, None, 10, -1)).unwrap().contains("downwards"));
+        let silent = |legacy, modern| PerSide {
+            legacy: Reach { used: legacy, sequence: None },
+            modern: Reach { used: modern, sequence: None },
+        };
+        assert_eq!(trouble("S", &silent(Some(6), Some(6))), None);
+        assert!(trouble("S", &silent(Some(5), Some(6))).is_some());
     }
 
     #[test]

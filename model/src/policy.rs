@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::change::Epoch;
+use crate::fence::Holder;
 use crate::name::GroupName;
 use crate::share::Percentage;
 use crate::side::Side;
@@ -179,6 +180,17 @@ impl Policy {
         Self { stage, reads, epoch, ..self }
     }
 
+    /// The policy that follows the fences: as [`Self::handed_to`] says; and stage `modern` where modern is alone.
+    #[must_use]
+    pub fn following(self, holder: Holder) -> Self {
+        match holder {
+            Holder { alone: true, epoch, .. } => {
+                Self { stage: Stage::Modern, reads: Percentage::FULL, shadow: Percentage::ZERO, epoch }
+            }
+            Holder { alone: false, side, epoch } => self.handed_to(side, epoch),
+        }
+    }
+
     /// The stage.
     pub fn stage(&self) -> Stage {
         self.stage
@@ -285,7 +297,11 @@ mod tests {
                 let handed = policy.handed_to(side, Epoch(2));
                 assert_eq!(handed.primary(), side);
                 assert!(Policy::new(handed.stage, handed.reads, handed.shadow, handed.epoch).is_ok());
+                let holder = Holder { side, epoch: Epoch(2), alone: false };
+                assert_eq!(policy.following(holder), handed);
             }
+            let alone = policy.following(Holder { side: Side::Modern, epoch: Epoch(2), alone: true });
+            assert_eq!(Ok(alone), Policy::new(Stage::Modern, Percentage::FULL, Percentage::ZERO, Epoch(2)));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Keys and records of entities.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -37,6 +38,19 @@ impl EntityKey {
         Some(Self::new(entity.name.clone(), parts.collect::<Option<Vec<_>>>()?))
     }
 
+    /// A key as a ledger has it, of a type or form that this contract may not know: which keys wait can be said
+    /// without reading what they name. Equal to any other key with this type and text.
+    pub fn as_kept(entity: EntityName, text: &str) -> Self {
+        let json: Vec<serde_json::Value> = serde_json::from_str(text).unwrap_or_else(|_| vec![text.into()]);
+        let part = |json: &serde_json::Value| match json {
+            serde_json::Value::Null => Value::Null,
+            serde_json::Value::Bool(flag) => Value::Bool(*flag),
+            serde_json::Value::String(text) => Value::text(text.as_str()),
+            other => other.as_i64().map_or_else(|| Value::text(other.to_string()), Value::Int),
+        };
+        Self { entity, parts: json.iter().map(part).collect(), text: text.into() }
+    }
+
     /// The entity's type.
     pub fn entity(&self) -> &EntityName {
         &self.entity
@@ -45,6 +59,11 @@ impl EntityKey {
     /// The values of the key fields.
     pub fn parts(&self) -> &[Value] {
         &self.parts
+    }
+
+    /// Whether a part of it is null: then no look-up finds what has it.
+    pub fn has_null(&self) -> bool {
+        self.parts.iter().any(Value::is_null)
     }
 
     /// The key as a JSON array, the same on both sides and in every table: `["SKU-1","BER"]`.
@@ -86,14 +105,22 @@ impl fmt::Debug for EntityKey {
     }
 }
 
-/// One entity's fields, one slot per field of its type; `None` in a slot means "not asked for".
+/// One entity's fields, one slot per field of its type; `None` in a slot means "not asked for", or that this contract
+/// cannot read what a ledger has there.
+///
+/// What a ledger has beside that (fields of another contract, values of another kind) is *carried along* as it is: who
+/// hands the record on, hands it on whole.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Record(Box<[Option<Value>]>);
+pub struct Record {
+    slots: Box<[Option<Value>]>,
+    /// By name, the JSON as text. Nearly always empty.
+    carried: BTreeMap<String, String>,
+}
 
 impl Record {
     /// A record of `entity` in which nothing is known yet.
     pub fn empty(entity: &EntityType) -> Self {
-        Self(vec![None; entity.fields.len()].into())
+        Self { slots: vec![None; entity.fields.len()].into(), carried: BTreeMap::new() }
     }
 
     /// A record of `entity` from pairs of field name and value.
@@ -111,24 +138,34 @@ impl Record {
 
     /// The value of a field; `None` when it was not asked for.
     pub fn get(&self, index: FieldIndex) -> Option<&Value> {
-        self.0[index.get()].as_ref()
+        self.slots[index.get()].as_ref()
     }
 
     /// Puts a value into a field.
     pub fn set(&mut self, index: FieldIndex, value: Value) {
-        self.0[index.get()] = Some(value);
+        self.slots[index.get()] = Some(value);
     }
 
     /// Which fields are known.
     pub fn fields(&self) -> FieldSet {
-        let known = self.0.iter().enumerate().filter(|(_, slot)| slot.is_some());
+        let known = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_some());
         known.map(|(index, _)| FieldIndex::new(index)).collect()
     }
 
     /// The known fields with their values, in the contract's order.
     pub fn iter(&self) -> impl Iterator<Item = (FieldIndex, &Value)> {
-        let slots = self.0.iter().enumerate();
+        let slots = self.slots.iter().enumerate();
         slots.filter_map(|(index, slot)| Some((FieldIndex::new(index), slot.as_ref()?)))
+    }
+
+    /// Whether every field of `entity` is known: only such a state may be put in the place of another.
+    pub fn is_whole(&self, entity: &EntityType) -> bool {
+        self.fields().covers(entity.all_fields())
+    }
+
+    /// The names of what is carried along: fields that this contract does not have, or cannot read.
+    pub fn carried(&self) -> impl Iterator<Item = &str> {
+        self.carried.keys().map(String::as_str)
     }
 
     /// The key of this record; `None` unless every key field is known.
@@ -137,19 +174,42 @@ impl Record {
         Some(EntityKey::new(entity.name.clone(), parts?))
     }
 
-    /// The known fields as a JSON object, the form kept in ledgers.
+    /// The known fields as a JSON object, with what is carried along: the form kept in ledgers.
     pub fn to_json(&self, entity: &EntityType) -> serde_json::Value {
-        let pairs = self.iter().map(|(index, value)| (entity.field(index).name.to_string(), value.to_json()));
-        serde_json::Value::Object(pairs.collect())
+        let known = self.iter().map(|(index, value)| (entity.field(index).name.to_string(), value.to_json()));
+        serde_json::Value::Object(known.chain(self.carried_json()).collect())
     }
 
-    /// Reads the JSON form; `None` when a field is unknown or of another kind.
+    fn carried_json(&self) -> impl Iterator<Item = (String, serde_json::Value)> {
+        let read = |text: &str| serde_json::from_str(text).expect("it was made from JSON");
+        self.carried.iter().map(move |(name, text)| (name.clone(), read(text)))
+    }
+
+    /// Reads the JSON form; `None` only when it is no object. What `entity` has no field for, or what is not of the
+    /// field's kind, is carried along.
     pub fn from_json(entity: &EntityType, json: &serde_json::Value) -> Option<Self> {
         let mut record = Self::empty(entity);
         for (name, json) in json.as_object()? {
-            let index = entity.index(name)?;
-            record.set(index, Value::from_json(json, entity.field(index).kind)?);
+            let index = entity.index(name);
+            let value = index.and_then(|index| Value::from_json(json, entity.field(index).kind));
+            match index.zip(value) {
+                Some((index, value)) => record.set(index, value),
+                None => drop(record.carried.insert(name.clone(), json.to_string())),
+            }
         }
         Some(record)
     }
+
+    /// The state of a type that this contract does not have: all of it is carried along. What is no object is carried
+    /// under an empty name.
+    pub fn as_kept(json: &serde_json::Value) -> Self {
+        let carried = match json.as_object() {
+            Some(fields) => fields.iter().map(|(name, json)| (name.clone(), json.to_string())).collect(),
+            None => BTreeMap::from([(String::new(), json.to_string())]),
+        };
+        Self { slots: Box::default(), carried }
+    }
 }
+
+#[cfg(test)]
+mod tests;

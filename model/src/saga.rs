@@ -4,6 +4,9 @@
 //! It says how far a saga has come; whether a *step* stands is said by the ledger of the step's own group, under
 //! a key made of saga and step. So a log that lags behind the steps, after a crash, costs a repeat and nothing else.
 //!
+//! Whether a step stands can be known only while its row is in the ledger: rows under a saga's keys are kept until their
+//! saga has ended, on both sides ([`OpenSagas`]).
+//!
 //! Not here: what a saga does next (`proxy::saga::decide`), and what its document says (`proxy::saga::state`).
 
 use std::fmt;
@@ -15,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::RouteName;
 use crate::store::StoreError;
 use crate::value::Instant;
+use crate::write::IdempotencyKey;
 
 /// Names one saga for ever.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -133,6 +137,66 @@ pub enum Begun {
     Before(SagaRow),
 }
 
+/// What [`SagaLog::lease_sagas`] has taken.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Leased {
+    /// Leased to the caller.
+    pub sagas: Vec<SagaRow>,
+    /// Rows that are due and that no release of ours can have written. They keep nobody from the others.
+    pub unreadable: usize,
+}
+
+/// The sagas that have not ended, as far as both logs tell. What their steps left in the ledgers is not forgotten: it
+/// is the only proof that a step stands, or never will.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenSagas {
+    /// These, and no others.
+    These(Vec<SagaId>),
+    /// A log did not answer, or has too many: any saga may be open.
+    Unknown,
+}
+
+impl OpenSagas {
+    /// Most that a log names.
+    pub const MOST: usize = 1_000;
+
+    /// Those of both logs.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::These(mut sagas), Self::These(others)) => {
+                sagas.extend(others);
+                Self::These(sagas)
+            }
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+        }
+    }
+
+    /// Whether the ledger's row under `key` may be needed by a saga.
+    pub fn need(&self, key: &IdempotencyKey) -> bool {
+        let Some(saga) = saga_of(key) else { return false };
+        match self {
+            Self::These(sagas) => sagas.iter().any(|open| open.as_str() == saga),
+            Self::Unknown => true,
+        }
+    }
+}
+
+/// How the ledger's keys of sagas look, for SQL's LIKE.
+pub const KEYS_OF_SAGAS: &str = "saga %#saga:%";
+
+/// The key under which a saga does something, before it is scoped. `what` has no blank.
+pub fn key_of_saga(id: &SagaId, what: &str) -> String {
+    format!("saga {id} {what}")
+}
+
+/// The saga whose step stands under `key`, if it is such a key. A client may send one that looks so: then its row is
+/// kept for as long as that saga is open.
+pub fn saga_of(key: &IdempotencyKey) -> Option<&str> {
+    let (saga, rest) = key.as_str().strip_prefix("saga ")?.split_once(' ')?;
+    rest.contains("#saga:").then_some(saga)
+}
+
 /// How many sagas have a status that is not an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SagaCounts {
@@ -180,7 +244,7 @@ pub trait SagaLog: Send + Sync {
     ///
     /// # Errors
     /// `Unreachable`, `NoAnswer`, `Conflict`.
-    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Vec<SagaRow>, StoreError>;
+    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Leased, StoreError>;
 
     /// The saga called `id`; `None`: it never began here, or is forgotten.
     ///
@@ -198,6 +262,12 @@ pub trait SagaLog: Send + Sync {
         limit: usize,
         within: Duration,
     ) -> Result<Vec<SagaRow>, StoreError>;
+
+    /// Those that have not ended; [`OpenSagas::Unknown`] when there are more than [`OpenSagas::MOST`].
+    ///
+    /// # Errors
+    /// As `saga`.
+    async fn open_sagas(&self, within: Duration) -> Result<OpenSagas, StoreError>;
 
     /// How many have not ended.
     ///

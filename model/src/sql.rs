@@ -38,7 +38,16 @@ pub enum InvalidSql {
     /// More than one statement in one text.
     #[error("one statement only: take out the semicolon, and list further statements on their own")]
     Semicolon,
+    /// It would end the transaction that it is part of, or begin another.
+    #[error(
+        "`{0}` is not for a statement of the contract: the transaction is strangler's, with its locks and its ledger"
+    )]
+    Transaction(String),
 }
+
+/// What would begin or end a transaction, or change what it is.
+const OF_TRANSACTIONS: [&str; 8] =
+    ["commit", "rollback", "abort", "end", "savepoint", "release", "start transaction", "set transaction"];
 
 impl NamedSql {
     /// Cuts `text` at `:name` and `{columns}`; leaves quotes, comments and `::` casts alone. A block of PL/SQL
@@ -52,6 +61,11 @@ impl NamedSql {
         let text = if block { text } else { text.strip_suffix(';').unwrap_or(text) };
         if text.trim().is_empty() {
             return Err(InvalidSql::Empty);
+        }
+        let words: Vec<_> = text.split_whitespace().take(2).map(str::to_ascii_lowercase).collect();
+        let said = |words: &[String]| OF_TRANSACTIONS.contains(&words.join(" ").as_str());
+        if !block && (said(&words[..1]) || said(&words)) {
+            return Err(InvalidSql::Transaction(words[0].to_ascii_uppercase()));
         }
         let mut pieces = Vec::new();
         let mut plain = String::new();
@@ -182,6 +196,16 @@ mod tests {
         assert_eq!(NamedSql::parse("SELECT 1; DROP TABLE t"), Err(InvalidSql::Semicolon));
         assert_eq!(NamedSql::parse(" ; "), Err(InvalidSql::Empty));
         assert!(NamedSql::parse("SELECT 1;").is_ok());
+    }
+
+    #[test]
+    fn a_statement_that_would_end_its_transaction_is_refused() {
+        for text in ["COMMIT", "commit;", "Rollback to s", "END", "SAVEPOINT s", "SET TRANSACTION READ ONLY", "abort"] {
+            assert!(matches!(NamedSql::parse(text), Err(InvalidSql::Transaction(_))), "{text}");
+        }
+        for text in ["SET CONSTRAINTS ALL DEFERRED", "UPDATE commit SET a = :b", "BEGIN commit_it(:a); END;"] {
+            assert!(NamedSql::parse(text).is_ok(), "{text}");
+        }
     }
 
     #[test]

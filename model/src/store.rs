@@ -1,38 +1,34 @@
 //! The port to a system of record. One contract suite (`testkit::contract`) holds for every store.
 
 mod error;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::change::{Applied, Change, Incarnation, WriteId};
+use crate::bookkeeping::Bookkeeping;
+use crate::change::{Applied, Change, Incarnation, Recorded, WriteId};
 use crate::contract::{EntityType, FieldSet};
-use crate::fence::{Fence, Move, Standing};
+use crate::fence::{Fence, Move, Stand, Standing, Traces};
 use crate::history::KeyHistory;
+use crate::life::Lives;
 use crate::name::{EntityName, GroupName};
 use crate::own_key::OwnKeys;
 use crate::record::{EntityKey, Record};
-use crate::saga::SagaLog;
+use crate::saga::{OpenSagas, SagaLog};
 use crate::scan::Scan;
-use crate::side::{Role, Side};
+use crate::shape::ShapeLog;
+use crate::side::Side;
 use crate::sql::{NamedSql, Params};
-use crate::write::{Claim, Command, Rehearsal, States, Written};
+use crate::write::{Claim, Command, Fingerprint, IdempotencyKey, Rehearsal, States, Written};
 
 pub use error::{DriverError, StoreError};
+pub use waiting::{Backlog, Bare, Strays, Unsettled};
 
 /// Largest count of keys or changes in one call.
 pub const MAX_BATCH: usize = 1_000;
-
-/// A write that stands on the primary and is not known to stand on the secondary.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unsettled {
-    /// Its changes, by ordinal. Never empty.
-    pub changes: Vec<Change>,
-    /// How often the relay has tried.
-    pub attempts: u32,
-}
 
 /// What a store looks like beside what the contract says. Made by [`Store::inspect`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,17 +37,31 @@ pub struct Inspection {
     pub server: String,
     /// What else the server and its client library say of themselves, by name.
     pub facts: Vec<(&'static str, String)>,
-    /// What is missing or does not fit, one sentence each, naming table and column and what to do.
+    /// What is good to know and breaks no promise, one sentence each.
+    pub notices: Vec<String>,
+    /// What is missing, does not fit or makes a promise untrue, one sentence each, naming table and column and what to
+    /// do.
     pub problems: Vec<String>,
 }
 
-/// How much waits to be settled for a group, seen from the primary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Backlog {
-    /// Unsettled writes.
-    pub writes: u64,
-    /// Age of the oldest by the store's own clock; zero when there is none.
-    pub oldest: Duration,
+/// What [`Store::forget`] may delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forget {
+    /// Rows that are older.
+    pub retention: Duration,
+    /// At most so many.
+    pub limit: usize,
+    /// But for what these have left.
+    pub sagas: OpenSagas,
+}
+
+/// What stands in a ledger under an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyed {
+    /// The write that used the key first.
+    pub write: WriteId,
+    /// What it was asked for.
+    pub fingerprint: Fingerprint,
 }
 
 /// A system of record on one side.
@@ -60,7 +70,7 @@ pub struct Backlog {
 /// [`StoreError::NoAnswer`] (or `Unreachable` when nothing was sent), whatever the server does.
 /// Dropping a future of a store never leaves an open transaction on a connection that is used again.
 #[async_trait]
-pub trait Store: Scan + SagaLog + OwnKeys {
+pub trait Store: Scan + SagaLog + OwnKeys + Lives + ShapeLog {
     /// Which side this is.
     fn side(&self) -> Side;
 
@@ -98,7 +108,10 @@ pub trait Store: Scan + SagaLog + OwnKeys {
 
     /// As primary: runs `command` in one transaction that proves the fence, locks and changes the
     /// rows, takes the log's position under the locks, reads the post-image of every touched entity,
-    /// writes one unsettled ledger row per change and records its version; then commits.
+    /// writes one unsettled ledger row per change and records its version; then commits. A write that changed nothing
+    /// leaves one row all the same, unsettled where it has an idempotency key: a repeat must find it on either side.
+    /// Behind a fence that is alone every row is born settled: nobody keeps another side equal. The statement that
+    /// writes the rows reads that from the fence itself.
     ///
     /// # Errors
     /// `Refused`, `KeyReused`, `Fenced`, `Conflict`, `Unreachable`, `Unwritable`, `Misfit`: nothing was written.
@@ -130,12 +143,25 @@ pub trait Store: Scan + SagaLog + OwnKeys {
     async fn claim(&self, write: WriteId, within: Duration) -> Result<Claim, StoreError>;
 
     /// As secondary: applies `changes` (at most [`MAX_BATCH`], at most one per key) where they are
-    /// newer than what this side recorded for the key, with their ledger rows; older ones are left.
+    /// newer than what this side recorded for the key; older ones are left, and say which write stands in their place.
     /// One slot per change, in order. One transaction: all or nothing.
+    ///
+    /// The ledger rows of a write are carried along when each of its changes stands here now, or did before: what was
+    /// overtaken is carried by [`Self::carry`], once that is proven.
+    ///
+    /// Proves that the fence of each change's group is not open here, under the fence's lock, and that this side
+    /// remembers no later life of the other side than this process has read there ([`Lives::brings_from`]): else
+    /// [`Applied::Barred`]. The incarnation of the change itself may be any: what was written before a raise is brought
+    /// after it all the same.
+    /// A row that is not what was written, after it was, or that cannot be seen, is undone with its write.
     ///
     /// Where a row is not as our last write left it ([`crate::foreign`]), nothing of the change's write is applied or
     /// recorded: [`Applied::Foreign`] in its slot, [`Applied::Held`] in those of the write's other changes. Changes of
     /// other writes go on. A row that is already what the change would leave is no conflict.
+    ///
+    /// Only whole states of the registered shape are applied ([`crate::shape`]): [`Applied::NotWhole`] and
+    /// [`Applied::NotKnown`] say what is not, and nothing of its write is. A state that is not whole is stale only
+    /// beneath a whole one, and then its ledger row is carried along.
     ///
     /// # Errors
     /// `Unreachable`, `Unwritable`, `Conflict`, `Refused`, `Misfit`: nothing was written. After `NoAnswer` the
@@ -148,6 +174,30 @@ pub trait Store: Scan + SagaLog + OwnKeys {
     /// # Errors
     /// As `apply`.
     async fn apply_over(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError>;
+
+    /// As secondary: carries the ledger rows of one write along, each of whose changes is there or proven to be
+    /// overtaken, so that a repeat of it is known here. Harmless to repeat. Gives the write that has its idempotency
+    /// key here, if that is another one: then nothing was carried.
+    ///
+    /// # Errors
+    /// As `apply`; `Fenced` where an apply would be barred.
+    async fn carry(&self, changes: &[Change], within: Duration) -> Result<Option<WriteId>, StoreError>;
+
+    /// As secondary: keeps the ledger rows of writes that changed nothing (at most [`MAX_BATCH`]), settled, so that a
+    /// repeat of one is known here. Harmless to repeat. One answer per write, in order: [`Applied::There`], its row is
+    /// here now; [`Applied::KeyTaken`], another write has its idempotency key; [`Applied::Barred`], as for `apply`. What
+    /// is answered for one keeps no other back.
+    ///
+    /// # Errors
+    /// As `apply`.
+    async fn keep(&self, writes: &[Bare], within: Duration) -> Result<Vec<Applied>, StoreError>;
+
+    /// What the version rows of `keys` (at most [`MAX_BATCH`], of any types) say here, one slot per key, in order.
+    /// `None`: nothing was ever recorded for it.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit`.
+    async fn recorded(&self, keys: &[EntityKey], within: Duration) -> Result<Vec<Option<Recorded>>, StoreError>;
 
     /// Whether the row of `key` stands as our last write of it left it, here as primary or as secondary. `None`: not
     /// known, since there was none.
@@ -163,23 +213,31 @@ pub trait Store: Scan + SagaLog + OwnKeys {
     /// `Unreachable`, `NoAnswer`, `Conflict`.
     async fn settle(&self, writes: &[WriteId], within: Duration) -> Result<(), StoreError>;
 
-    /// As primary: takes up to `limit` unsettled writes of `groups` that are due and older than
+    /// As primary: takes up to `limit` unsettled writes of the types of `group` that are due and older than
     /// `older_than`, oldest first, and leases them: no other caller is given them until `lease` is
     /// over. Never waits for rows that another caller holds (`SKIP LOCKED`). What stands in the future, since the
-    /// side's clock was put back, is due too.
+    /// side's clock was put back, is due too. Left to others: writes with a change of a type whose registered shape this
+    /// contract does not know, or of a shape that it does not know ([`ShapeLog::left_to_newer`] has them).
+    ///
+    /// Only while the group's fence on this side is `stand` (open for the relay, frozen for a drain; alone: nothing is given), which is looked at
+    /// in the same statement; and only what was written since this side has had the authority. What it holds from
+    /// before is left behind ([`Store::left_behind`]). Whose a row is says its type, whatever its group was called when
+    /// it was written.
     ///
     /// # Errors
     /// `Unreachable`, `NoAnswer`, `Conflict`.
     async fn lease_unsettled(
         &self,
-        groups: &[GroupName],
+        group: &GroupName,
+        stand: Stand,
         older_than: Duration,
         lease: Duration,
         limit: usize,
         within: Duration,
     ) -> Result<Vec<Unsettled>, StoreError>;
 
-    /// As primary: the keys of `group` with an unsettled write, at most `limit`.
+    /// The keys of `group`'s types with an unsettled write in this ledger, left behind or not, at most `limit`, oldest
+    /// first; also of types and states that this contract cannot read. A write that changed nothing has none.
     ///
     /// # Errors
     /// `Unreachable`, `NoAnswer`.
@@ -190,11 +248,32 @@ pub trait Store: Scan + SagaLog + OwnKeys {
         within: Duration,
     ) -> Result<Vec<(EntityKey, WriteId)>, StoreError>;
 
-    /// As primary: how much is unsettled in `group`.
+    /// How much of `group`'s types is unsettled in this ledger.
     ///
     /// # Errors
     /// `Unreachable`, `NoAnswer`.
     async fn backlog(&self, group: &GroupName, within: Duration) -> Result<Backlog, StoreError>;
+
+    /// At most `limit` unsettled writes of `group`'s types that are left behind in this ledger, by id, beyond `after`:
+    /// all of them while this side does not have the authority, else those from before the other side had it. Whole
+    /// writes. Leases nothing.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`; `Misfit` when a row cannot be read.
+    async fn left_behind(
+        &self,
+        group: &GroupName,
+        after: Option<WriteId>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Unsettled>, StoreError>;
+
+    /// Unsettled writes whose type no group of the contract has, and writes without change of a group that it does not
+    /// have: nobody brings them to the other side. By the group and the type that they were written under.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`.
+    async fn strays(&self, within: Duration) -> Result<Vec<Strays>, StoreError>;
 
     /// Which of `writes` stand in this side's ledger (not abandoned).
     ///
@@ -221,8 +300,9 @@ pub trait Store: Scan + SagaLog + OwnKeys {
     /// `Unreachable`, `NoAnswer`.
     async fn history(&self, key: &EntityKey, limit: usize, within: Duration) -> Result<KeyHistory, StoreError>;
 
-    /// About how many records of `entity` there are: by the store's own statistics where it keeps any,
-    /// so that asking costs nothing on a large table.
+    /// About how many records of `entity` there are: by the store's own statistics where these are of the last day,
+    /// so that asking costs nothing on a large table, else by counting them. Never a guess: a count that does not end
+    /// in time has no answer.
     ///
     /// # Errors
     /// `Unreachable`, `NoAnswer`, `Misfit`.
@@ -235,11 +315,17 @@ pub trait Store: Scan + SagaLog + OwnKeys {
     /// `Unreachable`, `NoAnswer`, `Misfit` when a right is missing.
     async fn snapshot(&self, within: Duration) -> Result<Arc<dyn Scan>, StoreError>;
 
-    /// Deletes settled ledger rows that are older than `retention`, at most `limit`; how many.
+    /// What stands in this side's ledger under `key`. `None`: nothing does, or it is forgotten.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit`.
+    async fn keyed(&self, key: &IdempotencyKey, within: Duration) -> Result<Option<Keyed>, StoreError>;
+
+    /// Deletes settled ledger rows as [`Forget`] says; how many. Whole writes of sagas that are open are spared.
     ///
     /// # Errors
     /// `Unreachable`, `NoAnswer`, `Conflict`.
-    async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError>;
+    async fn forget(&self, old: &Forget, within: Duration) -> Result<u64, StoreError>;
 
     /// The life of the log that this side writes now.
     ///
@@ -247,16 +333,25 @@ pub trait Store: Scan + SagaLog + OwnKeys {
     /// `Unreachable`, `NoAnswer`.
     async fn incarnation(&self, within: Duration) -> Result<Incarnation, StoreError>;
 
-    /// Makes the bookkeeping tables (ledger, versions, fence) and, for each of `groups` that has no
-    /// fence yet, sets it: open under epoch 1 when `role` is primary, else closed. Changes nothing
-    /// that exists.
+    /// Makes the bookkeeping tables (ledger, versions, fence), or brings those of any earlier release up to this one;
+    /// and, for each of `groups` that has no fence yet, makes one: [`Fence::BORN`], closed, whatever this side is. What
+    /// opens it is decided by who has looked at both sides ([`crate::fence::beginning`]). Changes no row that exists, and
+    /// makes nothing where nothing is missing.
     ///
     /// # Errors
-    /// `Unreachable`, `NoAnswer`, `Misfit` when a right is missing.
-    async fn prepare(&self, groups: &[GroupName], role: Role, within: Duration) -> Result<(), StoreError>;
+    /// `Unreachable`, `NoAnswer`, `Misfit` when a right is missing, or when the tables are of a newer release that this
+    /// one cannot work beside.
+    async fn prepare(&self, groups: &[GroupName], within: Duration) -> Result<(), StoreError>;
 
-    /// The statements that [`Store::prepare`] would run, for a DBA to read and to run in its place.
-    fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String;
+    /// What there is of the bookkeeping, compared with what this release needs. Needs no right but to look.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`.
+    async fn bookkeeping(&self, within: Duration) -> Result<Bookkeeping, StoreError>;
+
+    /// The statements that [`Store::prepare`] would run on a database of which `found` is true, for a DBA to read and
+    /// to run in its place. `None`: of which nothing is known, all of them.
+    fn bookkeeping_ddl(&self, found: Option<&Bookkeeping>, groups: &[GroupName]) -> String;
 
     /// The fence of `group`, and for how long it has stood so.
     ///
@@ -264,11 +359,23 @@ pub trait Store: Scan + SagaLog + OwnKeys {
     /// `Unreachable`, `NoAnswer`; `Misfit` when the group has none.
     async fn fence(&self, group: &GroupName, within: Duration) -> Result<Standing, StoreError>;
 
+    /// What this side remembers of `group`'s types.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit`.
+    async fn traces(&self, group: &GroupName, within: Duration) -> Result<Traces, StoreError>;
+
+    /// Every fence that there is here, also of groups that the contract does not have.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit`.
+    async fn fences(&self, within: Duration) -> Result<Vec<(GroupName, Fence)>, StoreError>;
+
     /// Moves the fence of `group`, if it is what the move says. Holds the group's lock alone meanwhile: writers in
     /// flight are waited for, and either committed before or fail. How it stands afterwards, moved or not.
     ///
     /// # Errors
-    /// `Conflict` when a writer in flight did not end within the limit, and `Unreachable`, `Misfit`: nothing was moved.
+    /// `Unwritable` when it would take writes then and this side is suspended; `Conflict` when a writer in flight did not end within the limit, and `Unreachable`, `Misfit`: nothing was moved.
     /// `NoAnswer`: it may have been; look at [`Store::fence`].
     async fn move_fence(&self, group: &GroupName, step: &Move, within: Duration) -> Result<Fence, StoreError>;
 

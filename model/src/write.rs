@@ -1,5 +1,6 @@
 //! A write on its way to the primary, and what came of it.
 
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -7,10 +8,10 @@ use thiserror::Error;
 
 use crate::change::{Change, Epoch, WriteId};
 use crate::contract::{Refusal, Statement};
-use crate::name::GroupName;
+use crate::name::{EntityName, GroupName};
 use crate::record::{EntityKey, Record};
 use crate::side::Side;
-use crate::sql::Params;
+use crate::sql::{Params, Piece};
 
 /// One write, ready for the primary: everything its transaction needs.
 #[derive(Debug, Clone)]
@@ -28,8 +29,94 @@ pub struct Command {
     /// The sides whose columns every post-image must fit, or the write is refused: what one side
     /// cannot hold must not stand on the other alone.
     pub must_fit: &'static [Side],
+    /// Those of `touches` that must exist before the work, or it is refused with code `NOT_FOUND`. A repeat is told the
+    /// first result all the same.
+    pub must_exist: Vec<EntityKey>,
     /// The client's key, and a fingerprint of what was asked with it.
     pub idempotency: Option<(IdempotencyKey, Fingerprint)>,
+}
+
+impl Command {
+    /// Whether it must be known which touched entities exist before the work. Where the work may delete that is a guess,
+    /// which saves a second run.
+    pub fn looks_first(&self) -> bool {
+        let says_delete = |piece: &Piece| match piece {
+            Piece::Text(text) => text.to_ascii_lowercase().contains("delete"),
+            Piece::Param(_) | Piece::Columns => false,
+        };
+        !self.must_exist.is_empty()
+            || match &self.work {
+                Work::Run { statements, .. } => statements.iter().any(|one| one.sql.pieces().iter().any(says_delete)),
+                Work::Set(_) | Work::Delete | Work::Touch => false,
+            }
+    }
+
+    /// Why it is refused, where an entity that must exist does not. `exists` tells of the rows before the work.
+    ///
+    /// # Errors
+    /// That refusal, with code `NOT_FOUND`.
+    pub fn refuse_absent(&self, exists: impl Fn(&EntityKey) -> bool) -> Result<(), Refusal> {
+        match self.must_exist.iter().find(|key| !exists(key)) {
+            Some(key) => {
+                Err(Refusal { code: "NOT_FOUND".into(), message: format!("there is no such {}", key.entity()) })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Why it is refused, where a row that was found under a named key says that its key is another: a collation takes
+    /// the two for one.
+    ///
+    /// # Errors
+    /// That refusal, with code [`KEY_NOT_KEPT`].
+    pub fn refuse_unnamed<'k>(&self, found: impl IntoIterator<Item = &'k EntityKey>) -> Result<(), Refusal> {
+        let named: HashSet<&EntityKey> = self.touches.iter().collect();
+        match found.into_iter().find(|key| !named.contains(key)) {
+            Some(key) => Err(not_kept(key)),
+            None => Ok(()),
+        }
+    }
+
+    /// Why it is refused, where the work `changed` rows and there is none under any named key, neither before nor after:
+    /// something in the store has made another key of it, or has kept nothing. `stands`: whether there is a row after it.
+    ///
+    /// # Errors
+    /// That refusal, with code [`KEY_NOT_KEPT`].
+    pub fn refuse_unkept(&self, changed: bool, existed: bool, stands: bool) -> Result<(), Refusal> {
+        let lost = match &self.work {
+            Work::Set(_) => !stands,
+            Work::Run { .. } => changed && !existed && !stands,
+            Work::Delete | Work::Touch => false,
+        };
+        match self.touches.first().filter(|_| lost) {
+            Some(key) => Err(not_kept(key)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What an operator is told where a side's own record of a key is newer than the place that its log has come to: a write
+/// that is committed all the same would be stale on the other side, and never reach it.
+pub fn went_back<'k>(types: impl IntoIterator<Item = &'k EntityName>) -> String {
+    let types: BTreeSet<&str> = types.into_iter().map(EntityName::as_str).collect();
+    format!(
+        "a key of {} has a newer version on record than the log has come to by now: the database went back to an earlier \
+         state, or the type came from a group with a later epoch; nothing is written until that is mended",
+        types.into_iter().collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// The code of a write whose row the store keeps under another key than the one named, or not at all.
+pub const KEY_NOT_KEPT: &str = "KEY_NOT_KEPT";
+
+/// The refusal of such a write.
+pub fn not_kept(key: &EntityKey) -> Refusal {
+    let message = format!(
+        "the store keeps no {} under the key that was sent: a trigger, rule or collation of its table makes another of \
+         it; send the key as it is kept there",
+        key.entity()
+    );
+    Refusal { code: KEY_NOT_KEPT.into(), message }
 }
 
 /// What a write runs on the primary.

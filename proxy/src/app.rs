@@ -1,5 +1,7 @@
 //! All wiring on one page: from a checked configuration to a replica that serves, and back.
 
+mod bookkeeping;
+mod groups;
 mod roads;
 
 use std::net::SocketAddr;
@@ -8,8 +10,8 @@ use std::time::Duration;
 
 use adapters::Lane;
 use metrics_exporter_prometheus::PrometheusHandle;
-use model::control::{ControlError, ControlStore};
-use model::{GroupName, Instant, PerSide, ReplicaId, StoreError};
+use model::control::ControlError;
+use model::{GroupName, Instant, PerSide, ReplicaId, Side, StoreError};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::auth::AuthError;
 use crate::admin::{self, Admin, Health};
 pub use crate::backends::Backends;
+use crate::catchup::shapes::{CannotRunBeside, Shapes};
 use crate::config::Config;
 use crate::contract::{ContractErrors, Loaded};
 use crate::desk::{Desk, Here};
@@ -26,9 +29,13 @@ use crate::figures::Recorder;
 use crate::fork::Fork;
 use crate::gateway::{self, Gateway};
 use crate::guard;
+use crate::handover::begin::Waiting;
 use crate::handover::fences::Fences;
 use crate::handover::keeper::{Keeper, publish_unpublished};
 use crate::lanes;
+use crate::lives::compared::Compared;
+use crate::lives::memories::Memories;
+use crate::lives::{Heard, LifeWatch};
 use crate::openfeature;
 use crate::promotion::Promoter;
 use crate::read::breaker::Breaker;
@@ -45,6 +52,9 @@ use roads::Parts;
 
 /// How long shutdown waits for writes under way, after the last request was answered.
 const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// Longest look at a side's life.
+const LIVES_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a replica cannot start.
 #[derive(Debug, Error)]
@@ -74,12 +84,24 @@ pub enum StartError {
     /// The control database's address cannot be used.
     #[error("{0}")]
     Control(#[from] ControlError),
+    /// Our own tables are not what this release needs.
+    #[error("{0}")]
+    Bookkeeping(String),
     /// No rollout is known.
     #[error("{0}")]
     Rollout(#[from] OpenError),
+    /// Only a person can say who is primary of a group.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Waiting(Vec<Waiting>),
+    /// A database is another side's.
+    #[error("{0}")]
+    NotMine(StoreError),
     /// The state directory cannot be used.
     #[error("{0}")]
     State(#[from] StateDirError),
+    /// Another contract is registered, beside which this one cannot run.
+    #[error("{0}")]
+    Shapes(#[from] CannotRunBeside),
     /// A certificate cannot be used.
     #[error("{0}")]
     Tls(#[from] TlsError),
@@ -159,8 +181,11 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let state = StateDir::open(&config.state_dir)?;
     let lock = state.lock()?;
     let backends = Backends::open(config)?;
+    let unasked = bookkeeping::look(&backends).await?;
     let door = admin::serve::Door::open(&config.admin, now)?;
     let graphql_tls = config.graphql_tls.clone().map(Tls::open).transpose()?;
+    let shapes = Shapes::new(Arc::clone(&backends.loaded.contract), backends.lane(Lane::Admin));
+    shapes.start().await?;
     let graphql = listen(config.listen, "gateway.listen").await?;
     let admin_port = listen(config.admin.listen, "admin.listen").await?;
     let (graphql_address, admin_address) =
@@ -168,6 +193,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
 
     let id = config.fleet.id.clone().map_or_else(|| state.replica_id(), |id| Ok(ReplicaId::new(id)))?;
     let advertised = config.fleet.admin_address.clone().unwrap_or_else(|| door.address(admin_address));
+    groups::refuse_unclear(&backends).await?;
     let (rollout, follower) = rollout::open(backends.witness(), state.clone(), id.as_str(), advertised.clone()).await?;
     let follower = follower.remembering(rollout::fleet::Cache::new(state.clone()));
     let newest: gateway::RolloutSource = {
@@ -182,7 +208,6 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let (flushing, control, stop) = (evidence.clone(), Arc::clone(&backends.control), last.stop.clone());
     let pause = config.evidence.flush;
     last.tasks.spawn(async move { flushing.run(control, pause, stop).await });
-    last.tasks.spawn(tables(Arc::clone(&backends.control), last.stop.clone()));
     // Held to the very end: no second replica may use the folder before this one is through.
     let follow = follower.run(last.stop.clone());
     last.tasks.spawn(async move {
@@ -203,9 +228,11 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         clock: now,
     };
     let guard = guard::start(guard, &last.tasks, last.stop.clone());
-    let health = Arc::new(Health::new(breakers.clone()).with_guard(guard.clone()));
+    let health = Arc::new(Health::new(breakers.clone()).with_guard(guard.clone()).with_shapes(Arc::clone(&shapes)));
+    background.tasks.spawn(unasked.follow(Arc::clone(&health), background.stop.clone()));
 
     let unsettled = Arc::new(UnsettledKeys::default());
+    let compared = keep_lives(&backends, state, &unsettled, &newest, &background);
     let fences = keep_fences(config, &backends, &rollout, id.as_str(), &background);
     let parts = Parts {
         config,
@@ -214,11 +241,14 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         unsettled: &unsettled,
         newest: &newest,
         fences: &fences,
+        compared,
         figures,
     };
     let (shadow, rehearsals) = parts.shadow(evidence.clone(), &secret, &background);
     let (writes, doors) = parts.write_road(rehearsals, evidence, &secret);
     parts.catch_up(doors, &background);
+    let within = config.writes.relay.within;
+    background.tasks.spawn(shapes.run(Arc::clone(&newest), within, background.stop.clone()));
     let here = Here { id: id.clone(), address: advertised, rollout: rollout.clone() };
     let desk = Desk { here: Some(here), guard: Some(guard.clone()), ..backends.desk(config) };
     let promoter = Promoter { desk: desk.clone(), origin: id.to_string() };
@@ -279,6 +309,40 @@ fn serve_graphql(
     serving
 }
 
+/// Compares both sides with what is remembered of them, and forgets what this replica knew of one that has changed. What
+/// writes ask whether there is anything to compare them with.
+fn keep_lives(
+    backends: &Backends,
+    state: StateDir,
+    unsettled: &Arc<UnsettledKeys>,
+    newest: &gateway::RolloutSource,
+    background: &Stoppable,
+) -> Arc<Compared> {
+    let control = Arc::clone(&backends.control);
+    let compared = Arc::new(Compared::default());
+    let memories = Memories { stores: backends.lane(Lane::Admin), control, state: Some(state), within: LIVES_WITHIN };
+    for side in Side::BOTH {
+        if let Some(memory) = memories.own(side) {
+            memories.stores.get(side).expect(memory);
+            compared.heard(side, true);
+        }
+    }
+    let (unsettled, newest) = (Arc::clone(unsettled), Arc::clone(newest));
+    let heard = Arc::new(move |side: Side, heard: Heard| {
+        for (group, policy) in &newest().policies {
+            if heard.has_changed {
+                unsettled.unwatch(group);
+            }
+            if policy.primary() != side {
+                unsettled.set_unproven(group, heard.is_unproven);
+            }
+        }
+    });
+    let watch = LifeWatch { memories, compared: Arc::clone(&compared), heard, spells: PerSide::default() };
+    background.tasks.spawn(watch.run(background.stop.clone()));
+    compared
+}
+
 /// Watches who has the authority, and tells the rollout.
 fn keep_fences(
     config: &Config,
@@ -288,7 +352,7 @@ fn keep_fences(
     background: &Stoppable,
 ) -> Arc<Fences> {
     let (hears, known) = (rollout.clone(), rollout.clone());
-    let told = Arc::new(move |group: &GroupName, side, epoch| hears.hear(group, side, epoch));
+    let told = Arc::new(move |group: &GroupName, holder| hears.hear(group, holder));
     let fences = Fences::new(backends.lane(Lane::Admin), told, config.handover.within);
     let keeper = Keeper {
         fences: Arc::clone(&fences),
@@ -315,19 +379,6 @@ fn keep_metrics(metrics: PrometheusHandle, last: &Stoppable) {
             () = upkeep => {}
         }
     });
-}
-
-/// Makes the control store's tables that this release has added, or says who must. Nothing waits for it.
-async fn tables(control: Arc<dyn ControlStore>, stop: CancellationToken) {
-    tokio::select! {
-        () = stop.cancelled() => {}
-        prepared = control.prepare() => {
-            // An outage is the follower's to tell.
-            if let Err(error @ ControlError::Misfit { .. }) = prepared {
-                tracing::error!(%error, "tables of this release are missing in the control database: run `strangler init` ({error})");
-            }
-        }
-    }
 }
 
 async fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {

@@ -15,6 +15,7 @@ mod groups;
 mod handover;
 mod history;
 mod init;
+mod left_behind;
 mod link;
 mod print;
 pub mod reconcile;
@@ -24,6 +25,7 @@ mod routes;
 pub mod sagas;
 mod serve;
 mod set;
+pub mod sides;
 mod token;
 
 use std::path::Path;
@@ -38,6 +40,7 @@ use desk::Desk;
 use link::Link;
 use print::Printer;
 use sagas::SagasCommand;
+use sides::SidesCommand;
 
 use crate::config::{Config, Fleet};
 use crate::contract;
@@ -126,6 +129,8 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
         Command::Serve => serve::run(&cli.config).await,
         Command::Groups(command) => Box::pin(groups(cli, out, command)).await,
         Command::Sagas(command) => Box::pin(sagas(cli, out, command)).await,
+        Command::Sides(SidesCommand::Show) => Box::pin(sides::show(&desk()?)).await,
+        Command::Sides(SidesCommand::Raise(args)) => Box::pin(sides::run(&desk()?, args)).await,
         Command::History(HistoryCommand::List { group, limit }) => {
             history::list(out, &link(cli, out, None)?, group.as_deref(), *limit).await
         }

@@ -8,6 +8,7 @@
 //!
 //! Not here: whether the databases have these tables (`strangler check`).
 
+mod changed;
 mod client;
 mod column;
 mod compare;

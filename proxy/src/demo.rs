@@ -39,6 +39,9 @@ pub struct DemoArgs {
     /// Makes another ERP and other customers
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
+    /// How many articles the ERP has; with fewer the copies take less time
+    #[arg(long, value_name = "NUMBER", default_value_t = seed::ITEMS, value_parser = clap::value_parser!(u64).range(1_000..=1_000_000))]
+    pub items: u64,
     /// What the ERP runs on
     #[arg(long, value_enum, default_value_t = Erp::Postgres)]
     pub erp: Erp,

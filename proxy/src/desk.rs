@@ -7,6 +7,7 @@
 
 mod breakeven;
 mod change;
+mod contracts;
 mod evidence;
 mod excuses;
 mod handover;
@@ -38,10 +39,11 @@ use crate::state_dir::StateDir;
 
 pub(crate) use change::acknowledged;
 pub use change::{Acknowledged, SetOutcome};
+pub use contracts::Apart;
 pub use evidence::DiffFilter;
 pub use excuses::ExcuseWish;
 pub(crate) use handover::shown_key;
-pub use handover::{HandoverDone, HandoverOutcome};
+pub use handover::{DualWriteEnd, HandoverDone, HandoverOutcome};
 pub use promote::{PromoteOutcome, PromotionView};
 pub use rollback::{RollbackOptions, RollbackOutcome};
 pub use verify::Verified;

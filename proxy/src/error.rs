@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use model::StoreError;
 use model::contract::Refusal;
+use model::{Side, StoreError, WriteId};
 use thiserror::Error;
 
 /// An error with its root, which names what an operator can act on: a refused connection, a wrong password.
@@ -50,6 +50,9 @@ pub enum InternalError {
     /// `Idempotency-Key` to learn the outcome.
     #[error("the outcome of a write is unknown: {0}")]
     OutcomeUnknown(String),
+    /// This replica has nothing to compare a side with, and must not write it. Nothing was written.
+    #[error("{0} cannot be compared with what anybody remembers of it")]
+    NothingRemembered(Side),
     /// A side or the proxy is not set up as the contract says.
     #[error("not set up as the contract says: {0}")]
     Misfit(String),
@@ -68,12 +71,18 @@ impl ClientError {
 }
 
 impl InternalError {
+    /// A write that stands and whose result cannot be shown: whatever the reason, "nothing was written" would be a lie.
+    pub(crate) fn not_shown(write: WriteId, fault: &Fault) -> Self {
+        Self::OutcomeUnknown(format!("write {write} stands, and cannot be shown: {fault}"))
+    }
+
     /// The stable code shown to clients.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "UNAVAILABLE",
             Self::DeadlineExceeded(_) => "DEADLINE_EXCEEDED",
             Self::OutcomeUnknown(_) => "OUTCOME_UNKNOWN",
+            Self::NothingRemembered(_) => "NOTHING_REMEMBERED",
             Self::Misfit(_) => "INTERNAL",
         }
     }
@@ -86,6 +95,9 @@ impl InternalError {
             Self::DeadlineExceeded(_) => "no answer in time; try again",
             Self::OutcomeUnknown(_) => {
                 "the write was sent but its outcome is not known yet; repeat it with the same Idempotency-Key"
+            }
+            Self::NothingRemembered(_) => {
+                "nothing was written: this server is new and can ask nobody whether the database is the right one; try again later, or at another"
             }
             Self::Misfit(_) => "internal error",
         }

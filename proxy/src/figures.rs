@@ -18,11 +18,13 @@ use model::control::figures::UnsettledPeak;
 use model::control::{BatchId, ControlError, ControlStore, Figures, Slot};
 use model::evidence::Observation;
 use model::store::Backlog;
-use model::{Change, Contract, EntityName, GroupName, Instant, ReplicaId, RolloutVersion, RouteName, Side};
+use model::{Contract, GroupName, Instant, ReplicaId, RolloutVersion, RouteName, Side, WriteId};
 use parking_lot::Mutex;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::telemetry;
 
 use counters::Counters;
 
@@ -45,7 +47,6 @@ pub struct Recorder(Arc<Inner>);
 struct Inner {
     groups: HashMap<GroupName, Counters>,
     routes: HashMap<RouteName, GroupName>,
-    entities: HashMap<EntityName, GroupName>,
     kept: Mutex<Kept>,
     clock: fn() -> Instant,
 }
@@ -73,11 +74,9 @@ impl Recorder {
         let canary = canary_group(replica);
         let names = contract.groups().into_iter().chain([canary.clone()]);
         let routes = contract.roots.values().map(|root| (root.route.clone(), root.group.clone()));
-        let entities = contract.entities.values().map(|entity| (entity.name.clone(), entity.group.clone()));
         Self(Arc::new(Inner {
             groups: names.map(|group| (group, Counters::default())).collect(),
             routes: routes.chain([(CANARY_ROUTE.into(), canary)]).collect(),
-            entities: entities.collect(),
             kept: Mutex::default(),
             clock,
         }))
@@ -117,19 +116,23 @@ impl Recorder {
 
     /// The relay has brought the write that made `change`. A write's id tells when it began, by the clock
     /// of the replica that wrote; that is a little before the primary's commit.
-    pub fn relayed(&self, change: &Change) {
-        let group = self.0.entities.get(change.key.entity());
-        let began = change.write.0.get_timestamp().map(|stamp| stamp.to_unix());
+    pub fn relayed(&self, group: &GroupName, write: WriteId) {
+        let began = write.0.get_timestamp().map(|stamp| stamp.to_unix());
         let began = began.and_then(|(seconds, nanos)| DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos));
-        if let (Some(group), Some(began)) = (group, began) {
-            // Another machine's clock may be ahead: then it took no time that we know of.
-            self.settled(group, ((self.0.clock)().to_utc() - began).to_std().unwrap_or_default());
+        if let Some(began) = began {
+            // Another machine's clock may be ahead, or ours was put back: how long it took is not known, and not "no time".
+            if let Ok(took) = ((self.0.clock)().to_utc() - began).to_std() {
+                self.settled(group, took);
+            }
         }
     }
 
     /// So much of `group` waits to be settled now.
     pub fn backlog(&self, group: &GroupName, backlog: &Backlog) {
-        let now = UnsettledPeak { writes: backlog.writes, age: backlog.oldest };
+        let age = if backlog.writes == 0 { Some(Duration::ZERO) } else { backlog.oldest };
+        // Writes of unknown age say nothing, which is not the same as young ones: no data pauses who judges it.
+        let Some(age) = age else { return };
+        let now = UnsettledPeak { writes: backlog.writes, age };
         self.with(group, |counters| counters.unsettled(now));
     }
 
@@ -218,6 +221,9 @@ impl Recorder {
     async fn flush(&self, control: &dyn ControlStore, batch: &mut Option<Batch>) -> Option<ControlError> {
         let now = (self.0.clock)();
         let fresh = |batch: &Batch| now.to_utc() - batch.made.to_utc() < KEPT;
+        if batch.as_ref().is_some_and(|batch| !fresh(batch)) {
+            telemetry::figures_dropped("too-old");
+        }
         if batch.as_ref().is_none_or(|batch| !fresh(batch)) {
             let figures = std::mem::take(&mut self.0.kept.lock().unsent);
             *batch = (!figures.is_empty()).then(|| Batch { id: BatchId(Uuid::new_v4()), figures, made: now });
@@ -229,6 +235,10 @@ impl Recorder {
         };
         // What is refused would be refused for ever, and nothing behind it would arrive.
         if error.as_ref().is_none_or(|error| !error.is_outage()) {
+            if let Some(error) = &error {
+                telemetry::figures_dropped("refused");
+                tracing::error!(%error, "figures were refused and are dropped: {error}");
+            }
             *batch = None;
         }
         error

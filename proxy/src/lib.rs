@@ -26,6 +26,7 @@ pub mod gateway;
 pub mod guard;
 pub mod handover;
 pub mod lanes;
+pub mod lives;
 pub mod openfeature;
 pub mod outgoing;
 pub mod own_keys;

@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::contract::{ParamSource, WriteAction, WriteWork};
-use model::own_key::{number_named, number_of_derived};
+use model::own_key::{number_named, trouble};
 use model::{
-    Bucket, EntityKey, EntityType, OwnNumber, PerSide, Policy, Side, Stage, Store, StoreError, Unnumbered, Value,
-    WriteId,
+    Bucket, Contract, EntityKey, EntityType, OwnNumber, PerSide, Policy, Side, Stage, Store, StoreError, Unnumbered,
+    Value, WriteId,
 };
 use tokio::time::Instant;
 
 use crate::arguments::Arguments;
-use crate::error::{ClientError, Fault};
+use crate::error::Fault;
 use crate::read::breaker::Breaker;
 use crate::write::command;
 
@@ -125,7 +125,7 @@ pub fn concerns(action: &WriteAction) -> bool {
 /// The arguments of a mutation with canonical keys in place of numbers.
 ///
 /// # Errors
-/// As [`canonical`]; `NOT_FOUND` for the derived key of a row that does not exist: such rows are the ERP's to make.
+/// As [`canonical`].
 pub async fn arguments(
     sides: PerSide<Asked<'_>>,
     action: &WriteAction,
@@ -140,32 +140,11 @@ pub async fn arguments(
             continue;
         };
         let key = canonical(sides, &touch.entity, policy, vec![key], deadline).await?.remove(0);
-        require_real(*sides.get(policy.primary()), &touch.entity, &key, deadline).await?;
         if let [Value::Text(text)] = key.parts() {
             arguments.replace(path, text);
         }
     }
     Ok(arguments)
-}
-
-/// A key that stands for a number was made by nobody but the ERP. Could clients make such rows, they would take
-/// numbers that the ERP's sequence has not given yet.
-async fn require_real(
-    primary: Asked<'_>,
-    entity: &EntityType,
-    key: &EntityKey,
-    deadline: Instant,
-) -> Result<(), Fault> {
-    if number_of_derived(key).is_none() && number_named(key).is_none() {
-        return Ok(());
-    }
-    primary.admitted_by(deadline).await?;
-    let found = primary.store.fetch(entity, std::slice::from_ref(key), entity.key_fields(), left(deadline)).await;
-    primary.breaker.note(primary.store.side(), found.as_ref().err());
-    match found?.first() {
-        Some(Some(_)) => Ok(()),
-        Some(None) | None => Err(ClientError::new("NOT_FOUND", format!("there is no such {}", entity.name)).into()),
-    }
 }
 
 /// The numbers of the touched entities for statements of legacy, one slot per touch: of an entity that the write
@@ -198,4 +177,25 @@ pub async fn numbers(
         numbers[place] = given?.into_iter().next().flatten();
     }
     Ok(numbers)
+}
+
+/// What is wrong with the sequences that give keys, each with what to do: they would give numbers again.
+///
+/// # Errors
+/// When a side does not answer.
+pub async fn sequences_in_trouble(
+    contract: &Contract,
+    stores: &PerSide<Arc<dyn Store>>,
+    within: Duration,
+) -> Result<Vec<String>, StoreError> {
+    let mut problems = Vec::new();
+    for entity in contract.entities.values() {
+        let Some(own) = entity.own_key(Side::Legacy) else { continue };
+        let reach = PerSide {
+            legacy: stores.legacy.reach(entity, within).await?,
+            modern: stores.modern.reach(entity, within).await?,
+        };
+        problems.extend(trouble(&own.sequence, &reach));
+    }
+    Ok(problems)
 }

@@ -26,6 +26,8 @@ pub struct RequestContext {
     pub stick: Option<String>,
     /// The client's `Idempotency-Key`, as sent.
     pub idempotency: Option<String>,
+    /// What the key is bound to besides route and arguments: of a saga's first step, the saga's beginning.
+    pub bound_to: Option<String>,
     /// Writes that the client has seen acknowledged, from its version token.
     pub seen: Vec<WriteId>,
     written: Mutex<Vec<WriteId>>,
@@ -34,7 +36,15 @@ pub struct RequestContext {
 impl RequestContext {
     /// A context without headers.
     pub fn new(rollout: Arc<Rollout>, deadline: Instant) -> Self {
-        Self { rollout, deadline, stick: None, idempotency: None, seen: Vec::new(), written: Mutex::default() }
+        Self {
+            rollout,
+            deadline,
+            stick: None,
+            idempotency: None,
+            bound_to: None,
+            seen: Vec::new(),
+            written: Mutex::default(),
+        }
     }
 
     /// Notes an acknowledged write, for the version token of the answer.

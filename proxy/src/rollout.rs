@@ -13,6 +13,7 @@ pub mod fleet;
 mod follow;
 mod handle;
 mod known;
+mod lineage;
 mod open;
 mod propose;
 pub mod publish;

@@ -1,7 +1,7 @@
 //! Sagas: mutations in steps over several groups, each of which is undone when a later one is refused.
 //!
 //! `decide` says what comes next, `act` does one step or undoes it, `drive` goes on until nothing is left to do or
-//! a side does not answer, `road` is what a client's request takes, `resume` takes up what others have left.
+//! a side does not answer, `plan` knows whether the contract still says what a saga began with, `road` is what a client's request takes, `resume` takes up what others have left.
 //!
 //! Promise: a saga that has begun ends as done, undone or stuck, through any crash of any replica and any outage of
 //! the sides of its steps; a step that stands is part of a done saga, or is undone, or is named in a stuck one.
@@ -12,6 +12,7 @@ mod act;
 pub mod decide;
 mod drive;
 pub mod operate;
+pub mod plan;
 pub mod resume;
 pub mod road;
 pub mod state;

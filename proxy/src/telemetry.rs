@@ -2,6 +2,10 @@
 //!
 //! Prometheus conventions: `strangler_` prefix, base units, `_total` on counters only.
 
+mod guard;
+mod lives;
+mod waiting;
+
 use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -9,10 +13,13 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 use model::control::histogram::BOUNDS;
 use model::evidence::Observation;
 use model::saga::SagaCounts;
-use model::{GroupName, Incarnation, Rollout, RouteName, SagaStatus, Side, StoreError, WebhookName};
+use model::{GroupName, Rollout, RouteName, SagaStatus, Side, StoreError, WebhookName};
 use tokio::time::Instant;
 
-use crate::guard::{GuardState, Measure};
+pub(crate) use guard::{canary_caught, guard_breach, guard_healthy, guard_state};
+pub use lives::{incarnation, mark_age, suspended};
+pub(crate) use waiting::rollout_diverged;
+pub use waiting::{backlog, handover_step, left_behind, strays, unsettled_look};
 
 /// Time from the gateway asking to the answer. Answers: how fast is which side? Labels: `route`, `side`.
 pub const REQUEST_DURATION_SECONDS: &str = "strangler_request_duration_seconds";
@@ -31,6 +38,10 @@ pub const LANE_ABANDONED: &str = "strangler_lane_abandoned_threads";
 pub const LANE_SHED_TOTAL: &str = "strangler_lane_shed_total";
 /// The life of a side's log; it rises with a failover or restore. Label: `side`.
 pub const LOG_INCARNATION: &str = "strangler_log_incarnation";
+/// Whether a side takes no writes of ours since it has gone back, was moved or was suspended. Label: `side`.
+pub const SIDE_SUSPENDED: &str = "strangler_side_suspended";
+/// Age of the newest mark of a side's life. Answers: would a restore be noticed by its marks? Label: `side`.
+pub const SIDE_MARK_AGE_SECONDS: &str = "strangler_side_mark_age_seconds";
 /// Writes by how they ended. Labels: `route`, `outcome` (settled, unsettled, primary_only, repeated,
 /// refused, failed, unknown).
 pub const WRITES_TOTAL: &str = "strangler_writes_total";
@@ -38,8 +49,19 @@ pub const WRITES_TOTAL: &str = "strangler_writes_total";
 pub const UNSETTLED_WRITES: &str = "strangler_unsettled_writes";
 /// Age of the oldest unsettled write. Label: `group`.
 pub const UNSETTLED_AGE_SECONDS: &str = "strangler_unsettled_age_seconds";
+/// Rollouts of the control store that do not come from the one that a replica worked under. Answers: was the control
+/// database restored to an earlier copy?
+pub const ROLLOUT_DIVERGED_TOTAL: &str = "strangler_rollout_diverged_total";
+/// Writes that a handover left behind, on either side. Answers: is something acknowledged missing on the primary?
+/// Label: `group`.
+pub const LEFT_BEHIND_WRITES: &str = "strangler_left_behind_writes";
+/// Unsettled changes of types that the contract does not have: nobody brings them over. Label: `side`.
+pub const STRAY_CHANGES: &str = "strangler_stray_changes";
+/// Age of the last good look at the primary's unsettled keys. Answers: does this replica know of the others' writes?
+/// Label: `group`.
+pub const UNSETTLED_LOOK_AGE_SECONDS: &str = "strangler_unsettled_look_age_seconds";
 /// How long each step of a handover took. Answers: what did clients wait for? Label: `step` (freeze, drain, open,
-/// publish, give-up, reopen).
+/// publish, give-up, reopen, bar, alone).
 pub const HANDOVER_STEP_SECONDS: &str = "strangler_handover_step_seconds";
 /// Rehearsals of the secondary's own operation. Answers: would modern have done the same? Labels: `route`, `outcome`
 /// (`match`, `excused`, `mismatch`, `unsettled`, `unequal_before`, `dropped`, `late`, `failed`).
@@ -51,11 +73,19 @@ pub const RELAY_REFUSED_TOTAL: &str = "strangler_relay_refused_total";
 /// Rows of the secondary that were met changed past us. Answers: does somebody's script write there? Labels: `group`,
 /// `outcome` (left, overwritten).
 pub const FOREIGN_WRITES_TOTAL: &str = "strangler_foreign_writes_total";
+/// Changes that the secondary answered for and did not take. Answers: does what was written arrive? Labels: `side`,
+/// `reason` (other_history, altered, not_there, key_taken, barred; and unproven, which was taken).
+pub const NOT_TAKEN_TOTAL: &str = "strangler_not_taken_total";
+/// Changes that this replica leaves to a newer contract's. Answers: is one only half rolled out? Label: `group`.
+pub const LEFT_TO_NEWER_CHANGES: &str = "strangler_left_to_newer_changes";
 /// Sagas that have not ended, on both sides together. Answers: does anything wait for somebody? Label: `state`
 /// (`running`, `compensating`, `stuck`).
 pub const SAGAS: &str = "strangler_sagas";
 /// Sagas that this replica brought to where they rest. Label: `outcome` (`done`, `undone`, `stuck`, `abandoned`).
 pub const SAGAS_ENDED_TOTAL: &str = "strangler_sagas_ended_total";
+/// Sagas given back, since this replica cannot go on with them. Answers: does a deployment leave sagas behind? Labels:
+/// `reason` (`contract`: another plan, `unreadable`).
+pub const SAGAS_LEFT_TOTAL: &str = "strangler_sagas_left_total";
 /// Rows that differ at rest, by the last complete reconciliation. Label: `group`.
 pub const DRIFT_ROWS: &str = "strangler_drift_rows";
 /// When the last complete reconciliation ended, of the type that waits longest for the next. Answers: how old is what
@@ -65,6 +95,8 @@ pub const RECONCILE_COMPLETED_TIMESTAMP_SECONDS: &str = "strangler_reconcile_com
 pub const COMPARISONS_TOTAL: &str = "strangler_comparisons_total";
 /// Shadow reads not made. Answers: how much do we not know? Label: `reason`.
 pub const SHADOW_DROPPED_TOTAL: &str = "strangler_shadow_dropped_total";
+/// Batches of figures that were never recorded. Answers: can trends be trusted? Label: `reason`.
+pub const FIGURES_DROPPED_TOTAL: &str = "strangler_figures_dropped_total";
 /// Shadow reads waiting in the queue.
 pub const SHADOW_QUEUE_LENGTH: &str = "strangler_shadow_queue_length";
 
@@ -145,15 +177,31 @@ pub fn describe() {
     describe_counter!(FALLBACKS_TOTAL, "Reads that the primary answered because the other side failed");
     describe_counter!(SIDE_ERRORS_TOTAL, "Errors of a side");
     describe_gauge!(BREAKER_OPEN, "1 while calls are kept away from a side, else 0");
+    describe_gauge!(SIDE_SUSPENDED, "1 while a side takes no writes of ours: it has gone back or was moved");
+    describe_gauge!(
+        SIDE_MARK_AGE_SECONDS,
+        Unit::Seconds,
+        "Age of the newest mark of a side's life; it moves each second"
+    );
     describe_gauge!(LOG_INCARNATION, "The life of a side's log; it rises with a failover or restore");
     describe_counter!(WRITES_TOTAL, "Writes by how they ended");
     describe_gauge!(UNSETTLED_WRITES, "Writes that the secondary does not have yet");
     describe_gauge!(UNSETTLED_AGE_SECONDS, Unit::Seconds, "Age of the oldest unsettled write");
+    describe_counter!(ROLLOUT_DIVERGED_TOTAL, "Rollouts of the control store that do not come from ours");
+    describe_gauge!(LEFT_BEHIND_WRITES, "Writes that a handover left behind, on either side");
+    describe_gauge!(STRAY_CHANGES, "Unsettled changes of types that the contract does not have");
+    describe_gauge!(
+        UNSETTLED_LOOK_AGE_SECONDS,
+        Unit::Seconds,
+        "Age of the last good look at the primary's unsettled keys"
+    );
     describe_histogram!(HANDOVER_STEP_SECONDS, Unit::Seconds, "How long each step of a handover took");
     describe_counter!(REHEARSALS_TOTAL, "Rehearsals of the secondary's own operation, by how they ended");
     describe_counter!(RELAYED_TOTAL, "Unsettled writes that the relay finished");
     describe_counter!(RELAY_REFUSED_TOTAL, "Unsettled writes that the secondary refuses");
+    describe_gauge!(LEFT_TO_NEWER_CHANGES, "Changes that wait for a replica of a newer contract than this one's");
     describe_counter!(FOREIGN_WRITES_TOTAL, "Rows of the secondary that were met changed past strangler");
+    describe_counter!(NOT_TAKEN_TOTAL, "Changes that the secondary answered for and did not take, by reason");
     describe_gauge!(DRIFT_ROWS, "Rows that differ at rest, by the last complete reconciliation");
     describe_gauge!(
         RECONCILE_COMPLETED_TIMESTAMP_SECONDS,
@@ -162,10 +210,12 @@ pub fn describe() {
     );
     describe_counter!(COMPARISONS_TOTAL, "Comparisons made, by verdict");
     describe_counter!(SHADOW_DROPPED_TOTAL, "Shadow reads not made");
+    describe_counter!(FIGURES_DROPPED_TOTAL, "Batches of figures that were never recorded");
     describe_gauge!(SHADOW_QUEUE_LENGTH, "Shadow reads waiting in the queue");
     describe_gauge!(READS_MODERN_RATIO, "Share of keys that modern answers, from 0 to 1");
     describe_gauge!(ROLLOUT_VERSION, "The rollout that this replica works under");
     describe_gauge!(SAGAS, "Sagas that have not ended");
+    describe_counter!(SAGAS_LEFT_TOTAL, "Sagas that this replica could not go on with and gave back");
     describe_counter!(SAGAS_ENDED_TOTAL, "Sagas that this replica brought to where they rest");
     describe_gauge!(CONTROL_STORE_UP, "1 while the control store answers, else 0");
     describe_counter!(EVIDENCE_DROPPED_TOTAL, "Comparisons whose evidence was lost");
@@ -222,18 +272,6 @@ pub(crate) fn rehearsed(route: &RouteName, outcome: &'static str) {
     counter!(REHEARSALS_TOTAL, "route" => route.as_str().to_owned(), "outcome" => outcome).increment(1);
 }
 
-/// How much waits to be settled.
-pub fn backlog(group: &GroupName, writes: u64, oldest: Duration) {
-    #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 writes")]
-    gauge!(UNSETTLED_WRITES, "group" => group.as_str().to_owned()).set(writes as f64);
-    gauge!(UNSETTLED_AGE_SECONDS, "group" => group.as_str().to_owned()).set(oldest.as_secs_f64());
-}
-
-/// A step of a handover was done.
-pub fn handover_step(step: &'static str, took: Duration) {
-    histogram!(HANDOVER_STEP_SECONDS, "step" => step).record(took.as_secs_f64());
-}
-
 /// The relay finished a write.
 pub fn relayed() {
     counter!(RELAYED_TOTAL).increment(1);
@@ -244,10 +282,20 @@ pub fn relay_refused() {
     counter!(RELAY_REFUSED_TOTAL).increment(1);
 }
 
+/// What this replica leaves to others.
+pub(crate) fn left_to_newer(group: &GroupName, changes: u32) {
+    gauge!(LEFT_TO_NEWER_CHANGES, "group" => group.to_string()).set(changes);
+}
+
 /// A row of the secondary was changed past us.
 pub(crate) fn foreign_write(group: &GroupName, overwritten: bool) {
     let outcome = if overwritten { "overwritten" } else { "left" };
     counter!(FOREIGN_WRITES_TOTAL, "group" => group.to_string(), "outcome" => outcome).increment(1);
+}
+
+/// The secondary has answered, and does not have the change.
+pub(crate) fn not_taken(side: Side, reason: &'static str) {
+    counter!(NOT_TAKEN_TOTAL, "side" => side.as_str(), "reason" => reason).increment(1);
 }
 
 /// How many sagas have not ended.
@@ -263,10 +311,16 @@ pub(crate) fn saga_ended(status: SagaStatus) {
     counter!(SAGAS_ENDED_TOTAL, "outcome" => status.as_str()).increment(1);
 }
 
-/// What the last complete reconciliation has found.
-pub(crate) fn reconciled(group: &GroupName, drift: u64, completed: Option<model::Instant>) {
+/// A saga that this replica cannot go on with was given back.
+pub(crate) fn saga_left(reason: &'static str) {
+    counter!(SAGAS_LEFT_TOTAL, "reason" => reason).increment(1);
+}
+
+/// What the newest reconciliations have found. `None`: whether rows differ is not known, which is no zero.
+pub(crate) fn reconciled(group: &GroupName, drift: Option<u64>, completed: Option<model::Instant>) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 rows")]
-    gauge!(DRIFT_ROWS, "group" => group.to_string()).set(drift as f64);
+    let rows = drift.map_or(f64::NAN, |drift| drift as f64);
+    gauge!(DRIFT_ROWS, "group" => group.to_string()).set(rows);
     if let Some(completed) = completed {
         #[expect(clippy::cast_precision_loss, reason = "a gauge; exact to the millisecond for ages")]
         let seconds = completed.to_utc().timestamp_millis() as f64 / 1_000.0;
@@ -279,15 +333,15 @@ pub fn shadow_dropped(reason: &'static str) {
     counter!(SHADOW_DROPPED_TOTAL, "reason" => reason).increment(1);
 }
 
+/// A batch of figures is lost: the control store refused it, or was away for too long.
+pub(crate) fn figures_dropped(reason: &'static str) {
+    counter!(FIGURES_DROPPED_TOTAL, "reason" => reason).increment(1);
+}
+
 /// How many shadows wait.
 pub fn shadow_queue(length: usize) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge; the queue is small")]
     gauge!(SHADOW_QUEUE_LENGTH).set(length as f64);
-}
-
-/// The life of a side's log.
-pub fn incarnation(side: Side, incarnation: Incarnation) {
-    gauge!(LOG_INCARNATION, "side" => side.as_str()).set(f64::from(incarnation.0));
 }
 
 /// A replica works under `rollout` from now on.
@@ -318,30 +372,6 @@ pub(crate) fn evidence_dropped(reason: &'static str, count: u64) {
 /// The admin port did not let a request in.
 pub(crate) fn admin_refused(reason: &'static str) {
     counter!(ADMIN_REFUSED_TOTAL, "reason" => reason).increment(1);
-}
-
-/// The guard found a breach of `group`.
-pub(crate) fn guard_breach(group: &GroupName, reason: Measure) {
-    counter!(GUARD_BREACHES_TOTAL, "group" => group.to_string(), "reason" => reason.as_str()).increment(1);
-}
-
-/// What the guard makes of `group`.
-pub(crate) fn guard_state(group: &GroupName, state: GuardState) {
-    for one in GuardState::ALL {
-        let is_it = if one == state { 1.0 } else { 0.0 };
-        gauge!(GUARD_STATE, "group" => group.to_string(), "state" => one.as_str()).set(is_it);
-    }
-}
-
-/// Whether the guard is alive and sees.
-pub(crate) fn guard_healthy(healthy: bool) {
-    gauge!(GUARD_HEALTHY).set(if healthy { 1.0 } else { 0.0 });
-}
-
-/// The guard caught a canary.
-#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
-pub(crate) fn canary_caught(at: model::Instant) {
-    gauge!(GUARD_CANARY_CAUGHT).set(at.to_utc().timestamp() as f64);
 }
 
 /// A message was sent to a webhook, or given up.

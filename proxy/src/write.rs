@@ -1,10 +1,13 @@
 //! The write road: one transaction on the primary, then newer wins on the secondary.
 
+mod again;
 pub mod apply;
 mod claim;
 pub mod command;
 pub mod foreign;
+mod not_taken;
 mod numbering;
+mod proof;
 pub mod rehearse;
 pub mod road;
 pub mod settle;

@@ -4,7 +4,7 @@
 //! either side may give its rows as it likes. An *ordered* list must also agree in the order of the
 //! rows that both sides have, which is one difference of its own.
 //!
-//! Promises: pure and total; `judge(x, x)` is a match; a declared excuse counts up to and including
+//! Promises: pure and total; `judge(x, x)` is a match if there is anything in it, and says nothing otherwise; a declared excuse counts up to and including
 //! its last day and never longer; one difference that is not excused makes a mismatch.
 //! Not here: whether the difference is real or only lag (`confirm`), what may be stored (`redact`).
 
@@ -114,7 +114,7 @@ impl<'a> Bench<'a> {
     /// Compares one record, legacy's first.
     fn compare(&mut self, key: EntityKey, pair: [Option<&Record>; 2]) {
         let found = match pair {
-            // Equal, but no record was compared: it does not count as covered.
+            // Nothing to compare: two sides that know nothing of a record are no evidence that they agree.
             [None, None] => return,
             [Some(_), None] => vec![self.whole(Cause::MissingRow)],
             [None, Some(_)] => vec![self.whole(Cause::ExtraRow)],

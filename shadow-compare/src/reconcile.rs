@@ -19,11 +19,13 @@ use model::checksum::{Chunk, ChunkSum};
 use model::control::Findings;
 use model::control::reconciliation::DriftKind;
 use model::evidence::{Cause, Difference, Verdict};
-use model::{EntityKey, EntityType, FieldName, PerSide, Record};
+use model::{EntityKey, EntityType, FieldIndex, FieldName, LeftOut, PerSide, Record, Side, Value};
 
 use crate::judge::{Answer, Asked, Judgement, Question};
 use crate::redact::Redactor;
 
+/// Rows that are named because nothing is known of them.
+const NAMED: usize = 20;
 /// Samples kept of one kind of drift, and of all kinds.
 const SAMPLES_OF_A_KIND: usize = 10;
 const SAMPLES: usize = 200;
@@ -47,6 +49,7 @@ pub fn parts(chunk: &Chunk, sums: &PerSide<Vec<(Chunk, ChunkSum)>>, most: u64) -
     // A part without rows is left out by its side.
     let all: BTreeSet<&Chunk> = legacy.keys().chain(modern.keys()).collect();
     let part = |part: &Chunk| {
+        // No rows there: count and sum are 0, and equal to nothing but that.
         let of = |sums: &BTreeMap<Chunk, ChunkSum>| sums.get(part).copied().unwrap_or_default();
         let (legacy, modern) = (of(&legacy), of(&modern));
         if legacy == modern {
@@ -60,17 +63,41 @@ pub fn parts(chunk: &Chunk, sums: &PerSide<Vec<(Chunk, ChunkSum)>>, most: u64) -
     all.into_iter().map(part).collect()
 }
 
-/// Puts the rows of one chunk side by side, ready for `judge`: each key once, with what each side has.
-pub fn pair_members(entity: &Arc<EntityType>, members: PerSide<Vec<Record>>) -> Pairs {
-    let by_key = |rows: Vec<Record>| -> BTreeMap<EntityKey, Record> {
-        rows.into_iter().filter_map(|row| Some((row.key(entity)?, row))).collect()
+/// The rows of a chunk, put side by side.
+#[derive(Debug)]
+pub struct Paired {
+    /// Each key once, with what each side has: ready for `judge`.
+    pub pairs: Pairs,
+    /// Rows that cannot stand beside another: their key is null, or another row of their side has it too.
+    pub odd: PerSide<Vec<EntityKey>>,
+}
+
+/// Puts the rows of one chunk side by side. Every row is in a pair or odd.
+pub fn pair_members(entity: &Arc<EntityType>, members: PerSide<Vec<Record>>) -> Paired {
+    let by_key = |rows: Vec<Record>| {
+        let (mut by_key, mut odd) = (BTreeMap::new(), Vec::new());
+        for row in rows {
+            match row.key(entity) {
+                Some(key) if key.has_null() || by_key.contains_key(&key) => odd.push(key),
+                Some(key) => drop(by_key.insert(key, row)),
+                None => odd.push(key_with_nulls(entity, &row)),
+            }
+        }
+        (by_key, odd)
     };
-    let (mut legacy, mut modern) = (by_key(members.legacy), by_key(members.modern));
+    let ((mut legacy, odd_legacy), (mut modern, odd_modern)) = (by_key(members.legacy), by_key(members.modern));
     let keys: BTreeSet<EntityKey> = legacy.keys().chain(modern.keys()).cloned().collect();
     let slots = |rows: &mut BTreeMap<EntityKey, Record>| keys.iter().map(|key| rows.remove(key)).collect::<Vec<_>>();
     let answers = PerSide { legacy: Answer(slots(&mut legacy)), modern: Answer(slots(&mut modern)) };
     let asked = Asked::Keys(keys.into_iter().collect());
-    (Question { entity: Arc::clone(entity), fields: entity.all_fields(), asked }, answers)
+    let question = Question { entity: Arc::clone(entity), fields: entity.all_fields(), asked };
+    Paired { pairs: (question, answers), odd: PerSide { legacy: odd_legacy, modern: odd_modern } }
+}
+
+/// What names a row that has no key.
+fn key_with_nulls(entity: &EntityType, row: &Record) -> EntityKey {
+    let part = |index: &FieldIndex| row.get(*index).cloned().unwrap_or(Value::Null);
+    EntityKey::new(entity.name.clone(), entity.key().iter().map(part).collect())
 }
 
 /// A question for whole records by key, and what both sides answered.
@@ -111,6 +138,12 @@ pub struct Drift {
     drifted: u64,
     excused: u64,
     undecided: u64,
+    held_back: u64,
+    keyless: PerSide<u64>,
+    named: Vec<String>,
+    left_out: Vec<LeftOut>,
+    /// Rows that were seen on one side alone and turned out well: they were written or deleted meanwhile.
+    moved: u64,
     kinds: BTreeMap<Kind, u64>,
     samples: Vec<Difference>,
     sampled: BTreeMap<Kind, usize>,
@@ -127,6 +160,11 @@ impl Drift {
             drifted: 0,
             excused: 0,
             undecided: 0,
+            held_back: 0,
+            keyless: PerSide::default(),
+            named: Vec::new(),
+            left_out: Vec::new(),
+            moved: 0,
             kinds: BTreeMap::new(),
             samples: Vec::new(),
             sampled: BTreeMap::new(),
@@ -162,6 +200,45 @@ impl Drift {
         self.rows.modern += rows.modern;
     }
 
+    /// Rows of `side` that no look-up by key finds: `rows` in all, of which `some` are known.
+    pub fn keyless(&mut self, entity: &EntityType, redactor: &Redactor, side: Side, rows: u64, some: &[EntityKey]) {
+        *self.keyless.get_mut(side) += rows;
+        some.iter()
+            .for_each(|key| self.name(format!("without usable key on {side}: {}", redactor.key_text(entity, key))));
+    }
+
+    /// Columns of legacy that the contract leaves out.
+    pub fn left_out(&mut self, columns: Vec<LeftOut>) {
+        self.left_out = columns;
+    }
+
+    /// One row whose last write has waited for the other side for too long: nothing is known of it.
+    pub fn held_back(&mut self, entity: &EntityType, redactor: &Redactor, key: &EntityKey) {
+        self.undecided += 1;
+        self.held_back += 1;
+        self.name(format!("held back: {}", redactor.key_text(entity, key)));
+    }
+
+    /// One row that was seen on one side alone, and was gone or on both when it was looked at again.
+    pub fn moved(&mut self) {
+        self.moved += 1;
+    }
+
+    fn name(&mut self, row: String) {
+        if self.named.len() < NAMED {
+            self.named.push(row);
+        }
+    }
+
+    /// Why the counts of the sides cannot be right; `None`: what differs between them was accounted for.
+    fn contradiction(&self) -> Option<String> {
+        let PerSide { legacy, modern } = self.rows;
+        let accounted =
+            self.drifted + self.excused + self.undecided + self.moved + self.keyless.legacy + self.keyless.modern;
+        let said = format!("{legacy} rows of legacy and {modern} of modern, and no row that only one of them has");
+        (legacy != modern && accounted == 0).then_some(said)
+    }
+
     /// One row that looked different was looked at until it was clear.
     pub fn decided(&mut self, entity: &EntityType, redactor: &Redactor, key: EntityKey, judgement: &Judgement) {
         match judgement.verdict {
@@ -194,7 +271,7 @@ impl Drift {
     }
 
     /// What is recorded of it; `problem` says why not everything was compared.
-    pub fn findings(&self, problem: Option<String>) -> Findings {
+    pub fn findings(&self, problem: Option<String>, mapping: String) -> Findings {
         let kind =
             |((field, cause), rows): (&Kind, &u64)| DriftKind { field: field.clone(), cause: *cause, rows: *rows };
         let mut kinds: Vec<_> = self.kinds.iter().map(kind).collect();
@@ -204,9 +281,14 @@ impl Drift {
             drift: self.drifted,
             excused: self.excused,
             undecided: self.undecided,
+            held_back: self.held_back,
+            keyless: self.keyless,
+            named: self.named.clone(),
+            left_out: self.left_out.clone(),
             kinds,
             samples: self.samples.clone(),
-            problem,
+            problem: problem.or_else(|| self.contradiction()),
+            mapping,
         }
     }
 }

@@ -46,8 +46,12 @@ pub fn judge_rehearsal(
         if before.verdict == Verdict::Mismatch {
             return vec![(Arc::clone(entity), Judgement::inconclusive(Reason::UnequalBefore))];
         }
+        if after.reason == Some(Reason::NothingCompared) && !before.keys.is_empty() {
+            // Both have deleted what both had: that was compared, and no value of any field.
+            after = Judgement::of(Vec::new(), FieldSet::default(), before.keys);
+        }
         if refused.is_some() {
-            after = refusal(&part, after.fields, excuses);
+            after = refusal(&part, told(entity), excuses);
         }
         after.call_logic(entity, excuses);
         judgements.push((Arc::clone(entity), after));

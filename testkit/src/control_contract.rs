@@ -31,7 +31,7 @@ pub use trend::a_trend_adds_up_what_was_seen_in_each_period;
 mod reconciliation;
 
 pub use reconciliation::{
-    repairs_are_on_record_from_their_beginning, the_last_complete_reconciliation_of_each_type_is_known,
+    repairs_are_on_record_from_their_beginning, the_newest_ended_reconciliation_of_each_type_decides,
 };
 pub use webhooks::a_webhook_is_told_by_one_replica_at_a_time;
 
@@ -64,7 +64,7 @@ macro_rules! control_contract {
             old_figures_are_forgotten_and_young_stay
             an_excuse_is_kept_whole_and_ends_without_being_lost
             a_trend_adds_up_what_was_seen_in_each_period
-            the_last_complete_reconciliation_of_each_type_is_known
+            the_newest_ended_reconciliation_of_each_type_decides
             repairs_are_on_record_from_their_beginning
             a_webhook_is_told_by_one_replica_at_a_time
         }

@@ -10,23 +10,25 @@
 //! ```
 
 mod kinds;
+mod lives;
 mod own_keys;
 mod sagas;
 mod scan;
+mod shapes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::fence::{Fence, Move, Standing};
+use model::fence::{Fence, Move, Stand, Standing, Traces};
 use model::history::KeyHistory;
 use model::sql::{NamedSql, Params};
-use model::store::{Backlog, Inspection, Unsettled};
-use model::write::Claim;
+use model::store::{Backlog, Bare, Forget, Inspection, Keyed, Strays, Unsettled};
+use model::write::{Claim, IdempotencyKey};
 use model::{
-    Applied, Change, Command, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record, Rehearsal,
-    Role, Scan, Side, States, Store, StoreError, WriteId, Written,
+    Applied, Bookkeeping, Change, Command, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
+    Recorded, Rehearsal, Scan, Side, States, Store, StoreError, WriteId, Written,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -49,6 +51,7 @@ struct Plan {
     at: HashMap<(Call, usize), Fault>,
     always: HashMap<Call, Fault>,
     down: bool,
+    wrong_sums: bool,
     calls: HashMap<Call, usize>,
 }
 
@@ -80,12 +83,18 @@ impl FaultyStore {
         self.plan.lock().down = down;
     }
 
+    /// Every sum is one off, as of a server that adds up otherwise than it reads.
+    pub fn wrong_sums(&self) {
+        self.plan.lock().wrong_sums = true;
+    }
+
     /// Forgets every planned fault. Counters stay.
     pub fn heal(&self) {
         let mut plan = self.plan.lock();
         plan.at.clear();
         plan.always.clear();
         plan.down = false;
+        plan.wrong_sums = false;
     }
 
     /// Waits for the next call that meets [`Fault::CrashBefore`] or [`Fault::CrashAfter`]. The caller of
@@ -154,6 +163,7 @@ impl FaultyStore {
                 tokio::time::sleep(within).await;
                 Err(no_answer)
             }
+            Some(Fault::Panic) => panic!("a planned fault"),
             Some(Fault::Twice) => {
                 inner().await?;
                 inner().await
@@ -246,13 +256,25 @@ impl Store for FaultyStore {
         self.run(Call::ApplyOver, within, || self.inner.apply_over(changes, within)).await
     }
 
+    async fn carry(&self, changes: &[Change], within: Duration) -> Result<Option<WriteId>, StoreError> {
+        self.run(Call::Carry, within, || self.inner.carry(changes, within)).await
+    }
+
+    async fn keep(&self, writes: &[Bare], within: Duration) -> Result<Vec<Applied>, StoreError> {
+        self.run(Call::Keep, within, || self.inner.keep(writes, within)).await
+    }
+
+    async fn recorded(&self, keys: &[EntityKey], within: Duration) -> Result<Vec<Option<Recorded>>, StoreError> {
+        self.run(Call::Recorded, within, || self.inner.recorded(keys, within)).await
+    }
+
     async fn as_left(
         &self,
         entity: &EntityType,
         key: &EntityKey,
         within: Duration,
     ) -> Result<Option<bool>, StoreError> {
-        self.run(Call::PastStates, within, || self.inner.as_left(entity, key, within)).await
+        self.run(Call::AsLeft, within, || self.inner.as_left(entity, key, within)).await
     }
 
     async fn settle(&self, writes: &[WriteId], within: Duration) -> Result<(), StoreError> {
@@ -261,13 +283,14 @@ impl Store for FaultyStore {
 
     async fn lease_unsettled(
         &self,
-        groups: &[GroupName],
+        group: &GroupName,
+        stand: Stand,
         older_than: Duration,
         lease: Duration,
         limit: usize,
         within: Duration,
     ) -> Result<Vec<Unsettled>, StoreError> {
-        let inner = || self.inner.lease_unsettled(groups, older_than, lease, limit, within);
+        let inner = || self.inner.lease_unsettled(group, stand, older_than, lease, limit, within);
         self.run(Call::LeaseUnsettled, within, inner).await
     }
 
@@ -283,6 +306,20 @@ impl Store for FaultyStore {
 
     async fn backlog(&self, group: &GroupName, within: Duration) -> Result<Backlog, StoreError> {
         self.run(Call::Backlog, within, || self.inner.backlog(group, within)).await
+    }
+
+    async fn left_behind(
+        &self,
+        group: &GroupName,
+        after: Option<WriteId>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Unsettled>, StoreError> {
+        self.run(Call::LeftBehind, within, || self.inner.left_behind(group, after, limit, within)).await
+    }
+
+    async fn strays(&self, within: Duration) -> Result<Vec<Strays>, StoreError> {
+        self.run(Call::Strays, within, || self.inner.strays(within)).await
     }
 
     async fn standing(&self, writes: &[WriteId], within: Duration) -> Result<Vec<WriteId>, StoreError> {
@@ -313,24 +350,40 @@ impl Store for FaultyStore {
         Ok(Arc::new(scan::FaultySnapshot { store: self.clone(), inner }))
     }
 
-    async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
-        self.run(Call::Forget, within, || self.inner.forget(retention, limit, within)).await
+    async fn keyed(&self, key: &IdempotencyKey, within: Duration) -> Result<Option<Keyed>, StoreError> {
+        self.run(Call::Keyed, within, || self.inner.keyed(key, within)).await
+    }
+
+    async fn forget(&self, old: &Forget, within: Duration) -> Result<u64, StoreError> {
+        self.run(Call::Forget, within, || self.inner.forget(old, within)).await
     }
 
     async fn incarnation(&self, within: Duration) -> Result<Incarnation, StoreError> {
         self.run(Call::Incarnation, within, || self.inner.incarnation(within)).await
     }
 
-    async fn prepare(&self, groups: &[GroupName], role: Role, within: Duration) -> Result<(), StoreError> {
-        self.run(Call::Prepare, within, || self.inner.prepare(groups, role, within)).await
+    async fn prepare(&self, groups: &[GroupName], within: Duration) -> Result<(), StoreError> {
+        self.run(Call::Prepare, within, || self.inner.prepare(groups, within)).await
     }
 
-    fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String {
-        self.inner.bookkeeping_ddl(groups, role)
+    async fn bookkeeping(&self, within: Duration) -> Result<Bookkeeping, StoreError> {
+        self.run(Call::Inspect, within, || self.inner.bookkeeping(within)).await
+    }
+
+    fn bookkeeping_ddl(&self, found: Option<&Bookkeeping>, groups: &[GroupName]) -> String {
+        self.inner.bookkeeping_ddl(found, groups)
     }
 
     async fn fence(&self, group: &GroupName, within: Duration) -> Result<Standing, StoreError> {
         self.run(Call::LookAtFence, within, || self.inner.fence(group, within)).await
+    }
+
+    async fn traces(&self, group: &GroupName, within: Duration) -> Result<Traces, StoreError> {
+        self.run(Call::Traces, within, || self.inner.traces(group, within)).await
+    }
+
+    async fn fences(&self, within: Duration) -> Result<Vec<(GroupName, Fence)>, StoreError> {
+        self.run(Call::Fences, within, || self.inner.fences(within)).await
     }
 
     async fn move_fence(&self, group: &GroupName, step: &Move, within: Duration) -> Result<Fence, StoreError> {

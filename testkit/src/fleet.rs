@@ -83,7 +83,10 @@ impl Site {
              [gateway]\nlisten = \"127.0.0.1:{graphql}\"\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n{}\n[guard]\nenabled = {}\n",
             self.contract, state, self.more, self.legacy, self.modern, self.control, self.more_of_admin, self.guard
         );
-        std::fs::write(&path, text).expect("the configuration is written");
+        // Put there whole: another command may be reading it.
+        let whole = tempfile::NamedTempFile::new_in(self.folder.path()).expect("a file beside it");
+        std::fs::write(whole.path(), text).expect("the configuration is written");
+        whole.persist(&path).expect("the configuration is put in its place");
         path
     }
 
@@ -223,14 +226,7 @@ impl Replica {
     /// # Errors
     /// When nobody answers.
     pub async fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
-        let mut stream = TcpStream::connect(&self.admin).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin);
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
-        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
-        Ok((status, body))
+        get(&self.admin, path).await
     }
 
     /// Whether its process has ended.
@@ -266,4 +262,19 @@ impl Drop for Replica {
 pub async fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     listener.local_addr().expect("an address").port()
+}
+
+/// Asks the admin port at `address`: status and body.
+///
+/// # Errors
+/// When nobody answers there.
+pub async fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+    Ok((status, body))
 }

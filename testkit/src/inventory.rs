@@ -26,6 +26,22 @@ pub fn contract() -> Arc<Contract> {
     Arc::new(contract)
 }
 
+/// The same with other fields of one type: what an older or newer contract might say of the same tables.
+///
+/// # Panics
+/// When there is no such type, or its key is gone.
+pub fn contract_with(entity: &str, change: impl FnOnce(&mut Vec<Field>)) -> Arc<Contract> {
+    let mut contract = Contract::clone(&contract());
+    let before = EntityType::clone(contract.entity(&entity.into()).expect("a type of the inventory"));
+    let key: Vec<_> = before.key().iter().map(|index| before.field(*index).name.to_string()).collect();
+    let key: Vec<_> = key.iter().map(String::as_str).collect();
+    let mut fields = before.fields;
+    change(&mut fields);
+    let changed = EntityType::new(before.name, before.group, before.table, fields, &key).expect("the key is kept");
+    contract.entities.insert(changed.name.clone(), Arc::new(changed));
+    Arc::new(contract)
+}
+
 /// The tables of one side.
 pub fn ddl(side: Side) -> &'static str {
     match side {
@@ -128,7 +144,7 @@ fn field(name: &str, kind: Kind, nullable: bool, legacy: Home, modern: Home) -> 
 
 fn local(column: &str, column_type: ColumnType) -> Home {
     Home {
-        zone: Some("Europe/Berlin".parse().expect("a zone of the database of zones")),
+        zone: Some(model::Zone::named("Europe/Berlin").expect("a zone of the database of zones")),
         ..Home::new(column, column_type)
     }
 }

@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "what fails or is printed here belongs to a test")]
 
+pub mod begin;
 pub mod contract;
 pub mod control_contract;
 pub mod faults;
 pub mod fleet;
 pub mod inventory;
 pub mod load;
+pub mod menagerie;
 pub mod oracle;
 pub mod orders;
 pub mod postgres;

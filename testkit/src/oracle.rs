@@ -3,12 +3,13 @@
 
 pub mod server;
 
+use crate::begin::Begin as _;
 use std::path::PathBuf;
 
 use adapters::oracle::{OracleStore, Settings};
 // Named, so that it is built wherever tests are.
 use clntsh as _;
-use model::{Side, Store};
+use model::Side;
 
 use self::server::{Schema, Server};
 use crate::inventory;
@@ -134,7 +135,7 @@ impl ErpDatabase {
     pub async fn inventory(&self, side: Side) -> OracleStore {
         let store = OracleStore::connect(side, inventory::contract(), &self.settings()).expect("the client library");
         self.run(&inventory::oracle_ddl(side));
-        let prepared = store.prepare(&[inventory::group()], model::Role::Primary, crate::contract::WITHIN).await;
+        let prepared = store.begin_as(&[inventory::group()], model::Role::Primary, crate::contract::WITHIN).await;
         prepared.expect("prepared");
         store
     }

@@ -11,7 +11,8 @@
 //! seconds after the last one is gone, however it went: a process counts as a user by an open pipe, which the kernel
 //! closes (see `adapters::local_server`). Tests that kill or pause a server take [`own_server`].
 //!
-//! `STRANGLER_TEST_POSTGRES_BIN` names the programs to use, to run the tests against another version.
+//! `STRANGLER_TEST_POSTGRES` says which programs to use: a folder, to run the tests against another version, or
+//! `fetched` for the pinned ones whatever is installed.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use adapters::local_server::{self, Lifeline, Lifetime, LocalServer, LocalServerError, Options};
+use adapters::local_server::{self, Lifeline, Lifetime, LocalServer, LocalServerError, Options, Programs};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -42,6 +43,23 @@ pub async fn own_server_with(environment: Vec<(String, String)>) -> LocalServer 
     or_panic(LocalServer::start(Options { environment, ..options() }).await)
 }
 
+/// Whether the shared server was built with ICU, which collations that take two texts for one need. The pinned programs
+/// are not: such a test says that it was skipped.
+///
+/// # Panics
+/// When the server cannot be asked.
+pub async fn knows_icu() -> bool {
+    let database = Database::fresh("icu").await;
+    let (client, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.expect("a server");
+    tokio::spawn(connection);
+    let made = "CREATE COLLATION probe (provider = icu, locale = 'und', deterministic = false)";
+    let knows = client.batch_execute(made).await.is_ok();
+    if !knows {
+        eprintln!("SKIPPED: this PostgreSQL has no ICU (apt install postgresql)");
+    }
+    knows
+}
+
 /// An empty database. Dropping it drops it.
 #[derive(Debug)]
 pub struct Database {
@@ -56,6 +74,36 @@ impl Database {
     /// When there is no server to be had; the text says what to install.
     pub async fn fresh(prefix: &str) -> Self {
         Self::fresh_on(shared_server().await, prefix).await
+    }
+
+    /// Makes one in the shared server, in another way than usual: `made` follows the name in `CREATE DATABASE`.
+    ///
+    /// # Panics
+    /// When there is no server to be had, or it refuses.
+    pub async fn made(prefix: &str, made: &str) -> Self {
+        Self::made_on(shared_server().await, prefix, made).await
+    }
+
+    /// As [`Database::made`], in `server`, which must be running.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn made_in(server: &LocalServer, prefix: &str, made: &str) -> Self {
+        Self::made_on(server.port(), prefix, made).await
+    }
+
+    async fn made_on(port: u16, prefix: &str, made: &str) -> Self {
+        let name = format!("{prefix}_{}", Uuid::new_v4().simple());
+        let url = local_server::url(port, "postgres");
+        let (client, connection) =
+            tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("the server answers");
+        let driving = tokio::spawn(connection);
+        let text = format!("CREATE DATABASE {name} TEMPLATE template0 {made}");
+        client.batch_execute(&text).await.unwrap_or_else(|error| panic!("{text}: {error}"));
+        drop(client);
+        // Waited for, so that nobody is left on the server; how it ended does not matter.
+        let _ = driving.await;
+        Self { name, port }
     }
 
     /// Makes one in `server`, which must be running.
@@ -159,11 +207,12 @@ async fn take_turn(place: PathBuf) -> io::Result<File> {
 }
 
 fn options() -> Options {
-    Options {
-        binaries: std::env::var_os("STRANGLER_TEST_POSTGRES_BIN").map(PathBuf::from),
-        max_connections: 400,
-        ..Options::default()
-    }
+    let programs = match std::env::var_os("STRANGLER_TEST_POSTGRES") {
+        None => Programs::Found,
+        Some(word) if word == "fetched" => Programs::Fetched,
+        Some(folder) => Programs::In(folder.into()),
+    };
+    Options { programs, max_connections: 400, ..Options::default() }
 }
 
 fn or_panic<T>(outcome: Result<T, LocalServerError>) -> T {

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::begin::Begin as _;
 
 use adapters::local_server::LocalServer;
 use adapters::oracle::{OracleStore, Settings};
@@ -47,7 +48,7 @@ impl Site {
         for statement in inventory::oracle_ddl(Side::Legacy) {
             connection.execute(statement, &[]).expect("the tables are new");
         }
-        store.prepare(&[inventory::group()], Role::Primary, WITHIN).await.expect("the stand-in is up");
+        store.begin_as(&[inventory::group()], Role::Primary, WITHIN).await.expect("the stand-in is up");
         let fill = format!(
             "INSERT INTO INV_LOC_BAL SELECT 'ITEM-' || lpad((n - 1)::text, 5, '0'), '{LOCATION}', 1000000, NULL \
              FROM generate_series(1, {LEVELS}) n; ANALYZE"

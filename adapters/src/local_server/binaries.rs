@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::{env, fs, io};
 
 use super::account::Account;
-use super::{LocalServerError, fetch};
+use super::{LocalServerError, Programs, fetch};
 
 /// The oldest PostgreSQL whose logical decoding and catalogues we rely on.
 const OLDEST: u32 = 14;
@@ -28,7 +28,7 @@ impl Binaries {
 /// Where to look. The machine's own places come from [`Search::of_this_machine`]; tests give others.
 #[derive(Debug, Default)]
 pub(super) struct Search {
-    configured: Option<PathBuf>,
+    programs: Programs,
     /// The value of PATH.
     path: OsString,
     /// Folders with one folder per version, and where the programs are in that.
@@ -38,18 +38,19 @@ pub(super) struct Search {
 }
 
 impl Search {
-    pub(super) fn of_this_machine(configured: Option<PathBuf>, account: Account) -> Self {
+    pub(super) fn of_this_machine(programs: Programs, account: Account) -> Self {
+        let named = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let caches = match account {
             Account::Own => {
                 let home = env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-                let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()).or(home);
-                cache.into_iter().chain([env::temp_dir()]).map(|folder| folder.join("strangler")).collect()
+                named.or(home).into_iter().chain([env::temp_dir()]).collect()
             }
-            // Root's own cache folder is closed to the account that the server runs as.
-            Account::Other { .. } => vec![PathBuf::from("/var/cache/strangler"), PathBuf::from("/opt/strangler")],
+            // Root's own cache folder is closed to the account that the server runs as; one that is named may not be.
+            Account::Other { .. } => Vec::from_iter(named.into_iter().chain(["/var/cache".into(), "/opt".into()])),
         };
+        let caches = caches.into_iter().map(|folder| folder.join("strangler")).collect();
         Self {
-            configured,
+            programs,
             path: env::var_os("PATH").unwrap_or_default(),
             versioned: vec![
                 (PathBuf::from("/usr/lib/postgresql"), "bin"), // Debian, Ubuntu
@@ -66,14 +67,17 @@ impl Search {
     /// [`LocalServerError::Unusable`] when the configured folder is no good (nothing else is tried then: whoever
     /// configures a version wants that one); [`LocalServerError::NoPostgres`] when there is none to be had.
     pub(super) fn find(&self, account: Account, notice: &dyn Fn(&str)) -> Result<Binaries, LocalServerError> {
-        if let Some(folder) = &self.configured {
-            return match usable(folder, account) {
-                Ok(binaries) => Ok(binaries),
-                Err(reason) => Err(LocalServerError::Unusable { folder: folder.clone(), reason }),
-            };
-        }
-        if let Some(installed) = self.installed().iter().find_map(|folder| usable(folder, account).ok()) {
-            return Ok(installed);
+        match &self.programs {
+            Programs::In(folder) => {
+                return usable(folder, account)
+                    .map_err(|reason| LocalServerError::Unusable { folder: folder.clone(), reason });
+            }
+            Programs::Found => {
+                if let Some(installed) = self.installed().iter().find_map(|folder| usable(folder, account).ok()) {
+                    return Ok(installed);
+                }
+            }
+            Programs::Fetched => {}
         }
         let fetched = fetch::into_first_of(&self.caches, account, &self.path, notice)?;
         usable(&fetched, account).map_err(|reason| LocalServerError::Unusable { folder: fetched, reason })
@@ -171,7 +175,7 @@ mod tests {
         install(&machine.path().join("configured"), "15.1");
         install(&machine.path().join("old"), "9.6.24");
         let search = |configured: &str| Search {
-            configured: Some(machine.path().join(configured)),
+            programs: Programs::In(machine.path().join(configured)),
             path: machine.path().join("path").into(),
             ..Search::default()
         };
@@ -234,6 +238,9 @@ mod tests {
             caches: vec![machine.path().join("cache")],
             ..Search::default()
         };
+        // Another one that is installed does not count for who wants the pinned one.
+        install(&machine.path().join("path"), "15.1");
+        let search = Search { programs: Programs::Fetched, ..search };
         let notices = parking_lot::Mutex::new(Vec::new());
         let find = || search.find(Account::Own, &|text: &str| notices.lock().push(text.to_owned())).unwrap();
 

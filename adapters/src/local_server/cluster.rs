@@ -44,7 +44,7 @@ enum Began {
 impl Cluster {
     pub(super) fn start(options: Options) -> Result<Self, LocalServerError> {
         let account = Account::for_server()?;
-        let search = Search::of_this_machine(options.binaries.clone(), account);
+        let search = Search::of_this_machine(options.programs.clone(), account);
         let notice = |text: &str| {
             tracing::info!("{text}");
             if let Some(notice) = &options.notice {

@@ -27,7 +27,7 @@ pub(super) fn members<'a>(
     entity: &'a EntityType,
     chunk: &'a Chunk,
 ) -> impl Iterator<Item = (String, &'a Record)> {
-    let of_type = rows.iter().filter(|(key, _): &(&EntityKey, _)| *key.entity() == entity.name);
+    let of_type = rows.iter().filter(|(key, _): &(&EntityKey, _)| *key.entity() == entity.name && !key.has_null());
     let digested = of_type.map(|(_, record)| (digest_of(&record_text(entity, entity.key_fields(), record)), record));
     digested.filter(|(digest, _)| digest.starts_with(chunk.prefix()))
 }

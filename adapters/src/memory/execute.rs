@@ -3,14 +3,19 @@
 use std::collections::HashSet;
 
 use model::contract::Refusal;
-use model::write::Work;
+use model::write::{Work, went_back};
 use model::{
-    Change, Command, EntityKey, Fence, Incarnation, Position, Record, Rehearsal, Rehearsed, Stand, States, StoreError,
-    Version, Written, fit,
+    Base, Change, Command, EntityKey, Fence, Position, Record, Recorded, Rehearsal, Rehearsed, Stand, States,
+    StoreError, Version, WriteId, Written, fit,
 };
 use tokio::time::Instant;
 
+use crate::number::rules;
+
 use super::{Entry, MemoryStore, Rows, Standing, State};
+
+/// Where its log begins: as in other systems, far above the numbers of baseline copies.
+const LOG_BEGINS: u64 = 1 << 32;
 
 impl MemoryStore {
     /// See `Store::execute_seeing`. The lock is the transaction; the records before it are the way back.
@@ -20,33 +25,45 @@ impl MemoryStore {
         if let Some(before) = self.before(&state, command)? {
             return Ok((before, States::new()));
         }
-        let open = Fence::new(command.epoch, Stand::Open);
-        if state.fences.get(&command.group).is_none_or(|(fence, _)| *fence != open) {
-            return Err(StoreError::Fenced { side: self.side });
-        }
+        let fence = state.fences.get(&command.group).map(|kept| kept.fence);
+        let proven = |fence: &Fence| fence.stand.takes_writes() && fence.epoch == command.epoch;
+        let fence = fence.filter(proven).ok_or(StoreError::Fenced { side: self.side })?;
+        let incarnation = self.living(&state)?;
         let before = self.transact(&mut state, command)?;
         state.position += 1;
-        let version = Version { epoch: command.epoch, incarnation: Incarnation(1), position: Position(state.position) };
-        let changes = changes(command, version, &before, &state.rows);
+        let version = Version { epoch: command.epoch, incarnation, position: Position(LOG_BEGINS + state.position) };
+        let mut changes = changes(command, version, &before, &state.rows);
+        let newer =
+            |change: &&Change| state.versions.get(&change.key).is_some_and(|recorded| recorded.version >= version);
+        if changes.iter().any(|change| newer(&change)) {
+            state.rows = before;
+            return Err(self.misfit(went_back(changes.iter().map(|change| change.key.entity()))));
+        }
+        for change in &mut changes {
+            let known = state.versions.get(&change.key).zip(state.left.get(&change.key));
+            let rules = rules(self.entity(&change.key)?);
+            let before = known.map(|(recorded, number)| Base { version: recorded.version, rules, number: *number });
+            let newest = state.versions.get(&change.key).map(|recorded| recorded.write);
+            let oldest = newest.and_then(|newest| oldest_waiting(&state, &change.key, newest));
+            change.base = oldest.map_or(before, |oldest| oldest.base);
+        }
         // What another side wrote before this one was primary, and arrives late, must find something newer here.
         // And whoever changes a row past us after that is met when this side is secondary again.
         for change in &changes {
             let stands = self.stands(&state, &change.key)?;
-            state.versions.insert(change.key.clone(), change.version);
+            let recorded = Recorded { write: change.write, version: change.version };
+            state.versions.insert(change.key.clone(), recorded);
             state.left.insert(change.key.clone(), stands);
         }
         let sequence = state.position;
-        let standing = if changes.is_empty() { Standing::Settled } else { Standing::Unsettled };
+        // Nobody asks for a write that changed nothing, unless by its key.
+        let nothing = changes.is_empty() && command.idempotency.is_none();
+        let settled = nothing || fence.stand == Stand::Alone;
+        let standing = if settled { Standing::Settled } else { Standing::Unsettled };
         let entry = Entry {
-            group: Some(command.group.clone()),
             changes: changes.clone(),
             idempotency: command.idempotency.clone(),
-            standing,
-            attempts: 0,
-            next_attempt_at: Instant::now(),
-            created_at: Instant::now(),
-            written_at: super::wall_clock(),
-            sequence,
+            ..Entry::new(Some(command.group.clone()), version, standing, sequence)
         };
         state.ledger.insert(command.write, entry);
         Ok((Written::Now(changes), states(command, &before)))
@@ -76,7 +93,13 @@ impl MemoryStore {
     /// Does the work and gives back the records before it. After an error they are as they were.
     fn transact(&self, state: &mut State, command: &Command) -> Result<Rows, StoreError> {
         let before = state.rows.clone();
-        let done = self.work(state, command).and_then(|()| self.states_fit(state, command));
+        command.refuse_absent(|key| before.contains_key(key)).map_err(|refusal| self.refused(refusal))?;
+        let done = self.work(state, command).and_then(|changed| {
+            let any = |rows: &Rows| command.touches.iter().any(|key| rows.contains_key(key));
+            let kept = command.refuse_unkept(changed, any(&before), any(&state.rows));
+            kept.map_err(|refusal| self.refused(refusal))?;
+            self.states_fit(state, command)
+        });
         match done {
             Ok(()) => Ok(before),
             Err(error) => {
@@ -116,12 +139,14 @@ impl MemoryStore {
         }
     }
 
-    fn work(&self, state: &mut State, command: &Command) -> Result<(), StoreError> {
+    /// Whether it has changed records.
+    fn work(&self, state: &mut State, command: &Command) -> Result<bool, StoreError> {
         let Some(key) = command.touches.first() else {
             return Err(self.misfit("a write that touches nothing"));
         };
         match &command.work {
             Work::Run { statements, params } => {
+                let mut changed = false;
                 for statement in statements {
                     let run = state.statements.get(&statement.sql).cloned();
                     let run = run.ok_or_else(|| self.misfit("a statement that nobody taught"))?;
@@ -129,13 +154,14 @@ impl MemoryStore {
                     if let Some(refusal) = statement.refuse.clone().filter(|_| touched == 0) {
                         return Err(self.refused(refusal));
                     }
+                    changed |= touched > 0;
                 }
-                Ok(())
+                Ok(changed)
             }
-            Work::Touch => Ok(()),
-            Work::Set(record) => self.put(state, key, record),
+            Work::Touch => Ok(false),
+            Work::Set(record) => self.put(state, key, record).map(|()| true),
             Work::Delete => match state.rows.remove(key) {
-                Some(_) => Ok(()),
+                Some(_) => Ok(true),
                 None => Err(self.refused(Refusal {
                     code: "NOT_FOUND".into(),
                     message: format!("there is no such {}", key.entity()),
@@ -190,6 +216,15 @@ fn changes(command: &Command, version: Version, before: &Rows, after: &Rows) -> 
         version,
         state: after.get(key).cloned(),
         idempotency: command.idempotency.clone().filter(|_| ordinal == 0),
+        base: None,
     };
     (0_u16..).zip(known).map(change).collect()
+}
+
+/// The change of `key` in its oldest write that is not settled, when the `newest` is not either.
+fn oldest_waiting<'a>(state: &'a State, key: &EntityKey, newest: WriteId) -> Option<&'a Change> {
+    state.ledger.get(&newest).filter(|newest| newest.standing == Standing::Unsettled)?;
+    let waiting = state.ledger.values().filter(|entry| entry.standing == Standing::Unsettled);
+    let changes = waiting.flat_map(|entry| &entry.changes).filter(|change| change.key == *key);
+    changes.min_by_key(|change| change.version)
 }

@@ -10,20 +10,27 @@ mod checksum;
 pub mod control;
 mod execute;
 mod ledger;
+mod life;
 mod own_keys;
 mod sagas;
 mod scan;
+mod shapes;
 mod store;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+pub use life::Copy;
+use model::shape::Remembered;
 use model::sql::{NamedSql, Params};
 use model::{
-    Change, Contract, EntityKey, Fence, GroupName, OwnNumber, Record, SagaId, Side, StoreError, Version, WriteId,
+    Change, Contract, EntityKey, Epoch, Fence, GroupName, OwnNumber, Record, Recorded, SagaId, Side, StoreError,
+    Version, WriteId,
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use crate::source::Source;
 
 /// All records, in key order.
 pub type Rows = BTreeMap<EntityKey, Record>;
@@ -39,17 +46,17 @@ pub struct MemoryStore {
     side: Side,
     contract: Arc<Contract>,
     shared: Arc<Mutex<State>>,
+    source: Arc<Source>,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct State {
     rows: Rows,
-    versions: HashMap<EntityKey, Version>,
+    versions: HashMap<EntityKey, Recorded>,
     /// The number of each row as it stood after our last write of it.
     left: HashMap<EntityKey, i64>,
     ledger: BTreeMap<WriteId, Entry>,
-    /// Each fence, and when it was moved.
-    fences: BTreeMap<GroupName, (Fence, Instant)>,
+    fences: BTreeMap<GroupName, KeptFence>,
     statements: HashMap<NamedSql, Statement>,
     queries: HashMap<NamedSql, Query>,
     /// The ID map, and how many numbers the ERP's sequence gave.
@@ -59,15 +66,31 @@ struct State {
     position: u64,
     prepared: bool,
     sagas: BTreeMap<SagaId, sagas::Kept>,
+    life: life::Kept,
+    shapes: Vec<Remembered>,
+}
+
+/// A fence as it is kept.
+#[derive(Debug, Clone, Copy)]
+struct KeptFence {
+    fence: Fence,
+    moved: Instant,
+    /// Under which epoch this side last took the authority over from the other one; 0: never.
+    since: Epoch,
 }
 
 /// A write in the ledger.
+#[derive(Clone)]
 struct Entry {
     group: Option<GroupName>,
     changes: Vec<Change>,
+    /// Where in the primary's log it stands.
+    version: Version,
     /// Known from the client even when the write changed nothing.
     idempotency: Option<(model::IdempotencyKey, model::Fingerprint)>,
     standing: Standing,
+    /// It was settled, until the other side was found to have lost it.
+    settled_once: bool,
     attempts: u32,
     next_attempt_at: Instant,
     created_at: Instant,
@@ -75,6 +98,25 @@ struct Entry {
     written_at: model::Instant,
     /// Order of creation, since many are made at one instant.
     sequence: u64,
+}
+
+impl Entry {
+    /// One that is made now, the `sequence`th of its ledger; without changes and key.
+    fn new(group: Option<GroupName>, version: Version, standing: Standing, sequence: u64) -> Self {
+        Self {
+            group,
+            changes: Vec::new(),
+            version,
+            idempotency: None,
+            standing,
+            settled_once: false,
+            attempts: 0,
+            next_attempt_at: Instant::now(),
+            created_at: Instant::now(),
+            written_at: wall_clock(),
+            sequence,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +134,13 @@ fn wall_clock() -> model::Instant {
 impl MemoryStore {
     /// An empty store without bookkeeping: call `prepare` before anything is written.
     pub fn new(side: Side, contract: Arc<Contract>) -> Self {
-        Self { side, contract, shared: Arc::default() }
+        Self { side, contract, shared: Arc::default(), source: Arc::default() }
+    }
+
+    /// The same database as another process has it.
+    #[must_use]
+    pub fn of_another_process(&self) -> Self {
+        Self { source: Arc::default(), ..self.clone() }
     }
 
     /// Says what a statement of the contract does. It returns how many records it touched.

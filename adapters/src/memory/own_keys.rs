@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::own_key::{derived_key, number_of_derived};
+use model::own_key::{Reach, Sequence, derived_key, number_of_derived};
 use model::{EntityKey, EntityType, OwnKeys, OwnNumber, StoreError, Unnumbered, Value};
 
 use super::{MemoryStore, State};
@@ -15,8 +15,10 @@ impl MemoryStore {
     /// The number of `key`, if its type has its own key on this side.
     pub(super) fn number_of(&self, state: &State, entity: &EntityType, key: &EntityKey) -> Option<OwnNumber> {
         entity.own_key(self.side)?;
-        let derived = || number_of_derived(key).filter(|number| !state.numbers.values().any(|given| given == number));
-        state.numbers.get(key).copied().or_else(derived)
+        let is_given = |number: &OwnNumber| {
+            state.numbers.iter().any(|(known, given)| given == number && known.entity() == key.entity())
+        };
+        state.numbers.get(key).copied().or_else(|| number_of_derived(key).filter(|number| !is_given(number)))
     }
 
     /// The same; a key without number is given the next.
@@ -109,5 +111,22 @@ impl OwnKeys for MemoryStore {
             }
         }
         Ok(())
+    }
+
+    async fn reach(&self, entity: &EntityType, _within: Duration) -> Result<Reach, StoreError> {
+        let state = self.shared.lock();
+        let Some(field) = entity.number_field() else { return Ok(Reach::default()) };
+        let of_rows =
+            state.rows.iter().filter(|(key, _)| *key.entity() == entity.name).filter_map(|(_, row)| {
+                match row.get(field) {
+                    Some(Value::Text(number)) => number.parse::<i64>().ok(),
+                    Some(_) | None => None,
+                }
+            });
+        let given = state.numbers.iter().filter(|(key, _)| *key.entity() == entity.name);
+        let used = of_rows.chain(given.filter_map(|(_, number)| i64::try_from(number.get()).ok())).max();
+        let last = i64::try_from(START + state.sequence).unwrap_or(i64::MAX);
+        let sequence = entity.own_key(self.side).map(|_| Sequence { last, step: 1 });
+        Ok(Reach { used, sequence })
     }
 }

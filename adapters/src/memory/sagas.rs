@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::saga::{Begun, SagaCounts};
+use model::saga::{Begun, Leased, OpenSagas, SagaCounts};
 use model::{SagaId, SagaLog, SagaRow, SagaStatus, StoreError};
 use tokio::time::Instant;
 
 use super::MemoryStore;
 
 /// A saga and when it may be taken next.
+#[derive(Clone)]
 pub(super) struct Kept {
     row: SagaRow,
     due: Instant,
@@ -47,7 +48,7 @@ impl SagaLog for MemoryStore {
         Ok(true)
     }
 
-    async fn lease_sagas(&self, lease: Duration, limit: usize, _within: Duration) -> Result<Vec<SagaRow>, StoreError> {
+    async fn lease_sagas(&self, lease: Duration, limit: usize, _within: Duration) -> Result<Leased, StoreError> {
         let mut state = self.shared.lock();
         let now = Instant::now();
         let mut due: Vec<_> =
@@ -58,7 +59,7 @@ impl SagaLog for MemoryStore {
             kept.row.revision += 1;
             kept.row.clone()
         };
-        Ok(due.into_iter().take(limit).map(lease).collect())
+        Ok(Leased { sagas: due.into_iter().take(limit).map(lease).collect(), unreadable: 0 })
     }
 
     async fn saga(&self, id: &SagaId, _within: Duration) -> Result<Option<SagaRow>, StoreError> {
@@ -76,6 +77,13 @@ impl SagaLog for MemoryStore {
             state.sagas.values().filter(|kept| status.is_none_or(|status| kept.row.status == status)).collect();
         found.sort_by_key(|kept| std::cmp::Reverse(kept.sequence));
         Ok(found.into_iter().take(limit).map(|kept| kept.row.clone()).collect())
+    }
+
+    async fn open_sagas(&self, _within: Duration) -> Result<OpenSagas, StoreError> {
+        let state = self.shared.lock();
+        let open = state.sagas.iter().filter(|(_, kept)| !kept.row.status.has_ended());
+        let open: Vec<_> = open.map(|(id, _)| id.clone()).take(OpenSagas::MOST + 1).collect();
+        Ok(if open.len() > OpenSagas::MOST { OpenSagas::Unknown } else { OpenSagas::These(open) })
     }
 
     async fn count_sagas(&self, _within: Duration) -> Result<SagaCounts, StoreError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::checksum::{Chunk, ChunkSum};
-use model::{EntityKey, EntityType, Record, Scan, StoreError};
+use model::{EntityKey, EntityType, Keyless, LeftOut, Record, Scan, StoreError};
 
 use super::{MemoryStore, Rows, checksum};
 
@@ -20,9 +20,19 @@ impl Scan for Snapshot {
         limit: usize,
         _within: Duration,
     ) -> Result<Vec<Record>, StoreError> {
-        let rows = self.0.iter().filter(|(key, _)| *key.entity() == entity.name);
+        let rows = self.0.iter().filter(|(key, _)| *key.entity() == entity.name && !key.has_null());
         let rows = rows.filter(|(key, _)| after.is_none_or(|after| *key > after));
         Ok(rows.take(limit).map(|(_, record)| record.clone()).collect())
+    }
+
+    async fn keyless(&self, entity: &EntityType, limit: usize, _within: Duration) -> Result<Keyless, StoreError> {
+        let keys: Vec<_> = self.0.keys().filter(|key| *key.entity() == entity.name && key.has_null()).collect();
+        Ok(Keyless { rows: keys.len() as u64, some: keys.into_iter().take(limit).cloned().collect() })
+    }
+
+    /// Rows in memory have fields and no other columns.
+    async fn left_out(&self, _entity: &EntityType, _within: Duration) -> Result<Vec<LeftOut>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn sums(
@@ -55,6 +65,15 @@ impl Scan for MemoryStore {
         within: Duration,
     ) -> Result<Vec<Record>, StoreError> {
         Snapshot(self.rows()).scan(entity, after, limit, within).await
+    }
+
+    async fn keyless(&self, entity: &EntityType, limit: usize, within: Duration) -> Result<Keyless, StoreError> {
+        Snapshot(self.rows()).keyless(entity, limit, within).await
+    }
+
+    /// Rows in memory have fields and no other columns.
+    async fn left_out(&self, _entity: &EntityType, _within: Duration) -> Result<Vec<LeftOut>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn sums(

@@ -4,20 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::fence::{Fence, Move, Standing};
+use model::bookkeeping::Due;
+use model::fence::{Fence, Move, Standing, Traces};
 use model::history::KeyHistory;
 use model::sql::{NamedSql, Params};
-use model::store::{Backlog, Inspection, MAX_BATCH, Unsettled};
-use model::write::Claim;
+use model::store::{Backlog, Bare, Forget, Inspection, Keyed, MAX_BATCH, Strays, Unsettled};
+use model::write::{Claim, IdempotencyKey};
 use model::{
-    Applied, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation, Record,
-    Rehearsal, Role, Scan, Side, Stand, States, Store, StoreError, WriteId, Written,
+    Applied, Bookkeeping, Change, Command, EntityKey, EntityName, EntityType, Epoch, FieldSet, GroupName, Incarnation,
+    Record, Recorded, Rehearsal, Scan, Side, Stand, States, Store, StoreError, WriteId, Written,
 };
 
 use tokio::time::Instant;
 
-use super::MemoryStore;
 use super::scan::Snapshot;
+use super::{KeptFence, MemoryStore};
+use crate::gate::Gate;
 
 /// `record` cut down to `fields` and the key.
 fn cut(entity: &EntityType, record: &Record, fields: FieldSet) -> Record {
@@ -86,15 +88,28 @@ impl Store for MemoryStore {
     }
 
     async fn claim(&self, write: WriteId, _within: Duration) -> Result<Claim, StoreError> {
-        Ok(self.give_up(write))
+        self.claimed(write)
     }
 
     async fn apply(&self, changes: &[Change], _within: Duration) -> Result<Vec<Applied>, StoreError> {
-        self.take(changes, false)
+        self.take(changes, false, Gate::Secondary(self.source.read()))
     }
 
     async fn apply_over(&self, changes: &[Change], _within: Duration) -> Result<Vec<Applied>, StoreError> {
-        self.take(changes, true)
+        self.take(changes, true, Gate::Secondary(self.source.read()))
+    }
+
+    async fn carry(&self, changes: &[Change], _within: Duration) -> Result<Option<WriteId>, StoreError> {
+        self.carry_proven(changes)
+    }
+
+    async fn keep(&self, writes: &[Bare], _within: Duration) -> Result<Vec<Applied>, StoreError> {
+        self.keep_bare(writes, Gate::Secondary(self.source.read()))
+    }
+
+    async fn recorded(&self, keys: &[EntityKey], _within: Duration) -> Result<Vec<Option<Recorded>>, StoreError> {
+        let state = self.shared.lock();
+        Ok(keys.iter().map(|key| state.versions.get(key).copied()).collect())
     }
 
     async fn as_left(
@@ -113,13 +128,14 @@ impl Store for MemoryStore {
 
     async fn lease_unsettled(
         &self,
-        groups: &[GroupName],
+        group: &GroupName,
+        stand: Stand,
         older_than: Duration,
         lease: Duration,
         limit: usize,
         _within: Duration,
     ) -> Result<Vec<Unsettled>, StoreError> {
-        Ok(self.lease(groups, older_than, lease, limit))
+        Ok(self.lease(group, stand, older_than, lease, limit))
     }
 
     async fn unsettled_keys(
@@ -133,6 +149,20 @@ impl Store for MemoryStore {
 
     async fn backlog(&self, group: &GroupName, _within: Duration) -> Result<Backlog, StoreError> {
         Ok(self.count_waiting(group))
+    }
+
+    async fn left_behind(
+        &self,
+        group: &GroupName,
+        after: Option<WriteId>,
+        limit: usize,
+        _within: Duration,
+    ) -> Result<Vec<Unsettled>, StoreError> {
+        Ok(self.which_are_left(group, after, limit))
+    }
+
+    async fn strays(&self, _within: Duration) -> Result<Vec<Strays>, StoreError> {
+        Ok(self.which_stray())
     }
 
     async fn standing(&self, writes: &[WriteId], _within: Duration) -> Result<Vec<WriteId>, StoreError> {
@@ -161,29 +191,35 @@ impl Store for MemoryStore {
         Ok(Arc::new(Snapshot(self.rows())))
     }
 
-    async fn forget(&self, retention: Duration, limit: usize, _within: Duration) -> Result<u64, StoreError> {
-        Ok(self.drop_old(retention, limit))
+    async fn keyed(&self, key: &IdempotencyKey, _within: Duration) -> Result<Option<Keyed>, StoreError> {
+        Ok(self.under(key))
+    }
+
+    async fn forget(&self, old: &Forget, _within: Duration) -> Result<u64, StoreError> {
+        Ok(self.drop_old(old))
     }
 
     async fn incarnation(&self, _within: Duration) -> Result<Incarnation, StoreError> {
         Ok(Incarnation(1))
     }
 
-    async fn prepare(&self, groups: &[GroupName], role: Role, _within: Duration) -> Result<(), StoreError> {
-        let stand = match role {
-            Role::Primary => Stand::Open,
-            Role::Secondary => Stand::Closed,
-        };
+    async fn prepare(&self, groups: &[GroupName], _within: Duration) -> Result<(), StoreError> {
         let mut state = self.shared.lock();
         state.prepared = true;
         for group in groups {
-            let fence = Fence::new(Epoch(1), stand);
-            state.fences.entry(group.clone()).or_insert_with(|| (fence, Instant::now()));
+            let kept = KeptFence { fence: Fence::BORN, moved: Instant::now(), since: Epoch(0) };
+            state.fences.entry(group.clone()).or_insert(kept);
         }
         Ok(())
     }
 
-    fn bookkeeping_ddl(&self, _groups: &[GroupName], _role: Role) -> String {
+    async fn bookkeeping(&self, _within: Duration) -> Result<Bookkeeping, StoreError> {
+        let missing = if self.shared.lock().prepared { Vec::new() } else { vec!["the bookkeeping".to_owned()] };
+        let step = u32::from(missing.is_empty());
+        Ok(Bookkeeping::compare(vec![Due { step: 1, missing }], step, step))
+    }
+
+    fn bookkeeping_ddl(&self, _found: Option<&Bookkeeping>, _groups: &[GroupName]) -> String {
         String::new()
     }
 
@@ -191,17 +227,39 @@ impl Store for MemoryStore {
         let state = self.shared.lock();
         let found = state.fences.get(group);
         let none = || self.misfit(format!("group {group} has no fence: run `strangler init`"));
-        found.map(|(fence, moved)| Standing { fence: *fence, age: moved.elapsed() }).ok_or_else(none)
+        found.map(|kept| Standing { fence: kept.fence, age: kept.moved.elapsed() }).ok_or_else(none)
+    }
+
+    async fn traces(&self, group: &GroupName, _within: Duration) -> Result<Traces, StoreError> {
+        let state = self.shared.lock();
+        let is_of = |key: &EntityKey| self.contract.entity(key.entity()).is_some_and(|entity| entity.group == *group);
+        let versions = state.versions.iter().filter(|(key, _)| is_of(key));
+        let epoch = versions.map(|(_, version)| version.version.epoch).max().unwrap_or(Epoch(0));
+        let writes = state.ledger.values().any(|entry| match entry.changes.first() {
+            Some(change) => is_of(&change.key),
+            None => entry.group.as_ref() == Some(group),
+        });
+        Ok(Traces { epoch, writes })
+    }
+
+    async fn fences(&self, _within: Duration) -> Result<Vec<(GroupName, Fence)>, StoreError> {
+        let state = self.shared.lock();
+        Ok(state.fences.iter().map(|(group, kept)| (group.clone(), kept.fence)).collect())
     }
 
     async fn move_fence(&self, group: &GroupName, step: &Move, _within: Duration) -> Result<Fence, StoreError> {
         let mut state = self.shared.lock();
+        let living = self.living(&state).and_then(|_| self.whole(&state));
         let none = || self.misfit(format!("group {group} has no fence: run `strangler init`"));
-        let (fence, moved) = state.fences.get_mut(group).ok_or_else(none)?;
-        if *fence == step.from {
-            (*fence, *moved) = (step.to, Instant::now());
+        let kept = state.fences.get_mut(group).ok_or_else(none)?;
+        if kept.fence == step.from {
+            if step.to.stand.takes_writes() && step.to != step.from {
+                living?;
+            }
+            let since = if step.takes_over { step.to.epoch } else { kept.since };
+            *kept = KeptFence { fence: step.to, moved: Instant::now(), since };
         }
-        Ok(*fence)
+        Ok(kept.fence)
     }
 
     async fn inspect(&self, entities: &[EntityName], _within: Duration) -> Result<Inspection, StoreError> {
@@ -211,6 +269,6 @@ impl Store for MemoryStore {
         if !self.shared.lock().prepared {
             problems.push("the bookkeeping is missing: run `strangler init`".into());
         }
-        Ok(Inspection { server: "memory".into(), facts: Vec::new(), problems })
+        Ok(Inspection { server: "memory".into(), facts: Vec::new(), notices: Vec::new(), problems })
     }
 }

@@ -1,40 +1,55 @@
 //! As secondary: states that are newer than what is recorded for their key, where nobody else has changed the row.
 //!
-//! 1. Raise the version rows that are older, in key order: the rows that were raised are locked, and newer.
+//! 1. Take the fences of the groups, shared: who opens one waits for us. Raise the version rows that are older, in key
+//!    order, where the fence is not open: the rows that were raised are locked, and newer.
 //! 2. Record the first version of keys that have none. Whoever did so meanwhile wins the row; then 1. again for it.
-//! 3. Lock the rows of the newer ones and compare their numbers with what we left (`stands`). Where somebody else has
-//!    changed one, undo it all and begin again without its write.
-//! 4. Put or delete the rows, and keep the numbers of what then stands. 5. Carry the ledger rows along. Then commit.
+//! 3. Lock the rows of the newer ones and compare their numbers with what we left (`stands`).
+//! 4. Put or delete the rows, and look once more: what stands now must be what was written; its number is kept.
+//! 5. Carry the ledger rows along of writes that stand as a whole. Then commit.
 //!
-//! Each step is one statement for all rows: one round trip. Keys are taken in order in each of them; two batches may
-//! still block each other, and one of them gets `Conflict`.
+//! Where a write cannot be applied, undo it all and begin again without it. Each step is one statement for all rows: one
+//! round trip. Keys are taken in order in each of them; two batches may still block each other, and one of them gets
+//! `Conflict`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use model::foreign::Found;
-use model::{Applied, Change, Contract, EntityKey, EntityName, Side, StoreError, Unnumbered, WriteId};
+use model::{
+    Applied, Change, Contract, EntityKey, EntityName, Incarnation, Recorded, Side, StoreError, Unnumbered, WriteId,
+};
 
 use super::bind::Bind;
 use super::session::Session;
 use super::table::{Table, misfit};
-use super::write_text::{self, LEDGER_ROW, first_version, raise_version};
-use super::{error, ledger, own_keys, read, stands};
+use super::write_text::{self, first_version, raise_version};
+use super::{bookkeeping, carry, error, ledger, own_keys, read, stands};
+use crate::gate::Gate;
 use crate::id_map::Numbers;
 
 /// What one transaction came to, not committed yet.
+#[derive(Default)]
 struct Done {
     newer: HashSet<usize>,
-    /// Rows that somebody else has changed.
+    /// Those of them whose row was there, and nobody knows whose it was.
+    unproven: HashSet<EntityKey>,
+    /// What stands in place of the others.
+    winners: HashMap<EntityKey, Recorded>,
+    /// Rows that somebody else has changed, and that were overwritten.
     met: HashMap<EntityKey, Found>,
+    /// Changes that must be left out with their writes, and their answers. Then nothing is committed.
+    out: Vec<(EntityKey, Applied)>,
+    /// Writes whose idempotency key another one has.
+    taken: HashMap<WriteId, WriteId>,
 }
 
-/// See `Store::apply`, and with `over` `Store::apply_over`.
+/// See `Store::apply`, with `over` `Store::apply_over`, and `Lives::bring_back`.
 pub(super) fn apply<'c>(
     session: &mut Session,
     contract: &Contract,
     side: Side,
     changes: &'c [Change],
     over: bool,
+    gate: Gate,
 ) -> Result<Vec<Applied>, StoreError> {
     let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
     read::require_batch(side, None, &keys)?;
@@ -50,108 +65,225 @@ pub(super) fn apply<'c>(
         let key = &changes[*place].key;
         (key.entity(), key.as_text())
     });
-    let mut blocked: HashMap<EntityKey, Found> = HashMap::new();
-    // Ends: each round leaves at least one write out.
+    let call = Call { contract, side, changes, numbers: &numbers, over, gate };
+    let mut out: HashMap<EntityKey, Applied> = HashMap::new();
+    let mut taken: HashMap<WriteId, WriteId> = HashMap::new();
+    // Ends: each round leaves at least one write out, or knows one key more that is taken.
     while !order.is_empty() {
-        let done = match transact(session, contract, side, (changes, &order), &numbers, over) {
+        let done = match call.transact(session, &order, &taken) {
             Ok(done) => done,
             Err(error) => {
                 session.roll_back();
                 return Err(error);
             }
         };
-        if over || done.met.is_empty() {
+        if done.out.is_empty() && done.taken.len() == taken.len() {
             session.commit()?;
-            return Ok(slots(changes, &order, done, blocked));
+            return call.answers(&order, done, out);
         }
         session.roll_back();
-        let concerned = changes.iter().filter(|change| done.met.contains_key(&change.key));
+        taken = done.taken;
+        let left_out: HashMap<EntityKey, Applied> = done.out.into_iter().collect();
+        let concerned = changes.iter().filter(|change| left_out.contains_key(&change.key));
         let writes: HashSet<WriteId> = concerned.map(|change| change.write).collect();
         order.retain(|place| !writes.contains(&changes[*place].write));
-        blocked.extend(done.met);
+        out.extend(left_out);
     }
-    Ok(slots(changes, &order, Done { newer: HashSet::new(), met: HashMap::new() }, blocked))
+    call.answers(&order, Done::default(), out)
 }
 
-/// One answer per change: `order` are the places that went through.
-fn slots(changes: &[Change], order: &[usize], mut done: Done, mut blocked: HashMap<EntityKey, Found>) -> Vec<Applied> {
-    let through: HashSet<_> = order.iter().collect();
-    let slot = |(place, change): (usize, &Change)| match through.contains(&place) {
-        false => blocked.remove(&change.key).map_or(Applied::Held, Applied::Foreign),
-        true if !done.newer.contains(&place) => Applied::Stale,
-        true => done.met.remove(&change.key).map_or(Applied::Newer, Applied::Over),
-    };
-    changes.iter().enumerate().map(slot).collect()
-}
-
-/// Everything but the commit; stops early where somebody else has changed a row that is not to be overwritten.
-fn transact(
-    session: &mut Session,
-    contract: &Contract,
+/// What a call works with.
+struct Call<'a> {
+    contract: &'a Contract,
     side: Side,
-    (changes, order): (&[Change], &[usize]),
-    numbers: &Numbers,
+    changes: &'a [Change],
+    numbers: &'a Numbers,
+    /// Whether what somebody else has made of a row is overwritten.
     over: bool,
-) -> Result<Done, StoreError> {
-    let newer = record_versions(session, changes, order, &[])?;
-    let mut shapes: BTreeMap<(&EntityName, bool, Vec<usize>), Vec<&Change>> = BTreeMap::new();
-    for change in order.iter().filter(|place| newer.contains(place)).map(|place| &changes[*place]) {
-        let fields = change.state.as_ref().map(|record| record.fields()).unwrap_or_default();
-        let shape = fields.iter().map(|index| index.get()).collect();
-        shapes.entry((change.key.entity(), change.state.is_none(), shape)).or_default().push(change);
+    gate: Gate,
+}
+
+impl Call<'_> {
+    /// One answer per change: `order` are the places that went through.
+    fn answers(
+        &self,
+        order: &[usize],
+        mut done: Done,
+        mut out: HashMap<EntityKey, Applied>,
+    ) -> Result<Vec<Applied>, StoreError> {
+        let through: HashSet<_> = order.iter().collect();
+        let slot = |(place, change): (usize, &Change)| {
+            if !through.contains(&place) {
+                return Ok(out.remove(&change.key).unwrap_or(Applied::Held));
+            }
+            if let Some(other) = done.taken.get(&change.write).filter(|_| change.idempotency.is_some()) {
+                return Ok(Applied::KeyTaken(*other));
+            }
+            if done.unproven.contains(&change.key) {
+                return Ok(Applied::Unproven);
+            }
+            if done.newer.contains(&place) {
+                return Ok(done.met.remove(&change.key).map_or(Applied::Newer, Applied::Over));
+            }
+            match done.winners.get(&change.key) {
+                Some(winner) if winner.write == change.write => Ok(Applied::There),
+                Some(winner) => Ok(Applied::Stale(*winner)),
+                None => Err(misfit(self.side, "a version was recorded and is not there: does something hide its row?")),
+            }
+        };
+        self.changes.iter().enumerate().map(slot).collect()
     }
-    let mut met = HashMap::new();
-    let mut tables = Vec::with_capacity(shapes.len());
-    for ((name, deleted, _), changes) in shapes {
-        let table = Table::new(ledger::entity(contract, side, name.as_str())?, side).with(numbers);
-        let looked = stands::look(session, table, &changes)?;
-        met.extend(looked.foreign);
-        tables.push((table, deleted, changes, looked.standing));
-    }
-    if !over && !met.is_empty() {
-        return Ok(Done { newer, met });
-    }
-    for (table, deleted, changes, standing) in tables {
-        if deleted {
-            delete(session, table, &changes, &standing)?
-        } else {
-            put(session, table, &changes, &standing)?
+
+    /// Everything but the commit; stops early where a write must be left out.
+    fn transact(
+        &self,
+        session: &mut Session,
+        order: &[usize],
+        taken: &HashMap<WriteId, WriteId>,
+    ) -> Result<Done, StoreError> {
+        let Self { contract, side, changes, .. } = *self;
+        let open: Vec<&Change> = order.iter().map(|place| &changes[*place]).collect();
+        bookkeeping::lock_fences(session, contract, side, &open)?;
+        let proves = match self.gate {
+            Gate::Secondary(source) => Some((contract, source)),
+            Gate::GoneBack(of, _) if bookkeeping::holds_gone_back(session, of)? => None,
+            Gate::GoneBack(..) => {
+                let barred = open.iter().map(|change| (change.key.clone(), Applied::Barred));
+                return Ok(Done { out: barred.collect(), ..Done::default() });
+            }
+        };
+        let raised = raise(session, changes, order, &[], proves)?;
+        let barred = raised.barred.iter().map(|place| (changes[*place].key.clone(), Applied::Barred));
+        let mut done = Done { newer: raised.newer, out: barred.collect(), ..Done::default() };
+        if !done.out.is_empty() {
+            return Ok(done);
         }
-        let keys: Vec<_> = changes.iter().map(|change| &change.key).collect();
-        stands::keep(session, table, deleted, &keys)?;
+        let late = order.iter().filter(|place| !done.newer.contains(place)).map(|place| &changes[*place].key);
+        done.winners = carry::recorded_of(session, side, &late.collect::<Vec<_>>())?;
+        self.change(session, order, &mut done)?;
+        if done.out.is_empty() {
+            let newer = |place: &usize| done.newer.contains(place);
+            let there = |change: &Change| done.winners.get(&change.key).is_some_and(|won| won.write == change.write);
+            let waits = |place: &&usize| !self.gate.carries_late() && !newer(place) && !there(&changes[**place]);
+            let late = order.iter().filter(waits);
+            let late: HashSet<WriteId> = late.map(|place| changes[*place].write).collect();
+            let whole = open.iter().copied().filter(|change| !late.contains(&change.write));
+            done.taken = carry::carry(session, contract, side, &whole.collect::<Vec<_>>(), taken)?;
+        }
+        Ok(done)
     }
-    carry(session, contract, side, changes, order)?;
-    Ok(Done { newer, met })
+
+    /// Changes the rows of the changes that are newer, and verifies them.
+    fn change(&self, session: &mut Session, order: &[usize], done: &mut Done) -> Result<(), StoreError> {
+        let mut shapes: BTreeMap<(&EntityName, bool, Vec<usize>), Vec<&Change>> = BTreeMap::new();
+        for change in order.iter().filter(|place| done.newer.contains(place)).map(|place| &self.changes[*place]) {
+            let fields = change.state.as_ref().map(|record| record.fields()).unwrap_or_default();
+            let shape = fields.iter().map(|index| index.get()).collect();
+            shapes.entry((change.key.entity(), change.state.is_none(), shape)).or_default().push(change);
+        }
+        let mut tables = Vec::with_capacity(shapes.len());
+        for ((name, deleted, _), changes) in shapes {
+            let table =
+                Table::new(ledger::entity(self.contract, self.side, name.as_str())?, self.side).with(self.numbers);
+            let looked = stands::look(session, table, &changes, self.gate.leaves_unproven())?;
+            done.out.extend(looked.hidden.into_iter().map(|key| (key, Applied::NotThere)));
+            done.unproven.extend(looked.unproven);
+            if self.over {
+                done.met.extend(looked.foreign);
+            } else {
+                done.out.extend(looked.foreign.into_iter().map(|(key, found)| (key, Applied::Foreign(found))));
+            }
+            tables.push((table, deleted, changes, looked.standing));
+        }
+        if !done.out.is_empty() {
+            return Ok(());
+        }
+        for (table, deleted, changes, standing) in &tables {
+            if *deleted {
+                delete(session, *table, changes, standing)?;
+            } else {
+                put(session, *table, changes, standing)?;
+            }
+        }
+        // After all of them: a trigger of one may change the rows of another.
+        for (table, _, changes, _) in tables {
+            done.out.extend(stands::verify(session, table, &changes)?);
+        }
+        Ok(())
+    }
 }
 
 /// The shape of a row's number, and the number.
 pub(super) type Number = (i64, i64);
 
-/// Steps 1 and 2. The places whose version was recorded. Who knows the `numbers` of all rows by now has them recorded
-/// in passing.
+/// What became of version rows.
+struct Raised {
+    /// The places whose version was recorded.
+    newer: HashSet<usize>,
+    /// The places of groups whose fence is open here, or missing.
+    barred: HashSet<usize>,
+}
+
+/// Records the versions of a primary's own writes, with the `numbers` of all rows. The places whose version was
+/// recorded.
 pub(super) fn record_versions(
     session: &mut Session,
     changes: &[Change],
     order: &[usize],
     numbers: &[Number],
 ) -> Result<HashSet<usize>, StoreError> {
-    let (raise, first) = (raise_version(!numbers.is_empty()), first_version(!numbers.is_empty()));
+    raise(session, changes, order, numbers, None).map(|raised| raised.newer)
+}
+
+/// Steps 1 and 2. Who knows the `numbers` of all rows by now has them recorded in passing; who is `secondary` proves that
+/// the fence of each change's group is not open, and that the other side lives as it was last read.
+fn raise(
+    session: &mut Session,
+    changes: &[Change],
+    order: &[usize],
+    numbers: &[Number],
+    secondary: Option<(&Contract, Incarnation)>,
+) -> Result<Raised, StoreError> {
+    let (numbered, proves) = (!numbers.is_empty(), secondary.is_some());
+    let (raise, first) = (raise_version(numbered, proves), first_version(numbered, proves));
     let number = |place: usize| numbers.get(place).copied();
-    let mut newer = HashSet::new();
+    let side = session.side;
+    let proof = |place: usize| -> Result<Vec<Bind>, StoreError> {
+        let Some((contract, source)) = secondary else { return Ok(Vec::new()) };
+        let entity = ledger::entity(contract, side, changes[place].key.entity().as_str())?;
+        Ok(bookkeeping::proof(side, &entity.group, source))
+    };
+    let mut raised = Raised { newer: HashSet::new(), barred: HashSet::new() };
     let mut open = order.to_vec();
     // Once for versions that are there, once more for those that others record meanwhile.
     for _ in 0..2 {
-        let rows: Vec<_> = open.iter().map(|place| raise_binds(&changes[*place], number(*place))).collect();
-        let raised = session.batch_all(&raise, &rows)?;
-        let (done, left): (Vec<_>, Vec<_>) = open.iter().zip(raised).partition(|(_, raised)| *raised > 0);
-        newer.extend(done.into_iter().map(|(place, _)| *place));
+        let mut rows = Vec::with_capacity(open.len());
+        for place in &open {
+            let mut binds = raise_binds(&changes[*place], number(*place));
+            binds.extend(proof(*place)?);
+            rows.push(binds);
+        }
+        let counts = session.batch_all(&raise, &rows)?;
+        let (done, left): (Vec<_>, Vec<_>) = open.iter().zip(counts).partition(|(_, raised)| *raised > 0);
+        raised.newer.extend(done.into_iter().map(|(place, _)| *place));
         let left: Vec<usize> = left.into_iter().map(|(place, _)| *place).collect();
-        let rows: Vec<_> = left.iter().map(|place| version_binds(&changes[*place], number(*place))).collect();
+        let mut rows = Vec::with_capacity(left.len());
+        for place in &left {
+            let mut binds = version_binds(&changes[*place], number(*place));
+            binds.extend(proof(*place)?);
+            rows.push(binds);
+        }
         let mut taken = Vec::new();
         for (place, recorded) in left.iter().zip(session.batch(&first, &rows)?) {
             match recorded {
+                Ok(1) => {
+                    raised.newer.insert(*place);
+                }
+                Ok(0) if proves => {
+                    raised.barred.insert(*place);
+                }
                 Ok(_) => {
-                    newer.insert(*place);
+                    return Err(misfit(side, "the version of a key was not recorded: does something hide its row?"));
                 }
                 Err(error::EXISTS) => taken.push(*place),
                 Err(code) => return Err(session.of_code(code)),
@@ -162,7 +294,7 @@ pub(super) fn record_versions(
             break;
         }
     }
-    Ok(newer)
+    Ok(raised)
 }
 
 fn version_binds(change: &Change, number: Option<Number>) -> Vec<Bind> {
@@ -188,7 +320,8 @@ fn raise_binds(change: &Change, number: Option<Number>) -> Vec<Bind> {
 }
 
 /// Whole states: rows that stand (and are locked by now) are updated, the others inserted. Only somebody else's
-/// program can insert one of these meanwhile; then the call gives way, and meets his row when it is tried again.
+/// program can insert one of these meanwhile; then the call gives way, and meets his row when it is tried again. How
+/// many rows a statement has touched says less than what stands afterwards: [`stands::verify`] judges.
 fn put(
     session: &mut Session,
     table: Table<'_>,
@@ -234,24 +367,4 @@ fn delete(
     let stand = changes.iter().filter(|change| standing.contains(&change.key));
     let rows = stand.map(|change| table.require_fit(&change.key)).collect::<Result<Vec<_>, _>>()?;
     session.batch_all(&write_text::delete(table), &rows).map(|_| ())
-}
-
-/// Carries the ledger rows along, also of what was stale: a repeat must be known here. A baseline copy is no
-/// write and leaves none.
-fn carry(
-    session: &mut Session,
-    contract: &Contract,
-    side: Side,
-    changes: &[Change],
-    order: &[usize],
-) -> Result<(), StoreError> {
-    let writes = order.iter().map(|place| &changes[*place]).filter(|change| !change.version.is_baseline());
-    let rows = writes.map(|change| ledger::row(contract, side, change, "settled")).collect::<Result<Vec<_>, _>>()?;
-    for slot in session.batch(LEDGER_ROW, &rows)? {
-        match slot {
-            Ok(_) | Err(error::EXISTS) => {}
-            Err(code) => return Err(session.of_code(code)),
-        }
-    }
-    Ok(())
 }

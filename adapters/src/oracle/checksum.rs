@@ -6,7 +6,9 @@
 //! Local times are never given to the server's own conversion of them, which refuses a time that no clock showed
 //! (ORA-01878) and takes the later of two equal ones: instants are looked for in UTC, where every conversion succeeds.
 
-use model::checksum::{Chunk, ChunkSum, DIGITS, NULL, SEPARATOR, compared, field_text};
+use model::checksum::{
+    Chunk, ChunkSum, DIGITS, IS_MARK, IS_SEPARATOR, MARK, SEPARATOR, compared, escaped, field_text, unreadable,
+};
 use model::contract::{ColumnType, Field, Home};
 use model::{FieldIndex, Kind, Side, StoreError};
 use oracle::Row;
@@ -24,21 +26,23 @@ pub(super) fn sums(table: Table<'_>, chunk: &Chunk, as_of: Option<u64>) -> Quest
     let mut binds = Vec::new();
     let moment = moment(as_of, &mut binds);
     let number = format!("TO_NUMBER(SUBSTR({}, 1, {DIGITS}), '{}')", digest("r"), "X".repeat(DIGITS));
-    let inner = format!("SELECT {key} AS k, {row} AS r FROM {}{moment} t", table.name());
-    let wanted = wanted("q.k", length, chunk, &mut binds);
+    let usable = table.usable().yes;
+    let inner = format!("SELECT {key} AS k, {row} AS r FROM {}{moment} t WHERE {usable}", table.name());
+    // The whole table needs no condition.
+    let wanted = wanted("q.k", length, chunk, &mut binds).map(|wanted| format!(" WHERE {wanted}")).unwrap_or_default();
     let text = format!(
         "SELECT SUBSTR(q.k, 1, {part}), COUNT(*), SUM({number}) FROM ({inner}) q{wanted} GROUP BY SUBSTR(q.k, 1, {part})"
     );
     Question::new(text, binds, 256)
 }
 
-/// ` WHERE …`: the keys of the chunk. The empty text is null to an Oracle, and equals nothing.
-fn wanted(key: &str, length: usize, chunk: &Chunk, binds: &mut Vec<Bind>) -> String {
+/// The keys of the chunk; `None`: all. The empty text is null to an Oracle, and equals nothing.
+fn wanted(key: &str, length: usize, chunk: &Chunk, binds: &mut Vec<Bind>) -> Option<String> {
     if length == 0 {
-        return String::new();
+        return None;
     }
     binds.push(Bind::text(chunk.prefix()));
-    format!(" WHERE SUBSTR({key}, 1, {length}) = :{}", binds.len())
+    Some(format!("SUBSTR({key}, 1, {length}) = :{}", binds.len()))
 }
 
 /// Reads the answer of [`sums`].
@@ -58,10 +62,13 @@ pub(super) fn members(table: Table<'_>, chunk: &Chunk, limit: usize, as_of: Opti
     let mut binds = Vec::new();
     let moment = moment(as_of, &mut binds);
     let wanted = wanted(&key_digest(table), chunk.prefix().len(), chunk, &mut binds);
+    // As above.
+    let wanted = wanted.map(|wanted| format!(" AND {wanted}")).unwrap_or_default();
     binds.push(Bind::number(limit));
     let columns = table.columns(table.entity.all_fields());
     let place = binds.len();
-    let text = format!("SELECT {columns} FROM {}{moment} t{wanted} FETCH FIRST :{place} ROWS ONLY", table.name());
+    let (name, usable) = (table.name(), table.usable().yes);
+    let text = format!("SELECT {columns} FROM {name}{moment} t WHERE {usable}{wanted} FETCH FIRST :{place} ROWS ONLY");
     Question::new(text, binds, limit)
 }
 
@@ -76,13 +83,31 @@ fn key_digest(table: Table<'_>) -> String {
 /// The text of some fields of the row `t`.
 pub(super) fn joined(table: Table<'_>, fields: impl Iterator<Item = FieldIndex>) -> String {
     let of = |index: FieldIndex| {
-        if table.is_own(index) {
-            return table.selected(index, "t.");
-        }
-        let field = table.entity.field(index);
-        format!("NVL({}, CHR({}))", text_of(field, field.home.get(table.side)), u32::from(NULL))
+        let text = if table.is_own(index) {
+            as_part(&table.selected(index, "t."))
+        } else {
+            let field = table.entity.field(index);
+            text_of(field, field.home.get(table.side), table.side)
+        };
+        format!("NVL({text}, {})", letter(MARK))
     };
-    fields.map(of).collect::<Vec<_>>().join(&format!(" || CHR({}) || ", u32::from(SEPARATOR)))
+    fields.map(of).collect::<Vec<_>>().join(&format!(" || {} || ", letter(SEPARATOR)))
+}
+
+fn letter(letter: char) -> String {
+    format!("CHR({})", u32::from(letter))
+}
+
+/// See `escaped`.
+fn as_part(text: &str) -> String {
+    let (mark, separator) = (letter(MARK), letter(SEPARATOR));
+    format!("REPLACE(REPLACE({text}, {mark}, {mark} || '{IS_MARK}'), {separator}, {mark} || '{IS_SEPARATOR}')")
+}
+
+/// What a column holds that no value can be read from; null stays null.
+fn no_value(side: Side, plain: &str) -> String {
+    let [mark, side] = unreadable(side);
+    format!("CASE WHEN {plain} IS NOT NULL THEN {} || '{side}' || {} END", letter(mark), as_part(plain))
 }
 
 fn column(home: &Home) -> String {
@@ -90,32 +115,39 @@ fn column(home: &Home) -> String {
 }
 
 /// The text of one field: null, or what `field_text` says of the value that the column holds.
-fn text_of(field: &Field, home: &Home) -> String {
+fn text_of(field: &Field, home: &Home, side: Side) -> String {
     if !home.map.is_empty() {
-        return mapped(field, home);
+        return mapped(field, home, side);
     }
     match field.kind {
-        Kind::Text if field.compare.ignore_case => format!("LOWER(UPPER(LOWER({})))", plain(home)),
-        Kind::Text => plain(home),
-        Kind::Bool => format!("CASE {} WHEN 0 THEN 'false' WHEN 1 THEN 'true' END", column(home)),
-        Kind::Int | Kind::Decimal => {
-            let scale = field.compare.scale.filter(|_| field.kind == Kind::Decimal);
-            let scaled = |number: String| scale.map_or(number.clone(), |scale| format!("ROUND({number}, {scale})"));
-            match home.column_type {
-                ColumnType::Numeric(_) | ColumnType::Integer | ColumnType::BigInt => number(&scaled(column(home))),
-                // A text that is no number would fail the whole statement; it shows as a difference instead.
-                _ => {
-                    let plain = plain(home);
-                    let parsed = number(&scaled(format!("TO_NUMBER({plain})")));
-                    format!(
-                        "CASE WHEN REGEXP_LIKE({plain}, '^[+-]?[0-9]+([.][0-9]+)?$') THEN {parsed} \
-                         WHEN {plain} IS NOT NULL THEN '?' || {plain} END"
-                    )
-                }
-            }
+        Kind::Text if field.compare.ignore_case => as_part(&format!("LOWER(UPPER(LOWER({})))", plain(home))),
+        Kind::Text => as_part(&plain(home)),
+        Kind::Bool => {
+            let unreadable = no_value(side, &plain(home));
+            format!("CASE {} WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE {unreadable} END", column(home))
         }
-        Kind::Instant => instant(field, home),
+        Kind::Int | Kind::Decimal => digits(field, home, side),
+        Kind::Instant => instant(field, home, side),
     }
+}
+
+/// A number. What is none would fail the whole statement, or be equal to its like; it shows as a difference instead.
+fn digits(field: &Field, home: &Home, side: Side) -> String {
+    let (plain, column) = (plain(home), column(home));
+    let scale = field.compare.scale.filter(|_| field.kind == Kind::Decimal);
+    let text = |read: &str| number(&scale.map_or(read.to_owned(), |scale| format!("ROUND({read}, {scale})")));
+    let whole = |read: &str| format!("{read} BETWEEN {} AND {} AND TRUNC({read}) = {read}", i64::MIN, i64::MAX);
+    let is_text = matches!(home.column_type, ColumnType::Char(_) | ColumnType::Varchar(_));
+    let (is_number, text) = match (is_text, field.kind == Kind::Int) {
+        (false, false) => return text(&column),
+        (false, true) => (whole(&column), text(&column)),
+        (true, is_whole) => {
+            let read = format!("TO_NUMBER({plain})");
+            let form = if is_whole { "^[+-]?[0-9]{1,18}$" } else { "^[+-]?[0-9]+([.][0-9]+)?$" };
+            (format!("REGEXP_LIKE({plain}, '{form}')"), text(&read))
+        }
+    };
+    format!("CASE WHEN {is_number} THEN {text} ELSE {} END", no_value(side, &plain))
 }
 
 /// A number with as many digits as it has; an Oracle leaves out the zero before the point.
@@ -136,31 +168,35 @@ fn plain(home: &Home) -> String {
     }
 }
 
-fn mapped(field: &Field, home: &Home) -> String {
+fn mapped(field: &Field, home: &Home, side: Side) -> String {
     let plain = plain(home);
     let cases = home.map.iter().map(|(value, kept)| {
-        let text = field_text(value, &field.compare).unwrap_or_default();
-        format!(" WHEN {} THEN {}", quoted(kept), quoted(&text))
+        let text = field_text(value, &field.compare).map_or_else(|| "NULL".to_owned(), |text| quoted(&escaped(&text)));
+        format!(" WHEN {} THEN {text}", quoted(kept))
     });
     // A code that nobody mapped is read as an error; here it must differ from whatever the other side holds.
-    format!("CASE {plain}{} ELSE CASE WHEN {plain} IS NOT NULL THEN '?' || {plain} END END", cases.collect::<String>())
+    format!("CASE {plain}{} ELSE {} END", cases.collect::<String>(), no_value(side, &plain))
 }
 
-/// The instant in UTC, by the rules of `value`: of two equal local times the earlier is meant, and one that never was
-/// is read with the offset before it.
-fn instant(field: &Field, home: &Home) -> String {
+/// The instant in UTC, by the rules of `model::zone`: of two equal local times the earlier is meant, and one that never
+/// was is read with the offset before it.
+fn instant(field: &Field, home: &Home, side: Side) -> String {
     let column = column(home);
     let local = match home.column_type {
         ColumnType::Date => format!("CAST(TRUNC({column}) AS TIMESTAMP(6))"),
         _ => format!("CAST({column} AS TIMESTAMP(6))"),
     };
-    let utc = match (home.column_type, home.zone) {
+    let utc = match (home.column_type, home.zone.as_ref()) {
         (ColumnType::TimestampTz, _) => format!("CAST(SYS_EXTRACT_UTC({column}) AS TIMESTAMP(6))"),
         (_, None) => local.clone(),
         (_, Some(zone)) => from_local(&local, zone.name()),
     };
     let form = if field.compare.to_seconds { "YYYY-MM-DD HH24:MI:SS" } else { "YYYY-MM-DD HH24:MI:SS.FF6" };
-    let text = format!("TO_CHAR({utc}, '{form}')");
+    // A year before 1 is written as one after it.
+    let text = format!(
+        "CASE WHEN {utc} < TIMESTAMP '0001-01-01 00:00:00' THEN {} ELSE TO_CHAR({utc}, '{form}') END",
+        no_value(side, &format!("TO_CHAR({column}, 'YYYY-MM-DD HH24:MI:SS BC')"))
+    );
     if home.null_instants.is_empty() {
         return text;
     }
@@ -172,9 +208,9 @@ fn instant(field: &Field, home: &Home) -> String {
 /// A sentinel as the column keeps it: compared before anything is computed with it, since it may be the last day
 /// that a server knows.
 fn sentinel(home: &Home, utc: &chrono::NaiveDateTime) -> String {
-    use chrono::TimeZone as _;
-    let zone = home.zone.filter(|_| home.column_type != ColumnType::TimestampTz);
-    let kept = zone.map_or(*utc, |zone| zone.from_utc_datetime(utc).naive_local());
+    let zone = home.zone.as_ref().filter(|_| home.column_type != ColumnType::TimestampTz);
+    // A sentinel that no clock can show equals nothing.
+    let kept = zone.and_then(|zone| zone.local(*utc)).unwrap_or(*utc);
     format!("TIMESTAMP '{}'", kept.format("%Y-%m-%d %H:%M:%S%.6f"))
 }
 

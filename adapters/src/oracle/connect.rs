@@ -8,13 +8,21 @@ use oracle::{Connector, InitParams};
 
 use super::error;
 use super::lanes::{Crew, Ticket};
+use super::life;
 use super::session::Session;
-use super::settings::Settings;
+use super::settings::{Settings, Track};
 
-/// What decides how texts, times and numbers are read and compared. Our own statements rely on it.
+/// What decides how texts, times and numbers are read and compared. Our own statements rely on it. And what decides how
+/// a transaction sees and stays, whatever a logon trigger or the server's parameters say: a fence must be seen by whoever
+/// has waited for it, and a commit is answered when it is on disk.
 pub(super) const SET_UP: &str = "ALTER SESSION SET TIME_ZONE = '+00:00' NLS_SORT = 'BINARY' NLS_COMP = 'BINARY' \
      NLS_NUMERIC_CHARACTERS = '.,' NLS_DATE_FORMAT = 'YYYY-MM-DD HH24:MI:SS' \
-     NLS_TIMESTAMP_FORMAT = 'YYYY-MM-DD HH24:MI:SS.FF6' NLS_TIMESTAMP_TZ_FORMAT = 'YYYY-MM-DD HH24:MI:SS.FF6 TZH:TZM'";
+     NLS_TIMESTAMP_FORMAT = 'YYYY-MM-DD HH24:MI:SS.FF6' NLS_TIMESTAMP_TZ_FORMAT = 'YYYY-MM-DD HH24:MI:SS.FF6 TZH:TZM' \
+     ISOLATION_LEVEL = READ COMMITTED COMMIT_WAIT = 'FORCE_WAIT'";
+
+/// A procedure of the ERP that says `COMMIT` would end our transaction before its ledger row is written; and one that is
+/// rehearsed would stay. Here it fails (ORA-00034), and what it did is undone.
+pub(super) const FORBID_COMMITS: &str = "ALTER SESSION DISABLE COMMIT IN PROCEDURE";
 
 /// Points the process to its client library.
 ///
@@ -56,6 +64,10 @@ impl Connecting {
         let mut session = Session::new(side, Arc::new(connection));
         session.begin_call(ticket);
         session.set_up(&settings.module, crew.track.as_str()).map_err(|error| error::unreachable(side, error))?;
+        life::require_mine(&mut session)?;
+        if matches!(crew.track, Track::Write | Track::Admin) {
+            life::compare(&mut session, &crew.expected).map_err(|error| error::unreachable(side, error))?;
+        }
         Ok(session)
     }
 }

@@ -99,40 +99,55 @@ pub(super) fn connecting(side: Side, error: Error) -> StoreError {
 
 /// An error after something was sent, and whether the session is lost with it.
 pub(super) fn classify(side: Side, limit: Duration, error: &Error, moment: Moment) -> (StoreError, bool) {
+    if moment == Moment::Commit {
+        // One code says that the transaction was undone; any other may mean everything.
+        return match undone_by(code_of(error), &error.to_string()) {
+            Some(meaning) => (stated(side, limit, meaning, Some(error)), false),
+            None => (StoreError::NoAnswer { side, limit }, true),
+        };
+    }
     let meaning = meaning(code_of(error), error.dpi_code(), error.kind());
     let lost = matches!(meaning, Meaning::SessionLost | Meaning::TimedOut | Meaning::Unavailable);
-    (stated(side, limit, meaning, moment, Some(error)), lost)
+    (stated(side, limit, meaning, Some(error)), lost)
 }
 
 /// The error of one row of a batch.
 pub(super) fn of_code(side: Side, limit: Duration, code: i32) -> StoreError {
-    stated(side, limit, meaning(code, None, ErrorKind::OciError), Moment::Statement, None)
+    stated(side, limit, meaning(code, None, ErrorKind::OciError), None)
 }
 
-fn stated(side: Side, limit: Duration, meaning: Meaning, moment: Moment, error: Option<&Error>) -> StoreError {
+/// What a commit was refused for, where `code` says that all was undone: ORA-02091. Its second line names the rule.
+fn undone_by(code: i32, text: &str) -> Option<Meaning> {
+    let rule = (code == 2091).then(|| text.lines().nth(1).and_then(code_in))?;
+    Some(match rule.map(of_ora) {
+        Some(refused @ Meaning::Refused(..)) => refused,
+        Some(_) | None => Meaning::Refused("REFUSED_BY_RULE", "a rule of the store forbids it"),
+    })
+}
+
+fn stated(side: Side, limit: Duration, meaning: Meaning, error: Option<&Error>) -> StoreError {
     let source = error.map(told);
     let driver = |source: Option<DriverError>| source.unwrap_or_else(|| "one row of many".into());
-    match (meaning, moment) {
-        (Meaning::SessionLost | Meaning::TimedOut | Meaning::Unavailable | Meaning::Unwritable, Moment::Commit)
-        | (Meaning::SessionLost | Meaning::TimedOut, Moment::Statement) => StoreError::NoAnswer { side, limit },
-        (Meaning::Unavailable, Moment::Statement) => StoreError::Unreachable { side, source: driver(source) },
-        (Meaning::Unwritable, Moment::Statement) => StoreError::Unwritable { side, source: driver(source) },
-        (Meaning::Conflict, _) => StoreError::Conflict { side, source: driver(source) },
-        (Meaning::SnapshotLost, _) => StoreError::SnapshotLost { side, source },
-        (Meaning::Refused(code, message), _) => {
+    match meaning {
+        Meaning::SessionLost | Meaning::TimedOut => StoreError::NoAnswer { side, limit },
+        Meaning::Unavailable => StoreError::Unreachable { side, source: driver(source) },
+        Meaning::Unwritable => StoreError::Unwritable { side, source: driver(source) },
+        Meaning::Conflict => StoreError::Conflict { side, source: driver(source) },
+        Meaning::SnapshotLost => StoreError::SnapshotLost { side, source },
+        Meaning::Refused(code, message) => {
             let refusal = Refusal { code: code.to_owned(), message: message.to_owned() };
             StoreError::Refused { side, refusal, source }
         }
-        (Meaning::Misfit(problem), _) => {
+        Meaning::Misfit(problem) => {
             let told = source.as_ref().map_or_else(String::new, |source| format!(" ({source})"));
             StoreError::Misfit { side, problem: format!("{problem}{told}"), source }
         }
     }
 }
 
-/// Whether a `CREATE` failed because there is one already.
+/// Whether a `CREATE` or an `ADD` failed because there is one already, or the `DROP` of a rule because there is none.
 pub(super) fn says_exists(error: &Error) -> bool {
-    matches!(code_of(error), 955 | 1408)
+    matches!(code_of(error), 955 | 957 | 1408 | 1430 | 2264 | 2443)
 }
 
 /// The unique rule that a batch's row may break without harm.
@@ -181,6 +196,7 @@ fn of_ora(code: i32) -> Meaning {
         12_899 | 1401 | 1461 => Meaning::Refused(fit::TOO_LONG, "a text is longer than its column"),
         1426 | 1438 | 1455 | 1841 => Meaning::Refused(fit::OUT_OF_RANGE, beyond),
         1722 | 1830..=1840 | 1842..=1861 | 1878 => Meaning::Refused("BAD_VALUE", "a value does not fit the statement"),
+        34 => Meaning::Misfit("a procedure commits by itself: it cannot be part of a write, take its COMMIT out"),
         1403 | 1427 => Meaning::Refused("BAD_VALUE", "a statement of the store found no row, or too many"),
         // Raised by the store's own procedures and triggers; their texts may hold values.
         20_000..=20_999 => Meaning::Refused("REFUSED_BY_RULE", "a procedure or trigger of the store forbids it"),

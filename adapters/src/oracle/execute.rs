@@ -12,6 +12,9 @@
 //! never was could bury a row that somebody inserts meanwhile. Who has to know looks first: statements that contain
 //! `DELETE`, and, on a second run, any other write after which a touched row is missing.
 //! A touch (`Work::Touch`) states a missing row as deleted: whoever repairs has seen that the other side holds it.
+//!
+//! Keys: a row counts under the key that it says it has. Where that is none of those named, or where the work changed rows
+//! and left none of those named, nothing is written. (What a procedure changes is not known: a block counts as nothing.)
 
 mod rehearse;
 
@@ -28,8 +31,9 @@ use super::params::{self, Prepared};
 use super::session::Session;
 use super::table::{Table, misfit};
 use super::write_text::{self, LEDGER_ROW, Step};
-use super::{apply, bookkeeping, error, ledger, own_keys, read};
+use super::{apply, bookkeeping, error, ledger, own_keys, read, stands};
 use crate::id_map::Numbers;
+use crate::look::Look;
 use crate::number::{number, shape};
 
 /// What one transaction came to, when it did not simply succeed or fail.
@@ -38,17 +42,6 @@ enum Outcome {
     Written(Written, States),
     /// A touched row is missing and nobody looked whether it was there before.
     LookFirst,
-}
-
-/// What is looked at before the work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// Nothing.
-    None,
-    /// Which touched rows exist.
-    Keys,
-    /// How they stand.
-    Whole,
 }
 
 /// See `Store::execute`.
@@ -60,7 +53,8 @@ pub(super) fn execute(
 ) -> Result<Written, StoreError> {
     let numbers = own_keys::of_command(session, contract, side, command)?;
     let plan = Plan::new(contract, side, command, &numbers)?;
-    let look = if plan.contains_delete() { Look::Keys } else { Look::None };
+    // An Oracle does not say which row it has deleted.
+    let look = if matches!(command.work, Work::Delete) { Look::Keys } else { Look::of(command) };
     match plan.attempt(session, look)? {
         Outcome::Written(written, _) => Ok(written),
         Outcome::LookFirst => plan.attempt(session, Look::Keys)?.after_a_look(side).map(|(written, _)| written),
@@ -122,18 +116,6 @@ impl<'a> Plan<'a> {
         Ok(Self { contract, side, command, touches, tables })
     }
 
-    /// A guess that saves a second run; `Outcome::LookFirst` covers what it misses.
-    fn contains_delete(&self) -> bool {
-        let says_delete = |piece: &model::sql::Piece| match piece {
-            model::sql::Piece::Text(text) => text.to_ascii_lowercase().contains("delete"),
-            model::sql::Piece::Param(_) | model::sql::Piece::Columns => false,
-        };
-        match &self.command.work {
-            Work::Run { statements, .. } => statements.iter().any(|s| s.sql.pieces().iter().any(says_delete)),
-            Work::Set(_) | Work::Delete | Work::Touch => false,
-        }
-    }
-
     fn attempt(&self, session: &mut Session, look: Look) -> Result<Outcome, StoreError> {
         let tasks = self.tasks()?;
         match self.transact(session, &tasks, look) {
@@ -163,33 +145,38 @@ impl<'a> Plan<'a> {
             return self.before(found).map(Decision::Before);
         }
         let existed = self.looked(session, look)?;
-        let after = self.worked(session, tasks)?;
+        let exists = |key: &EntityKey| existed.contains_key(key);
+        self.command.refuse_absent(exists).map_err(|refusal| self.refused(refusal))?;
+        let (after, changed) = self.worked(session, tasks)?;
         let Some(states) = self.states(after, &existed, look) else { return Ok(Decision::LookFirst) };
+        let (was, is) = (!existed.is_empty(), states.iter().any(|(_, state)| state.is_some()));
+        self.command.refuse_unkept(changed, was, is).map_err(|refusal| self.refused(refusal))?;
         let before = if look == Look::Whole { self.all(existed) } else { States::new() };
         self.commit(session, states, before)
     }
 
     /// The touched rows before the work, as far as they are looked at.
     fn looked(&self, session: &mut Session, look: Look) -> Result<HashMap<EntityKey, Record>, StoreError> {
-        match look {
-            Look::None => Ok(HashMap::new()),
-            Look::Keys => self.locked(session, |table| table.entity.key_fields()),
-            Look::Whole => self.locked(session, |table| table.entity.all_fields()),
-        }
+        if look == Look::None { Ok(HashMap::new()) } else { self.locked(session, |table| look.fields(table.entity)) }
     }
 
-    /// Does the work; the touched rows after it, which nothing refused.
-    fn worked(&self, session: &mut Session, tasks: &[Task]) -> Result<HashMap<EntityKey, Record>, StoreError> {
-        let refused = |refusal| StoreError::Refused { side: self.side, refusal, source: None };
+    /// Does the work; the touched rows after it, which nothing refused, and whether it is known to have changed rows.
+    fn worked(&self, session: &mut Session, tasks: &[Task]) -> Result<(HashMap<EntityKey, Record>, bool), StoreError> {
+        let mut changed = false;
         for (Step { text, binds }, refusal) in tasks {
-            let touched = session.run(text, binds)?;
+            let (touched, counts_changes) = session.run_counted(text, binds)?;
+            changed |= counts_changes && touched > 0;
             if let Some(refusal) = refusal.clone().filter(|_| touched == 0) {
-                return Err(refused(refusal));
+                return Err(self.refused(refusal));
             }
         }
         let after = self.locked(session, |table| table.entity.all_fields())?;
-        after.iter().try_for_each(|(key, record)| self.fits(key, record)).map_err(refused)?;
-        Ok(after)
+        after.iter().try_for_each(|(key, record)| self.fits(key, record)).map_err(|refusal| self.refused(refusal))?;
+        Ok((after, changed))
+    }
+
+    fn refused(&self, refusal: Refusal) -> StoreError {
+        StoreError::Refused { side: self.side, refusal, source: None }
     }
 
     /// Every touched key with its row, if there is one.
@@ -214,6 +201,7 @@ impl<'a> Plan<'a> {
                 found.insert(key, record);
             }
         }
+        self.command.refuse_unnamed(found.keys()).map_err(|refusal| self.refused(refusal))?;
         Ok(found)
     }
 
@@ -305,21 +293,27 @@ impl<'a> Plan<'a> {
 
     /// Proves the fence, takes the position, writes the ledger and commits.
     fn commit(&self, session: &mut Session, states: States, before: States) -> Result<Decision, StoreError> {
-        let incarnation = bookkeeping::incarnation(session)?;
-        let Some(position) = bookkeeping::fence(session, self.command)? else {
+        let Some(bookkeeping::Proof { position, incarnation, alone }) = bookkeeping::fence(session, self.command)?
+        else {
             return Err(StoreError::Fenced { side: self.side });
         };
+        let incarnation = incarnation.ok_or_else(|| StoreError::suspended(self.side))?;
         let version = Version { epoch: self.command.epoch, incarnation, position: Position(position) };
         let changes = self.changes(states, version);
-        let of = |change| ledger::row(self.contract, self.side, change, "unsettled");
+        let changes = stands::with_bases(session, self.contract, self.side, changes)?;
+        let born = if alone { "settled" } else { ledger::UNSETTLED };
+        let of = |change| ledger::row(self.contract, self.side, change, born);
         let mut rows = changes.iter().map(of).collect::<Result<Vec<_>, _>>()?;
         if rows.is_empty() {
             let client = self.command.idempotency.as_ref();
-            rows.push(ledger::bare_row(self.command.write, self.command.group.as_str(), version, client, "settled"));
+            // Nobody asks for a write that changed nothing, unless by its key.
+            let state = if client.is_some() { born } else { "settled" };
+            rows.push(ledger::bare_row(self.command.write, self.command.group.as_str(), version, client, state));
         }
         for slot in session.batch(LEDGER_ROW, &rows)? {
             match slot {
-                Ok(_) => {}
+                Ok(1) => {}
+                Ok(_) => return Err(misfit(self.side, "strangler_ledger keeps no row of a write: a policy is on it")),
                 Err(error::EXISTS) => return self.repeated(session),
                 Err(code) => return Err(session.of_code(code)),
             }
@@ -330,10 +324,14 @@ impl<'a> Plan<'a> {
         // And whoever changes a row past us after that is met when this side is secondary again.
         let number = |change: &Change| {
             let entity = ledger::entity(self.contract, self.side, change.key.entity().as_str())?;
-            Ok((shape(entity, self.side), number(entity, change.state.as_ref())))
+            Ok((shape(entity), number(entity, change.state.as_ref())))
         };
         let numbers = changes.iter().map(number).collect::<Result<Vec<_>, StoreError>>()?;
-        apply::record_versions(session, &changes, &order, &numbers)?;
+        let risen = apply::record_versions(session, &changes, &order, &numbers)?;
+        if risen.len() < changes.len() {
+            let types = changes.iter().map(|change| change.key.entity());
+            return Err(misfit(self.side, model::write::went_back(types)));
+        }
         session.commit()?;
         Ok(Decision::Written(Written::Now(changes), before))
     }
@@ -347,6 +345,7 @@ impl<'a> Plan<'a> {
             version,
             state,
             idempotency: self.command.idempotency.clone().filter(|_| ordinal == 0),
+            base: None,
         };
         numbered.map(change).collect()
     }

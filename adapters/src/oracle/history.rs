@@ -10,7 +10,7 @@ use super::table::misfit;
 use super::wire;
 
 /// Where `created_at` stands behind [`ROW`].
-const CREATED_AT: usize = 12;
+const CREATED_AT: usize = 13;
 
 /// See `Store::history`.
 pub(super) fn of_key(

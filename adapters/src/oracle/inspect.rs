@@ -7,6 +7,7 @@ use model::store::Inspection;
 use model::{Contract, EntityName, FieldIndex, Side, StoreError};
 use oracle::Row;
 
+use super::acts::{self, Acts};
 use super::bind::Bind;
 use super::rights::Rights;
 use super::session::Session;
@@ -36,6 +37,7 @@ pub(super) fn inspect(
     let mut facts = facts::of_server(session, &version, &mut problems)?;
     let logs_all = facts.iter().any(|(name, value)| *name == facts::ALL_COLUMNS && value == "YES");
     let mut rights = Rights::of_account(session)?;
+    let mut acts = Acts::default();
     for name in entities {
         match ledger::entity(contract, side, name.as_str()) {
             Ok(entity) => {
@@ -44,6 +46,7 @@ pub(super) fn inspect(
                 if !found.is_empty() {
                     problems.extend(rights.missing(session, table.name())?);
                     problems.extend(if logs_all { None } else { facts::unlogged(session, table.name())? });
+                    acts::of_table(session, contract, side, table, &mut acts)?;
                 }
                 problems.extend(of_table(session, table, found)?);
             }
@@ -58,18 +61,17 @@ pub(super) fn inspect(
     if super::bookkeeping::position(session).is_err() {
         problems.push("EXECUTE on SYS.DBMS_FLASHBACK is missing: a DBA must grant it".into());
     }
-    let mut missing = false;
-    for table in ["strangler_ledger", "strangler_version", "strangler_fence", "strangler_saga", "strangler_id_map"] {
-        if columns(session, table)?.is_empty() {
-            missing = true;
-            problems.push(format!("{table} is missing: run `strangler init`"));
-        }
+    for table in crate::steps::tables(&super::bookkeeping::STEPS) {
+        acts::of_bookkeeping(session, table, &mut acts)?;
     }
-    if !missing {
-        problems.extend(fences(session, contract, entities)?);
+    match super::bookkeeping::found(session)?.problem(side.as_str()) {
+        Some(problem) => problems.push(problem),
+        None => problems.extend(fences(session, contract, entities)?),
     }
     facts.extend(rights.fact());
-    Ok(Inspection { server: banner.lines().next().unwrap_or_default().to_owned(), facts, problems })
+    problems.extend(acts.problems);
+    let server = banner.lines().next().unwrap_or_default().to_owned();
+    Ok(Inspection { server, facts, notices: acts.notices, problems })
 }
 
 /// Groups that no write could pass: their fence was never made.

@@ -25,10 +25,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::Connecting;
 use super::error;
+use super::life::Expected;
 use super::pace::Pace;
 use super::session::Session;
 use super::settings::{Settings, Track};
 use super::watchdog::Watchdog;
+use crate::source::Source;
 
 /// Where a call is. Moved on by its thread, and ended by its caller, whoever is first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,12 +105,17 @@ pub(super) struct Crew {
     shed: AtomicU64,
     pace: Pace,
     watchdog: Arc<Watchdog>,
+    /// What new sessions are compared with.
+    pub(super) expected: Expected,
 }
 
 /// All tracks of one server. When the last clone goes, so do the threads.
 pub(super) struct Lanes {
     side: Side,
     tracks: [(Arc<Crew>, Sender<Job>); 5],
+    pub(super) expected: Expected,
+    /// As which incarnation this process knows the other side.
+    pub(super) source: Source,
 }
 
 impl Lanes {
@@ -116,6 +123,7 @@ impl Lanes {
     pub(super) fn new(side: Side, settings: &Settings) -> Self {
         let watchdog = Watchdog::start(side, settings.grace);
         let all_abandoned = Arc::default();
+        let expected = Expected::default();
         let tracks = Track::ALL.map(|track| {
             let (sender, queue) = bounded(settings.queue.get());
             let crew = Crew {
@@ -130,10 +138,11 @@ impl Lanes {
                 shed: AtomicU64::default(),
                 pace: Pace::default(),
                 watchdog: Arc::clone(&watchdog),
+                expected: Arc::clone(&expected),
             };
             (Arc::new(crew), sender)
         });
-        Self { side, tracks }
+        Self { side, tracks, expected, source: Source::default() }
     }
 
     pub(super) fn figures(&self) -> Vec<(Track, TrackFigures)> {

@@ -1,34 +1,33 @@
 //! The ledger: what stands, what waits for the other side, what was given up.
 
+mod claim;
+
 use std::time::Duration;
 
-use model::store::{Backlog, Unsettled};
-use model::write::{Claim, IdempotencyKey};
+use model::store::{Bare, Unsettled};
+use model::write::IdempotencyKey;
 use model::{
-    Change, Contract, EntityKey, EntityType, Epoch, Fingerprint, GroupName, Incarnation, Position, Record, Side,
+    Change, Contract, EntityKey, EntityType, Epoch, Fingerprint, GroupName, Incarnation, Position, Record, Side, Stand,
     StoreError, Version, WriteId,
 };
 use oracle::Row;
 
+pub(super) use claim::{Found, by_idempotency_key, by_write_id, claim};
+
 use super::bind::Bind;
 use super::bookkeeping::NOW;
-use super::error;
 use super::session::Session;
+use super::shapes::{self, ForUs};
 use super::table::{MAX_LIST, bucket, misfit, places};
+use super::waiting::{is_brought, of_group, types};
 use super::wire;
-use super::write_text::LEDGER_ROW;
+use crate::known::Known;
+use crate::number::shape;
+use crate::stored;
 
 /// What every reader of ledger rows selects, of `l`; read by place in [`change`].
 pub(super) const ROW: &str = "l.write_id, l.ordinal, l.entity, l.key, l.epoch, l.incarnation, l.position, \
-                   l.image, l.idempotency_key, l.fingerprint, l.state, l.attempts";
-
-/// A write as the ledger has it.
-#[derive(Default)]
-pub(super) struct Found {
-    pub(super) changes: Vec<Change>,
-    pub(super) fingerprint: Option<Fingerprint>,
-    pub(super) abandoned: bool,
-}
+                   l.image, l.idempotency_key, l.fingerprint, l.state, l.attempts, l.base";
 
 /// The entity type that a key or a ledger row speaks of.
 pub(super) fn entity<'a>(contract: &'a Contract, side: Side, name: &str) -> Result<&'a EntityType, StoreError> {
@@ -36,7 +35,7 @@ pub(super) fn entity<'a>(contract: &'a Contract, side: Side, name: &str) -> Resu
     entity.map(AsRef::as_ref).ok_or_else(|| misfit(side, format!("the contract has no type {name}")))
 }
 
-/// The binds of [`LEDGER_ROW`] for a change.
+/// The binds of [`super::write_text::LEDGER_ROW`] for a change.
 pub(super) fn row(
     contract: &Contract,
     side: Side,
@@ -59,10 +58,15 @@ pub(super) fn row(
         Bind::optional(client.map(|(key, _)| key.as_str().to_owned())),
         Bind::optional(client.map(|(_, print)| print.0.clone())),
         Bind::text(state),
+        Bind::optional(change.base.map(|base| base.to_string())),
+        if state == UNSETTLED { Bind::number(shape(entity)) } else { Bind::null() },
     ])
 }
 
-/// The binds of [`LEDGER_ROW`] for a write that changed nothing, or never will.
+/// The state of a row that waits for the other side. It says in which shape its image was written.
+pub(super) const UNSETTLED: &str = "unsettled";
+
+/// The binds of [`super::write_text::LEDGER_ROW`] for a write that changed nothing, or never will.
 pub(super) fn bare_row(
     write: WriteId,
     group: &str,
@@ -83,104 +87,47 @@ pub(super) fn bare_row(
         Bind::optional(client.map(|(key, _)| key.as_str().to_owned())),
         Bind::optional(client.map(|(_, print)| print.0.clone())),
         Bind::text(state),
+        Bind::optional(None),
+        Bind::null(),
     ]
 }
 
-/// Reads one ledger row; `None` for the row of a write without change.
+/// Reads one ledger row; `None` for the row of a write without change. What the contract does not know of it is carried
+/// along ([`stored::kept`]).
 pub(super) fn change(contract: &Contract, side: Side, row: &Row) -> Result<Option<Change>, StoreError> {
     let Some(name) = wire::text(row, 2) else { return Ok(None) };
-    let entity = entity(contract, side, &name)?;
-    let unreadable = || misfit(side, format!("the ledger has a row of {name} that the contract cannot read"));
-    let key = EntityKey::from_text(entity, &wire::text(row, 3).unwrap_or_default()).ok_or_else(unreadable)?;
-    let state = match wire::text(row, 7) {
-        Some(image) => {
-            let image = serde_json::from_str(&image).map_err(|_| unreadable())?;
-            Some(Record::from_json(entity, &image).ok_or_else(unreadable)?)
-        }
-        None => None,
-    };
-    let idempotency = wire::text(row, 8).zip(wire::text(row, 9));
+    let unreadable = || misfit(side, format!("the ledger has a row of {name} that cannot be read"));
+    // What is no JSON is carried along as the text that it is.
+    let json = |image: String| serde_json::from_str(&image).unwrap_or(serde_json::Value::String(image));
+    let key = wire::text(row, 3).ok_or_else(unreadable)?;
+    let (key, state) = stored::kept(contract, &name, &key, wire::text(row, 7).map(json));
     Ok(Some(Change {
         write: write_id(row).ok_or_else(unreadable)?,
         ordinal: wire::number(row, 1).ok_or_else(unreadable)?,
         key,
-        version: Version {
-            epoch: Epoch(wire::number(row, 4).ok_or_else(unreadable)?),
-            incarnation: Incarnation(wire::number(row, 5).ok_or_else(unreadable)?),
-            position: Position(wire::number(row, 6).ok_or_else(unreadable)?),
-        },
+        version: version(row).ok_or_else(unreadable)?,
         state,
-        idempotency: idempotency.map(|(key, print)| (IdempotencyKey::from_ledger(key), Fingerprint(print))),
+        idempotency: client(row),
+        base: wire::text(row, 12).map(|text| text.parse()).transpose().map_err(|_| unreadable())?,
     }))
 }
 
-fn write_id(row: &Row) -> Option<WriteId> {
+fn version(row: &Row) -> Option<Version> {
+    Some(Version {
+        epoch: Epoch(wire::number(row, 4)?),
+        incarnation: Incarnation(wire::number(row, 5)?),
+        position: Position(wire::number(row, 6)?),
+    })
+}
+
+/// The client's key of a ledger row, and what was asked with it.
+fn client(row: &Row) -> Option<(IdempotencyKey, Fingerprint)> {
+    let client = wire::text(row, 8).zip(wire::text(row, 9));
+    client.map(|(key, print)| (IdempotencyKey::from_ledger(key), Fingerprint(print)))
+}
+
+pub(super) fn write_id(row: &Row) -> Option<WriteId> {
     wire::text(row, 0)?.parse().ok().map(WriteId)
-}
-
-fn found(contract: &Contract, side: Side, rows: &[Row]) -> Result<Found, StoreError> {
-    let mut found = Found::default();
-    for row in rows {
-        found.abandoned |= wire::text(row, 10).as_deref() == Some("abandoned");
-        if wire::number::<u16>(row, 1) == Some(0) {
-            found.fingerprint = wire::text(row, 9).map(Fingerprint);
-        }
-        found.changes.extend(change(contract, side, row)?);
-    }
-    Ok(found)
-}
-
-/// The write with this id, which is known to be there.
-pub(super) fn by_write_id(
-    session: &mut Session,
-    contract: &Contract,
-    side: Side,
-    write: WriteId,
-) -> Result<Found, StoreError> {
-    let text = format!("SELECT {ROW} FROM strangler_ledger l WHERE l.write_id = :1 ORDER BY l.ordinal");
-    let rows = session.query(&text, &[Bind::write(write)], 2)?;
-    found(contract, side, &rows)
-}
-
-/// The write that used this idempotency key first; `None` when none did.
-pub(super) fn by_idempotency_key(
-    session: &mut Session,
-    contract: &Contract,
-    side: Side,
-    key: &IdempotencyKey,
-) -> Result<Option<Found>, StoreError> {
-    let text = format!(
-        "SELECT {ROW} FROM strangler_ledger l WHERE l.write_id = \
-         (SELECT k.write_id FROM strangler_ledger k WHERE k.idempotency_key = :1) ORDER BY l.ordinal"
-    );
-    let rows = session.query(&text, &[Bind::text(key.as_str())], 2)?;
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    found(contract, side, &rows).map(Some)
-}
-
-/// See `Store::claim`. The insert waits for a first attempt that is about to commit its own row.
-pub(super) fn claim(
-    session: &mut Session,
-    contract: &Contract,
-    side: Side,
-    write: WriteId,
-) -> Result<Claim, StoreError> {
-    let row = bare_row(write, "", Version::baseline(0), None, "abandoned");
-    match session.batch(LEDGER_ROW, &[row])?.first() {
-        Some(Err(error::EXISTS)) => session.roll_back(),
-        Some(Err(code)) => return Err(session.of_code(*code)),
-        Some(Ok(_)) | None => {
-            session.commit()?;
-            return Ok(Claim::Abandoned);
-        }
-    }
-    let found = by_write_id(session, contract, side, write)?;
-    if found.abandoned {
-        return Ok(Claim::Abandoned);
-    }
-    Ok(Claim::Stands(found.changes))
 }
 
 /// See `Store::settle`. Rows are locked in order, so that two callers cannot block each other.
@@ -201,7 +148,8 @@ pub(super) fn settle(session: &mut Session, writes: &[WriteId]) -> Result<(), St
 
 /// Who may be given what by [`lease_unsettled`].
 pub(super) struct Due {
-    pub(super) groups: Vec<GroupName>,
+    pub(super) group: GroupName,
+    pub(super) stand: Stand,
     pub(super) older_than: Duration,
     pub(super) lease: Duration,
     pub(super) limit: usize,
@@ -217,19 +165,31 @@ fn due(row: &str) -> String {
     format!("({row}.next_attempt_at <= {NOW} OR {row}.next_attempt_at > {NOW} + NUMTODSINTERVAL(600, 'SECOND'))")
 }
 
-/// Locks the oldest due writes of so many groups.
-pub(super) fn lease_text(groups: usize) -> String {
-    let next = bucket(groups) + 1;
-    let groups = places(1, bucket(groups));
+/// Locks the oldest due writes of a group of so many types that are `ours` to bring over, behind a fence that stands as
+/// it must.
+pub(super) fn lease_text(types: usize, ours: &ForUs) -> String {
+    let (of_group, next) = of_group("d", types);
+    let not_for_us = ours.not_for_us("x", next + 3);
     format!(
         "SELECT c.write_id FROM strangler_ledger c WHERE c.ordinal = 0 AND c.state = 'unsettled' \
          AND {} AND c.write_id IN (SELECT d.write_id FROM strangler_ledger d \
-         WHERE d.state = 'unsettled' AND d.ordinal = 0 AND d.grp IN ({groups}) \
-         AND (d.created_at <= {NOW} - NUMTODSINTERVAL(:{next}, 'SECOND') OR d.created_at > {NOW}) AND {} \
+         WHERE d.state = 'unsettled' AND d.ordinal = 0 AND {of_group} \
+         AND {} \
+         AND (d.created_at <= {NOW} - NUMTODSINTERVAL(:{}, 'SECOND') OR d.created_at > {NOW}) AND {} \
+         AND NOT EXISTS (SELECT 1 FROM strangler_ledger x WHERE x.write_id = d.write_id AND {not_for_us}) \
          ORDER BY d.created_at, d.write_id FETCH FIRST :{} ROWS ONLY) FOR UPDATE SKIP LOCKED",
         due("c"),
+        is_brought(
+            "d",
+            &format!(
+                "(SELECT NVL(f.since, 0) FROM strangler_fence f CROSS JOIN strangler_life a \
+                 WHERE f.grp = :{next} AND f.state = :{} AND a.suspended IS NULL)",
+                next + 1
+            )
+        ),
+        next + 2,
         due("d"),
-        next + 1
+        next + 3 + ours.count()
     )
 }
 
@@ -240,25 +200,28 @@ pub(super) fn lease_unsettled(
     session: &mut Session,
     contract: &Contract,
     side: Side,
+    known: &Known,
     due: &Due,
 ) -> Result<Vec<Unsettled>, StoreError> {
-    let count = due.groups.len().min(MAX_LIST);
-    if count == 0 || due.limit == 0 {
+    if due.limit == 0 {
         return Ok(Vec::new());
     }
-    let text = lease_text(count);
-    let mut names: Vec<_> = due.groups.iter().take(count).map(|group| Bind::text(group.as_str())).collect();
-    names.resize(bucket(count), Bind::text(due.groups[count - 1].as_str()));
+    let ours = ForUs::of(&known.saw(&shapes::read(session, side)?));
+    let (types, mut binds) = types(contract, &due.group);
+    let text = lease_text(types, &ours);
     let limit = due.limit.min(MAX_LIST);
-    names.extend([seconds(due.older_than), Bind::number(limit)]);
-    let locked = session.query(&text, &names, u32::try_from(limit).unwrap_or(100))?;
+    let (group, stand) = (Bind::text(due.group.as_str()), Bind::text(due.stand.as_str()));
+    binds.extend([group, stand, seconds(due.older_than)]);
+    binds.extend(ours.binds());
+    binds.push(Bind::number(limit));
+    let locked = session.query(&text, &binds, u32::try_from(limit).unwrap_or(100))?;
     let writes: Vec<WriteId> = locked.iter().filter_map(write_id).collect();
     if writes.is_empty() {
         session.roll_back();
         return Ok(Vec::new());
     }
     // Read before the leases are written, so that attempts are those made so far.
-    let leased = of_writes(session, contract, side, &writes)?;
+    let leased = of_writes(session, contract, side, &due.group, &writes)?;
     let lease = format!(
         "UPDATE strangler_ledger SET attempts = attempts + 1, next_attempt_at = {NOW} + NUMTODSINTERVAL(:1, 'SECOND') \
          WHERE write_id = :2 AND ordinal = 0"
@@ -269,11 +232,12 @@ pub(super) fn lease_unsettled(
     Ok(leased)
 }
 
-/// Unsettled writes by id, oldest first.
-fn of_writes(
+/// Unsettled writes of `group` by id, whole, oldest first.
+pub(super) fn of_writes(
     session: &mut Session,
     contract: &Contract,
     side: Side,
+    group: &GroupName,
     writes: &[WriteId],
 ) -> Result<Vec<Unsettled>, StoreError> {
     let text = format!(
@@ -281,16 +245,52 @@ fn of_writes(
          WHERE l.write_id IN ({}) ORDER BY o.created_at, l.write_id, l.ordinal",
         places(1, bucket(writes.len()))
     );
-    let mut leased: Vec<Unsettled> = Vec::new();
+    let unreadable = || misfit(side, "the ledger has a row that cannot be read");
+    let mut found: Vec<Unsettled> = Vec::new();
     for row in &session.query(&text, &list(writes), 500)? {
-        let Some(change) = change(contract, side, row)? else { continue };
-        let attempts = wire::number(row, 11).unwrap_or_default();
-        match leased.last_mut() {
-            Some(last) if last.changes.first().is_some_and(|c| c.write == change.write) => last.changes.push(change),
-            Some(_) | None => leased.push(Unsettled { changes: vec![change], attempts }),
+        let write = write_id(row).ok_or_else(unreadable)?;
+        if found.last().is_none_or(|last| last.write != write) {
+            let attempts = wire::number(row, 11).unwrap_or_default();
+            found.push(Unsettled { write, changes: Vec::new(), bare: None, attempts });
+        }
+        let (change, last) = (change(contract, side, row)?, found.last_mut());
+        match (change, last) {
+            (Some(change), Some(last)) => last.changes.push(change),
+            (None, Some(last)) => {
+                let version = version(row).ok_or_else(unreadable)?;
+                last.bare = Some(Bare { write, group: group.clone(), version, idempotency: client(row) });
+            }
+            (_, None) => {}
         }
     }
-    Ok(leased)
+    Ok(found)
+}
+
+/// The ledger rows of those of `writes` that are not abandoned, by write and ordinal.
+pub(super) fn rows_of(session: &mut Session, writes: &[WriteId]) -> Result<Vec<Row>, StoreError> {
+    let mut writes = writes.to_vec();
+    writes.sort_unstable();
+    let mut rows = Vec::new();
+    for page in writes.chunks(MAX_LIST) {
+        let text = format!(
+            "SELECT {ROW}, l.grp FROM strangler_ledger l WHERE l.write_id IN ({}) AND l.state <> 'abandoned' \
+             ORDER BY l.write_id, l.ordinal",
+            places(1, bucket(page.len()))
+        );
+        rows.extend(session.query(&text, &list(page), 500)?);
+    }
+    Ok(rows)
+}
+
+/// Whether a row of [`rows_of`] is that of a write that changed nothing, and has the client's key.
+pub(super) fn is_bare(row: &Row) -> bool {
+    wire::text(row, 2).is_none() && client(row).is_some()
+}
+
+/// Such a row.
+pub(super) fn bare(row: &Row) -> Option<Bare> {
+    let group = GroupName::new(wire::text(row, 13)?);
+    Some(Bare { write: write_id(row)?, group, version: version(row)?, idempotency: client(row) })
 }
 
 /// An IN list of write ids, filled up with the last.
@@ -310,26 +310,16 @@ pub(super) fn unsettled_keys(
     group: &GroupName,
     limit: usize,
 ) -> Result<Vec<(EntityKey, WriteId)>, StoreError> {
+    let (types, mut binds) = types(contract, group);
+    let (of_group, next) = of_group("l", types);
     let text = format!(
-        "SELECT {ROW} FROM strangler_ledger l WHERE l.state = 'unsettled' AND l.grp = :1 \
-         ORDER BY l.created_at, l.write_id, l.ordinal FETCH FIRST :2 ROWS ONLY"
+        "SELECT {ROW} FROM strangler_ledger l WHERE l.state = 'unsettled' AND {of_group} \
+         AND l.entity IS NOT NULL ORDER BY l.created_at, l.write_id, l.ordinal FETCH FIRST :{next} ROWS ONLY"
     );
-    let rows = session.query(&text, &[Bind::text(group.as_str()), Bind::number(limit)], 200)?;
+    binds.push(Bind::number(limit));
+    let rows = session.query(&text, &binds, 200)?;
     let changes = rows.iter().filter_map(|row| change(contract, side, row).transpose());
     changes.map(|change| change.map(|change| (change.key, change.write))).collect()
-}
-
-/// See `Store::backlog`.
-pub(super) fn backlog(session: &mut Session, group: &GroupName) -> Result<Backlog, StoreError> {
-    let text = format!(
-        "SELECT COUNT(CASE WHEN ordinal = 0 THEN 1 END), MIN(created_at), {NOW} FROM strangler_ledger \
-         WHERE state = 'unsettled' AND grp = :1"
-    );
-    let rows = session.query(&text, &[Bind::text(group.as_str())], 1)?;
-    let Some(row) = rows.first() else { return Ok(Backlog::default()) };
-    let age =
-        wire::moment(row, 2).zip(wire::moment(row, 1)).map(|(now, first)| (now - first).to_std().unwrap_or_default());
-    Ok(Backlog { writes: wire::number(row, 0).unwrap_or_default(), oldest: age.unwrap_or_default() })
 }
 
 /// See `Store::standing`.
@@ -362,16 +352,4 @@ pub(super) fn past_states(
     let rows = session.query(&text, &binds, 50)?;
     let changes = rows.iter().filter_map(|row| change(contract, side, row).transpose());
     changes.map(|change| change.map(|change| change.state)).collect()
-}
-
-/// See `Store::forget`. Abandoned rows go too: a first attempt does not outlive the retention.
-pub(super) fn forget(session: &mut Session, retention: Duration, limit: usize) -> Result<u64, StoreError> {
-    let text = format!(
-        "DELETE FROM strangler_ledger WHERE ROWID IN (SELECT l.ROWID FROM strangler_ledger l \
-         WHERE l.state <> 'unsettled' AND l.created_at < {NOW} - NUMTODSINTERVAL(:1, 'SECOND') \
-         FETCH FIRST :2 ROWS ONLY)"
-    );
-    let gone = session.run(&text, &[seconds(retention), Bind::number(limit)])?;
-    session.commit()?;
-    Ok(gone)
 }

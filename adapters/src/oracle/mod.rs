@@ -7,9 +7,11 @@
 //! Promise: `model::Store`, as its documentation says it.
 //! Not here: what nobody could try on a real Oracle yet; `docs/oracle.md` keeps the list.
 
+mod acts;
 mod apply;
 mod bind;
 mod bookkeeping;
+mod carry;
 mod checksum;
 mod connect;
 mod error;
@@ -20,18 +22,24 @@ mod history;
 mod inspect;
 mod lanes;
 mod ledger;
+mod left_out;
+mod life;
+mod lives;
 mod own_keys;
 mod pace;
 mod params;
 mod read;
+mod retention;
 mod rights;
 mod sagas;
 mod session;
 mod settings;
+mod shapes;
 mod snapshot;
 mod stands;
 mod store;
 mod table;
+mod waiting;
 mod watchdog;
 mod wire;
 mod write_text;

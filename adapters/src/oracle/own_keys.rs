@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::own_key::{canonical_text, derived_key};
+use model::own_key::{Reach, canonical_text, derived_key};
 use model::{
     Command, Contract, EntityKey, EntityType, OwnKey, OwnKeys, OwnNumber, Side, Store as _, StoreError, Unnumbered,
     Value,
@@ -189,7 +189,7 @@ pub(super) fn learn(
     let keys: Vec<_> = numbered.iter().map(|(key, _)| key).collect();
     let ours = stands::ours(session, table, &keys)?;
     session.batch_all(&text, &rows)?;
-    stands::keep(session, table, false, &ours)?;
+    stands::renumber(session, table, &ours)?;
     session.commit()
 }
 
@@ -229,4 +229,21 @@ impl OwnKeys for OracleStore {
         let (entity, numbered) = (entity.clone(), numbered.to_vec());
         self.writing(within, move |session, _, side| learn(session, Table::new(&entity, side), &numbered)).await
     }
+
+    async fn reach(&self, entity: &EntityType, within: Duration) -> Result<Reach, StoreError> {
+        let entity = entity.clone();
+        self.reading(within, move |session, _, side| reach(session, Table::new(&entity, side))).await
+    }
+}
+
+/// See `OwnKeys::reach`. What the sequence itself has reached is not asked: its cache makes the catalogue's number one
+/// that no row need ever have.
+fn reach(session: &mut Session, table: Table<'_>) -> Result<Reach, StoreError> {
+    let Some(field) = table.entity.number_field() else { return Ok(Reach::default()) };
+    let (name, column) = (table.name(), table.column(field));
+    let rows = session.query(&format!("SELECT MAX({column}) FROM {name}"), &[], 1)?;
+    let in_rows = rows.first().and_then(|row| wire::number::<i64>(row, 0));
+    let given = "SELECT MAX(own_key) FROM strangler_id_map WHERE entity = :1";
+    let rows = session.query(given, &[Bind::text(table.entity.name.as_str())], 1)?;
+    Ok(Reach { used: in_rows.max(rows.first().and_then(|row| wire::number(row, 0))), sequence: None })
 }

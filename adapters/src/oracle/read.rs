@@ -6,13 +6,13 @@ use std::collections::HashMap;
 
 use model::sql::{NamedSql, Params};
 use model::store::MAX_BATCH;
-use model::{EntityKey, EntityType, FieldSet, Record, Side, StoreError};
+use model::{EntityKey, EntityType, FieldSet, Keyless, Record, Side, StoreError, Value};
 use oracle::Row;
 
 use super::bind::Bind;
-use super::params;
 use super::session::Session;
 use super::table::{Table, misfit};
+use super::{params, wire};
 
 /// A query with its binds.
 pub(super) struct Question {
@@ -79,12 +79,22 @@ impl<'a> Lookup<'a> {
     }
 
     pub(super) fn answers(&self, rows: &[Row]) -> Result<Vec<Option<Record>>, StoreError> {
-        let mut found = HashMap::with_capacity(rows.len());
+        let mut found: HashMap<&EntityKey, Option<Record>> = self.keys.iter().map(|key| (key, None)).collect();
         for row in rows {
             let (key, record) = self.table.keyed(self.fields, row)?;
-            found.insert(key, record);
+            let problem = match found.get_mut(&key) {
+                Some(slot @ None) => {
+                    *slot = Some(record);
+                    continue;
+                }
+                // Which of them is the record nobody can say; nor, of the other, whether it is what was asked for.
+                Some(Some(_)) => "has two rows for one key",
+                None => "answers with a row of a key that was not asked for",
+            };
+            let (table, key) = (self.table.name(), key.as_text());
+            return Err(misfit(self.table.side, format!("{table} {problem}: {key}")));
         }
-        Ok(self.keys.iter().map(|key| found.get(key).cloned()).collect())
+        Ok(self.keys.iter().map(|key| found.get(key).cloned().flatten()).collect())
     }
 }
 
@@ -114,7 +124,8 @@ pub(super) fn scan(
 ) -> Result<Question, StoreError> {
     let mut binds = Vec::new();
     let moment = moment(as_of, &mut binds);
-    let mut text = format!("SELECT {} FROM {}{moment} t", table.columns(table.entity.all_fields()), table.name());
+    let (columns, usable) = (table.columns(table.entity.all_fields()), table.usable().yes);
+    let mut text = format!("SELECT {columns} FROM {}{moment} t WHERE {usable}", table.name());
     if let Some(after) = after {
         let parts = table.require_fit(after)?;
         let columns: Vec<_> = table.entity.key().iter().map(|index| table.column(*index)).collect();
@@ -128,12 +139,38 @@ pub(super) fn scan(
             }
             ways.push(format!("({})", way.join(" AND ")));
         }
-        text += &format!(" WHERE {}", ways.join(" OR "));
+        text += &format!(" AND ({})", ways.join(" OR "));
     }
     binds.push(Bind::number(limit));
     let order = table.list(table.entity.key().iter().copied(), |index| format!("t.{}", table.column(index)));
     text += &format!(" ORDER BY {order} FETCH FIRST :{} ROWS ONLY", binds.len());
     Ok(Question::new(text, binds, limit))
+}
+
+/// See `Scan::keyless`.
+pub(super) fn keyless(table: Table<'_>, limit: usize, as_of: Option<u64>) -> Question {
+    let mut binds = Vec::new();
+    let moment = moment(as_of, &mut binds);
+    let columns = table.list(table.entity.key().iter().copied(), |index| format!("t.{}", table.column(index)));
+    // One at least, or the count would not be told.
+    binds.push(Bind::number(limit.max(1)));
+    let (name, no, place) = (table.name(), table.usable().no, binds.len());
+    let text =
+        format!("SELECT COUNT(*) OVER (), {columns} FROM {name}{moment} t WHERE {no} FETCH FIRST :{place} ROWS ONLY");
+    Question::new(text, binds, limit)
+}
+
+/// Reads the answer of [`keyless`].
+pub(super) fn read_keyless(table: Table<'_>, rows: &[Row]) -> Result<Keyless, StoreError> {
+    let width = table.entity.key().len();
+    let key = |row: &Row| {
+        let parts = (1..=width).map(|place| wire::text(row, place).map_or(Value::Null, Value::Text));
+        EntityKey::new(table.entity.name.clone(), parts.collect())
+    };
+    let count = rows.first().map(|row| wire::number::<u64>(row, 0));
+    let unreadable = || misfit(table.side, "the count of rows without key could not be read");
+    let count = count.map(|count| count.ok_or_else(unreadable)).transpose()?;
+    Ok(Keyless { rows: count.unwrap_or(0), some: rows.iter().map(key).collect() })
 }
 
 /// ` AS OF SCN :1` of a table.
@@ -147,19 +184,25 @@ pub(super) fn moment(as_of: Option<u64>, binds: &mut Vec<Bind>) -> String {
     }
 }
 
-/// See `Store::rough_count`: the optimizer's statistics, and where there are none a count.
+/// See `Store::rough_count`: the optimizer's statistics, and where there are none of the last day, a count. Statistics
+/// that were locked while the table was empty say 0 for ever.
 pub(super) fn rough_count(session: &mut Session, table: &str) -> Result<u64, StoreError> {
     let (statistics, binds) = match super::inspect::owned(table) {
         (Some(owner), name) => (
-            "SELECT num_rows FROM all_tables WHERE table_name = :1 AND owner = :2",
+            "SELECT num_rows FROM all_tables WHERE table_name = :1 AND owner = :2 AND num_rows > 0 \
+             AND last_analyzed > SYSDATE - NUMTODSINTERVAL(1, 'DAY')",
             vec![Bind::text(name), Bind::text(owner)],
         ),
-        (None, name) => ("SELECT num_rows FROM user_tables WHERE table_name = :1", vec![Bind::text(name)]),
+        (None, name) => (
+            "SELECT num_rows FROM user_tables WHERE table_name = :1 AND num_rows > 0 AND last_analyzed > SYSDATE - NUMTODSINTERVAL(1, 'DAY')",
+            vec![Bind::text(name)],
+        ),
     };
     let rows = session.query(statistics, &binds, 1)?;
     if let Some(count) = rows.first().and_then(|row| super::wire::number::<u64>(row, 0)) {
         return Ok(count);
     }
     let rows = session.query(&format!("SELECT COUNT(*) FROM {table}"), &[], 1)?;
-    Ok(rows.first().and_then(|row| super::wire::number(row, 0)).unwrap_or_default())
+    let count = rows.first().and_then(|row| super::wire::number(row, 0));
+    count.ok_or_else(|| misfit(session.side, format!("the rows of {table} could not be counted")))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::saga::{Begun, SagaCounts};
+use model::saga::{Begun, Leased, OpenSagas, SagaCounts};
 use model::{Instant, SagaId, SagaLog, SagaRow, SagaStatus, Side, StoreError};
 use oracle::Row;
 
@@ -81,29 +81,31 @@ pub(super) fn save(session: &mut Session, saga: &SagaRow, pause: Duration) -> Re
     Ok(saved > 0)
 }
 
+/// What was touched in the future was so before the server's clock was put back. It is due: nobody would go on with it
+/// before that time has come again. So a lease is a touch, too.
+fn due(row: &str) -> String {
+    format!("{row}.status IN ('running', 'compensating') AND ({row}.due_at <= {NOW} OR {row}.changed_at > {NOW})")
+}
+
 /// See `SagaLog::lease_sagas`. The oldest are chosen first and locked then, as an Oracle cannot do both at once.
-pub(super) fn lease(
-    session: &mut Session,
-    side: Side,
-    lease: Duration,
-    limit: usize,
-) -> Result<Vec<SagaRow>, StoreError> {
+pub(super) fn lease(session: &mut Session, side: Side, lease: Duration, limit: usize) -> Result<Leased, StoreError> {
     let limit = limit.min(MAX_LIST);
     let select = format!(
-        "SELECT {ROW} FROM strangler_saga s WHERE s.status IN ('running', 'compensating') AND s.due_at <= {NOW} \
-         AND s.id IN (SELECT d.id FROM strangler_saga d WHERE d.status IN ('running', 'compensating') \
-         AND d.due_at <= {NOW} ORDER BY d.due_at, d.id FETCH FIRST :1 ROWS ONLY) FOR UPDATE SKIP LOCKED"
+        "SELECT {ROW} FROM strangler_saga s WHERE {} AND s.id IN (SELECT d.id FROM strangler_saga d WHERE {} \
+         ORDER BY d.due_at, d.id FETCH FIRST :1 ROWS ONLY) FOR UPDATE SKIP LOCKED",
+        due("s"),
+        due("d")
     );
     let found = session.query(&select, &[Bind::number(limit)], u32::try_from(limit).unwrap_or(100))?;
-    let mut sagas = match rows(side, &found) {
-        Ok(sagas) if !sagas.is_empty() => sagas,
-        none => {
-            session.roll_back();
-            return none;
-        }
-    };
+    let mut sagas: Vec<_> = found.iter().filter_map(|found| row(side, found).ok()).collect();
+    let unreadable = found.len() - sagas.len();
+    if sagas.is_empty() {
+        session.roll_back();
+        return Ok(Leased { sagas, unreadable });
+    }
     let update = format!(
-        "UPDATE strangler_saga SET revision = revision + 1, due_at = {NOW} + NUMTODSINTERVAL(:1, 'SECOND') WHERE id = :2"
+        "UPDATE strangler_saga SET revision = revision + 1, changed_at = {NOW}, \
+         due_at = {NOW} + NUMTODSINTERVAL(:1, 'SECOND') WHERE id = :2"
     );
     let leases: Vec<_> = sagas.iter().map(|saga| vec![seconds(lease), Bind::text(saga.id.as_str())]).collect();
     session.batch_all(&update, &leases)?;
@@ -111,7 +113,7 @@ pub(super) fn lease(
     for saga in &mut sagas {
         saga.revision += 1;
     }
-    Ok(sagas)
+    Ok(Leased { sagas, unreadable })
 }
 
 /// See `SagaLog::saga`.
@@ -140,6 +142,20 @@ pub(super) fn list(
         }
     };
     rows(side, &found)
+}
+
+/// See `SagaLog::open_sagas`.
+pub(super) fn open(session: &mut Session, side: Side) -> Result<OpenSagas, StoreError> {
+    let select = "SELECT s.id FROM strangler_saga s WHERE s.status IN ('running', 'compensating', 'stuck') \
+                  FETCH FIRST :1 ROWS ONLY";
+    let found = session.query(select, &[Bind::number(OpenSagas::MOST + 1)], 100)?;
+    if found.len() > OpenSagas::MOST {
+        return Ok(OpenSagas::Unknown);
+    }
+    let unreadable = || misfit(side, "the saga log has a row that cannot be read");
+    let ids = found.iter().map(|row| wire::text(row, 0).ok_or_else(unreadable));
+    // Who cannot be named has no step: keys are made of names.
+    Ok(OpenSagas::These(ids.collect::<Result<Vec<_>, _>>()?.iter().filter_map(|id| SagaId::new(id)).collect()))
 }
 
 /// See `SagaLog::count_sagas`.
@@ -176,7 +192,7 @@ impl SagaLog for OracleStore {
         self.writing(within, move |session, _, _| save(session, &saga, pause)).await
     }
 
-    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Vec<SagaRow>, StoreError> {
+    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Leased, StoreError> {
         self.writing(within, move |session, _, side| self::lease(session, side, lease, limit)).await
     }
 
@@ -192,6 +208,10 @@ impl SagaLog for OracleStore {
         within: Duration,
     ) -> Result<Vec<SagaRow>, StoreError> {
         self.reading(within, move |session, _, side| list(session, side, status, limit)).await
+    }
+
+    async fn open_sagas(&self, within: Duration) -> Result<OpenSagas, StoreError> {
+        self.reading(within, |session, _, side| open(session, side)).await
     }
 
     async fn count_sagas(&self, within: Duration) -> Result<SagaCounts, StoreError> {

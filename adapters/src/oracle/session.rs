@@ -12,9 +12,10 @@ use oracle::{Connection, Error, Row, Version};
 use tokio::time::Instant;
 
 use super::bind::{Bind, Kind};
-use super::connect::SET_UP;
+use super::connect::{FORBID_COMMITS, SET_UP};
 use super::error::{self, Moment};
 use super::lanes::Ticket;
+use super::table::misfit;
 
 /// The shortest call timeout: zero would mean none.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -27,14 +28,16 @@ pub(super) struct Session {
     deadline: Instant,
     broken: bool,
     open: bool,
-    /// The life of the log, which cannot change within a session; `None` when not asked yet.
-    pub(super) incarnation: Option<u32>,
+    /// Which log is written, which cannot change within a session; `None` when not asked yet.
+    pub(super) log: Option<u32>,
+    /// When its server was started, once it was asked.
+    pub(super) boot: Option<String>,
 }
 
 impl Session {
     pub(super) fn new(side: Side, connection: Arc<Connection>) -> Self {
         let (limit, deadline) = (Duration::ZERO, Instant::now());
-        Self { side, connection, limit, deadline, broken: false, open: false, incarnation: None }
+        Self { side, connection, limit, deadline, broken: false, open: false, log: None, boot: None }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {
@@ -61,6 +64,7 @@ impl Session {
         self.connection.set_module(module).map_err(|error| self.means(&error, Moment::Statement))?;
         self.connection.set_action(action).map_err(|error| self.means(&error, Moment::Statement))?;
         self.run(SET_UP, &[])?;
+        self.run(FORBID_COMMITS, &[])?;
         self.open = false;
         Ok(())
     }
@@ -105,6 +109,11 @@ impl Session {
 
     /// Runs a statement; how many rows it touched, or found. A call of a procedure counts as one.
     pub(super) fn run(&mut self, text: &str, binds: &[Bind]) -> Result<u64, StoreError> {
+        self.run_counted(text, binds).map(|(count, _)| count)
+    }
+
+    /// The same, and whether the count is one of changed rows.
+    pub(super) fn run_counted(&mut self, text: &str, binds: &[Bind]) -> Result<(u64, bool), StoreError> {
         self.arm()?;
         self.open = true;
         let connection = Arc::clone(&self.connection);
@@ -112,10 +121,10 @@ impl Session {
             let mut statement = connection.statement(text).build()?;
             if statement.is_query() {
                 let found = statement.query(&bound(binds))?.collect::<Result<Vec<Row>, Error>>()?;
-                return Ok(found.len() as u64);
+                return Ok((found.len() as u64, false));
             }
             statement.execute(&bound(binds))?;
-            if statement.is_plsql() { Ok(1) } else { statement.row_count() }
+            if statement.is_plsql() { Ok((1, false)) } else { Ok((statement.row_count()?, statement.is_dml())) }
         };
         run().map_err(|error| self.means(&error, Moment::Statement))
     }
@@ -174,16 +183,21 @@ impl Session {
                 Ok(()) => Vec::new(),
                 Err(error) => error.batch_errors().cloned().ok_or(error)?,
             };
-            let mut slots: Vec<Result<u64, i32>> = batch.row_counts()?.into_iter().map(Ok).collect();
-            slots.resize(rows.len(), Ok(0));
+            let mut slots: Vec<Option<Result<u64, i32>>> = batch.row_counts()?.into_iter().map(Ok).map(Some).collect();
+            let too_many = slots.len() > rows.len();
+            slots.resize(rows.len(), None);
+            let mut beyond = false;
             for error in failed {
-                if let Some(slot) = slots.get_mut(error.offset() as usize) {
-                    *slot = Err(error.code());
+                match slots.get_mut(error.offset() as usize) {
+                    Some(slot) => *slot = Some(Err(error.code())),
+                    None => beyond = true,
                 }
             }
-            Ok(slots)
+            Ok(slots.into_iter().collect::<Option<Vec<_>>>().filter(|_| !too_many && !beyond))
         };
-        run().map_err(|error| self.means(&error, Moment::Statement))
+        let slots = run().map_err(|error| self.means(&error, Moment::Statement))?;
+        // Of a row without an answer nobody knows whether it was done.
+        slots.ok_or_else(|| misfit(self.side, "the server did not answer for every row of a batch"))
     }
 
     /// What the code of a batch's row means.
@@ -203,25 +217,12 @@ impl Session {
         self.connection.server_version().map_err(|error| self.means(&error, Moment::Statement))
     }
 
-    /// Commits. An answer that does not come leaves the outcome open.
+    /// Commits. An answer that does not come, or of which nobody knows that it means "undone", leaves the outcome open.
     pub(super) fn commit(&mut self) -> Result<(), StoreError> {
         self.arm()?;
         let committed = self.connection.commit();
         self.open = false;
         committed.map_err(|error| self.means(&error, Moment::Commit))
-    }
-
-    /// The session is closed when the call on it is over.
-    pub(super) fn give_up(&mut self) {
-        self.broken = true;
-    }
-
-    /// Sets the session back to how calls expect it, outside of the call's own time. Where that fails it is closed.
-    pub(super) fn set_back(&mut self, text: &str) {
-        let in_time = self.connection.set_call_timeout(Some(Duration::from_secs(1)));
-        if in_time.and_then(|()| self.connection.execute(text, &[]).map(|_| ())).is_err() {
-            self.broken = true;
-        }
     }
 
     /// Undoes what is open. When that fails the session is closed, which undoes it too.

@@ -4,35 +4,41 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::checksum::{Chunk, ChunkSum};
-use model::fence::{Fence, Move, Standing};
+use model::fence::{Fence, Move, Stand, Standing, Traces};
 use model::history::KeyHistory;
 use model::sql::{NamedSql, Params};
-use model::store::{Backlog, Inspection, Unsettled};
-use model::write::Claim;
+use model::store::{Backlog, Bare, Forget, Inspection, Keyed, Strays, Unsettled};
+use model::write::{Claim, IdempotencyKey};
 use model::{
-    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, Record,
-    Rehearsal, Role, Scan, Side, States, Store, StoreError, Unnumbered, WriteId, Written,
+    Applied, Bookkeeping, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName,
+    Incarnation, Record, Recorded, Rehearsal, Scan, Side, States, Store, StoreError, Unnumbered, WriteId, Written,
 };
 use oracle::Row;
 use tokio::time::Instant;
 
 use super::lanes::{Lanes as Tracks, TrackFigures};
+use super::life::Expected;
 use super::read::{Lookup, Question};
 use super::session::Session;
 use super::settings::{Settings, Track};
 use super::snapshot::OracleSnapshot;
 use super::table::Table;
-use super::{apply, bookkeeping, checksum, connect, execute, fence, history, inspect, ledger, own_keys, read, stands};
+use super::{
+    bookkeeping, carry, connect, execute, fence, history, inspect, ledger, own_keys, read, retention, stands, waiting,
+};
+use crate::gate::Gate;
 use crate::id_map::Numbers;
+use crate::known::Known;
+use crate::source::Source;
 use crate::{Lane, Lanes};
 
 /// An Oracle database behind the port. Cheap to clone; clones and lanes share their sessions.
 #[derive(Clone)]
 pub struct OracleStore {
-    side: Side,
+    pub(super) side: Side,
     lane: Lane,
     contract: Arc<Contract>,
+    pub(super) known: Arc<Known>,
     tracks: Arc<Tracks>,
 }
 
@@ -44,7 +50,18 @@ impl OracleStore {
     /// `Misfit` when the client library is not there, or is not the one that this process uses already.
     pub fn connect(side: Side, contract: Arc<Contract>, settings: &Settings) -> Result<Self, StoreError> {
         connect::use_client(side, settings)?;
-        Ok(Self { side, lane: Lane::Client, contract, tracks: Arc::new(Tracks::new(side, settings)) })
+        let known = Known::new(Arc::clone(&contract));
+        Ok(Self { side, lane: Lane::Client, contract, known, tracks: Arc::new(Tracks::new(side, settings)) })
+    }
+
+    /// What new sessions are compared with.
+    pub(super) fn expected(&self) -> &Expected {
+        &self.tracks.expected
+    }
+
+    /// As which incarnation this process knows the other side.
+    pub(super) fn source(&self) -> &Source {
+        &self.tracks.source
     }
 
     /// The same store on sessions that are kept for `lane`.
@@ -86,7 +103,7 @@ impl OracleStore {
     }
 
     /// The numbers of `keys`, where this side has keys of its own.
-    async fn numbers_of(
+    pub(super) async fn numbers_of(
         &self,
         entity: &EntityType,
         keys: &[EntityKey],
@@ -102,84 +119,19 @@ impl OracleStore {
         .await
     }
 
-    async fn ask(&self, question: Question, within: Duration) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn ask(&self, question: Question, within: Duration) -> Result<Vec<Row>, StoreError> {
         self.reading(within, move |session, _, _| question.ask(session)).await
     }
 
-    async fn records(&self, table: Table<'_>, question: Question, within: Duration) -> Result<Vec<Record>, StoreError> {
+    pub(super) async fn records(
+        &self,
+        table: Table<'_>,
+        question: Question,
+        within: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
         let fields = table.entity.all_fields();
         let rows = self.ask(question, within).await?;
         rows.iter().map(|row| table.record(fields, row)).collect()
-    }
-
-    pub(super) async fn scan_as_of(
-        &self,
-        entity: &EntityType,
-        after: Option<&EntityKey>,
-        limit: usize,
-        as_of: Option<u64>,
-        within: Duration,
-    ) -> Result<Vec<Record>, StoreError> {
-        let began = Instant::now();
-        let numbers = self.numbers_of(entity, after.map_or(&[], std::slice::from_ref), within).await?;
-        let table = Table::new(entity, self.side).with(&numbers);
-        let within = within.saturating_sub(began.elapsed());
-        self.records(table, read::scan(table, after, limit, as_of)?, within).await
-    }
-
-    pub(super) async fn sums_as_of(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        as_of: Option<u64>,
-        within: Duration,
-    ) -> Result<Vec<(Chunk, ChunkSum)>, StoreError> {
-        let rows = self.ask(checksum::sums(Table::new(entity, self.side), chunk, as_of), within).await?;
-        checksum::read_sums(self.side, &rows)
-    }
-
-    pub(super) async fn members_as_of(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        limit: usize,
-        as_of: Option<u64>,
-        within: Duration,
-    ) -> Result<Vec<Record>, StoreError> {
-        let table = Table::new(entity, self.side);
-        self.records(table, checksum::members(table, chunk, limit, as_of), within).await
-    }
-}
-
-#[async_trait]
-impl Scan for OracleStore {
-    async fn scan(
-        &self,
-        entity: &EntityType,
-        after: Option<&EntityKey>,
-        limit: usize,
-        within: Duration,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.scan_as_of(entity, after, limit, None, within).await
-    }
-
-    async fn sums(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        within: Duration,
-    ) -> Result<Vec<(Chunk, ChunkSum)>, StoreError> {
-        self.sums_as_of(entity, chunk, None, within).await
-    }
-
-    async fn members(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        limit: usize,
-        within: Duration,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.members_as_of(entity, chunk, limit, None, within).await
     }
 }
 
@@ -246,14 +198,28 @@ impl Store for OracleStore {
     }
 
     async fn apply(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError> {
-        let changes = changes.to_vec();
-        self.writing(within, move |session, contract, side| apply::apply(session, contract, side, &changes, false))
-            .await
+        self.apply_call(changes, false, Gate::Secondary(self.source().read()), within).await
     }
 
     async fn apply_over(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError> {
-        let changes = changes.to_vec();
-        self.writing(within, move |session, contract, side| apply::apply(session, contract, side, &changes, true)).await
+        self.apply_call(changes, true, Gate::Secondary(self.source().read()), within).await
+    }
+
+    async fn carry(&self, changes: &[Change], within: Duration) -> Result<Option<WriteId>, StoreError> {
+        let (changes, source) = (changes.to_vec(), self.source().read());
+        let carry = move |session: &mut Session, contract: &Contract, side| {
+            carry::carry_proven(session, contract, side, &changes, source)
+        };
+        self.writing(within, carry).await
+    }
+
+    async fn keep(&self, writes: &[Bare], within: Duration) -> Result<Vec<Applied>, StoreError> {
+        self.keep_call(writes, Gate::Secondary(self.source().read()), within).await
+    }
+
+    async fn recorded(&self, keys: &[EntityKey], within: Duration) -> Result<Vec<Option<Recorded>>, StoreError> {
+        let keys = keys.to_vec();
+        self.reading(within, move |session, _, side| carry::recorded(session, side, &keys)).await
     }
 
     async fn as_left(
@@ -273,15 +239,19 @@ impl Store for OracleStore {
 
     async fn lease_unsettled(
         &self,
-        groups: &[GroupName],
+        group: &GroupName,
+        stand: Stand,
         older_than: Duration,
         lease: Duration,
         limit: usize,
         within: Duration,
     ) -> Result<Vec<Unsettled>, StoreError> {
-        let due = ledger::Due { groups: groups.to_vec(), older_than, lease, limit };
-        self.writing(within, move |session, contract, side| ledger::lease_unsettled(session, contract, side, &due))
-            .await
+        let due = ledger::Due { group: group.clone(), stand, older_than, lease, limit };
+        let known = Arc::clone(&self.known);
+        self.writing(within, move |session, contract, side| {
+            ledger::lease_unsettled(session, contract, side, &known, &due)
+        })
+        .await
     }
 
     async fn unsettled_keys(
@@ -299,7 +269,25 @@ impl Store for OracleStore {
 
     async fn backlog(&self, group: &GroupName, within: Duration) -> Result<Backlog, StoreError> {
         let group = group.clone();
-        self.reading(within, move |session, _, _| ledger::backlog(session, &group)).await
+        self.reading(within, move |session, contract, side| waiting::backlog(session, contract, side, &group)).await
+    }
+
+    async fn left_behind(
+        &self,
+        group: &GroupName,
+        after: Option<WriteId>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Unsettled>, StoreError> {
+        let group = group.clone();
+        self.reading(within, move |session, contract, side| {
+            waiting::left_behind(session, contract, side, &group, after, limit)
+        })
+        .await
+    }
+
+    async fn strays(&self, within: Duration) -> Result<Vec<Strays>, StoreError> {
+        self.reading(within, |session, contract, _| waiting::strays(session, contract)).await
     }
 
     async fn standing(&self, writes: &[WriteId], within: Duration) -> Result<Vec<WriteId>, StoreError> {
@@ -334,26 +322,45 @@ impl Store for OracleStore {
         Ok(Arc::new(OracleSnapshot { store: self.clone(), scn }))
     }
 
-    async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
-        self.writing(within, move |session, _, _| ledger::forget(session, retention, limit)).await
+    async fn keyed(&self, key: &IdempotencyKey, within: Duration) -> Result<Option<Keyed>, StoreError> {
+        let key = key.clone();
+        self.reading(within, move |session, _, side| retention::keyed(session, side, &key)).await
+    }
+
+    async fn forget(&self, old: &Forget, within: Duration) -> Result<u64, StoreError> {
+        let old = old.clone();
+        self.writing(within, move |session, _, _| retention::forget(session, &old)).await
     }
 
     async fn incarnation(&self, within: Duration) -> Result<Incarnation, StoreError> {
         self.reading(within, |session, _, _| bookkeeping::incarnation(session)).await
     }
 
-    async fn prepare(&self, groups: &[GroupName], role: Role, within: Duration) -> Result<(), StoreError> {
+    async fn prepare(&self, groups: &[GroupName], within: Duration) -> Result<(), StoreError> {
         let groups = groups.to_vec();
-        self.writing(within, move |session, _, _| bookkeeping::prepare(session, &groups, role)).await
+        self.writing(within, move |session, _, _| bookkeeping::prepare(session, &groups)).await
     }
 
-    fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String {
-        bookkeeping::ddl(groups, role)
+    async fn bookkeeping(&self, within: Duration) -> Result<Bookkeeping, StoreError> {
+        self.reading(within, |session, _, _| bookkeeping::found(session)).await
+    }
+
+    fn bookkeeping_ddl(&self, found: Option<&Bookkeeping>, groups: &[GroupName]) -> String {
+        bookkeeping::ddl(found, groups)
     }
 
     async fn fence(&self, group: &GroupName, within: Duration) -> Result<Standing, StoreError> {
         let group = group.clone();
         self.reading(within, move |session, _, side| fence::look(session, side, &group)).await
+    }
+
+    async fn traces(&self, group: &GroupName, within: Duration) -> Result<Traces, StoreError> {
+        let group = group.clone();
+        self.reading(within, move |session, contract, side| fence::traces(session, contract, side, &group)).await
+    }
+
+    async fn fences(&self, within: Duration) -> Result<Vec<(GroupName, Fence)>, StoreError> {
+        self.reading(within, |session, _, side| fence::all(session, side)).await
     }
 
     async fn move_fence(&self, group: &GroupName, step: &Move, within: Duration) -> Result<Fence, StoreError> {

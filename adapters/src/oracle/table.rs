@@ -3,7 +3,7 @@
 //! The server keeps a parsed statement for each text, so there are few: lists of keys come in steps of powers of
 //! two, filled up with the last key.
 
-use model::own_key::derived_head;
+use model::own_key::{TOO_LARGE, derived_head};
 use model::{EntityKey, EntityType, FieldIndex, FieldSet, OwnKey, Record, Side, StoreError, Value, fit};
 use oracle::Row;
 
@@ -22,6 +22,12 @@ pub(super) struct Table<'a> {
     pub(super) side: Side,
     /// The numbers of keys that are asked for, where this side has keys of its own.
     numbers: Option<&'a Numbers>,
+}
+
+/// A condition, and its opposite where one part is null.
+pub(super) struct PerAnswer {
+    pub(super) yes: String,
+    pub(super) no: String,
 }
 
 /// How many places a list of `count` members gets.
@@ -82,6 +88,22 @@ impl<'a> Table<'a> {
             "COALESCE((SELECT m.key FROM strangler_id_map m WHERE m.entity = '{entity}' AND m.own_key = {column}), \
              '{head}' || SUBSTR({digits}, 1, 3) || '-' || SUBSTR({digits}, 4))"
         )
+    }
+
+    /// That the row `t` has a key by which it can be looked up, and that it has none: an Oracle has no value for
+    /// neither.
+    pub(super) fn usable(self) -> PerAnswer {
+        if let Some(own) = self.own() {
+            let number = format!("t.{}", self.column(own.number));
+            let yes = format!("{number} > 0 AND {number} < {TOO_LARGE} AND TRUNC({number}) = {number}");
+            let no =
+                format!("{number} IS NULL OR {number} <= 0 OR {number} >= {TOO_LARGE} OR TRUNC({number}) <> {number}");
+            return PerAnswer { yes, no };
+        }
+        let of = |what: &str| {
+            self.entity.key().iter().map(|index| format!("t.{} {what}", self.column(*index))).collect::<Vec<_>>()
+        };
+        PerAnswer { yes: of("IS NOT NULL").join(" AND "), no: of("IS NULL").join(" OR ") }
     }
 
     /// `make` of every field, with commas between.
@@ -147,7 +169,8 @@ impl<'a> Table<'a> {
         parts.map(|(index, part)| self.bind(*index, part).ok()).collect()
     }
 
-    fn number_of(self, key: &EntityKey) -> Option<Value> {
+    /// The ERP's number of a key, where this side has one in its place and knows it.
+    pub(super) fn number_of(self, key: &EntityKey) -> Option<Value> {
         self.numbers?.get(key).map(|number| Value::Text(number.to_string()))
     }
 

@@ -13,7 +13,8 @@ use super::lanes::Lanes;
 use super::read::{Lookup, list, scan};
 use super::settings::{Settings, Track};
 use super::table::Table;
-use super::{bookkeeping, checksum, connect, ledger, stands, write_text};
+use super::{bookkeeping, checksum, connect, ledger, shapes, stands, write_text};
+use crate::known::Known;
 
 fn section(out: &mut String, title: &str, text: &str) {
     let _ = writeln!(out, "-- {title}\n{text}\n");
@@ -45,14 +46,19 @@ fn every_text_that_is_sent() {
     let mut out = String::new();
     section(&mut out, "a new session", connect::SET_UP);
     section(&mut out, "position", bookkeeping::POSITION);
-    section(&mut out, "raise a version", &write_text::raise_version(false));
-    section(&mut out, "raise a version with its number", &write_text::raise_version(true));
-    section(&mut out, "first version", &write_text::first_version(false));
-    section(&mut out, "first version with its number", &write_text::first_version(true));
+    section(&mut out, "raise a version, as secondary", &write_text::raise_version(false, true));
+    section(&mut out, "raise a version with its number", &write_text::raise_version(true, false));
+    section(&mut out, "a life that has gone back, locked", &bookkeeping::gone_back_text(4));
+    section(&mut out, "raise a version, where a side has gone back", &write_text::raise_version(false, false));
+    section(&mut out, "first version, where a side has gone back", &write_text::first_version(false, false));
+    section(&mut out, "first version, as secondary", &write_text::first_version(false, true));
+    section(&mut out, "first version with its number", &write_text::first_version(true, false));
     section(&mut out, "numbers as they were left", &stands::left_text(2));
     section(&mut out, "keep a number", stands::KEEP);
+    section(&mut out, "what the oldest write that waits was made from", stands::OLDEST_WAITING);
     section(&mut out, "ledger row", write_text::LEDGER_ROW);
-    section(&mut out, "lease", &ledger::lease_text(2));
+    let ours = shapes::ForUs::of(&Known::new(contract.clone()).picture());
+    section(&mut out, "lease", &ledger::lease_text(2, &ours));
     for side in Side::BOTH {
         for key in [product_key("A"), level_key("A", "BER")] {
             of_table(&mut out, Table::new(contract.entity(key.entity()).unwrap(), side), std::slice::from_ref(&key));

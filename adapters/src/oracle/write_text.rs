@@ -55,15 +55,28 @@ pub(super) fn delete(table: Table<'_>) -> String {
     format!("DELETE FROM {} t WHERE {}", table.name(), table.key_equals(1))
 }
 
+/// That the fence of the group in this bind is there and not open, the side not suspended, and that it remembers no later
+/// life than the incarnation in the third bind of the side in the second.
+pub(super) fn not_open(place: usize) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM strangler_fence f WHERE f.grp = :{place} AND f.state NOT IN ('open', 'alone')) \
+         AND EXISTS (SELECT 1 FROM strangler_life a WHERE a.suspended IS NULL) AND NOT EXISTS (SELECT 1 FROM \
+         strangler_memory y WHERE y.side = :{} AND y.incarnation > :{})",
+        place + 1,
+        place + 2
+    )
+}
+
 /// Records a version where it is newer. Binds: epoch, incarnation, position, write, deleted, (with `numbered`: shape and
-/// number of the row,) entity, key, and the first three again.
-pub(super) fn raise_version(numbered: bool) -> String {
+/// number of the row,) entity, key, and the first three again; with `proves` what [`not_open`] takes.
+pub(super) fn raise_version(numbered: bool, proves: bool) -> String {
     let (also, key) = if numbered { (", shape = :6, stands = :7", 8) } else { ("", 6) };
     let at = |after: usize| key + after;
+    let proof = if proves { format!(" AND {}", not_open(at(7))) } else { String::new() };
     format!(
         "UPDATE strangler_version SET epoch = :1, incarnation = :2, position = :3, write_id = :4, deleted = :5{also} \
          WHERE entity = :{} AND key = :{} AND (epoch < :{} OR (epoch = :{} AND \
-         (incarnation < :{} OR (incarnation = :{} AND position < :{}))))",
+         (incarnation < :{} OR (incarnation = :{} AND position < :{})))){proof}",
         key,
         at(1),
         at(2),
@@ -75,20 +88,22 @@ pub(super) fn raise_version(numbered: bool) -> String {
 }
 
 /// Records the first version of a key. Binds: epoch, incarnation, position, write, deleted, (with `numbered`: shape and
-/// number of the row,) entity, key.
-pub(super) fn first_version(numbered: bool) -> String {
+/// number of the row,) entity, key; with `proves` what [`not_open`] takes.
+pub(super) fn first_version(numbered: bool, proves: bool) -> String {
     let (also, count) = if numbered { ("shape, stands, ", 9) } else { ("", 7) };
+    let values = match proves {
+        true => format!("SELECT {} FROM DUAL WHERE {}", places(1, count), not_open(count + 1)),
+        false => format!("VALUES ({})", places(1, count)),
+    };
     format!(
-        "INSERT INTO strangler_version (epoch, incarnation, position, write_id, deleted, {also}entity, key) \
-         VALUES ({})",
-        places(1, count)
+        "INSERT INTO strangler_version (epoch, incarnation, position, write_id, deleted, {also}entity, key) {values}"
     )
 }
 
 /// One row of the ledger.
 pub(super) const LEDGER_ROW: &str = "INSERT INTO strangler_ledger (write_id, ordinal, grp, entity, key, epoch, \
-     incarnation, position, image, idempotency_key, fingerprint, state) \
-     VALUES (:1, :2, :3, :4, :5, :6, :7, :8, :9, :10, :11, :12)";
+     incarnation, position, image, idempotency_key, fingerprint, state, base, shape) \
+     VALUES (:1, :2, :3, :4, :5, :6, :7, :8, :9, :10, :11, :12, :13, :14)";
 
 /// One entry of the ID map. Binds: entity, key, number.
 pub(super) const ID_MAP_ROW: &str = "INSERT INTO strangler_id_map (entity, key, own_key) VALUES (:1, :2, :3)";

@@ -4,24 +4,27 @@
 //! locked in key order within a statement; two mixed batches may still block each other, and one of them gets
 //! `Conflict`.
 //!
-//! Where a row is not as we left it the transaction fails as a whole. Then we look who is concerned, leave out the
-//! writes of these (or take exactly what was found, to overwrite it), and try again. What is found in between is
-//! checked again, under the row's lock, by the next try.
+//! Where a row is not as we left it, or not what we have just written, the transaction fails as a whole. Then we look
+//! who is concerned, leave out the writes of these (or take exactly what was found, to overwrite it), and try again.
+//! What is found in between is checked again, under the row's lock, by the next try.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use model::foreign::{Found, NOTHING, is_foreign};
-use model::{Applied, Change, Contract, EntityKey, EntityName, FieldSet, Side, StoreError, Unnumbered, WriteId};
+use model::foreign::{Found, NOTHING, Whose, whose};
+use model::{Applied, Change, Contract, EntityKey, GroupName, Side, StoreError, Unnumbered, WriteId};
 use tokio_postgres::Row;
 
-use super::apply_text;
-use super::pipeline::{Answers, Step, pipeline};
+use super::apply_batch::{Batch, Purpose, batches};
+use super::apply_text::{self, ALTERED, BARRED, END, MET};
+use super::carry::{self, Stand};
+use super::pipeline::{Answers, End, Step, whole};
 use super::session::Session;
-use super::table::{Table, transpose};
-use super::wire::Stored;
+use super::table::Table;
+use super::wire::{Stored, get};
 use super::{ledger, own_keys, read};
+use crate::gate::Gate;
 use crate::id_map::Numbers;
-use crate::number::{number, shape};
+use crate::number::{number, stands_as};
 
 /// How often rows are looked at that somebody goes on changing.
 const TRIES: u32 = 5;
@@ -33,73 +36,128 @@ pub(super) struct Call<'a> {
     pub(super) side: Side,
     /// Whether what somebody else has made of a row is overwritten.
     pub(super) over: bool,
+    pub(super) gate: Gate,
+    /// The statement that proves the shapes of the types: see `shapes`. May be empty.
+    pub(super) proof: &'a str,
 }
 
 /// What one transaction came to.
 enum Tried {
-    /// It stands; the keys whose version it recorded.
-    Stands(HashSet<EntityKey>),
-    /// A row is not as we left it (or a trigger has divided by zero: then the error tells).
+    /// It stands.
+    Stands(Stands),
+    /// A row is not as we left it, or cannot be seen (or a trigger has divided by zero: then the error tells).
     Met(StoreError),
+    /// A row was not what we had written.
+    Altered(StoreError),
+    /// The gate lets no change of this group pass.
+    Barred(GroupName),
 }
 
-/// A row that has not the number which is on record.
-struct Seen {
-    /// What somebody else has made of it; `None`: it is ours, and numbered otherwise since we left it as primary.
-    found: Option<Found>,
-    number: i64,
+/// What stands after a transaction.
+#[derive(Default)]
+struct Stands {
+    /// The keys whose version it recorded.
+    newer: HashSet<EntityKey>,
+    /// Those of them whose row was there, and nobody knows whose it was.
+    unproven: HashSet<EntityKey>,
+    /// How each change of it stands.
+    rows: Vec<Option<Stand>>,
+}
+
+/// What is known so far.
+pub(super) struct Work<'c> {
+    numbers: Numbers,
+    open: Vec<&'c Change>,
+    /// The numbers of rows that are taken beside the recorded ones, before and after the change.
+    taken: HashMap<EntityKey, i64>,
+    kept: HashMap<EntityKey, i64>,
+    /// What was met and is overwritten.
+    met: HashMap<EntityKey, Found>,
+    /// Whether each statement must have touched as many rows as it was given. A look that finds nobody who has come
+    /// between leaves it to the verification to say what the store makes of them.
+    strict: bool,
+    /// The answers of changes that are left out.
+    out: HashMap<EntityKey, Applied>,
+}
+
+impl Work<'_> {
+    /// Leaves out the writes of the changes that have these answers.
+    fn leave_out(&mut self, answers: Vec<(EntityKey, WriteId, Applied)>) {
+        let writes: HashSet<WriteId> = answers.iter().map(|(_, write, _)| *write).collect();
+        self.open.retain(|change| !writes.contains(&change.write));
+        self.out.extend(answers.into_iter().map(|(key, _, answer)| (key, answer)));
+    }
 }
 
 impl Call<'_> {
-    /// See `Store::apply` and `Store::apply_over`.
+    /// See `Store::apply`, `Store::apply_over` and `Lives::bring_back`, for whole states of shapes that are known. Should
+    /// another shape be registered meanwhile than `proof` knows, its refusal.
     pub(super) async fn apply(&self, changes: &[Change]) -> Result<Vec<Applied>, StoreError> {
         let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
         read::require_batch(self.side, None, &keys)?;
         if keys.iter().collect::<HashSet<_>>().len() < keys.len() {
             return Err(read::misfit(self.side, "two changes of one key in one call".into()));
         }
-        let numbers = self.numbers(changes).await?;
-        let mut open: Vec<&Change> = changes.iter().collect();
-        // What is taken beside the recorded number, and what was met on the way.
-        let mut taken: HashMap<EntityKey, i64> = HashMap::new();
-        let mut met: HashMap<EntityKey, Found> = HashMap::new();
+        let mut work = Work {
+            numbers: self.numbers(changes).await?,
+            open: changes.iter().collect(),
+            taken: HashMap::new(),
+            kept: HashMap::new(),
+            met: HashMap::new(),
+            strict: true,
+            out: HashMap::new(),
+        };
         let mut tries = 0;
-        let newer = loop {
-            if open.is_empty() {
-                break HashSet::new();
+        let stands = loop {
+            if work.open.is_empty() {
+                break Stands::default();
             }
-            let error = match self.attempt(&open, &numbers, &taken).await? {
-                Tried::Stands(newer) => break newer,
-                Tried::Met(error) => error,
+            let error = match self.attempt(&work).await? {
+                Tried::Stands(stands) => break stands,
+                Tried::Barred(group) => {
+                    self.bar(&mut work, &group);
+                    continue;
+                }
+                Tried::Met(error) => {
+                    self.look(&mut work).await?;
+                    error
+                }
+                Tried::Altered(error) => {
+                    self.witness(&mut work).await?;
+                    error
+                }
             };
             tries += 1;
             if tries > TRIES {
                 return Err(error);
             }
-            let mut blocked: HashSet<WriteId> = HashSet::new();
-            for (change, Seen { found, number }) in self.look(&open, &numbers).await? {
-                let entity = ledger::entity(self.contract, self.side, change.key.entity().as_str())?;
-                // What the change would leave anyway is nothing to argue about.
-                let found = found.filter(|found| !found.is(entity, change.state.as_ref()));
-                if found.is_none() || self.over {
-                    taken.insert(change.key.clone(), number);
-                } else {
-                    blocked.insert(change.write);
-                }
-                match found {
-                    Some(found) => met.insert(change.key.clone(), found),
-                    None => met.remove(&change.key),
-                };
-            }
-            open.retain(|change| !blocked.contains(&change.write));
         };
-        let open: HashSet<&EntityKey> = open.iter().map(|change| &change.key).collect();
-        let slot = |change: &Change| match (open.contains(&change.key), met.remove(&change.key)) {
-            (false, Some(found)) => Applied::Foreign(found),
-            (false, None) => Applied::Held,
-            (true, Some(found)) if self.over && newer.contains(&change.key) => Applied::Over(found),
-            (true, _) if newer.contains(&change.key) => Applied::Newer,
-            (true, _) => Applied::Stale,
+        self.answers(changes, work, stands)
+    }
+
+    /// One answer per change, in order.
+    fn answers(
+        &self,
+        changes: &[Change],
+        mut work: Work<'_>,
+        Stands { newer, unproven, rows }: Stands,
+    ) -> Result<Vec<Applied>, StoreError> {
+        let open = std::mem::take(&mut work.open);
+        let keys = open.iter().map(|change| &change.key);
+        let mut stands: HashMap<&EntityKey, Stand> = keys.zip(stands_of(self.side, rows)?).collect();
+        let slot = |change: &Change| {
+            let Some(stand) = stands.remove(&change.key) else {
+                return work.out.remove(&change.key).unwrap_or(Applied::Held);
+            };
+            let is_newer = newer.contains(&change.key);
+            match (stand.key_of, work.met.remove(&change.key)) {
+                (Some(other), _) => Applied::KeyTaken(other),
+                (None, Some(found)) if self.over && is_newer => Applied::Over(found),
+                (None, _) if unproven.contains(&change.key) => Applied::Unproven,
+                (None, _) if is_newer => Applied::Newer,
+                (None, _) if stand.recorded.write == change.write => Applied::There,
+                (None, _) => Applied::Stale(stand.recorded),
+            }
         };
         Ok(changes.iter().map(slot).collect())
     }
@@ -114,182 +172,217 @@ impl Call<'_> {
         Ok(numbers)
     }
 
-    /// One transaction.
-    async fn attempt(
-        &self,
-        open: &[&Change],
-        numbers: &Numbers,
-        taken: &HashMap<EntityKey, i64>,
-    ) -> Result<Tried, StoreError> {
-        let batches = self.batches(open, numbers, taken, Purpose::Apply)?;
-        let answers = self.send(&batches, "COMMIT").await?;
-        let mut newer = HashSet::new();
-        // After BEGIN, two answers for each batch: the keys it recorded, and that it stands.
-        for (place, answer) in answers.into_iter().enumerate() {
+    /// One transaction: record and change each batch, run what waits for the end, verify each batch, carry the ledger.
+    async fn attempt(&self, work: &Work<'_>) -> Result<Tried, StoreError> {
+        let batches = batches(self, work, Purpose::Apply)?;
+        let mut steps: Vec<&Step> = batches.iter().flat_map(|batch| [&batch.record, &batch.act]).collect();
+        let (end, carry) = (
+            Step { text: END.to_owned(), values: Vec::new() },
+            carry::step(self.contract, self.side, &work.open, self.gate.carries_late(), self.gate)?,
+        );
+        steps.push(&end);
+        steps.extend(batches.iter().map(|batch| &batch.verify));
+        steps.push(&carry);
+        let last = steps.len() - 1;
+        let mut stands = Stands::default();
+        for (place, answer) in self.send(&work.open, &steps, End::Commit).await?.into_iter().enumerate() {
+            // Two answers for each batch come first.
+            let batch = batches.get(place / 2);
             let answer = match answer {
                 Ok(answer) => answer,
-                Err(error) if error.code().is_some_and(|code| code.code() == apply_text::MET) => {
-                    return Ok(Tried::Met(self.session.error(error)));
-                }
-                Err(error) => return Err(self.session.error(error)),
+                Err(error) => return self.failed(error, batch),
             };
-            let Some(batch) = batches.get(place / 2).filter(|_| place % 2 == 1) else { continue };
-            let recorded: HashSet<&str> = answer.rows.iter().map(|row| row.get(0)).collect();
-            let keys = batch.changes.iter().map(|change| &change.key).filter(|key| recorded.contains(key.as_text()));
-            newer.extend(keys.cloned());
+            match batch {
+                Some(batch) if place % 2 == 0 => stands.newer.extend(batch.recorded(self.side, &answer.rows)?),
+                Some(batch) => stands.unproven.extend(batch.unproven(self.side, &answer.rows)?),
+                None if place == last => stands.rows = carry::stands(self.side, &answer.rows, work.open.len())?,
+                None => {}
+            }
         }
-        Ok(Tried::Stands(newer))
+        Ok(Tried::Stands(stands))
     }
 
-    /// The rows that have not the number which is on record, of the changes that are newer. Leaves nothing behind.
-    async fn look<'c>(&self, open: &[&'c Change], numbers: &Numbers) -> Result<Vec<(&'c Change, Seen)>, StoreError> {
-        let batches = self.batches(open, numbers, &HashMap::new(), Purpose::Look)?;
-        let answers = self.send(&batches, "ROLLBACK").await?;
-        let mut seen = Vec::new();
-        for (place, answer) in answers.into_iter().enumerate() {
-            let answer = answer.map_err(|error| self.session.error(error))?;
-            let Some(batch) = batches.get(place.wrapping_sub(1) / 2).filter(|_| place > 0 && place % 2 == 0) else {
-                continue;
-            };
-            for row in &answer.rows {
-                let key: &str = row.get(batch.table.entity.fields.len() + 2);
-                let change = batch.changes.iter().find(|change| change.key.as_text() == key);
-                if let (Some(change), Some(other)) = (change, other_than_left(batch.table, row)) {
-                    seen.push((*change, other));
+    /// What the first error of a transaction says.
+    fn failed(&self, error: tokio_postgres::Error, batch: Option<&Batch<'_, '_>>) -> Result<Tried, StoreError> {
+        let code = error.code().map(|state| state.code().to_owned());
+        let error = self.session.error(error);
+        match (code.as_deref(), batch) {
+            (Some(MET), _) => Ok(Tried::Met(error)),
+            (Some(ALTERED), _) => Ok(Tried::Altered(error)),
+            (Some(BARRED), Some(batch)) => Ok(Tried::Barred(batch.table.entity.group.clone())),
+            (_, _) => Err(error),
+        }
+    }
+
+    fn bar(&self, work: &mut Work<'_>, group: &GroupName) {
+        let of_group =
+            |change: &&&Change| self.contract.entity(change.key.entity()).is_some_and(|entity| entity.group == *group);
+        let concerned = work.open.iter().filter(of_group);
+        let answers = concerned.map(|change| (change.key.clone(), change.write, Applied::Barred)).collect();
+        work.leave_out(answers);
+    }
+
+    /// Looks which rows have not the number that is on record, of the changes that are newer.
+    async fn look(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let seen = self.seen(work, Purpose::Look).await?;
+        work.strict &= !seen.iter().all(|(change, seen)| work.taken.get(&change.key) == Some(&seen.number));
+        let mut out = Vec::new();
+        for (change, Seen { found, number, hidden }) in seen {
+            let entity = ledger::entity(self.contract, self.side, change.key.entity().as_str())?;
+            // What the change would leave anyway is nothing to argue about.
+            let found = found.filter(|found| !found.is(entity, change.state.as_ref()));
+            match found {
+                _ if hidden && change.state.is_none() => {
+                    out.push((change.key.clone(), change.write, Applied::NotThere));
+                }
+                Some(found) if !self.over => out.push((change.key.clone(), change.write, Applied::Foreign(found))),
+                found => {
+                    work.taken.insert(change.key.clone(), number);
+                    match found {
+                        Some(found) => work.met.insert(change.key.clone(), found),
+                        None => work.met.remove(&change.key),
+                    };
                 }
             }
         }
-        Ok(seen)
+        work.leave_out(out);
+        Ok(())
     }
 
-    /// Sends a transaction of all batches.
-    async fn send(&self, batches: &[Batch<'_, '_>], last: &str) -> Result<Answers, StoreError> {
-        let steps = || batches.iter().flat_map(|batch| &batch.steps);
-        let texts: Vec<_> = steps().map(|step| step.text.as_str()).collect();
-        let statements = self.session.prepare(&texts).await?;
-        let steps: Vec<_> = statements.into_iter().zip(steps().map(|step| step.values.clone())).collect();
-        self.session.begins();
-        let answers = pipeline(self.session, Some("BEGIN"), &steps, Some(last)).await;
-        if let Some(Ok(_)) = answers.last() {
-            self.session.ended();
-        }
-        Ok(answers)
-    }
-
-    /// Sorts the changes: by entity, then by which fields are known; deletions last.
-    fn batches<'s, 'c>(
-        &'s self,
-        changes: &[&'c Change],
-        numbers: &'s Numbers,
-        taken: &HashMap<EntityKey, i64>,
-        purpose: Purpose,
-    ) -> Result<Vec<Batch<'s, 'c>>, StoreError> {
-        let mut sorted: BTreeMap<(&EntityName, bool, Vec<usize>), Vec<&'c Change>> = BTreeMap::new();
-        for change in changes {
-            let fields = change.state.as_ref().map(|record| record.fields());
-            let shape = fields.unwrap_or_default().iter().map(|index| index.get()).collect();
-            let slot = (change.key.entity(), change.state.is_none(), shape);
-            sorted.entry(slot).or_default().push(change);
-        }
-        let mut batches = Vec::new();
-        for ((name, deleted, _), changes) in sorted {
-            let table = Table::new(ledger::entity(self.contract, self.side, name.as_str())?, self.side).with(numbers);
-            let fields = changes[0].state.as_ref().map_or(FieldSet::default(), |r| r.fields());
-            let (text, order) = match (purpose, deleted) {
-                (Purpose::Look, _) => (apply_text::look(table), table.entity.key().to_vec()),
-                (Purpose::Apply, true) => (apply_text::delete(table), table.entity.key().to_vec()),
-                (Purpose::Apply, false) => (apply_text::put(table, fields), apply_text::put_fields(table, fields)),
+    /// Looks what the rows became that are not what was written. What only has another number, as some engines fold
+    /// letters otherwise than we do, is what was written.
+    async fn witness(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let mut out = Vec::new();
+        for (change, Seen { found, number, .. }) in self.seen(work, Purpose::Witness).await? {
+            let entity = ledger::entity(self.contract, self.side, change.key.entity().as_str())?;
+            let as_written = match &found {
+                None => true,
+                Some(Found::Record(record)) => stands_as(entity, self.side, record, change.state.as_ref()),
+                Some(Found::Nothing | Found::Unreadable) => false,
             };
-            let values = values(table, &order, &changes, taken)?;
-            let record = Step { text: apply_text::record(), values: common(table, &changes) };
-            batches.push(Batch { table, changes, steps: [record, Step { text, values }] });
+            let answer = match found {
+                _ if as_written => {
+                    work.kept.insert(change.key.clone(), number);
+                    continue;
+                }
+                Some(Found::Nothing) | None => Applied::NotThere,
+                Some(found) => Applied::Altered(found),
+            };
+            out.push((change.key.clone(), change.write, answer));
         }
-        Ok(batches)
+        work.leave_out(out);
+        Ok(())
+    }
+
+    /// The rows that have not the number which they should have, for this purpose.
+    async fn seen<'c>(&self, work: &Work<'c>, purpose: Purpose) -> Result<Vec<(&'c Change, Seen)>, StoreError> {
+        let rows = self.rows(&work.open, batches(self, work, purpose)?).await?;
+        let seen = |(change, table, row): (&'c Change, Table<'_>, Row)| {
+            seen(self.side, table, &row).map(|seen| seen.map(|seen| (change, seen))).transpose()
+        };
+        rows.into_iter().filter_map(seen).collect()
+    }
+
+    /// The rows that the last statement of each batch finds, in a transaction that leaves nothing behind.
+    async fn rows<'s, 'c>(
+        &self,
+        open: &[&'c Change],
+        batches: Vec<Batch<'s, 'c>>,
+    ) -> Result<Vec<(&'c Change, Table<'s>, Row)>, StoreError> {
+        let mut steps: Vec<&Step> = Vec::new();
+        let end = Step { text: END.to_owned(), values: Vec::new() };
+        let witness = batches.iter().any(|batch| batch.purpose == Purpose::Witness);
+        if witness {
+            steps.extend(batches.iter().flat_map(|batch| [&batch.record, &batch.act]));
+            steps.push(&end);
+        } else {
+            steps.extend(batches.iter().map(|batch| &batch.record));
+        }
+        let first = steps.len();
+        steps.extend(batches.iter().map(|batch| &batch.verify));
+        let mut found = Vec::new();
+        for (place, answer) in self.send(open, &steps, End::RollBack).await?.into_iter().enumerate() {
+            let answer = match answer {
+                Ok(answer) => answer,
+                // Something came between: the next try will say.
+                Err(error) if error.code().is_some_and(|state| [MET, BARRED].contains(&state.code())) => {
+                    return Ok(Vec::new());
+                }
+                Err(error) => return Err(self.session.error(error)),
+            };
+            let Some(batch) = place.checked_sub(first).and_then(|place| batches.get(place)) else { continue };
+            let mut once = HashSet::new();
+            for row in answer.rows {
+                let width = batch.table.entity.fields.len();
+                let key: String = get(self.side, &row, width + 2)?;
+                let Some(change) = batch.changes.iter().find(|change| change.key.as_text() == key) else { continue };
+                if !once.insert(key) {
+                    let problem = format!("{} has two rows for one key: {}", batch.table.name(), change.key.as_text());
+                    return Err(read::misfit(self.side, problem));
+                }
+                found.push((*change, batch.table, row));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Sends a transaction of these steps, under the fences of `open`.
+    async fn send(&self, open: &[&Change], steps: &[&Step], how: End) -> Result<Answers, StoreError> {
+        let locks = apply_text::locks(self.contract, self.side, open)?;
+        let texts: Vec<_> = steps.iter().map(|step| step.text.as_str()).collect();
+        let statements = self.session.prepare(&texts).await?;
+        let steps: Vec<_> = statements.into_iter().zip(steps.iter().map(|step| step.values.clone())).collect();
+        whole(self.session, &format!("{locks}; {}", self.proof), &steps, how).await
     }
 }
 
-#[derive(Clone, Copy)]
-enum Purpose {
-    Apply,
-    Look,
-}
-
-/// Changes of one entity and shape, and the two statements for them.
-struct Batch<'s, 'c> {
-    table: Table<'s>,
-    changes: Vec<&'c Change>,
-    steps: [Step; 2],
-}
-
-/// The parameters of the second statement: entity, keys, numbers taken, and the columns of `order`, key first.
-fn values(
-    table: Table<'_>,
-    order: &[model::FieldIndex],
-    changes: &[&Change],
-    taken: &HashMap<EntityKey, i64>,
-) -> Result<Vec<Stored>, StoreError> {
-    let width = table.entity.key().len();
-    let mut rows = Vec::with_capacity(changes.len());
-    for change in changes {
-        let mut row = table.require_fit(&change.key)?;
-        for index in &order[width..] {
-            let value = change.state.as_ref().and_then(|record| record.get(*index));
-            row.push(table.stored(*index, value.unwrap_or(&model::Value::Null))?);
-        }
-        rows.push(row);
+impl<'c> Work<'c> {
+    /// For the batches of a call.
+    pub(super) fn parts(&self) -> (&[&'c Change], &Numbers, [&HashMap<EntityKey, i64>; 2], bool) {
+        (&self.open, &self.numbers, [&self.taken, &self.kept], self.strict)
     }
-    let mut values = vec![
-        Stored::Text(table.entity.name.to_string()),
-        Stored::List(changes.iter().map(|change| Stored::Text(change.key.as_text().to_owned())).collect()),
-        Stored::List(
-            changes.iter().map(|change| taken.get(&change.key).map_or(Stored::Null, |n| Stored::Big(*n))).collect(),
-        ),
-    ];
-    values.extend(transpose(rows, order.len()));
-    Ok(values)
 }
 
-/// The parameters of `apply_text::record`.
-fn common(table: Table<'_>, changes: &[&Change]) -> Vec<Stored> {
-    let big = |number: u64| Stored::Big(i64::try_from(number).unwrap_or(i64::MAX));
-    let text = |text: Option<String>| text.map_or(Stored::Null, Stored::Text);
-    let column = |make: &dyn Fn(&Change) -> Stored| Stored::List(changes.iter().map(|change| make(change)).collect());
-    let values = vec![
-        column(&|change| Stored::Uuid(change.write.0)),
-        column(&|change| Stored::Small(change.ordinal.cast_signed())),
-        column(&|change| Stored::Text(change.key.as_text().to_owned())),
-        column(&|change| big(change.version.epoch.0.into())),
-        column(&|change| big(change.version.incarnation.0.into())),
-        column(&|change| big(change.version.position.0)),
-        column(&|change| text(change.idempotency.as_ref().map(|(key, _)| key.as_str().to_owned()))),
-        column(&|change| text(change.idempotency.as_ref().map(|(_, print)| print.0.clone()))),
-        column(&|change| {
-            let image = change.state.as_ref();
-            text(image.map(|record| record.to_json(table.entity).to_string()))
-        }),
-        column(&|change| Stored::Big(number(table.entity, change.state.as_ref()))),
-        Stored::Text(table.entity.group.to_string()),
-        Stored::Text(table.entity.name.to_string()),
-        Stored::Big(shape(table.entity, table.side)),
-    ];
-    debug_assert_eq!(values.len(), apply_text::COMMON);
-    values
+/// Each change was recorded, so each has a version row.
+fn stands_of(side: Side, stands: Vec<Option<Stand>>) -> Result<Vec<Stand>, StoreError> {
+    let missing = || read::misfit(side, "a version was recorded and is not there: does something hide its row?".into());
+    stands.into_iter().map(|stand| stand.ok_or_else(missing)).collect()
 }
 
-/// One row of the answer to `apply_text::look` or `apply_text::as_left`, unless it has the number that was left.
-fn other_than_left(table: Table<'_>, row: &Row) -> Option<Seen> {
+/// A row that has not the number which it should have.
+struct Seen {
+    /// What it is; `None`: it is as it should be, and only numbered otherwise.
+    found: Option<Found>,
+    number: i64,
+    /// It may be there although it was not seen.
+    hidden: bool,
+}
+
+/// One row of the answer to `apply_text::look` or `apply_text::witness`, unless it has the number that it should have.
+fn seen(side: Side, table: Table<'_>, row: &Row) -> Result<Option<Seen>, StoreError> {
     let width = table.entity.fields.len();
-    let (left, now) = (row.get(width), row.get(width + 1));
-    if !is_foreign(left, now) {
-        return None;
-    }
-    let found = match table.record(table.entity.all_fields(), row) {
-        _ if now == NOTHING => Some(Found::Nothing),
-        // A primary leaves the number of the record.
-        Ok(record) => is_foreign(left, number(table.entity, Some(&record))).then_some(Found::Record(record)),
-        Err(_) => Some(Found::Unreadable),
+    let flag = |place: usize| get::<bool>(side, row, place);
+    let (left, base): (Option<i64>, Option<i64>) = (get(side, row, width)?, get(side, row, width + 4)?);
+    let (number, hidden, copy): (i64, _, _) = (get(side, row, width + 1)?, !flag(width + 3)?, flag(width + 5)?);
+    let suspect = match whose(left, base, number) {
+        Whose::Ours => false,
+        Whose::Foreign => true,
+        Whose::Unproven => copy && number != NOTHING,
     };
-    Some(Seen { found, number: now })
+    if !suspect {
+        return Ok(hidden.then_some(Seen { found: None, number, hidden }));
+    }
+    let found = found(table, row, number, |number| left == Some(number) || base == Some(number));
+    Ok(Some(Seen { found, number, hidden }))
+}
+
+/// What a row of this number is; `None`: a record whose number, as we make it, is `known`. A primary leaves that one.
+fn found(table: Table<'_>, row: &Row, now: i64, known: impl Fn(i64) -> bool) -> Option<Found> {
+    match table.record(table.entity.all_fields(), row) {
+        _ if now == NOTHING => Some(Found::Nothing),
+        Ok(record) => (!known(number(table.entity, Some(&record)))).then_some(Found::Record(record)),
+        Err(_) => Some(Found::Unreadable),
+    }
 }
 
 /// See `Store::as_left`.
@@ -300,5 +393,8 @@ pub(super) async fn as_left(session: &Session, table: Table<'_>, key: &EntityKey
     let mut values = vec![Stored::Text(table.entity.name.to_string()), Stored::Text(key.as_text().to_owned())];
     values.extend(parts);
     let rows = ledger::ask(session, &apply_text::as_left(table), &values).await?;
-    Ok(rows.first().map(|row| other_than_left(table, row).is_none_or(|seen| seen.found.is_none())))
+    let Some(row) = rows.first() else { return Ok(None) };
+    let width = table.entity.fields.len();
+    let (left, now): (i64, i64) = (get(table.side, row, width)?, get(table.side, row, width + 1)?);
+    Ok(Some(left == now || found(table, row, now, |number| number == left).is_none()))
 }

@@ -43,6 +43,10 @@ pub(super) fn values(
     statement: &Statement,
 ) -> Result<Vec<Stored>, StoreError> {
     let names = sql.params();
+    if statement.params().len() != names.len() {
+        let problem = "a statement of the contract has placeholders of its own ($1): name its parameters (:name)";
+        return Err(StoreError::Misfit { side, problem: problem.into(), source: None });
+    }
     let mut values = Vec::with_capacity(names.len());
     for (name, ty) in names.into_iter().zip(statement.params()) {
         let misfit = |problem: String| StoreError::Misfit { side, problem, source: None };

@@ -5,98 +5,35 @@
 use std::time::Duration;
 
 use model::write::IdempotencyKey;
-use model::{Command, EntityKey, GroupName, Incarnation, Role, Stand, StoreError};
+use model::{Bookkeeping, Command, EntityKey, Fence, GroupName, Incarnation, Side, StoreError};
 
-use super::read;
 use super::session::Session;
 use super::wire::Stored;
+use super::{migrate, pipeline, read};
+use crate::steps::Step;
 
-/// The life of the log: the timeline in the name of the WAL file that is written now. The control file
+/// Which log is written: the timeline in the name of the WAL file that is written now. The control file
 /// would do as well, but it lags behind a promotion until the next checkpoint.
-pub(super) const INCARNATION: &str = "('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int8";
+pub(super) const LOG: &str = "('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int8";
+
+/// The incarnation under which this side takes writes; null when it is suspended, writes another log than the one that the
+/// incarnation was given for, or was started since.
+pub(super) const INCARNATION: &str = "(SELECT l.incarnation FROM strangler_life l WHERE l.suspended IS NULL \
+     AND l.boot = pg_postmaster_start_time() \
+     AND l.log = ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int8)";
 
 /// The place in the log as a number.
 pub(super) const POSITION: &str = "(pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8";
 
-/// What [`prepare`] runs, apart from the fences.
-pub(super) const DDL: &str = "\
--- One row per change, written in the transaction of the change. A write without change has one row
--- with an empty key; an abandoned write (it never stood and never will) likewise.
-CREATE TABLE IF NOT EXISTS strangler_ledger (
-    write_id        uuid        NOT NULL,
-    ordinal         smallint    NOT NULL,
-    grp             text        NOT NULL,
-    entity          text        NOT NULL,
-    key             text        NOT NULL,
-    epoch           bigint      NOT NULL,
-    incarnation     bigint      NOT NULL,
-    position        bigint      NOT NULL,
-    image           jsonb,
-    idempotency_key text,
-    fingerprint     text,
-    state           text        NOT NULL CHECK (state IN ('unsettled', 'settled', 'abandoned')),
-    attempts        integer     NOT NULL DEFAULT 0,
-    next_attempt_at timestamptz NOT NULL DEFAULT '-infinity',
-    created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-    settled_at      timestamptz,
-    CONSTRAINT strangler_ledger_pkey PRIMARY KEY (write_id, ordinal)
-);
-CREATE UNIQUE INDEX IF NOT EXISTS strangler_ledger_idempotency
-    ON strangler_ledger (idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX IF NOT EXISTS strangler_ledger_unsettled
-    ON strangler_ledger (grp, created_at) WHERE state = 'unsettled';
-CREATE INDEX IF NOT EXISTS strangler_ledger_states ON strangler_ledger (entity, key);
-CREATE INDEX IF NOT EXISTS strangler_ledger_age ON strangler_ledger USING brin (created_at);
--- The newest state that was written or applied here, per key. Stays behind deletions as a tombstone. stands: a number
--- of the row as it then stood (-1: no row), shape: what it is made of, stood: the number before the last apply; who
--- changes the row past us is noticed by them.
-CREATE TABLE IF NOT EXISTS strangler_version (
-    entity      text    NOT NULL,
-    key         text    NOT NULL,
-    epoch       bigint  NOT NULL,
-    incarnation bigint  NOT NULL,
-    position    bigint  NOT NULL,
-    write_id    uuid    NOT NULL,
-    deleted     boolean NOT NULL,
-    shape       bigint,
-    stands      bigint,
-    stood       bigint,
-    CONSTRAINT strangler_version_pkey PRIMARY KEY (entity, key)
-);
--- Whether this side takes primary writes of a group, and under which epoch. Change a row only while
--- holding pg_advisory_xact_lock on the group's fence key: it waits for writers in flight.
-CREATE TABLE IF NOT EXISTS strangler_fence (
-    grp      text        NOT NULL PRIMARY KEY,
-    epoch    bigint      NOT NULL,
-    state    text        NOT NULL CHECK (state IN ('open', 'frozen', 'closed')),
-    moved_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
--- How far the sagas have come that began while this side was primary for their first step. The document
--- holds their arguments and results: business data, as the ledger's images are.
-CREATE TABLE IF NOT EXISTS strangler_saga (
-    id         text        NOT NULL PRIMARY KEY,
-    route      text        NOT NULL,
-    status     text        NOT NULL
-        CHECK (status IN ('running', 'compensating', 'stuck', 'done', 'undone', 'abandoned')),
-    revision   bigint      NOT NULL,
-    document   text        NOT NULL,
-    due_at     timestamptz NOT NULL,
-    began_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-CREATE INDEX IF NOT EXISTS strangler_saga_open
-    ON strangler_saga (status, due_at) WHERE status IN ('running', 'compensating', 'stuck');
-CREATE INDEX IF NOT EXISTS strangler_saga_began ON strangler_saga (began_at);
--- The number that the ERP's own sequence gave to a key of ours, for types with @ownKey. Given once, before the row is
--- written, and never taken back: rows here stay when theirs are deleted.
-CREATE TABLE IF NOT EXISTS strangler_id_map (
-    entity  text        NOT NULL,
-    key     text        NOT NULL,
-    own_key numeric(15) NOT NULL,
-    CONSTRAINT strangler_id_map_pkey PRIMARY KEY (entity, key),
-    CONSTRAINT strangler_id_map_own_key UNIQUE (entity, own_key)
-);
-";
+/// The steps in which the tables came about.
+pub(super) const STEPS: [Step; 3] = [
+    Step { number: 1, works_from: 0, text: include_str!("bookkeeping/1.sql") },
+    Step { number: 2, works_from: 0, text: include_str!("bookkeeping/2.sql") },
+    Step { number: 3, works_from: 0, text: include_str!("bookkeeping/3.sql") },
+];
+
+/// Where the steps that were run are recorded.
+const RECORD: &str = "strangler_bookkeeping";
 
 /// The advisory lock of a group's fence. Writers hold it shared from before their first statement to
 /// the end of their transaction; whoever changes the fence takes it alone and thereby waits for them.
@@ -117,18 +54,18 @@ pub(super) fn idempotency_lock(key: &IdempotencyKey) -> i64 {
     lock_key(b'i', key.as_str())
 }
 
-/// Begins a write and takes its locks, in one message: the fence's shared, then the others alone, in order.
-pub(super) fn begin(group: &GroupName, touches: &[EntityKey], idempotency: Option<&IdempotencyKey>) -> String {
+/// Takes a write's locks, as its transaction begins: the fence's shared, then the others alone, in order.
+pub(super) fn locks(group: &GroupName, touches: &[EntityKey], idempotency: Option<&IdempotencyKey>) -> String {
     let mut locks: Vec<i64> = touches.iter().map(key_lock).chain(idempotency.map(idempotency_lock)).collect();
     locks.sort_unstable();
     locks.dedup();
     let alone: String = locks.iter().map(|lock| format!(", pg_advisory_xact_lock('{lock}'::int8)")).collect();
-    format!("BEGIN; SELECT pg_advisory_xact_lock_shared('{}'::int8){alone}", fence_lock(group))
+    format!("SELECT pg_advisory_xact_lock_shared('{}'::int8){alone}", fence_lock(group))
 }
 
-/// Begins a rehearsal and takes the locks of its keys, in one message. It waits for nobody's lock longer than half of
+/// Takes the locks of a rehearsal's keys, as its transaction begins. It waits for nobody's lock longer than half of
 /// `within`, and the server gives up on us soon after it: a rehearsal must not hold up what is applied.
-pub(super) fn begin_rehearsal(touches: &[EntityKey], within: Duration) -> String {
+pub(super) fn rehearsal_locks(touches: &[EntityKey], within: Duration) -> String {
     let mut locks: Vec<i64> = touches.iter().map(key_lock).collect();
     locks.sort_unstable();
     locks.dedup();
@@ -137,7 +74,7 @@ pub(super) fn begin_rehearsal(touches: &[EntityKey], within: Duration) -> String
     let wait = (within.as_millis() / 2).max(1);
     let silence = within.as_millis() + 1_000;
     format!(
-        "BEGIN; SET LOCAL lock_timeout = {wait}; SET LOCAL idle_in_transaction_session_timeout = {silence}; SELECT {}",
+        "SET LOCAL lock_timeout = {wait}; SET LOCAL idle_in_transaction_session_timeout = {silence}; SELECT {}",
         locks.join(", ")
     )
 }
@@ -152,50 +89,68 @@ fn lock_key(kind: u8, name: &str) -> i64 {
 }
 
 /// See `Store::bookkeeping_ddl`.
-pub(super) fn ddl(groups: &[GroupName], role: Role) -> String {
+pub(super) fn ddl(found: Option<&Bookkeeping>, groups: &[GroupName]) -> String {
+    let tables = migrate::ddl(&STEPS, RECORD, found);
     if groups.is_empty() {
-        return DDL.to_owned();
+        return tables;
     }
-    let state = first(role).as_str();
-    let row = |group: &GroupName| format!("    ('{}', 1, '{state}')", group.as_str().replace('\'', "''"));
+    let Fence { epoch, stand } = Fence::BORN;
+    let (epoch, state) = (epoch.0, stand.as_str());
+    let row = |group: &GroupName| format!("    ('{}', {epoch}, '{state}')", group.as_str().replace('\'', "''"));
     let rows: Vec<_> = groups.iter().map(row).collect();
     format!(
-        "{DDL}-- One row per group of the contract. Run this again when the contract gets another group.\n\
+        "{tables}-- One row per group of the contract. Run this again when the contract gets another group, and then\n\
+         -- `strangler init`: it opens a group's fence on one side, after it has looked at both.\n\
          INSERT INTO strangler_fence (grp, epoch, state) VALUES\n{}\nON CONFLICT (grp) DO NOTHING;\n",
         rows.join(",\n")
     )
 }
 
-/// How a new fence stands.
-fn first(role: Role) -> Stand {
-    match role {
-        Role::Primary => Stand::Open,
-        Role::Secondary => Stand::Closed,
-    }
+/// See `Store::bookkeeping`.
+pub(super) async fn found(session: &Session) -> Result<Bookkeeping, StoreError> {
+    let found = migrate::look(session.client(), &STEPS, RECORD).await;
+    found.map_err(|error| session.error(error))
 }
 
 /// See `Store::prepare`. Replicas that start at once wait for each other.
-pub(super) async fn prepare(session: &Session, groups: &[GroupName], role: Role) -> Result<(), StoreError> {
+pub(super) async fn prepare(session: &Session, side: Side, groups: &[GroupName]) -> Result<(), StoreError> {
+    let found = found(session).await?;
+    if let Some(problem) = found.problem(side.as_str()).filter(|_| found.is_beyond_us()) {
+        return Err(StoreError::Misfit { side, problem, source: None });
+    }
     let lock = lock_key(b'd', "bookkeeping");
-    let state = first(role).as_str();
+    let steps = migrate::statements(&STEPS, RECORD, &found);
+    let Fence { epoch, stand } = Fence::BORN;
+    session.may_write()?;
     session.begins();
     let client = session.client();
     let made = async {
-        client.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({lock}); {DDL}")).await?;
+        // Each is answered before the next is sent.
+        let setup = format!("SELECT pg_advisory_xact_lock({lock}); {steps}");
+        client.batch_execute(&pipeline::begin(session, &setup)).await?;
         let names: Vec<_> = groups.iter().map(GroupName::as_str).collect();
         client
             .execute(
-                "INSERT INTO strangler_fence (grp, epoch, state) SELECT g, 1, $2 FROM unnest($1::text[]) g
+                "INSERT INTO strangler_fence (grp, epoch, state) SELECT g, $2, $3 FROM unnest($1::text[]) g
                  ON CONFLICT (grp) DO NOTHING",
-                &[&names, &state],
+                &[&names, &i64::from(epoch.0), &stand.as_str()],
             )
             .await?;
-        client.batch_execute("COMMIT").await
+        client.execute("UPDATE strangler_life SET side = $1 WHERE side IS NULL", &[&side.as_str()]).await?;
+        let whose = client.query("SELECT side FROM strangler_life WHERE side <> $1", &[&side.as_str()]).await?;
+        if let Some(row) = whose.first() {
+            return Ok(Some(row.try_get::<_, String>(0)?));
+        }
+        client.batch_execute("COMMIT").await.map(|()| None)
     };
     match made.await {
-        Ok(()) => {
+        Ok(None) => {
             session.ended();
             Ok(())
+        }
+        Ok(Some(whose)) => {
+            session.roll_back().await;
+            Err(StoreError::not_mine(side, &whose))
         }
         Err(error) => {
             session.roll_back().await;
@@ -206,7 +161,7 @@ pub(super) async fn prepare(session: &Session, groups: &[GroupName], role: Role)
 
 /// Whether this side takes writes of the command's group under the command's epoch.
 pub(super) async fn is_open(session: &Session, command: &Command) -> Result<bool, StoreError> {
-    let text = "SELECT FROM strangler_fence WHERE grp = $1::text AND epoch = $2::int8 AND state = 'open'";
+    let text = "SELECT FROM strangler_fence WHERE grp = $1::text AND epoch = $2::int8 AND state IN ('open', 'alone')";
     let statements = session.prepare(&[text]).await?;
     let values = [Stored::Text(command.group.to_string()), Stored::Big(command.epoch.0.into())];
     let rows = read::query(session, &statements[0], &values).await;
@@ -214,10 +169,11 @@ pub(super) async fn is_open(session: &Session, command: &Command) -> Result<bool
 }
 
 /// See `Store::incarnation`.
-pub(super) async fn incarnation(session: &Session) -> Result<Incarnation, StoreError> {
-    let statements = session.prepare(&[&format!("SELECT {INCARNATION}")]).await?;
+pub(super) async fn incarnation(session: &Session, side: Side) -> Result<Incarnation, StoreError> {
+    let statements = session.prepare(&["SELECT incarnation FROM strangler_life"]).await?;
     let rows = read::query(session, &statements[0], &[] as &[Stored]).await;
     let rows = rows.map_err(|error| session.error(error))?;
-    let number = rows.first().map_or(0, |row| row.get::<_, i64>(0));
-    Ok(Incarnation(u32::try_from(number).unwrap_or(u32::MAX)))
+    let number = rows.first().and_then(|row| row.try_get::<_, i64>(0).ok());
+    let number = number.and_then(|number| u32::try_from(number).ok());
+    number.map(Incarnation).ok_or_else(|| read::misfit(side, "it has no life: run `strangler init`".into()))
 }

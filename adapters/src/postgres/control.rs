@@ -12,10 +12,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::control::{
     AcceptedExcuse, Author, BatchId, ControlError, ControlStore, EvidenceFilter, ExcuseId, ExcuseRecord, ExcuseStore,
-    Figures, FiguresStore, OverrideId, Publication, Replica, RolloutRecord, Span, Sums, Trend, TrendStore,
+    Figures, FiguresStore, LifeStore, OverrideId, Publication, Replica, RolloutRecord, Span, Sums, Trend, TrendStore,
 };
-use model::{GroupName, Instant as Time, ReplicaId, RolloutVersion};
+use model::life::Memory;
+use model::{Bookkeeping, GroupName, Instant as Time, ReplicaId, RolloutVersion, Side};
 use tokio::time::Instant;
+
+use super::migrate;
+use crate::steps::Step;
 
 mod audit;
 mod connection;
@@ -24,6 +28,7 @@ mod excuses;
 mod explained;
 mod figures;
 mod listener;
+mod lives;
 mod proposals;
 mod reconciliation;
 mod rollouts;
@@ -44,7 +49,14 @@ macro_rules! call {
 }
 use call;
 
-const TABLES: &str = include_str!("control/tables.sql");
+/// The steps in which the tables came about.
+const STEPS: [Step; 2] = [
+    Step { number: 1, works_from: 0, text: include_str!("control/1.sql") },
+    Step { number: 2, works_from: 0, text: include_str!("control/2.sql") },
+];
+
+/// Where the steps that were run are recorded.
+const RECORD: &str = "strangler_control_bookkeeping";
 
 /// How to reach the control database.
 #[derive(Clone)]
@@ -94,8 +106,12 @@ impl ControlStore for PostgresControl {
         call!(self, prepare)
     }
 
-    fn ddl(&self) -> String {
-        TABLES.to_owned()
+    async fn bookkeeping(&self) -> Result<Bookkeeping, ControlError> {
+        call!(self, found)
+    }
+
+    fn ddl(&self, found: Option<&Bookkeeping>) -> String {
+        migrate::ddl(&STEPS, RECORD, found)
     }
 
     async fn newest(&self) -> Result<Option<RolloutRecord>, ControlError> {
@@ -169,6 +185,17 @@ impl FiguresStore for PostgresControl {
 }
 
 #[async_trait]
+impl LifeStore for PostgresControl {
+    async fn remember(&self, of: Side, memory: Memory) -> Result<(), ControlError> {
+        call!(self, lives::remember, of, memory)
+    }
+
+    async fn remembered(&self, of: Side) -> Result<Option<Memory>, ControlError> {
+        call!(self, lives::remembered, of)
+    }
+}
+
+#[async_trait]
 impl ExcuseStore for PostgresControl {
     async fn excuse(&self, excuse: &AcceptedExcuse) -> Result<(), ControlError> {
         call!(self, excuses::add, excuse)
@@ -190,20 +217,22 @@ impl TrendStore for PostgresControl {
     }
 }
 
+async fn found(client: &mut deadpool_postgres::ClientWrapper) -> Result<Bookkeeping, connection::Broken> {
+    Ok(migrate::look(client, &STEPS, RECORD).await?)
+}
+
 async fn prepare(client: &mut deadpool_postgres::ClientWrapper) -> Result<(), connection::Broken> {
+    let found = found(client).await?;
+    if let Some(problem) = found.problem("control").filter(|_| found.is_beyond_us()) {
+        return Err(connection::Broken::garbled(problem));
+    }
+    // A login without the right to create tables is fine once they are there.
+    if found.due.is_empty() {
+        return Ok(());
+    }
     let transaction = client.transaction().await?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&rollouts::LOCK]).await?;
-    // A login without the right to create tables is fine once they are there.
-    let names: Vec<&str> = TABLES
-        .lines()
-        .filter_map(|line| line.strip_prefix("CREATE TABLE IF NOT EXISTS "))
-        .filter_map(|rest| rest.split_whitespace().next())
-        .collect();
-    let missing = "SELECT count(*) FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL";
-    let missing: i64 = transaction.query_one(missing, &[&names]).await?.get(0);
-    if missing > 0 {
-        transaction.batch_execute(TABLES).await?;
-    }
+    transaction.batch_execute(&migrate::statements(&STEPS, RECORD, &found)).await?;
     transaction.commit().await?;
     Ok(())
 }

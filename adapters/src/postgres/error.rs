@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::PoolError;
+use deadpool::managed::{HookError, PoolError};
 use model::contract::Refusal;
 use model::store::DriverError;
 use model::{Side, StoreError, fit};
 use tokio_postgres::error::{DbError, Severity, SqlState};
+
+use super::line::NoLine;
 
 /// The bookkeeping's own constraint names, by which a failed insert is understood.
 pub(super) mod constraint {
@@ -25,15 +27,46 @@ pub(super) fn unreachable(side: Side, source: impl Into<DriverError>) -> StoreEr
 }
 
 /// An error while a connection was taken from a pool or made: nothing was sent.
-pub(super) fn connecting(side: Side, error: PoolError) -> StoreError {
-    if let PoolError::Backend(backend) = &error
-        && let Some(state) = backend.code()
-        && matches!(&state.code()[..2], "28" | "3D")
-    {
+pub(super) fn connecting(side: Side, error: PoolError<NoLine>) -> StoreError {
+    match error {
+        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => no_line(side, error),
+        error @ (PoolError::Timeout(_)
+        | PoolError::Closed
+        | PoolError::NoRuntimeSpecified
+        | PoolError::PostCreateHook(HookError::Message(_))) => unreachable(side, error),
+    }
+}
+
+/// Why there is no connection, or none that may be used.
+pub(super) fn no_line(side: Side, error: NoLine) -> StoreError {
+    let state = match &error {
+        NoLine::Driver(error) => error.code().map(|state| state.code().to_owned()).unwrap_or_default(),
+        NoLine::NotMine(whose) => return StoreError::not_mine(side, whose),
+        NoLine::Pooler => {
+            return StoreError::Misfit { side, problem: error.to_string(), source: None };
+        }
+    };
+    if state.starts_with("28") || state.starts_with("3D") {
         let problem = "the login is refused or the database does not exist: check its address".into();
         return StoreError::Misfit { side, problem, source: Some(error.into()) };
     }
+    if state == "42501" {
+        let problem = "a right is missing, grant it".into();
+        return StoreError::Misfit { side, problem, source: Some(error.into()) };
+    }
     unreachable(side, error)
+}
+
+/// What the server says of a plan that it keeps for a prepared statement.
+const CACHED_PLAN: &str = "cached plan";
+
+/// Whether a prepared statement is of no use any more: its table was altered since, or the server has forgotten it.
+pub(super) fn is_out_of_date(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|db| match db.code().code() {
+        "0A000" => db.message().contains(CACHED_PLAN),
+        "26000" => true,
+        _ => false,
+    })
 }
 
 /// An error after something was sent.
@@ -56,10 +89,19 @@ pub(super) fn classify(side: Side, limit: Duration, error: tokio_postgres::Error
 
 /// Whether the ledger insert failed because no open fence of the epoch was found: see `execute`.
 pub(super) fn is_fence(error: &tokio_postgres::Error) -> bool {
+    is_null_in_ledger(error, "epoch")
+}
+
+/// Whether the ledger insert failed because this side is suspended, or writes another log than its life speaks of.
+pub(super) fn is_suspension(error: &tokio_postgres::Error) -> bool {
+    is_null_in_ledger(error, "incarnation")
+}
+
+fn is_null_in_ledger(error: &tokio_postgres::Error, column: &str) -> bool {
     error.as_db_error().is_some_and(|db| {
         db.code() == &SqlState::NOT_NULL_VIOLATION
             && db.table() == Some("strangler_ledger")
-            && db.column() == Some("epoch")
+            && db.column() == Some(column)
     })
 }
 
@@ -103,9 +145,9 @@ fn meaning_of(state: &str, message: &str, constraint: Option<&str>, column: Opti
         // A standby: somebody fails over, or the address points to the wrong server.
         (_, "55000") if message.contains("recovery") => Meaning::Unwritable,
         ("53" | "58", _) => Meaning::Unreachable,
-        ("40", _) | (_, "55P03" | "55006" | "57014" | "26000" | "25P03") => Meaning::Conflict,
-        // The table was altered under a prepared statement; a new connection prepares it anew.
-        (_, "0A000") if message.contains("cached plan") => Meaning::Conflict,
+        ("40", _) | (_, "55P03" | "55006" | "57014" | "26000" | "25P03" | "25P02") => Meaning::Conflict,
+        // The table was altered under a prepared statement: see `is_out_of_date`.
+        (_, "0A000") if message.contains(CACHED_PLAN) => Meaning::Conflict,
         (_, "22001") => refused(fit::TOO_LONG, "a text is longer than its column".into()),
         (_, "22003" | "22008" | "22015") => {
             refused(fit::OUT_OF_RANGE, "a number or time lies beyond what its column holds".into())
@@ -149,6 +191,7 @@ mod tests {
             ("40003", "no_answer"),
             ("55P03", "conflict"),
             ("57014", "conflict"),
+            ("25P02", "conflict"),
             ("22001", "TOO_LONG"),
             ("22003", "OUT_OF_RANGE"),
             ("22P02", "BAD_VALUE"),

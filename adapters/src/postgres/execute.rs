@@ -1,6 +1,6 @@
 //! As primary: one write, one transaction, two round trips.
 //!
-//! 1. `BEGIN` with advisory locks · (was the idempotency key used?) · (look which touched rows exist) ·
+//! 1. The beginning with advisory locks · (was the idempotency key used?) · (look which touched rows exist) ·
 //!    the work · read the touched rows back `FOR UPDATE`. Sent together, answered together. Then we decide.
 //! 2. Insert the ledger rows, which proves the fence and takes the position in the log · `COMMIT`.
 //!
@@ -15,8 +15,13 @@
 //! key that never was could bury a row that somebody inserts meanwhile. Who has to know looks first: statements
 //! that contain `DELETE`, and, on a second run, any other write after which a touched row is missing.
 //! A touch (`Work::Touch`) states a missing row as deleted: whoever repairs has seen that the other side holds it.
+//!
+//! Keys: a row counts under the key that it says it has. Where that is none of those named (a trigger made capitals of
+//! it, a collation takes two texts for one), or where the work changed rows and left none of those named, nothing is
+//! written. Deferred constraints and triggers run before the rows are read back: what they make of a row is part of it.
 
-mod look;
+mod commit;
+mod keys;
 mod rehearse;
 mod told;
 
@@ -24,21 +29,17 @@ use std::collections::{HashMap, HashSet};
 
 use model::contract::{Refusal, Statement as ContractStatement};
 use model::write::Work;
-use model::{
-    Change, Command, Contract, EntityKey, Epoch, FieldSet, Incarnation, Position, Record, Side, States, StoreError,
-    Version, Written, fit,
-};
-use tokio_postgres::Statement;
+use model::{Command, Contract, EntityKey, FieldSet, Record, Side, States, StoreError, Written, fit};
 
-use look::Look;
 use told::Told;
 
-use super::pipeline::{Step, pipeline};
+use super::pipeline::{self, Prepared, Step};
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::Stored;
-use super::{bind, bookkeeping, error, ledger, own_keys, read, write_text};
+use super::{bind, bookkeeping, ledger, own_keys, read, write_text};
 use crate::id_map::Numbers;
+use crate::look::Look;
 
 /// What one transaction came to, when it did not simply succeed or fail.
 enum Outcome {
@@ -57,8 +58,7 @@ pub(super) async fn execute(
 ) -> Result<Written, StoreError> {
     let numbers = own_keys::of_command(session, contract, side, command).await?;
     let plan = Plan::new(contract, side, command, &numbers)?;
-    let look = if plan.contains_delete() { Look::Keys } else { Look::None };
-    match plan.attempt(session, look).await? {
+    match plan.attempt(session, Look::of(command)).await? {
         Outcome::Written(written, _) => Ok(written),
         Outcome::LookFirst => plan.attempt(session, Look::Keys).await?.after_a_look(side).map(|(written, _)| written),
     }
@@ -97,10 +97,21 @@ struct Plan<'a> {
 
 /// What the statements of the first round trip are for, in their order.
 struct Opening {
-    steps: Vec<(Statement, Vec<Stored>)>,
+    steps: Vec<Prepared>,
     look: Look,
-    work: Vec<Option<Refusal>>,
+    work: Vec<Task>,
 }
+
+/// What is known of a statement of the work before it is answered.
+struct Task {
+    /// What it means when it touches no row.
+    refusal: Option<Refusal>,
+    /// Whether the count of its answer is one of changed rows, and not of rows that it gives back.
+    counts_changes: bool,
+}
+
+/// Deferred triggers and constraints run at once.
+const NOTHING_LATER: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 impl<'a> Plan<'a> {
     fn new(contract: &'a Contract, side: Side, command: &'a Command, numbers: &'a Numbers) -> Result<Self, StoreError> {
@@ -125,24 +136,11 @@ impl<'a> Plan<'a> {
         Ok(Self { contract, side, command, touches, tables })
     }
 
-    /// A guess that saves a second run; `Outcome::LookFirst` covers what it misses.
-    fn contains_delete(&self) -> bool {
-        let says_delete = |statement: &ContractStatement| {
-            let text = bind::text(&statement.sql, "");
-            text.to_ascii_lowercase().contains("delete")
-        };
-        match &self.command.work {
-            Work::Run { statements, .. } => statements.iter().any(says_delete),
-            Work::Set(_) | Work::Delete | Work::Touch => false,
-        }
-    }
-
     async fn attempt(&self, session: &Session, look: Look) -> Result<Outcome, StoreError> {
         let opening = self.opening(session, look).await?;
-        session.begins();
         let idempotency = self.command.idempotency.as_ref().map(|(key, _)| key);
-        let begin = bookkeeping::begin(&self.command.group, &self.touches, idempotency);
-        let answers = pipeline(session, Some(&begin), &opening.steps, None).await;
+        let locks = bookkeeping::locks(&self.command.group, &self.touches, idempotency);
+        let answers = pipeline::open(session, &locks, &opening.steps).await?;
         match self.decide(&opening, &mut Told::new(session, answers)) {
             Ok(Decision::Commit(states, before)) => {
                 let written = self.commit(session, states).await?;
@@ -172,13 +170,18 @@ impl<'a> Plan<'a> {
         let mut steps: Vec<_> = self.repeat().into_iter().collect();
         if look != Look::None {
             for (table, keys) in &self.tables {
-                steps.push(Step { text: table.lock_many(look.fields(*table)), values: keys.clone() });
+                steps.push(Step { text: table.lock_many(look.fields(table.entity)), values: keys.clone() });
             }
+            steps.push(keys::count(&self.tables));
         }
         let looks = steps.len();
         let (work, sql) = self.work()?;
         let refusals: Vec<_> = work.iter().map(|(_, refusal)| refusal.clone()).collect();
         steps.extend(work.into_iter().map(|(step, _)| step));
+        steps.push(Step { text: NOTHING_LATER.into(), values: Vec::new() });
+        if look != Look::None {
+            steps.push(keys::count(&self.tables));
+        }
         for (table, keys) in &self.tables {
             steps.push(Step { text: table.lock_many(table.entity.all_fields()), values: keys.clone() });
         }
@@ -192,7 +195,13 @@ impl<'a> Plan<'a> {
             }
         }
         let values = steps.into_iter().map(|step| step.values);
-        Ok(Opening { steps: statements.into_iter().zip(values).collect(), look, work: refusals })
+        let steps: Vec<Prepared> = statements.into_iter().zip(values).collect();
+        let tasks = refusals.into_iter().zip(&steps[looks..]);
+        let task = |(refusal, (statement, _)): (_, &Prepared)| Task {
+            refusal,
+            counts_changes: statement.columns().is_empty(),
+        };
+        Ok(Opening { work: tasks.map(task).collect(), steps, look })
     }
 
     /// Whether the idempotency key was used before. A statement of its own, so that it sees what was committed
@@ -254,12 +263,13 @@ impl<'a> Plan<'a> {
 
     /// What the answers of the first round trip mean.
     fn decide(&self, opening: &Opening, told: &mut Told<'_>) -> Result<Decision, StoreError> {
-        let _begin = told.next()?;
         if self.command.idempotency.is_some() && !told.next()?.rows.is_empty() {
             return Ok(Decision::Before);
         }
         let existed = self.looked(opening.look, told)?;
-        let mut after = self.worked(opening, told)?;
+        let exists = |key: &EntityKey| existed.contains_key(key);
+        self.command.refuse_absent(exists).map_err(|refusal| self.refused(refusal))?;
+        let (mut after, changed) = self.worked(opening, told, &existed)?;
         let deleted = matches!(self.command.work, Work::Delete | Work::Touch);
         let mut states = Vec::new();
         for key in &self.touches {
@@ -270,27 +280,50 @@ impl<'a> Plan<'a> {
                 None => return Ok(Decision::LookFirst),
             }
         }
+        let (was, is) = (!existed.is_empty(), states.iter().any(|(_, state)| state.is_some()));
+        self.command.refuse_unkept(changed, was, is).map_err(|refusal| self.refused(refusal))?;
         let before = if opening.look == Look::Whole { self.all(existed) } else { States::new() };
         Ok(Decision::Commit(states, before))
     }
 
     /// The touched rows before the work, as far as they were looked at.
     fn looked(&self, look: Look, told: &mut Told<'_>) -> Result<HashMap<EntityKey, Record>, StoreError> {
-        if look == Look::None { Ok(HashMap::new()) } else { self.rows(|table| look.fields(table), told) }
+        if look == Look::None { Ok(HashMap::new()) } else { self.rows(|table| look.fields(table.entity), told) }
     }
 
-    /// The touched rows after the work, which nothing refused.
-    fn worked(&self, opening: &Opening, told: &mut Told<'_>) -> Result<HashMap<EntityKey, Record>, StoreError> {
-        let refused = |refusal| StoreError::Refused { side: self.side, refusal, source: None };
-        for refusal in &opening.work {
+    /// The touched rows after the work, which nothing refused; and whether it is known to have changed rows.
+    fn worked(
+        &self,
+        opening: &Opening,
+        told: &mut Told<'_>,
+        existed: &HashMap<EntityKey, Record>,
+    ) -> Result<(HashMap<EntityKey, Record>, bool), StoreError> {
+        let mut changed = false;
+        let counted =
+            if opening.look == Look::None { None } else { Some(keys::counted(self.side, &told.next()?.rows)?) };
+        for task in &opening.work {
             let answer = told.next()?;
-            if let Some(refusal) = refusal.clone().filter(|_| answer.affected == 0) {
-                return Err(refused(refusal));
+            if let Some(refusal) = task.refusal.clone().filter(|_| answer.affected == 0) {
+                return Err(self.refused(refusal));
             }
+            if matches!(self.command.work, Work::Delete) {
+                keys::deleted(self, &answer.rows)?;
+            }
+            changed |= task.counts_changes && answer.affected > 0;
         }
+        let _constraints = told.next()?;
+        let counted = match counted {
+            Some(before) => Some((before, keys::counted(self.side, &told.next()?.rows)?)),
+            None => None,
+        };
         let after = self.rows(|table| table.entity.all_fields(), told)?;
-        after.iter().try_for_each(|(key, record)| self.fits(key, record)).map_err(refused)?;
-        Ok(after)
+        after.iter().try_for_each(|(key, record)| self.fits(key, record)).map_err(|refusal| self.refused(refusal))?;
+        if let Some((before, then)) = counted {
+            changed |= then.changed_since(before);
+            let moved = then.refuse_moved(before, &self.touches, existed, &after);
+            moved.map_err(|refusal| self.refused(refusal))?;
+        }
+        Ok((after, changed))
     }
 
     fn rows(
@@ -305,7 +338,12 @@ impl<'a> Plan<'a> {
                 found.insert(key, record);
             }
         }
+        self.command.refuse_unnamed(found.keys()).map_err(|refusal| self.refused(refusal))?;
         Ok(found)
+    }
+
+    fn refused(&self, refusal: Refusal) -> StoreError {
+        StoreError::Refused { side: self.side, refusal, source: None }
     }
 
     /// Every touched key with its row, if there is one.
@@ -317,77 +355,6 @@ impl<'a> Plan<'a> {
     fn fits(&self, key: &EntityKey, record: &Record) -> Result<(), Refusal> {
         let Some(entity) = self.contract.entity(key.entity()) else { return Ok(()) };
         self.command.must_fit.iter().try_for_each(|side| fit::record_fits(entity, *side, record))
-    }
-
-    /// The second round trip.
-    async fn commit(&self, session: &Session, states: States) -> Result<Written, StoreError> {
-        let step = ledger::insert(self.contract, self.side, self.command, &states)?;
-        let statement = session.prepare(&[&step.text]).await?.remove(0);
-        let steps = [(statement, step.values)];
-        let answers = pipeline(session, None, &steps, Some("COMMIT")).await;
-        let Ok([inserted, committed]) = <[_; 2]>::try_from(answers) else {
-            return Err(read::misfit(self.side, "a statement was not answered".into()));
-        };
-        // Answered, one way or the other, means over: a failed transaction is undone by COMMIT too.
-        if committed.as_ref().err().is_none_or(|error| error.as_db_error().is_some()) {
-            session.ended();
-        }
-        let inserted = match inserted {
-            Ok(answer) => answer,
-            Err(error) if error::is_fence(&error) => {
-                return Err(StoreError::Fenced { side: self.side });
-            }
-            Err(error) => {
-                return match error::unique_constraint(&error) {
-                    Some(error::constraint::WRITE_ID) => self.repeated(session, error).await,
-                    Some(error::constraint::IDEMPOTENCY_KEY) => self.before(session).await,
-                    Some(_) | None => Err(session.error(error)),
-                };
-            }
-        };
-        committed.map_err(|error| session.error(error))?;
-        let version = inserted.rows.first().map(|row| Version {
-            epoch: self.command.epoch,
-            incarnation: Incarnation(u32::try_from(row.get::<_, i64>(0)).unwrap_or(u32::MAX)),
-            position: Position(row.get::<_, i64>(1).cast_unsigned()),
-        });
-        let version = version.unwrap_or(Version { epoch: Epoch(0), ..Version::baseline(0) });
-        Ok(Written::Now(self.changes(states, version)))
-    }
-
-    fn changes(&self, states: States, version: Version) -> Vec<Change> {
-        let numbered = (0_u16..).zip(states);
-        let change = |(ordinal, (key, state))| Change {
-            write: self.command.write,
-            ordinal,
-            key,
-            version,
-            state,
-            idempotency: self.command.idempotency.clone().filter(|_| ordinal == 0),
-        };
-        numbered.map(change).collect()
-    }
-
-    /// The first result of the idempotency key.
-    async fn before(&self, session: &Session) -> Result<Written, StoreError> {
-        let Some((key, fingerprint)) = &self.command.idempotency else {
-            return Err(read::misfit(self.side, "a repeat without idempotency key".into()));
-        };
-        let found = ledger::by_idempotency_key(session, self.contract, self.side, key).await?;
-        if found.fingerprint.as_ref() != Some(fingerprint) {
-            return Err(StoreError::KeyReused);
-        }
-        Ok(Written::Before(found.changes))
-    }
-
-    /// The write id is in the ledger: it stands already, or was abandoned meanwhile.
-    async fn repeated(&self, session: &Session, error: tokio_postgres::Error) -> Result<Written, StoreError> {
-        let write = self.command.write;
-        let found = ledger::by_write_id(session, self.contract, self.side, write).await?;
-        if found.abandoned {
-            return Err(StoreError::Conflict { side: self.side, source: Box::new(error) });
-        }
-        Ok(Written::Before(found.changes))
     }
 }
 

@@ -4,9 +4,8 @@ use model::history::{KeyHistory, PastState};
 use model::{Contract, EntityKey, Epoch, Incarnation, Instant, Position, Side, StoreError, Version};
 
 use super::ledger::{ROW, ask, change, count};
-use super::read::misfit;
 use super::session::Session;
-use super::wire::Stored;
+use super::wire::{Stored, get, number};
 
 /// See `Store::history`.
 pub(super) async fn of_key(
@@ -25,19 +24,17 @@ pub(super) async fn of_key(
     let mut states = Vec::new();
     for row in &ask(session, &text, &[entity, text_key, count(limit)]).await? {
         if let Some(change) = change(contract, side, row)? {
-            let at = Instant::new(row.get("created_at"));
+            let at = Instant::new(get(side, row, "created_at")?);
             states.push(PastState { version: change.version, write: change.write, at, state: change.state });
         }
     }
     let text = "SELECT epoch, incarnation, position FROM strangler_version WHERE entity = $1::text AND key = $2::text";
     let rows = ask(session, text, &name()).await?;
-    let unreadable = || misfit(side, "strangler_version has a row that is no version".to_owned());
-    let number = |number: i64| u32::try_from(number).map_err(|_| unreadable());
     let recorded = rows.first().map(|row| {
-        Ok(Version {
-            epoch: Epoch(number(row.get(0))?),
-            incarnation: Incarnation(number(row.get(1))?),
-            position: Position(row.get::<_, i64>(2).cast_unsigned()),
+        Ok::<_, StoreError>(Version {
+            epoch: Epoch(number(side, row, 0)?),
+            incarnation: Incarnation(number(side, row, 1)?),
+            position: Position(number(side, row, 2)?),
         })
     });
     Ok(KeyHistory { states, recorded: recorded.transpose()? })

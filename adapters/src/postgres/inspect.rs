@@ -1,26 +1,84 @@
-//! The doctor: does the database look as the contract says? One sentence per finding, with what to do.
+//! The doctor: does the database look as the contract says, and what does it do by itself? One sentence per finding,
+//! with what to do.
+//!
+//! A *problem* is what is missing, does not fit, or makes a promise of ours untrue; `check` then ends with 1. A *notice*
+//! is only to be known. What is looked at: the tables of the contract and our own, not what they reach by functions.
 
-use model::contract::{ColumnType, Precision};
+mod acts;
+mod catalog;
+mod columns;
+mod references;
+mod server;
+mod source;
+mod zones;
+
 use model::store::Inspection;
-use model::{Contract, EntityName, FieldIndex, Side, StoreError};
-use tokio_postgres::Row;
+use model::{Contract, EntityName, Side, StoreError};
 
-use super::ledger;
 use super::session::Session;
 use super::table::Table;
+use super::{bookkeeping, ledger};
+use crate::steps;
+use catalog::{folded, rows};
 
-const COLUMNS: &str = "SELECT a.attname::text, t.typname::text, a.atttypmod, \
-     a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '' \
-     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
-     WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";
-
-const UNIQUE: &str = "SELECT array(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(n, place) \
-     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n WHERE k.place <= i.indnkeyatts) \
-     FROM pg_index i WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate \
-     AND i.indpred IS NULL AND i.indexprs IS NULL";
-
-const RIGHTS: &str = "SELECT p, has_table_privilege(to_regclass($1), p) \
+const RIGHTS: &str = "SELECT p, has_table_privilege(to_regclass({table}), p) \
      FROM unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p";
+
+/// What was found so far.
+#[derive(Default)]
+struct Findings {
+    facts: Vec<(&'static str, String)>,
+    notices: Vec<String>,
+    problems: Vec<String>,
+    views: Vec<String>,
+}
+
+impl Findings {
+    fn problem(&mut self, sentence: String) {
+        self.problems.push(sentence);
+    }
+
+    fn notice(&mut self, sentence: String) {
+        self.notices.push(sentence);
+    }
+
+    fn is_view(&self, name: &str) -> bool {
+        self.views.iter().any(|view| view == name)
+    }
+}
+
+/// The contract's tables on this side, with their groups.
+struct Tables(Vec<(String, String)>);
+
+impl Tables {
+    fn of(contract: &Contract, side: Side) -> Self {
+        let entities = contract.entities.values();
+        Self(entities.map(|entity| (entity.table.get(side).clone(), entity.group.to_string())).collect())
+    }
+
+    /// The contract's name of a table that the catalogue or a source calls `name`.
+    fn known(&self, name: &str) -> Option<&str> {
+        self.entry(name).map(|(table, _)| table.as_str())
+    }
+
+    fn entry(&self, name: &str) -> Option<&(String, String)> {
+        let last = |name: &str| folded(name.rsplit_once('.').map_or(name, |(_, table)| table));
+        self.0.iter().find(|(table, _)| last(table) == last(name))
+    }
+
+    /// The groups of two tables, if both are of the contract.
+    fn groups(&self, one: &str, other: &str) -> Option<(&str, &str)> {
+        Some((self.entry(one)?.1.as_str(), self.entry(other)?.1.as_str()))
+    }
+
+    /// A table of the contract other than `but` that `text` speaks of.
+    fn named_in(&self, text: &str, but: &str) -> Option<&str> {
+        let lower = text.to_lowercase();
+        let words: Vec<_> = lower.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
+        let mut others = self.0.iter().filter(|(table, _)| folded(table) != folded(but));
+        others.find(|(table, _)| words.contains(&folded(table).as_str())).map(|(table, _)| table.as_str())
+    }
+}
 
 /// See `Store::inspect`.
 pub(super) async fn inspect(
@@ -29,195 +87,85 @@ pub(super) async fn inspect(
     side: Side,
     entities: &[EntityName],
 ) -> Result<Inspection, StoreError> {
-    let version = rows(session, "SELECT version()", None).await?;
-    let server = version.first().map_or_else(String::new, |row| row.get(0));
-    let mut problems = Vec::new();
+    // A tiny limit of the role's is to be named, and not to keep us from it.
+    rows(session, "SET statement_timeout = 0; SET lock_timeout = 0", "").await?;
+    let version = rows(session, "SELECT version()", "").await?;
+    let server = version.first().map_or_else(String::new, |row| row.text(0).to_owned());
+    let mut findings = Findings::default();
+    let tables = Tables::of(contract, side);
     for name in entities {
         match ledger::entity(contract, side, name.as_str()) {
-            Ok(entity) => problems.extend(of_table(session, Table::new(entity, side)).await?),
-            Err(_) => problems.push(format!("{name} is not a type of the contract: check the name")),
+            Ok(entity) => of_table(session, Table::new(entity, side), &tables, &mut findings).await?,
+            Err(_) => findings.problem(format!("{name} is not a type of the contract: check the name")),
         }
     }
-    for table in ["strangler_ledger", "strangler_version", "strangler_fence", "strangler_saga", "strangler_id_map"] {
-        match rights(session, table).await? {
-            None => problems.push(format!("{table} is missing: run `strangler init`")),
-            Some(missing) => problems.extend(missing),
+    let ours = bookkeeping::found(session).await?.problem(side.as_str());
+    let is_whole = ours.is_none();
+    findings.problems.extend(ours);
+    for table in steps::tables(&bookkeeping::STEPS) {
+        if let Some(missing) = rights(session, table).await? {
+            findings.problems.extend(missing);
+            acts::of_bookkeeping(session, table, &mut findings).await?;
         }
     }
-    if problems.iter().all(|problem| !problem.contains("strangler_fence")) {
-        problems.extend(fences(session, contract, entities).await?);
+    if is_whole {
+        let missing = fences(session, contract, entities).await?;
+        findings.problems.extend(missing);
     }
-    Ok(Inspection { server, facts: facts(session).await?, problems })
-}
-
-/// What decides how values are kept and how many sessions there may be.
-async fn facts(session: &Session) -> Result<Vec<(&'static str, String)>, StoreError> {
-    let settings = ["server_encoding", "TimeZone", "max_connections", "wal_level"];
-    let mut facts = Vec::with_capacity(settings.len());
-    for name in settings {
-        let found = rows(session, "SELECT current_setting($1)", Some(name)).await?;
-        facts.extend(found.first().map(|row| (name, row.get(0))));
-    }
-    Ok(facts)
+    server::look(session, &mut findings).await?;
+    zones::look(session, contract, side, entities, &mut findings).await?;
+    rows(session, "RESET statement_timeout; RESET lock_timeout", "").await?;
+    let Findings { facts, notices, problems, .. } = findings;
+    Ok(Inspection { server, facts, notices, problems })
 }
 
 /// Groups that no write could pass: their fence was never made.
 async fn fences(session: &Session, contract: &Contract, entities: &[EntityName]) -> Result<Vec<String>, StoreError> {
-    let found = rows(session, "SELECT grp FROM strangler_fence", None).await?;
-    let known: Vec<&str> = found.iter().map(|row| row.get(0)).collect();
+    let found = rows(session, "SELECT grp FROM strangler_fence", "").await?;
     let mut groups: Vec<_> = entities.iter().filter_map(|name| contract.entity(name)).map(|e| &e.group).collect();
     groups.sort_unstable();
     groups.dedup();
-    let missing = groups.into_iter().filter(|group| !known.contains(&group.as_str()));
+    let missing = groups.into_iter().filter(|group| !found.iter().any(|row| row.text(0) == group.as_str()));
     Ok(missing
         .map(|group| format!("group {group} has no fence, its writes would be refused: run `strangler init`"))
         .collect())
 }
 
-async fn rows(session: &Session, text: &str, table: Option<&str>) -> Result<Vec<Row>, StoreError> {
-    let statements = session.prepare(&[text]).await?;
-    let answer = match table {
-        Some(table) => session.client().query(&statements[0], &[&table]).await,
-        None => session.client().query(&statements[0], &[]).await,
-    };
-    answer.map_err(|error| session.error(error))
-}
-
 /// What is missing to use `table`; `None` when there is no such table.
 async fn rights(session: &Session, table: &str) -> Result<Option<Vec<String>>, StoreError> {
-    let mut missing = Vec::new();
-    for row in rows(session, RIGHTS, Some(table)).await? {
-        let right: String = row.get(0);
-        match row.get::<_, Option<bool>>(1) {
-            None => return Ok(None),
-            Some(true) => {}
-            Some(false) => {
-                missing.push(format!("the right to {right} on {table} is missing: grant it to the proxy's user"))
-            }
-        }
+    let found = rows(session, RIGHTS, table).await?;
+    if found.iter().any(|row| row.is_null(1)) {
+        return Ok(None);
     }
-    Ok(Some(missing))
+    let missing = found.iter().filter(|row| !row.is(1));
+    Ok(Some(
+        missing
+            .map(|row| format!("the right to {} on {table} is missing: grant it to the proxy's user", row.text(0)))
+            .collect(),
+    ))
 }
 
-async fn of_table(session: &Session, table: Table<'_>) -> Result<Vec<String>, StoreError> {
+async fn of_table(
+    session: &Session,
+    table: Table<'_>,
+    all: &Tables,
+    findings: &mut Findings,
+) -> Result<(), StoreError> {
     let name = table.name();
-    let Some(mut problems) = rights(session, name).await? else {
+    let Some(missing) = rights(session, name).await? else {
         let entity = &table.entity.name;
-        return Ok(vec![format!("{name} is missing: create it, or correct the table of {entity} in the contract")]);
+        findings.problem(format!("{name} is missing: create it, or correct the table of {entity} in the contract"));
+        return Ok(());
     };
-    let columns = rows(session, COLUMNS, Some(name)).await?;
-    // A key of this side's own is the column of its number.
-    for index in table.entity.all_fields().iter().filter(|index| !table.is_own(*index)) {
-        let column = folded(table.column(index));
-        match columns.iter().find(|row| row.get::<_, &str>(0) == column) {
-            None => problems.push(format!(
-                "{name}.{column} is missing: add the column, or correct {} in the contract",
-                table.entity.field(index).name
-            )),
-            Some(row) => problems.extend(of_column(table, index, row)),
-        }
+    findings.problems.extend(missing);
+    let kind = rows(session, "SELECT relkind FROM pg_class WHERE oid = to_regclass({table})", name).await?;
+    if kind.first().is_some_and(|row| row.text(0) == "v") {
+        findings.views.push(name.to_owned());
     }
-    for row in &columns {
-        let column: &str = row.get(0);
-        let known = table.entity.all_fields().iter().any(|index| folded(table.column(index)) == column);
-        if !known && row.get::<_, bool>(3) {
-            problems.push(format!(
-                "{name}.{column} is not null, has no default and is not in the contract: \
-                 new rows from the other side would be refused; give it a default or a field"
-            ));
-        }
-    }
-    let mut key: Vec<_> = table.entity.key().iter().map(|i| folded(table.column(*i))).collect();
-    key.sort_unstable();
-    let unique = rows(session, UNIQUE, Some(name)).await?;
-    let covered = unique.iter().any(|row| {
-        let mut columns: Vec<String> = row.get(0);
-        columns.sort_unstable();
-        columns == key
-    });
-    if !covered {
-        problems.push(format!(
-            "{name} has no unique index on exactly ({}): create one, applying changes needs it",
-            table.key_columns()
-        ));
-    }
-    problems.extend(of_sequence(session, table).await?);
-    Ok(problems)
-}
-
-/// Whether keys of this side's own can be given.
-async fn of_sequence(session: &Session, table: Table<'_>) -> Result<Option<String>, StoreError> {
-    let Some(own) = table.own() else { return Ok(None) };
-    let usable = "SELECT has_sequence_privilege(to_regclass($1), 'USAGE')";
-    let found = rows(session, usable, Some(&own.sequence)).await?;
-    let sequence = &own.sequence;
-    Ok(match found.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
-        Some(true) => None,
-        Some(false) => Some(format!("the right to USAGE on {sequence} is missing: grant it to the proxy's user")),
-        None => Some(format!("the sequence {sequence} is missing: correct @ownKey of {}", table.entity.name)),
-    })
-}
-
-/// The name as the catalogue has it: lower case unless quoted.
-fn folded(column: &str) -> String {
-    match column.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        Some(quoted) => quoted.replace("\"\"", "\""),
-        None => column.to_lowercase(),
-    }
-}
-
-fn of_column(table: Table<'_>, index: FieldIndex, row: &Row) -> Option<String> {
-    let (column, found, modifier): (&str, &str, i32) = (row.get(0), row.get(1), row.get(2));
-    let declared = table.entity.field(index).home.get(table.side).column_type;
-    let (fits, wanted) = fits(declared, found, modifier);
-    let name = table.name();
-    (!fits).then(|| {
-        let found = shown(found, modifier);
-        format!("{name}.{column} is {found}, the contract says {wanted}: correct one of them")
-    })
-}
-
-fn shown(found: &str, modifier: i32) -> String {
-    match (found, modifier) {
-        (_, ..=3) => found.to_owned(),
-        ("numeric", _) => {
-            let packed = modifier - 4;
-            format!("numeric({}, {})", packed >> 16, packed & 0x7ff)
-        }
-        ("bpchar" | "varchar", _) => format!("{found}({})", modifier - 4),
-        _ => found.to_owned(),
-    }
-}
-
-/// Whether a column of type `found` holds everything that the declared type holds; and its name.
-fn fits(declared: ColumnType, found: &str, modifier: i32) -> (bool, String) {
-    // PostgreSQL adds 4 to a declared length; -1 is no limit.
-    let length = i64::from(modifier) - 4;
-    let unlimited = modifier < 4;
-    match declared {
-        ColumnType::Char(n) => (found == "bpchar" && length == i64::from(n), format!("char({n})")),
-        ColumnType::Varchar(Some(n)) => {
-            let wide = unlimited || length >= i64::from(n);
-            (matches!(found, "varchar" | "text") && wide, format!("varchar({n})"))
-        }
-        ColumnType::Varchar(None) => {
-            let text = matches!(found, "varchar" | "text" | "uuid") && unlimited;
-            (text, "text of any length".into())
-        }
-        ColumnType::Numeric(None) => (found == "numeric" && unlimited, "numeric".into()),
-        ColumnType::Numeric(Some(Precision { digits, scale })) => {
-            let (has, after) = (length >> 16, length & 0x7ff);
-            let before = i64::from(digits) - i64::from(scale);
-            let wide = unlimited || (after >= i64::from(scale) && has - after >= before);
-            (found == "numeric" && wide, format!("numeric({digits}, {scale})"))
-        }
-        ColumnType::Integer => (matches!(found, "int4" | "int8"), "integer".into()),
-        ColumnType::BigInt => (found == "int8", "bigint".into()),
-        ColumnType::Boolean => (found == "bool", "boolean".into()),
-        ColumnType::Timestamp | ColumnType::TimestampSeconds => {
-            (found == "timestamp", "timestamp without time zone".into())
-        }
-        ColumnType::TimestampTz => (found == "timestamptz", "timestamp with time zone".into()),
-        ColumnType::Date => (found == "date", "date".into()),
-    }
+    columns::of_table(session, table, findings).await?;
+    acts::of_table(session, table, all, findings).await?;
+    references::of_table(session, name, all, findings).await?;
+    let sequence = columns::of_sequence(session, table).await?;
+    findings.problems.extend(sequence);
+    Ok(())
 }

@@ -1,15 +1,18 @@
 //! A PostgreSQL database as a system of record, for either side.
 //!
-//! Read `session` for connections and time limits, `execute` for the primary's transaction, `apply` for the
-//! secondary's, `bookkeeping` for the tables we add, `value` for how columns become canonical values.
+//! Read `line` and `session` for connections and time limits, `pipeline` for what a transaction is, `execute` for the
+//! primary's, `apply` for the secondary's, `bookkeeping` for the tables we add, `value` for how columns become
+//! canonical values.
 //!
 //! Promise: `model::Store`, as its documentation says it.
 //! Not here: which side is asked (`proxy::route`), what to do when it fails (`proxy::write`).
 
 mod apply;
+mod apply_batch;
 mod apply_text;
 mod bind;
 mod bookkeeping;
+mod carry;
 mod checksum;
 pub mod control;
 mod error;
@@ -18,16 +21,23 @@ mod fence;
 mod history;
 mod inspect;
 mod ledger;
+mod left_out;
+mod life;
+mod line;
+mod migrate;
 mod numeric;
 mod own_keys;
 mod pipeline;
 mod read;
+mod retention;
 mod sagas;
 mod session;
 mod settings;
+mod shapes;
 mod snapshot;
 mod store;
 mod table;
+mod waiting;
 mod wire;
 mod write_text;
 

@@ -6,14 +6,16 @@
 
 use std::collections::HashMap;
 
-use model::own_key::{canonical_text, derived_key};
+use model::own_key::{Reach, Sequence, canonical_text, derived_key};
 use model::{Command, Contract, Decimal, EntityKey, OwnKey, OwnNumber, Side, StoreError, Unnumbered, Value};
 
+use super::ledger::ask;
+use super::pipeline::End;
 use super::read::misfit;
 use super::session::Session;
 use super::table::Table;
-use super::wire::Stored;
-use super::{apply_text, ledger, read};
+use super::wire::{Stored, get, number};
+use super::{apply_text, ledger};
 use crate::id_map::{self, Numbers};
 use crate::number::shape;
 
@@ -74,8 +76,12 @@ async fn look_up(session: &Session, table: Table<'_>, keys: &[EntityKey]) -> Res
     let named = id_map::derived(keys).into_iter().map(stored).collect();
     let values = [Stored::Text(table.entity.name.to_string()), Stored::List(texts), Stored::List(named)];
     let rows = ask(session, TEXT, &values).await?;
-    let entry = |row: &tokio_postgres::Row| Some((row.get(0), OwnNumber::new(row.get::<_, i64>(1).unsigned_abs())?));
-    Ok(id_map::numbers(keys, rows.iter().filter_map(entry)))
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let number = OwnNumber::new(number(table.side, row, 1)?);
+        entries.extend(number.map(|number| Ok::<_, StoreError>((get(table.side, row, 0)?, number))).transpose()?);
+    }
+    Ok(id_map::numbers(keys, entries))
 }
 
 /// Gives each of `keys` the sequence's next, unless a row has that already: such keys are left without.
@@ -83,14 +89,15 @@ async fn give(session: &Session, table: Table<'_>, own: &OwnKey, keys: &[&Entity
     let text = format!(
         "INSERT INTO strangler_id_map (entity, key, own_key) SELECT $1::text, q.k, q.n \
          FROM (SELECT k, nextval($3::text::regclass) AS n FROM unnest($2::text[]) AS u(k) OFFSET 0) AS q \
-         WHERE NOT EXISTS (SELECT FROM {} AS t WHERE t.{} = q.n) ON CONFLICT DO NOTHING",
+         WHERE q.n BETWEEN 1 AND 999999999999999 AND NOT EXISTS (SELECT FROM {} AS t WHERE t.{} = q.n) \
+         ON CONFLICT DO NOTHING",
         table.name(),
         table.column(own.number)
     );
     let keys = keys.iter().filter_map(|key| canonical_text(key)).map(|text| Stored::Text(text.to_owned()));
     let name = Stored::Text(table.entity.name.to_string());
     let values = [name, Stored::List(keys.collect()), Stored::Text(own.sequence.clone())];
-    ask(session, &text, &values).await.map(drop)
+    ledger::alter(session, &text, &values, End::Commit).await.map(drop)
 }
 
 /// See `OwnKeys::keys_of`.
@@ -117,14 +124,17 @@ pub(super) async fn keys_of(
             (format!("SELECT {number}::int8, {columns}::text FROM {name} WHERE {number} = ANY($1::{ty}[])"), Vec::new())
         }
     };
-    let wanted: Result<Vec<_>, _> =
-        numbers.iter().map(|number| table.stored(field, &Value::Text(number.to_string()))).collect();
-    let wanted = if table.own().is_some() { numbers.iter().map(|n| stored(*n)).collect() } else { wanted? };
+    let in_a_row = |number: &OwnNumber| table.stored(field, &Value::Text(number.to_string())).ok();
+    let wanted = match table.own() {
+        Some(_) => numbers.iter().copied().map(stored).collect(),
+        // A number that the column has no room for names no row.
+        None => numbers.iter().filter_map(in_a_row).collect(),
+    };
     values.insert(0, Stored::List(wanted));
     let mut found: HashMap<OwnNumber, EntityKey> = HashMap::new();
     for row in ask(session, &text, &values).await? {
-        let number = OwnNumber::new(row.get::<_, i64>(0).unsigned_abs());
-        found.extend(number.map(|number| (number, key(row.get(1)))));
+        let number = OwnNumber::new(number(table.side, &row, 0)?);
+        found.extend(number.map(|number| Ok::<_, StoreError>((number, key(get(table.side, &row, 1)?)))).transpose()?);
     }
     let derived = |number| table.own().map(|_| derived_key(entity, number));
     Ok(numbers.iter().map(|number| found.get(number).cloned().or_else(|| derived(*number))).collect())
@@ -154,7 +164,7 @@ pub(super) async fn learn(
         key_ty = table.type_name(table.entity.key()[0]),
         join = table.key_join("q"),
         told = table.key_join("u"),
-        shape = shape(table.entity, table.side),
+        shape = shape(table.entity),
     );
     let (mut keys, mut numbers, mut texts) = (Vec::new(), Vec::new(), Vec::new());
     for (key, number) in numbered {
@@ -163,14 +173,44 @@ pub(super) async fn learn(
         texts.push(Stored::Text(key.as_text().to_owned()));
     }
     let name = Stored::Text(table.entity.name.to_string());
-    ask(session, &text, &[Stored::List(keys), Stored::List(numbers), Stored::List(texts), name]).await.map(drop)
+    let values = [Stored::List(keys), Stored::List(numbers), Stored::List(texts), name];
+    ledger::alter(session, &text, &values, End::Commit).await.map(drop)
+}
+
+/// See `OwnKeys::reach`.
+pub(super) async fn reach(session: &Session, table: Table<'_>) -> Result<Reach, StoreError> {
+    let Some(field) = table.entity.number_field() else { return Ok(Reach::default()) };
+    let (name, column) = (table.name(), table.column(field));
+    let Some(own) = table.own() else {
+        let rows = ask(session, &format!("SELECT max({column})::int8 FROM {name}"), &[]).await?;
+        let used = rows.first().map(|row| get(table.side, row, 0)).transpose()?.flatten();
+        return Ok(Reach { used, sequence: None });
+    };
+    let used = format!(
+        "SELECT greatest((SELECT max({column})::int8 FROM {name}), (SELECT max(own_key)::int8 FROM strangler_id_map \
+         WHERE entity = $1::text)), has_sequence_privilege($2::text, 'SELECT')"
+    );
+    let values = [Stored::Text(table.entity.name.to_string()), Stored::Text(own.sequence.clone())];
+    let rows = ask(session, &used, &values).await?;
+    let row = rows.first().ok_or_else(|| misfit(table.side, "the server says nothing of its numbers".into()))?;
+    let sequence = match get(table.side, row, 1)? {
+        true => stands(session, table.side, &own.sequence).await?,
+        // Whoever may only take numbers is not told where the sequence stands.
+        false => None,
+    };
+    Ok(Reach { used: get(table.side, row, 0)?, sequence })
+}
+
+async fn stands(session: &Session, side: Side, sequence: &str) -> Result<Option<Sequence>, StoreError> {
+    let text = format!(
+        "SELECT CASE WHEN s.is_called THEN s.last_value ELSE s.last_value - q.seqincrement END, q.seqincrement \
+         FROM {sequence} AS s JOIN pg_sequence AS q ON q.seqrelid = to_regclass($1::text)"
+    );
+    let rows = ask(session, &text, &[Stored::Text(sequence.to_owned())]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(Sequence { last: get(side, row, 0)?, step: get(side, row, 1)? }))
 }
 
 fn stored(number: OwnNumber) -> Stored {
     Stored::Numeric(Decimal::from(i64::try_from(number.get()).unwrap_or(i64::MAX)))
-}
-
-async fn ask(session: &Session, text: &str, values: &[Stored]) -> Result<Vec<tokio_postgres::Row>, StoreError> {
-    let statements = session.prepare(&[text]).await?;
-    read::query(session, &statements[0], values).await.map_err(|error| session.error(error))
 }

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use futures::TryStreamExt;
 use model::sql::{NamedSql, Params};
 use model::store::MAX_BATCH;
-use model::{EntityKey, EntityType, FieldSet, Record, Side, StoreError, Unnumbered};
+use model::{EntityKey, EntityType, FieldSet, Keyless, Record, Side, StoreError, Unnumbered, Value};
 use tokio_postgres::{Row, Statement};
 
 use super::session::Session;
 use super::table::{Table, transpose};
-use super::wire::Stored;
+use super::wire::{Stored, get};
 use super::{bind, own_keys};
 
 /// Runs a prepared statement with our own values.
@@ -57,8 +57,22 @@ pub(super) async fn fetch(
     let found = query(session, &statements[0], &values).await.map_err(|error| session.error(error))?;
     for row in &found {
         let (key, record) = table.keyed(fields, row)?;
-        if let Some(slot) = wanted.get_mut(&key) {
-            *slot = Some(record);
+        match wanted.get_mut(&key) {
+            Some(slot @ None) => *slot = Some(record),
+            // Which of them is the record nobody can say; nor, of the other, whether it is what was asked for: padding,
+            // letters or accents that the side takes for the same. "No such record" would be wrong of both.
+            Some(Some(_)) => {
+                return Err(misfit(
+                    table.side,
+                    format!("{} has two rows for one key: {}", table.name(), key.as_text()),
+                ));
+            }
+            None => {
+                return Err(misfit(
+                    table.side,
+                    format!("{} answers with a row of a key that was not asked for: {}", table.name(), key.as_text()),
+                ));
+            }
         }
     }
     Ok(keys.iter().map(|key| wanted.get(key).cloned().flatten()).collect())
@@ -93,19 +107,46 @@ pub(super) async fn scan(
     let numbers = own_keys::of_type(session, table, after.map_or(&[], std::slice::from_ref), Unnumbered::Leave).await?;
     let table = table.with(&numbers);
     let fields = table.entity.all_fields();
-    let order = table.key_columns();
-    let mut text = format!("SELECT {} FROM {}", table.columns(fields), table.name());
+    let order = table.list(table.entity.key().iter().copied(), |index| format!("t.{}", table.column(index)));
+    let columns = table.list(fields.iter(), |index| table.selected(index, "t."));
+    let mut text = format!("SELECT {columns} FROM {} AS t WHERE {}", table.name(), table.usable());
     let mut values = vec![Stored::Big(i64::try_from(limit).unwrap_or(i64::MAX))];
     if let Some(after) = after {
         let key = table.entity.key().iter().enumerate();
         let places: Vec<_> = key.map(|(place, index)| format!("${}::{}", place + 2, table.type_name(*index))).collect();
-        text += &format!(" WHERE ({order}) > ({})", places.join(", "));
+        text += &format!(" AND ({order}) > ({})", places.join(", "));
         values.extend(table.require_fit(after)?);
     }
     text += &format!(" ORDER BY {order} LIMIT $1::int8");
     let statements = session.prepare(&[&text]).await?;
     let rows = query(session, &statements[0], &values).await.map_err(|error| session.error(error))?;
     rows.iter().map(|row| table.record(fields, row)).collect()
+}
+
+/// See `Scan::keyless`.
+pub(super) async fn keyless(session: &Session, table: Table<'_>, limit: usize) -> Result<Keyless, StoreError> {
+    let key = table.entity.key();
+    let columns = table.list(key.iter().copied(), |index| format!("t.{}::text", table.column(index)));
+    let text = format!(
+        "SELECT count(*) OVER ()::int8, {columns} FROM {} AS t WHERE NOT ({}) LIMIT $1::int8",
+        table.name(),
+        table.usable()
+    );
+    let statements = session.prepare(&[&text]).await?;
+    // One at least, or the count would not be told.
+    let limit = Stored::Big(i64::try_from(limit.max(1)).unwrap_or(i64::MAX));
+    let rows = query(session, &statements[0], &[limit]).await.map_err(|error| session.error(error))?;
+    let row = |row: &Row| {
+        let parts = (1..=key.len()).map(|place| row.try_get::<_, Option<&str>>(place));
+        let parts = parts.map(|part| part.map(|part| part.map_or(Value::Null, Value::text)));
+        let count: i64 = row.try_get(0)?;
+        Ok((count, EntityKey::new(table.entity.name.clone(), parts.collect::<Result<_, _>>()?)))
+    };
+    let rows: Result<Vec<_>, tokio_postgres::Error> = rows.iter().map(row).collect();
+    let rows =
+        rows.map_err(|_| misfit(table.side, format!("rows of {} without key could not be read", table.name())))?;
+    let count = rows.first().map_or(0, |(count, _)| count.unsigned_abs());
+    Ok(Keyless { rows: count, some: rows.into_iter().map(|(_, key)| key).collect() })
 }
 
 /// A finding that only an operator or a programmer can mend.
@@ -125,18 +166,21 @@ pub(super) fn require_batch(side: Side, entity: Option<&EntityType>, keys: &[Ent
     Ok(())
 }
 
-/// See `Store::rough_count`. A table that was never analysed, and a view, are counted.
+/// See `Store::rough_count`. Where statistics are missing, old, or of another time than the table's rows, it is counted;
+/// so is a view.
 pub(super) async fn rough_count(session: &Session, table: Table<'_>) -> Result<u64, StoreError> {
-    let known = "SELECT reltuples::int8 FROM pg_class WHERE oid = to_regclass($1::text)";
+    let known = "SELECT c.reltuples::int8 FROM pg_class AS c JOIN pg_stat_all_tables AS s ON s.relid = c.oid \
+         WHERE c.oid = to_regclass($1::text) AND c.reltuples > 0 AND s.n_mod_since_analyze <= c.reltuples / 10 \
+         AND greatest(s.last_analyze, s.last_autoanalyze) > clock_timestamp() - interval '1 day'";
     let counted = format!("SELECT count(*) FROM {}", table.name());
     let name = [Stored::Text(table.name().to_owned())];
     for (text, values) in [(known, &name[..]), (&counted, &[])] {
         let statements = session.prepare(&[text]).await?;
         let rows = query(session, &statements[0], values).await.map_err(|error| session.error(error))?;
-        let count = rows.first().and_then(|row| row.get::<_, Option<i64>>(0)).unwrap_or(0);
-        if count > 0 {
-            return Ok(count.unsigned_abs());
+        let count = rows.first().map(|row| get::<Option<i64>>(table.side, row, 0)).transpose()?.flatten();
+        if let Some(count) = count.and_then(|count| u64::try_from(count).ok()) {
+            return Ok(count);
         }
     }
-    Ok(0)
+    Err(misfit(table.side, format!("the rows of {} could not be counted", table.name())))
 }

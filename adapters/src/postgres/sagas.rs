@@ -1,28 +1,29 @@
-//! The saga log: how far sagas have come. One statement a call.
+//! The saga log: how far sagas have come. One statement a call, and those that change something in a transaction.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use model::saga::{Begun, SagaCounts};
+use model::saga::{Begun, Leased, OpenSagas, SagaCounts};
 use model::{Instant, SagaId, SagaRow, SagaStatus, Side, StoreError};
 use tokio_postgres::Row;
 
-use super::ledger::ask;
+use super::ledger::{alter, ask};
+use super::pipeline::End;
 use super::read::misfit;
 use super::session::Session;
-use super::wire::Stored;
+use super::wire::{Stored, get, number};
 
 const ROW: &str = "s.id, s.route, s.status, s.revision, s.document, s.began_at";
 
 fn row(side: Side, row: &Row) -> Result<SagaRow, StoreError> {
     let unreadable = || misfit(side, "the saga log has a row that cannot be read".to_owned());
     Ok(SagaRow {
-        id: SagaId::new(row.get("id")).ok_or_else(unreadable)?,
-        route: row.get::<_, &str>("route").into(),
-        status: SagaStatus::parse(row.get("status")).ok_or_else(unreadable)?,
-        revision: row.get::<_, i64>("revision").cast_unsigned(),
-        document: row.get("document"),
-        began_at: Instant::new(row.get::<_, DateTime<Utc>>("began_at")),
+        id: SagaId::new(get(side, row, "id")?).ok_or_else(unreadable)?,
+        route: get::<&str>(side, row, "route")?.into(),
+        status: SagaStatus::parse(get(side, row, "status")?).ok_or_else(unreadable)?,
+        revision: number(side, row, "revision")?,
+        document: get(side, row, "document")?,
+        began_at: Instant::new(get::<DateTime<Utc>>(side, row, "began_at")?),
     })
 }
 
@@ -50,7 +51,7 @@ pub(super) async fn begin(session: &Session, side: Side, saga: &SagaRow, lease: 
         text(&saga.document),
         millis(lease),
     ];
-    if !ask(session, insert, &values).await?.is_empty() {
+    if !alter(session, insert, &values, End::Commit).await?.is_empty() {
         return Ok(Begun::Now);
     }
     // Only what has ended long ago is deleted: a repeat that meets that moment begins anew when it comes again.
@@ -70,24 +71,24 @@ pub(super) async fn save(session: &Session, saga: &SagaRow, pause: Duration) -> 
         text(&saga.document),
         millis(pause),
     ];
-    Ok(!ask(session, update, &values).await?.is_empty())
+    Ok(!alter(session, update, &values, End::Commit).await?.is_empty())
 }
 
 /// See `SagaLog::lease_sagas`.
-pub(super) async fn lease(
-    session: &Session,
-    side: Side,
-    lease: Duration,
-    limit: usize,
-) -> Result<Vec<SagaRow>, StoreError> {
+///
+/// What was touched in the future was so before the server's clock was put back. It is due: nobody would go on with it
+/// before that time has come again. So a lease is a touch, too.
+pub(super) async fn lease(session: &Session, side: Side, lease: Duration, limit: usize) -> Result<Leased, StoreError> {
     let update = format!(
         "WITH due AS MATERIALIZED (SELECT id FROM strangler_saga WHERE status IN ('running', 'compensating') \
-         AND due_at <= clock_timestamp() ORDER BY due_at, id LIMIT $2::int8 FOR UPDATE SKIP LOCKED) \
-         UPDATE strangler_saga s SET revision = s.revision + 1, \
+         AND (due_at <= clock_timestamp() OR changed_at > clock_timestamp()) \
+         ORDER BY due_at, id LIMIT $2::int8 FOR UPDATE SKIP LOCKED) \
+         UPDATE strangler_saga s SET revision = s.revision + 1, changed_at = clock_timestamp(), \
          due_at = clock_timestamp() + $1::int8 * interval '1 millisecond' FROM due WHERE s.id = due.id RETURNING {ROW}"
     );
-    let rows = ask(session, &update, &[millis(lease), count(limit)]).await?;
-    rows.iter().map(|found| row(side, found)).collect()
+    let rows = alter(session, &update, &[millis(lease), count(limit)], End::CommitLoosely).await?;
+    let sagas: Vec<_> = rows.iter().filter_map(|found| row(side, found).ok()).collect();
+    Ok(Leased { unreadable: rows.len() - sagas.len(), sagas })
 }
 
 /// See `SagaLog::saga`.
@@ -113,14 +114,27 @@ pub(super) async fn list(
     rows.iter().map(|found| row(side, found)).collect()
 }
 
+/// See `SagaLog::open_sagas`.
+pub(super) async fn open(session: &Session, side: Side) -> Result<OpenSagas, StoreError> {
+    let select = "SELECT id FROM strangler_saga WHERE status IN ('running', 'compensating', 'stuck') LIMIT $1::int8";
+    let rows = ask(session, select, &[count(OpenSagas::MOST + 1)]).await?;
+    if rows.len() > OpenSagas::MOST {
+        return Ok(OpenSagas::Unknown);
+    }
+    let unreadable = |_| misfit(side, "the saga log has a row that cannot be read".to_owned());
+    let ids = rows.iter().map(|row| row.try_get::<_, String>("id").map_err(unreadable));
+    // Who cannot be named has no step: keys are made of names.
+    Ok(OpenSagas::These(ids.collect::<Result<Vec<_>, _>>()?.iter().filter_map(|id| SagaId::new(id)).collect()))
+}
+
 /// See `SagaLog::count_sagas`.
-pub(super) async fn counts(session: &Session) -> Result<SagaCounts, StoreError> {
+pub(super) async fn counts(session: &Session, side: Side) -> Result<SagaCounts, StoreError> {
     let select = "SELECT status, count(*) AS n FROM strangler_saga \
                   WHERE status IN ('running', 'compensating', 'stuck') GROUP BY status";
     let mut counts = SagaCounts::default();
     for row in ask(session, select, &[]).await? {
-        let number = row.get::<_, i64>("n").cast_unsigned();
-        match SagaStatus::parse(row.get("status")) {
+        let number = number(side, &row, "n")?;
+        match SagaStatus::parse(get(side, &row, "status")?) {
             Some(SagaStatus::Running) => counts.running = number,
             Some(SagaStatus::Compensating) => counts.compensating = number,
             Some(SagaStatus::Stuck) => counts.stuck = number,
@@ -135,5 +149,5 @@ pub(super) async fn forget(session: &Session, retention: Duration, limit: usize)
     let delete = "DELETE FROM strangler_saga WHERE id IN (SELECT id FROM strangler_saga \
                   WHERE status IN ('done', 'undone', 'abandoned') \
                   AND changed_at < clock_timestamp() - $1::int8 * interval '1 millisecond' LIMIT $2::int8) RETURNING id";
-    Ok(ask(session, delete, &[millis(retention), count(limit)]).await?.len() as u64)
+    Ok(alter(session, delete, &[millis(retention), count(limit)], End::CommitLoosely).await?.len() as u64)
 }

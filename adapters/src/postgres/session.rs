@@ -3,22 +3,39 @@
 //! Promise: a connection goes back to its pool only when the call on it came to a clean end. One
 //! that was left in the middle (time-out, dropped future, open transaction) is closed, and the server
 //! is asked to stop what still runs on it, so that its locks go quickly.
+//!
+//! Not so once `COMMIT` was sent: a server that is asked to stop while it waits for its standby shows the commit, and
+//! loses it when the standby takes over. Such a connection keeps its place in the pool until the server has answered,
+//! so that a server which waits for long is not given more and more of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool::managed::{self, Timeouts};
+use deadpool_postgres::Runtime;
 use futures::future::try_join_all;
+use model::life::Memory;
 use model::{Side, StoreError};
 use tokio::time::Instant;
 use tokio_postgres::{NoTls, Statement};
 
 use super::error;
+use super::life::{self, Expected};
+use super::line::{self, Dial, Line, MARK};
 use super::settings::Settings;
 use crate::Lane;
+use crate::source::Source;
 
 /// How long a dying connection's cancel request may take.
 const CANCEL_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a connection is kept whose `COMMIT` nobody waits for any more. A server that froze or is cut off has it no
+/// longer: others must be able to try.
+const COMMITS_WITHIN: Duration = Duration::from_secs(20);
+
+type Pool = managed::Pool<Dial>;
+type Object = managed::Object<Dial>;
 
 /// The pools of one server, one per lane and use.
 pub(super) struct Pools {
@@ -28,6 +45,10 @@ pub(super) struct Pools {
     shadow: Pool,
     scan: Pool,
     admin: Pool,
+    expected: Expected,
+    source: Source,
+    /// How often a table was seen to be altered under prepared statements.
+    altered: Arc<AtomicU64>,
 }
 
 /// What a call does with its connection: decides the pool on the client's lane.
@@ -51,16 +72,25 @@ impl Pools {
         // else hold its row locks for ever. Nearly all we ask is look-ups by key, for which a server's defaults make it
         // compile statements for nothing and read small tables from end to end. The address may say otherwise.
         let options = config.get_options().unwrap_or_default().to_owned();
-        let common = "-c idle_in_transaction_session_timeout=60000 -c jit=off -c random_page_cost=1.1";
+        // Where a policy would hide rows from our role, the server says so instead of leaving them out: a row that we do
+        // not see is no row that is not there.
+        let common =
+            "-c idle_in_transaction_session_timeout=60000 -c jit=off -c random_page_cost=1.1 -c row_security=off";
         // A write's statements find rows by key whatever their parameters: one plan serves them all, and planning
         // anew each time would cost more than running. List queries are left to the server's judgement.
         // And a write never pauses between its two round trips: one whose process froze holds the group's fence, and
         // with it every handover.
+        // Behind the address's own: what these say is relied on. A read under another isolation may fail where it
+        // cannot here; warnings tell of a commit that is none.
+        let promised =
+            format!("-c default_transaction_isolation=read\\ committed -c client_min_messages=warning {MARK}");
         let one_plan = "-c plan_cache_mode=force_generic_plan -c idle_in_transaction_session_timeout=2000";
-        let mut pool = |size: usize, extra: &str| {
-            config.options(format!("{common} {extra} {options}"));
-            let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-            Pool::builder(Manager::from_config(config.clone(), NoTls, manager))
+        let expected = Expected::default();
+        let mut pool = |size: usize, extra: &str, writes: bool| {
+            config.options(format!("{common} {extra} {options} {promised}"));
+            let remembers = writes.then(|| Arc::clone(&expected));
+            Pool::builder(Dial(config.clone()))
+                .post_create(life::compare(side, remembers))
                 .max_size(size)
                 .runtime(Runtime::Tokio1)
                 .build()
@@ -68,12 +98,25 @@ impl Pools {
         };
         Ok(Self {
             side,
-            reads: pool(settings.reads.get(), "")?,
-            writes: pool(settings.writes.get(), one_plan)?,
-            shadow: pool(settings.shadow.get(), "")?,
-            scan: pool(settings.scan.get(), "")?,
-            admin: pool(settings.admin.get(), "")?,
+            reads: pool(settings.reads.get(), "", false)?,
+            writes: pool(settings.writes.get(), one_plan, true)?,
+            shadow: pool(settings.shadow.get(), "", false)?,
+            scan: pool(settings.scan.get(), "", false)?,
+            admin: pool(settings.admin.get(), "", true)?,
+            expected,
+            source: Source::default(),
+            altered: Arc::default(),
         })
+    }
+
+    /// From now on each new connection is compared with `memory` before its first use.
+    pub(super) fn expect(&self, memory: Memory) {
+        *self.expected.lock() = Some(memory);
+    }
+
+    /// As which incarnation this process knows the other side.
+    pub(super) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// Takes a connection of `lane`, within the limit of the call.
@@ -94,31 +137,57 @@ impl Pools {
             .await
             .map_err(|elapsed| error::unreachable(self.side, elapsed))?
             .map_err(|error| error::connecting(self.side, error))?;
-        Ok(Session {
+        let altered = self.altered.load(Ordering::Relaxed);
+        if object.altered.swap(altered, Ordering::Relaxed) != altered {
+            object.client.statement_cache.clear();
+        }
+        let mut session = Session {
             object: Some(object),
+            altered: Arc::clone(&self.altered),
             side: self.side,
             limit: within,
             deadline,
             clean: false,
             in_transaction: AtomicBool::new(false),
-        })
+            commit_sent: AtomicBool::new(false),
+        };
+        if purpose == Use::Write {
+            session.refresh().await?;
+        }
+        Ok(session)
     }
 }
 
 /// A connection that is held for one call.
 pub(super) struct Session {
     object: Option<Object>,
+    altered: Arc<AtomicU64>,
     side: Side,
     limit: Duration,
     deadline: Instant,
     clean: bool,
     in_transaction: AtomicBool,
+    commit_sent: AtomicBool,
 }
 
 impl Session {
+    fn line(&self) -> &Line {
+        self.object.as_ref().expect("the connection leaves the session only when the session ends")
+    }
+
     /// The connection.
     pub(super) fn client(&self) -> &deadpool_postgres::ClientWrapper {
-        self.object.as_ref().expect("the connection leaves the session only when the session ends")
+        &self.line().client
+    }
+
+    /// Looks whether the server takes writes, where that is not known.
+    async fn refresh(&mut self) -> Result<(), StoreError> {
+        let (side, deadline) = (self.side, self.deadline);
+        let Some(line) = &mut self.object else { return Ok(()) };
+        let looked = tokio::time::timeout_at(deadline, line.refresh()).await;
+        let looked = looked.map_err(|elapsed| error::unreachable(side, elapsed))?;
+        // Nothing of the call was sent yet.
+        looked.map_err(|error| error::no_line(side, error))
     }
 
     /// Prepares texts on this connection, those it has not seen before in one round trip.
@@ -128,7 +197,13 @@ impl Session {
     }
 
     /// Says what a driver's error means here.
+    ///
+    /// A statement that was prepared before its table was altered fails for as long as its connection lives. So all
+    /// connections prepare theirs anew before their next call: who tries again meets no other that is out of date.
     pub(super) fn error(&self, error: tokio_postgres::Error) -> StoreError {
+        if error::is_out_of_date(&error) {
+            self.altered.fetch_add(1, Ordering::Relaxed);
+        }
         error::classify(self.side, self.limit, error)
     }
 
@@ -142,6 +217,35 @@ impl Session {
         Instant::now() >= self.deadline
     }
 
+    /// What is left of the call's limit.
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Nobody knows what became of the call.
+    pub(super) fn no_answer(&self) -> StoreError {
+        StoreError::NoAnswer { side: self.side, limit: self.limit }
+    }
+
+    /// Refuses on a connection that takes no writes.
+    pub(super) fn may_write(&self) -> Result<(), StoreError> {
+        if self.line().is_closed() {
+            return Err(StoreError::Unwritable { side: self.side, source: line::closed() });
+        }
+        Ok(())
+    }
+
+    /// `COMMIT` is about to be sent: from now on nobody cancels. The doubts so far.
+    pub(super) fn commits(&self) -> u64 {
+        self.commit_sent.store(true, Ordering::Relaxed);
+        self.doubts()
+    }
+
+    /// See [`Line::doubts`].
+    pub(super) fn doubts(&self) -> u64 {
+        self.line().doubts()
+    }
+
     /// From now on the connection has an open transaction.
     pub(super) fn begins(&self) {
         self.in_transaction.store(true, Ordering::Relaxed);
@@ -150,12 +254,18 @@ impl Session {
     /// The transaction is over, the server said so.
     pub(super) fn ended(&self) {
         self.in_transaction.store(false, Ordering::Relaxed);
+        self.commit_sent.store(false, Ordering::Relaxed);
     }
 
     /// Undoes the open transaction. When that fails the connection is closed, which undoes it too.
     pub(super) async fn roll_back(&self) {
-        if self.client().batch_execute("ROLLBACK").await.is_ok() {
-            self.ended();
+        // Somebody may cancel it like any statement.
+        for _ in 0..2 {
+            match self.client().batch_execute("ROLLBACK").await {
+                Ok(()) => return self.ended(),
+                Err(error) if error.as_db_error().is_some() => {}
+                Err(_) => return,
+            }
         }
     }
 
@@ -163,7 +273,7 @@ impl Session {
     pub(super) async fn limited<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         match tokio::time::timeout_at(self.deadline, work).await {
             Ok(result) => result,
-            Err(_) => Err(StoreError::NoAnswer { side: self.side, limit: self.limit }),
+            Err(_) => Err(self.no_answer()),
         }
     }
 
@@ -184,10 +294,22 @@ impl Drop for Session {
         if self.clean {
             return;
         }
-        let client = Object::take(object);
-        let cancel = client.cancel_token();
-        drop(client);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            drop(Object::take(object));
+            return;
+        };
+        if self.commit_sent.load(Ordering::Relaxed) {
+            runtime.spawn(async move {
+                // Answered means that all before was answered as well, and nothing is open any more.
+                let over = tokio::time::timeout(COMMITS_WITHIN, object.client.batch_execute("ROLLBACK")).await;
+                if !matches!(over, Ok(Ok(()))) {
+                    drop(Object::take(object));
+                }
+            });
+        } else {
+            let client = Object::take(object).client;
+            let cancel = client.cancel_token();
+            drop(client);
             runtime.spawn(async move {
                 // Whether it worked does not matter: the server also notices the closed connection, only later.
                 let _ = tokio::time::timeout(CANCEL_WITHIN, cancel.cancel_query(NoTls)).await;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::checksum::{Chunk, ChunkSum};
-use model::{EntityKey, EntityType, Record, Scan, Side, StoreError};
+use model::{EntityKey, EntityType, Keyless, LeftOut, Record, Scan, Side, StoreError};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
 use super::session::Session;
 use super::table::Table;
-use super::{checksum, error, read};
+use super::{checksum, error, left_out, read};
 
 /// Reads one call after the other: a transaction is one conversation. Dropping it closes its connection.
 pub(super) struct PostgresSnapshot {
@@ -80,6 +80,16 @@ impl Scan for PostgresSnapshot {
     ) -> Result<Vec<Record>, StoreError> {
         let table = Table::new(entity, self.side);
         look!(self, within, |session| read::scan(session, table, after, limit))
+    }
+
+    async fn keyless(&self, entity: &EntityType, limit: usize, within: Duration) -> Result<Keyless, StoreError> {
+        let table = Table::new(entity, self.side);
+        look!(self, within, |session| read::keyless(session, table, limit))
+    }
+
+    async fn left_out(&self, entity: &EntityType, within: Duration) -> Result<Vec<LeftOut>, StoreError> {
+        let table = Table::new(entity, self.side);
+        look!(self, within, |session| left_out::left_out(session, table))
     }
 
     async fn sums(

@@ -4,25 +4,51 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::checksum::{Chunk, ChunkSum};
-use model::fence::{Fence, Move, Standing};
+use model::fence::{Fence, Move, Stand, Standing, Traces};
 use model::history::KeyHistory;
-use model::saga::{Begun, SagaCounts};
+use model::own_key::Reach;
+use model::saga::{Begun, Leased, OpenSagas, SagaCounts};
 use model::sql::{NamedSql, Params};
-use model::store::{Backlog, Inspection, Unsettled};
-use model::write::Claim;
+use model::store::{Backlog, Bare, Forget, Inspection, Keyed, Strays, Unsettled};
+use model::write::{Claim, IdempotencyKey};
 use model::{
-    Applied, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName, Incarnation, OwnKeys,
-    OwnNumber, Record, Rehearsal, Role, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store, StoreError,
-    Unnumbered, WriteId, Written,
+    Applied, Bookkeeping, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName,
+    Incarnation, OwnKeys, OwnNumber, Record, Recorded, Rehearsal, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side,
+    States, Store, StoreError, Unnumbered, WriteId, Written,
 };
 
 use super::session::{Pools, Use};
 use super::settings::Settings;
 use super::snapshot::PostgresSnapshot;
 use super::table::Table;
-use super::{apply, bookkeeping, checksum, execute, fence, history, inspect, ledger, own_keys, read, sagas};
+use super::{
+    apply, bookkeeping, carry, execute, fence, history, inspect, ledger, own_keys, read, retention, sagas, shapes,
+    waiting,
+};
+use crate::gate::Gate;
+use crate::known::Known;
 use crate::{Lane, Lanes};
+
+/// Takes a connection, does the work within the call's limit, gives the connection back.
+macro_rules! call {
+    ($store:ident, $purpose:expr, $within:ident, |$session:ident| $work:expr) => {{
+        let $session = $store.pools.session($store.lane, $purpose, $within).await?;
+        let result = $session.limited(Box::pin($work)).await;
+        $session.finish(result)
+    }};
+}
+
+/// The same for reads, which cannot lose against another transaction.
+macro_rules! look {
+    ($store:ident, $within:ident, |$session:ident| $work:expr) => {{
+        let result = call!($store, crate::postgres::session::Use::Read, $within, |$session| $work);
+        result.map_err(|error| error.of_read($within))
+    }};
+}
+
+mod lives;
+mod scan;
+mod shape_log;
 
 /// A PostgreSQL database behind the port. Cheap to clone; clones and lanes share their pools.
 #[derive(Clone)]
@@ -30,6 +56,7 @@ pub struct PostgresStore {
     side: Side,
     lane: Lane,
     contract: Arc<Contract>,
+    known: Arc<Known>,
     pools: Arc<Pools>,
 }
 
@@ -40,8 +67,8 @@ impl PostgresStore {
     /// `Misfit` when the address cannot be read.
     pub fn connect(side: Side, contract: Arc<Contract>, settings: &Settings) -> Result<Self, StoreError> {
         let pools = Arc::new(Pools::new(side, settings)?);
-        let lane = Lane::Client;
-        Ok(Self { side, lane, contract, pools })
+        let (lane, known) = (Lane::Client, Known::new(Arc::clone(&contract)));
+        Ok(Self { side, lane, contract, known, pools })
     }
 
     /// The same store on connections that are kept for `lane`.
@@ -56,65 +83,19 @@ impl PostgresStore {
     }
 }
 
-/// Takes a connection, does the work within the call's limit, gives the connection back.
-macro_rules! call {
-    ($store:ident, $purpose:expr, $within:ident, |$session:ident| $work:expr) => {{
-        let $session = $store.pools.session($store.lane, $purpose, $within).await?;
-        let result = $session.limited(Box::pin($work)).await;
-        $session.finish(result)
-    }};
-}
-
-/// The same for reads, which cannot lose against another transaction.
-macro_rules! look {
-    ($store:ident, $within:ident, |$session:ident| $work:expr) => {{
-        let result = call!($store, Use::Read, $within, |$session| $work);
-        result.map_err(|error| error.of_read($within))
-    }};
-}
-
 impl PostgresStore {
-    async fn apply_call(&self, changes: &[Change], over: bool, within: Duration) -> Result<Vec<Applied>, StoreError> {
+    async fn apply_call(
+        &self,
+        changes: &[Change],
+        over: bool,
+        gate: Gate,
+        within: Duration,
+    ) -> Result<Vec<Applied>, StoreError> {
         let (contract, side) = (&self.contract, self.side);
         call!(self, Use::Write, within, |session| {
-            let call = apply::Call { session: &session, contract, side, over };
-            async move { call.apply(changes).await }
+            let apply = shapes::Apply { session: &session, contract, side, over, gate, known: &self.known };
+            async move { apply.run(changes).await }
         })
-    }
-}
-
-#[async_trait]
-impl Scan for PostgresStore {
-    async fn scan(
-        &self,
-        entity: &EntityType,
-        after: Option<&EntityKey>,
-        limit: usize,
-        within: Duration,
-    ) -> Result<Vec<Record>, StoreError> {
-        let table = Table::new(entity, self.side);
-        look!(self, within, |session| read::scan(&session, table, after, limit))
-    }
-
-    async fn sums(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        within: Duration,
-    ) -> Result<Vec<(Chunk, ChunkSum)>, StoreError> {
-        let table = Table::new(entity, self.side);
-        look!(self, within, |session| checksum::sums(&session, table, chunk))
-    }
-
-    async fn members(
-        &self,
-        entity: &EntityType,
-        chunk: &Chunk,
-        limit: usize,
-        within: Duration,
-    ) -> Result<Vec<Record>, StoreError> {
-        let table = Table::new(entity, self.side);
-        look!(self, within, |session| checksum::members(&session, table, chunk, limit))
     }
 }
 
@@ -128,7 +109,7 @@ impl SagaLog for PostgresStore {
         call!(self, Use::Write, within, |session| sagas::save(&session, saga, pause))
     }
 
-    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Vec<SagaRow>, StoreError> {
+    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Leased, StoreError> {
         call!(self, Use::Write, within, |session| sagas::lease(&session, self.side, lease, limit))
     }
 
@@ -145,8 +126,12 @@ impl SagaLog for PostgresStore {
         look!(self, within, |session| sagas::list(&session, self.side, status, limit))
     }
 
+    async fn open_sagas(&self, within: Duration) -> Result<OpenSagas, StoreError> {
+        look!(self, within, |session| sagas::open(&session, self.side))
+    }
+
     async fn count_sagas(&self, within: Duration) -> Result<SagaCounts, StoreError> {
-        look!(self, within, |session| sagas::counts(&session))
+        look!(self, within, |session| sagas::counts(&session, self.side))
     }
 
     async fn forget_sagas(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
@@ -187,6 +172,11 @@ impl OwnKeys for PostgresStore {
     ) -> Result<(), StoreError> {
         let table = Table::new(entity, self.side);
         call!(self, Use::Write, within, |session| own_keys::learn(&session, table, numbered))
+    }
+
+    async fn reach(&self, entity: &EntityType, within: Duration) -> Result<Reach, StoreError> {
+        let table = Table::new(entity, self.side);
+        look!(self, within, |session| own_keys::reach(&session, table))
     }
 }
 
@@ -245,11 +235,25 @@ impl Store for PostgresStore {
     }
 
     async fn apply(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError> {
-        self.apply_call(changes, false, within).await
+        self.apply_call(changes, false, Gate::Secondary(self.pools.source().read()), within).await
     }
 
     async fn apply_over(&self, changes: &[Change], within: Duration) -> Result<Vec<Applied>, StoreError> {
-        self.apply_call(changes, true, within).await
+        self.apply_call(changes, true, Gate::Secondary(self.pools.source().read()), within).await
+    }
+
+    async fn carry(&self, changes: &[Change], within: Duration) -> Result<Option<WriteId>, StoreError> {
+        let (contract, side, source) = (&self.contract, self.side, self.pools.source().read());
+        call!(self, Use::Write, within, |session| carry::carry(&session, contract, side, changes, source))
+    }
+
+    async fn keep(&self, writes: &[Bare], within: Duration) -> Result<Vec<Applied>, StoreError> {
+        let gate = Gate::Secondary(self.pools.source().read());
+        call!(self, Use::Write, within, |session| carry::keep(&session, self.side, writes, gate))
+    }
+
+    async fn recorded(&self, keys: &[EntityKey], within: Duration) -> Result<Vec<Option<Recorded>>, StoreError> {
+        look!(self, within, |session| carry::recorded(&session, self.side, keys))
     }
 
     async fn as_left(
@@ -268,15 +272,16 @@ impl Store for PostgresStore {
 
     async fn lease_unsettled(
         &self,
-        groups: &[GroupName],
+        group: &GroupName,
+        stand: Stand,
         older_than: Duration,
         lease: Duration,
         limit: usize,
         within: Duration,
     ) -> Result<Vec<Unsettled>, StoreError> {
         let (contract, side) = (&self.contract, self.side);
-        let due = ledger::Due { groups, older_than, lease, limit };
-        call!(self, Use::Write, within, |session| ledger::lease_unsettled(&session, contract, side, &due))
+        let due = ledger::Due { group, stand, older_than, lease, limit };
+        call!(self, Use::Write, within, |session| ledger::lease_unsettled(&session, contract, side, &self.known, &due))
     }
 
     async fn unsettled_keys(
@@ -290,11 +295,27 @@ impl Store for PostgresStore {
     }
 
     async fn backlog(&self, group: &GroupName, within: Duration) -> Result<Backlog, StoreError> {
-        look!(self, within, |session| ledger::backlog(&session, group))
+        let (contract, side) = (&self.contract, self.side);
+        look!(self, within, |session| waiting::backlog(&session, contract, side, group))
+    }
+
+    async fn left_behind(
+        &self,
+        group: &GroupName,
+        after: Option<WriteId>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<Unsettled>, StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        look!(self, within, |session| waiting::left_behind(&session, contract, side, group, after, limit))
+    }
+
+    async fn strays(&self, within: Duration) -> Result<Vec<Strays>, StoreError> {
+        look!(self, within, |session| waiting::strays(&session, &self.contract, self.side))
     }
 
     async fn standing(&self, writes: &[WriteId], within: Duration) -> Result<Vec<WriteId>, StoreError> {
-        look!(self, within, |session| ledger::standing(&session, writes))
+        look!(self, within, |session| ledger::standing(&session, self.side, writes))
     }
 
     async fn past_states(
@@ -323,24 +344,41 @@ impl Store for PostgresStore {
         Ok(Arc::new(PostgresSnapshot::begin(self.side, session).await?))
     }
 
-    async fn forget(&self, retention: Duration, limit: usize, within: Duration) -> Result<u64, StoreError> {
-        call!(self, Use::Write, within, |session| ledger::forget(&session, retention, limit))
+    async fn keyed(&self, key: &IdempotencyKey, within: Duration) -> Result<Option<Keyed>, StoreError> {
+        look!(self, within, |session| retention::keyed(&session, self.side, key))
+    }
+
+    async fn forget(&self, old: &Forget, within: Duration) -> Result<u64, StoreError> {
+        call!(self, Use::Write, within, |session| retention::forget(&session, self.side, old))
     }
 
     async fn incarnation(&self, within: Duration) -> Result<Incarnation, StoreError> {
-        look!(self, within, |session| bookkeeping::incarnation(&session))
+        look!(self, within, |session| bookkeeping::incarnation(&session, self.side))
     }
 
-    async fn prepare(&self, groups: &[GroupName], role: Role, within: Duration) -> Result<(), StoreError> {
-        call!(self, Use::Write, within, |session| bookkeeping::prepare(&session, groups, role))
+    async fn prepare(&self, groups: &[GroupName], within: Duration) -> Result<(), StoreError> {
+        call!(self, Use::Write, within, |session| bookkeeping::prepare(&session, self.side, groups))
     }
 
-    fn bookkeeping_ddl(&self, groups: &[GroupName], role: Role) -> String {
-        bookkeeping::ddl(groups, role)
+    async fn bookkeeping(&self, within: Duration) -> Result<Bookkeeping, StoreError> {
+        look!(self, within, |session| bookkeeping::found(&session))
+    }
+
+    fn bookkeeping_ddl(&self, found: Option<&Bookkeeping>, groups: &[GroupName]) -> String {
+        bookkeeping::ddl(found, groups)
     }
 
     async fn fence(&self, group: &GroupName, within: Duration) -> Result<Standing, StoreError> {
         look!(self, within, |session| fence::look(&session, self.side, group))
+    }
+
+    async fn traces(&self, group: &GroupName, within: Duration) -> Result<Traces, StoreError> {
+        let (contract, side) = (&self.contract, self.side);
+        look!(self, within, |session| fence::traces(&session, contract, side, group))
+    }
+
+    async fn fences(&self, within: Duration) -> Result<Vec<(GroupName, Fence)>, StoreError> {
+        look!(self, within, |session| fence::all(&session, self.side))
     }
 
     async fn move_fence(&self, group: &GroupName, step: &Move, within: Duration) -> Result<Fence, StoreError> {

@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use model::contract::ColumnType;
-use model::own_key::derived_head;
+use model::own_key::{TOO_LARGE, derived_head};
 use model::{EntityKey, EntityType, FieldIndex, FieldSet, OwnKey, Record, Side, StoreError, Value, fit};
 use tokio_postgres::Row;
 
@@ -86,6 +86,25 @@ impl<'a> Table<'a> {
             "COALESCE((SELECT m.key FROM strangler_id_map AS m WHERE m.entity = '{entity}' AND m.own_key = {column}), \
              '{head}' || substr({digits}, 1, 3) || '-' || substr({digits}, 4))"
         )
+    }
+
+    /// That the row `t` has a key by which it can be looked up. Never null.
+    pub(super) fn usable(self) -> String {
+        if let Some(own) = self.own() {
+            let number = format!("t.{}", self.column(own.number));
+            return format!("({number} > 0 AND {number} < {TOO_LARGE} AND trunc({number}) = {number}) IS TRUE");
+        }
+        let part = |index: &FieldIndex| {
+            let home = self.entity.field(*index).home.get(self.side);
+            let is_text = matches!(home.column_type, ColumnType::Char(_) | ColumnType::Varchar(_));
+            let column = format!("t.{}", home.column);
+            if home.empty_is_null && is_text {
+                format!("({column} <> '') IS TRUE")
+            } else {
+                format!("{column} IS NOT NULL")
+            }
+        };
+        self.entity.key().iter().map(part).collect::<Vec<_>>().join(" AND ")
     }
 
     /// `make` of every field, with commas between.
@@ -169,7 +188,8 @@ impl<'a> Table<'a> {
         parts.map(|(index, part)| self.stored(*index, part).ok()).collect()
     }
 
-    fn number_of(self, key: &EntityKey) -> Option<Value> {
+    /// The ERP's number of a key, where this side has one in its place and knows it.
+    pub(super) fn number_of(self, key: &EntityKey) -> Option<Value> {
         self.numbers?.get(key).map(|number| Value::Text(number.to_string()))
     }
 

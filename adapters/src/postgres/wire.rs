@@ -4,10 +4,14 @@
 //! cast every parameter, and [`super::bind`] converts for the types that the server inferred.
 
 use std::error::Error;
+use std::fmt;
 
 use bytes::BytesMut;
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use model::{Side, StoreError};
 use postgres_types::{FromSql, IsNull, Kind as TypeKind, ToSql, Type, to_sql_checked};
+use tokio_postgres::Row;
+use tokio_postgres::row::RowIndex;
 use uuid::Uuid;
 
 use super::numeric;
@@ -18,6 +22,39 @@ type Fault = Box<dyn Error + Sync + Send>;
 fn is_text(ty: &Type) -> bool {
     [Type::TEXT, Type::VARCHAR, Type::BPCHAR, Type::NAME, Type::UNKNOWN].contains(ty)
         || matches!(ty.kind(), TypeKind::Enum(_))
+}
+
+/// One column of a row, whatever the server has sent.
+///
+/// # Errors
+/// `Misfit` where the row has no such column, or it holds something else.
+pub(super) fn get<'r, T: FromSql<'r>>(
+    side: Side,
+    row: &'r Row,
+    column: impl RowIndex + fmt::Display,
+) -> Result<T, StoreError> {
+    row.try_get(column).map_err(|error| StoreError::Misfit {
+        side,
+        problem: "the server answered with a row of another form than was asked for".into(),
+        source: Some(error.into()),
+    })
+}
+
+/// The same for a number that cannot be negative, or is kept as one that is.
+///
+/// # Errors
+/// As [`get`], and where it does not fit.
+pub(super) fn number<T: TryFrom<i64>>(
+    side: Side,
+    row: &Row,
+    column: impl RowIndex + fmt::Display,
+) -> Result<T, StoreError> {
+    let number: i64 = get(side, row, column)?;
+    T::try_from(number).map_err(|_| StoreError::Misfit {
+        side,
+        problem: "the server answered with a number that lies beyond what is kept there".into(),
+        source: None,
+    })
 }
 
 impl<'a> FromSql<'a> for Stored {

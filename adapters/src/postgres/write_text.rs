@@ -68,9 +68,10 @@ pub(super) fn set(table: Table<'_>, key: &EntityKey, record: &Record) -> Result<
     Ok(vec![step(update), step(insert)])
 }
 
-/// Deletes one entity by key.
+/// Deletes one entity by key, and says which key its row had.
 pub(super) fn delete_one(table: Table<'_>) -> String {
-    format!("DELETE FROM {} AS t WHERE {}", table.name(), table.key_equals(1))
+    let key = table.list(table.entity.key_fields().iter(), |index| table.selected(index, "t."));
+    format!("DELETE FROM {} AS t WHERE {} RETURNING {key}", table.name(), table.key_equals(1))
 }
 
 /// Ends the insert of a version `v`: where one is recorded, only a newer one takes its place. `also` is set with it.

@@ -8,7 +8,7 @@ use adapters::oracle::{OracleStore, Settings, fence_lock};
 use model::contract::Statement;
 use model::sql::NamedSql;
 use model::write::Work;
-use model::{Role, Side, Store, StoreError};
+use model::{Side, Store, StoreError};
 use oracle::sql_type::OracleType;
 use testkit::contract::{Subject, WITHIN, adjust, command, entity, now, on_hand, set_level};
 use testkit::inventory::{self, level_key};
@@ -61,7 +61,7 @@ async fn a_dba_can_make_the_bookkeeping_from_what_is_printed() {
     let database = ErpDatabase::fresh("erp").await;
     database.run(&inventory::oracle_ddl(Side::Legacy));
     let store = OracleStore::connect(Side::Legacy, inventory::contract(), &database.settings()).unwrap();
-    let ddl = store.bookkeeping_ddl(&[inventory::group()], Role::Primary);
+    let ddl = store.bookkeeping_ddl(None, &[inventory::group()]);
     insta::assert_snapshot!(ddl);
     let plain: String = ddl.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n");
     let statements: Vec<_> = plain.split(';').map(str::trim).filter(|statement| !statement.is_empty()).collect();

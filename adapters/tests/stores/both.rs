@@ -6,7 +6,7 @@ use model::checksum::Chunk;
 use model::{Change, EntityKey, Incarnation, Position, Record, Side, Value, Version};
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
-use testkit::contract::{Subject, WITHIN, checksum, entity, reads, write_id};
+use testkit::contract::{Subject, WITHIN, bring, checksum, entity, reads, write_id};
 use testkit::inventory::product_key;
 
 use super::{any_oracle, postgres};
@@ -36,6 +36,7 @@ fn changes(records: &[Record], epoch: u32) -> Vec<Change> {
         version: Version { epoch: model::Epoch(epoch), incarnation: Incarnation(1), position: Position(position) },
         state: Some(record.clone()),
         idempotency: None,
+        base: None,
     };
     (1..).zip(records).map(change).collect()
 }
@@ -51,7 +52,7 @@ async fn all(store: &Subject) -> Vec<Record> {
 async fn copy_and_compare(from: &Subject, to: &Subject, epoch: u32) {
     let entity = entity(&product_key("A"));
     let records = all(from).await;
-    to.apply(&changes(&records, epoch), WITHIN).await.unwrap();
+    bring(to, &changes(&records, epoch)).await.unwrap();
     assert_eq!(all(to).await, records);
     let keys: Vec<EntityKey> = records.iter().filter_map(|record| record.key(&entity)).collect();
     let found = to.fetch(&entity, &keys, entity.all_fields(), WITHIN).await.unwrap();
@@ -71,7 +72,7 @@ async fn random_records_are_the_same_on_both_engines_either_way() {
     let entity = entity(&product_key("A"));
     records.sort_by_key(|record| record.key(&entity));
     records.dedup_by_key(|record| record.key(&entity));
-    erp.apply(&changes(&records, 1), WITHIN).await.unwrap();
+    bring(&erp, &changes(&records, 1)).await.unwrap();
     assert_eq!(all(&erp).await, records);
     copy_and_compare(&erp, &shop, 1).await;
     copy_and_compare(&shop, &erp, 2).await;
@@ -125,7 +126,7 @@ async fn the_erp_is_found_by_a_key_of_any_length_of_list() {
     let mut runner = TestRunner::deterministic();
     let entity = Arc::clone(&entity(&product_key("A")));
     let record = reads::products().new_tree(&mut runner).unwrap().current();
-    erp.apply(&changes(std::slice::from_ref(&record), 1), WITHIN).await.unwrap();
+    bring(&erp, &changes(std::slice::from_ref(&record), 1)).await.unwrap();
     let key = record.key(&entity).unwrap();
     for count in [1, 2, 3, 17, 512, 513, 1_000] {
         let mut keys: Vec<EntityKey> = (1..count).map(|number| product_key(&format!("NONE-{number}"))).collect();

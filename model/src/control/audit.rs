@@ -46,11 +46,13 @@ pub enum Action {
     SagaRetried,
     /// Somebody took a stuck saga over by hand. Noted before no replica touches it any more.
     SagaAbandoned,
+    /// Somebody let a side take writes again that had gone back or was moved. Noted before it does.
+    SideRaised,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Rollout,
         Self::Proposed,
         Self::Approved,
@@ -63,6 +65,7 @@ impl Action {
         Self::Repaired,
         Self::SagaRetried,
         Self::SagaAbandoned,
+        Self::SideRaised,
     ];
 
     /// The word used in tables and on the command line: `promotion-started`.
@@ -80,6 +83,7 @@ impl Action {
             Self::Repaired => "repaired",
             Self::SagaRetried => "saga-retried",
             Self::SagaAbandoned => "saga-abandoned",
+            Self::SideRaised => "side-raised",
         }
     }
 

@@ -4,8 +4,9 @@
 //! and again when it ends, by the control store's clock; one that never ended was stopped by force.
 //! A repair is noted before anything is touched, so that nobody's hand goes unrecorded.
 //!
-//! No data is not success: a reconciliation that did not read everything on both sides is not
-//! *complete*, and a group whose tables are all empty has no freshness.
+//! No data is not success: a reconciliation is *complete* only if it knows of every row of both sides whether it is
+//! equal. One row that nothing is known of is enough that it is not. The newest run of a type decides, also when it
+//! found less than an older one; and of a group whose tables are all empty nothing is known.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,11 +14,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{Author, ControlError};
+use crate::contract::EntityType;
 use crate::evidence::{Cause, Difference};
 use crate::name::{EntityName, FieldName, GroupName};
+use crate::scan::LeftOut;
 use crate::side::PerSide;
 use crate::value::Instant;
 
@@ -45,6 +49,7 @@ pub struct DriftKind {
 
 /// What comparing one entity type at rest has found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Findings {
     /// Rows that were compared, counted on each side.
     pub rows: PerSide<u64>,
@@ -52,21 +57,54 @@ pub struct Findings {
     pub drift: u64,
     /// Rows that differ as the contract excuses it.
     pub excused: u64,
-    /// Rows that were written each time we looked, so that nothing is known of them.
+    /// Rows of which nothing is known: they were written each time we looked, or are held back.
     pub undecided: u64,
+    /// Those of them whose last write has waited for the other side for longer than a write may take.
+    pub held_back: u64,
+    /// Rows that no look-up by their key finds, on each side: nobody can write, copy or repair them through us.
+    pub keyless: PerSide<u64>,
+    /// Some of the keyless and held back rows, as text; sensitive values hashed.
+    pub named: Vec<String>,
     /// The drift by field and cause, most rows first.
     pub kinds: Vec<DriftKind>,
     /// Some drifted rows, sensitive values hashed.
     pub samples: Vec<Difference>,
+    /// Columns of legacy that the contract leaves out: nothing is known of what they hold.
+    pub left_out: Vec<LeftOut>,
     /// Why not all rows were compared; `None`: all were, on both sides.
     pub problem: Option<String>,
+    /// What the type was compared by: see [`mapping`].
+    pub mapping: String,
 }
 
 impl Findings {
-    /// Whether every row of both sides was compared.
+    /// Whether it is known of every row of both sides whether it is equal.
     pub fn is_complete(&self) -> bool {
-        self.problem.is_none()
+        self.why_incomplete().is_none()
     }
+
+    /// Why it is not.
+    pub fn why_incomplete(&self) -> Option<String> {
+        let PerSide { legacy, modern } = self.keyless;
+        if let Some(problem) = &self.problem {
+            return Some(problem.clone());
+        }
+        if legacy + modern > 0 {
+            return Some(format!("{legacy} rows of legacy and {modern} of modern have no usable key"));
+        }
+        match (self.undecided, self.held_back) {
+            (0, _) => None,
+            (rows, 0) => Some(format!("nothing is known of {rows} rows, which were written each time we looked")),
+            (rows, held) => Some(format!("nothing is known of {rows} rows, {held} of which are held back")),
+        }
+    }
+}
+
+/// Names what a type is compared by: its fields, where they live and how they are compared. Findings under another
+/// mapping say nothing about this one.
+pub fn mapping(entity: &EntityType) -> String {
+    let digest = Sha256::digest(format!("{:?} {:?} {:?}", entity.table, entity.key(), entity.fields));
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One entity type in one run.
@@ -88,23 +126,75 @@ pub struct Reconciliation {
     pub findings: Option<Findings>,
 }
 
-/// The newest complete reconciliation of a type.
+/// The newest reconciliation of a type that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LastComplete {
+pub struct Newest {
     /// What it was.
     pub reconciliation: Reconciliation,
-    /// Time since it began, by the control store's clock: what was written later, it may not have seen.
-    pub age: Duration,
+    /// Time since it began, by the control store's clock: what was written later, it may not have seen. `None`: the
+    /// clock was put back since.
+    pub age: Option<Duration>,
 }
 
-/// How old the knowledge about a whole group is: the age of its least fresh type. `None` when a type of
-/// `entities` was never compared completely, or there was not one row on either side.
-pub fn freshness(entities: &[EntityName], last: &[LastComplete]) -> Option<Duration> {
-    let of = |entity: &EntityName| last.iter().find(|one| one.reconciliation.entity == *entity);
-    let known: Vec<&LastComplete> = entities.iter().map(of).collect::<Option<_>>()?;
-    let rows = |one: &&LastComplete| one.reconciliation.findings.as_ref().map_or(0, |f| f.rows.legacy + f.rows.modern);
-    let any_row = known.iter().any(|one| rows(one) > 0);
-    known.iter().map(|one| one.age).max().filter(|_| any_row)
+/// What is known about the rows of a whole group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AtRest {
+    /// Whether they are equal is not known, and why.
+    Unknown(String),
+    /// Every type was compared completely, and was equal so long ago, at the latest.
+    Equal(Duration),
+    /// So many rows differ, by the newest run of each type.
+    Drifted(u64),
+}
+
+/// What the newest runs say about `types`, each with its [`mapping`]. No data is not success.
+pub fn at_rest(types: &[(EntityName, String)], newest: &[Newest]) -> AtRest {
+    let of = |entity: &EntityName| newest.iter().find(|one| one.reconciliation.entity == *entity);
+    let found = |one: &Newest| one.reconciliation.findings.clone();
+    let known: Vec<Findings> = types.iter().filter_map(|(entity, _)| of(entity).and_then(found)).collect();
+    // A run that could not compare everything and found drift has found drift.
+    let drift = known.iter().map(|findings| findings.drift).sum();
+    if drift > 0 {
+        return AtRest::Drifted(drift);
+    }
+    let ages: Result<Vec<Duration>, String> =
+        types.iter().map(|(name, mapping)| age_of(name, mapping, of(name))).collect();
+    let rows = |findings: &Findings| findings.rows.legacy + findings.rows.modern;
+    match ages.map(|ages| ages.into_iter().max()) {
+        Err(why) => AtRest::Unknown(why),
+        Ok(None) => AtRest::Unknown("the group has no types".to_owned()),
+        Ok(Some(_)) if known.iter().map(rows).sum::<u64>() == 0 => {
+            AtRest::Unknown("there was not one row on either side".to_owned())
+        }
+        Ok(Some(age)) => AtRest::Equal(age),
+    }
+}
+
+/// The columns that the newest runs found left out with something in them, each with its type; `None` when a type was
+/// never compared.
+pub fn left_out(types: &[(EntityName, String)], newest: &[Newest]) -> Option<Vec<(EntityName, LeftOut)>> {
+    let mut found = Vec::new();
+    for (entity, _) in types {
+        let newest = newest.iter().find(|one| one.reconciliation.entity == *entity)?;
+        let columns = newest.reconciliation.findings.as_ref()?.left_out.iter().filter(|column| column.filled > 0);
+        found.extend(columns.map(|column| (entity.clone(), column.clone())));
+    }
+    Some(found)
+}
+
+/// How long ago a type was known to be equal.
+fn age_of(name: &EntityName, mapping: &str, newest: Option<&Newest>) -> Result<Duration, String> {
+    let newest = newest.ok_or_else(|| format!("the rows of {name} at rest were never compared"))?;
+    let Some(findings) = &newest.reconciliation.findings else {
+        return Err(format!("the newest run of {name} has no findings"));
+    };
+    if let Some(why) = findings.why_incomplete() {
+        return Err(format!("the newest run of {name} is not complete: {why}"));
+    }
+    if findings.mapping != mapping {
+        return Err(format!("{name} was compared under another contract"));
+    }
+    newest.age.ok_or_else(|| format!("how old the newest run of {name} is cannot be told: a clock was put back"))
 }
 
 /// What a repair is asked to do.
@@ -124,11 +214,14 @@ pub struct RepairOrder {
 
 /// What became of the keys of a repair.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RepairCount {
     /// Brought level.
     pub repaired: u64,
     /// Were level already.
     pub level: u64,
+    /// Keys that neither side has: deleted on both, or mistyped.
+    pub absent: u64,
     /// On the primary's ledger, and left to the relay since the secondary was out of reach.
     pub left: u64,
     /// Applied, and different still (or again) when looked at.
@@ -138,7 +231,7 @@ pub struct RepairCount {
 }
 
 impl RepairCount {
-    /// Whether every key is level now.
+    /// Whether every key is level now. A record that neither side has is.
     pub fn is_level(&self) -> bool {
         self.left == 0 && self.differs == 0 && self.refused.is_empty()
     }
@@ -195,11 +288,12 @@ pub trait ReconciliationStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Reconciliation>, ControlError>;
 
-    /// For each type of `group` that has one, the complete reconciliation that began last; by type.
+    /// For each type of `group` that has one, the reconciliation that began last of those that have ended, complete or
+    /// not; by type.
     ///
     /// # Errors
     /// As `begin_reconciliation`.
-    async fn last_complete(&self, group: &GroupName) -> Result<Vec<LastComplete>, ControlError>;
+    async fn newest_reconciliations(&self, group: &GroupName) -> Result<Vec<Newest>, ControlError>;
 
     /// Notes that a repair begins, now, by the store's clock.
     ///
@@ -221,32 +315,4 @@ pub trait ReconciliationStore: Send + Sync {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn last(entity: &str, age: u64, rows: u64) -> LastComplete {
-        let author = Author { who: "ada".into(), origin: "desk".into(), reason: None };
-        let at = Instant::parse("2026-01-31T08:00:00Z").unwrap();
-        let rows = PerSide { legacy: rows, modern: rows };
-        let reconciliation = Reconciliation {
-            run: RunId(Uuid::nil()),
-            group: "inventory".into(),
-            entity: entity.into(),
-            author,
-            begun: at,
-            ended: Some(at),
-            findings: Some(Findings { rows, ..Findings::default() }),
-        };
-        LastComplete { reconciliation, age: Duration::from_secs(age) }
-    }
-
-    #[test]
-    fn a_group_is_as_fresh_as_its_least_fresh_type_and_no_data_is_not_success() {
-        let types = ["Product".into(), "StockLevel".into()];
-        let (product, level) = (last("Product", 60, 5), last("StockLevel", 3_600, 0));
-        assert_eq!(freshness(&types, &[product.clone(), level.clone()]), Some(Duration::from_secs(3_600)));
-        assert_eq!(freshness(&types, &[product]), None, "a type was never compared");
-        assert_eq!(freshness(&types, &[last("Product", 60, 0), level]), None, "only empty tables");
-        assert_eq!(freshness(&[], &[]), None);
-    }
-}
+mod tests;

@@ -53,11 +53,13 @@ pub enum Event {
     SagaRetried,
     /// A stuck saga was taken over by hand.
     SagaAbandoned,
+    /// A side takes writes again that had gone back or was moved.
+    SideRaised,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Rollout,
         Self::RolledBack,
         Self::GuardRolledBack,
@@ -73,6 +75,7 @@ impl Event {
         Self::Repaired,
         Self::SagaRetried,
         Self::SagaAbandoned,
+        Self::SideRaised,
     ];
 
     /// What `entry` is.
@@ -93,6 +96,7 @@ impl Event {
             Action::Repaired => Self::Repaired,
             Action::SagaRetried => Self::SagaRetried,
             Action::SagaAbandoned => Self::SagaAbandoned,
+            Action::SideRaised => Self::SideRaised,
         }
     }
 
@@ -114,6 +118,7 @@ impl Event {
             Self::Repaired => "repaired",
             Self::SagaRetried => "saga-retried",
             Self::SagaAbandoned => "saga-abandoned",
+            Self::SideRaised => "side-raised",
         }
     }
 

@@ -91,7 +91,47 @@ pub enum StoreError {
     },
 }
 
+/// Which side a database says that it is.
+#[derive(Debug, Error)]
+#[error("it is {0}")]
+struct NotMine(String);
+
 impl StoreError {
+    /// The side is suspended ([`crate::life`]), or its log is not the one that its life speaks of: no write commits.
+    pub fn suspended(side: Side) -> Self {
+        Self::Unwritable { side, source: "it is suspended: `strangler sides show` says why".into() }
+    }
+
+    /// The database at the address of `side` says that it is `whose`: nothing of it is read, and nothing done there. What
+    /// is remembered of the one says nothing of the other.
+    pub fn not_mine(side: Side, whose: &str) -> Self {
+        let problem = format!(
+            "the database at the address of {side} says that it is {whose}. Mend the addresses; or, if it is a copy of \
+             {whose}'s database that shall become {side}, drop its tables strangler_* and run `strangler init`"
+        );
+        Self::Misfit { side, problem, source: Some(Box::new(NotMine(whose.to_owned()))) }
+    }
+
+    /// Whether it is [`Self::not_mine`].
+    pub fn is_not_mine(&self) -> bool {
+        matches!(self, Self::Misfit { source: Some(source), .. } if source.is::<NotMine>())
+    }
+
+    /// Who it is said of; `None`: the client's own key.
+    pub fn side(&self) -> Option<Side> {
+        match self {
+            Self::Unreachable { side, .. }
+            | Self::Unwritable { side, .. }
+            | Self::NoAnswer { side, .. }
+            | Self::Conflict { side, .. }
+            | Self::Refused { side, .. }
+            | Self::Fenced { side }
+            | Self::SnapshotLost { side, .. }
+            | Self::Misfit { side, .. } => Some(*side),
+            Self::KeyReused => None,
+        }
+    }
+
     /// Whether a write may have happened all the same. The only place that decides.
     pub fn may_have_applied(&self) -> bool {
         match self {

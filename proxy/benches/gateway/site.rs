@@ -52,7 +52,7 @@ impl Bench {
         let (legacy, modern) = futures::try_join!(server(), server()).expect("two PostgreSQL servers start");
         legacy.create_database("erp").await.expect("the server is up");
         modern.create_database("shop").await.expect("the server is up");
-        let script = format!("{};{};ANALYZE", seed::ERP_TABLES, seed::erp_seed_sql(1));
+        let script = format!("{};{};ANALYZE", seed::ERP_TABLES, seed::erp_seed_sql(1, seed::ITEMS));
         legacy.run("erp", &script).await.expect("the seed fits its tables");
         modern.run("shop", seed::MODERN_TABLES).await.expect("the tables are new");
 
@@ -106,10 +106,10 @@ async fn copy(site: &Site) {
     let config = Config::load(&site.config("copy", 1, 1)).expect("the site's configuration is good");
     let backends = Backends::open(&config).expect("the shipped contract is good");
     let stores = backends.lane(Lane::Scan);
-    let breaker = Arc::new(Breaker::new(BreakerSettings::default()));
-    let door = Door::new(Arc::clone(stores.get(Side::Modern)), breaker, WITHIN);
+    let breaker = |_| Arc::new(Breaker::new(BreakerSettings::default()));
+    let door = Door::both(&backends.loaded.contract, &stores, breaker, WITHIN, None).modern;
     for entity in backends.loaded.contract.entities.values() {
         let copied = baseline::copy(stores.get(Side::Legacy), &door, entity, 1, WITHIN, |_| {}).await;
-        copied.expect("both servers are up");
+        assert_eq!(copied.expect("both servers are up").not_taken, 0);
     }
 }

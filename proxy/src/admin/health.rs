@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::{PerSide, Side};
+use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::catchup::shapes::Shapes;
 use crate::guard::GuardHandle;
 use crate::read::breaker::Breaker;
 use crate::rollout::RolloutHandle;
@@ -16,6 +18,8 @@ pub struct Health {
     breakers: PerSide<Arc<Breaker>>,
     draining: AtomicBool,
     guard: Option<GuardHandle>,
+    misfits: Mutex<Vec<String>>,
+    shapes: Option<Arc<Shapes>>,
 }
 
 /// One check.
@@ -34,7 +38,7 @@ pub struct Check {
 impl Health {
     /// Health of a replica whose sides are behind `breakers`.
     pub fn new(breakers: PerSide<Arc<Breaker>>) -> Self {
-        Self { breakers, draining: AtomicBool::new(false), guard: None }
+        Self { breakers, draining: AtomicBool::new(false), guard: None, misfits: Mutex::default(), shapes: None }
     }
 
     /// The same, which tells of the guard too.
@@ -43,9 +47,20 @@ impl Health {
         Self { guard: Some(guard), ..self }
     }
 
+    /// The same, which tells what this replica leaves to replicas of another contract.
+    #[must_use]
+    pub fn with_shapes(self, shapes: Arc<Shapes>) -> Self {
+        Self { shapes: Some(shapes), ..self }
+    }
+
     /// From now on the replica is not ready: it finishes what it has begun.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on the replica is not ready: it cannot work with a database as it is, and says why.
+    pub fn misfit(&self, problem: String) {
+        self.misfits.lock().push(problem);
     }
 
     /// Every check.
@@ -85,11 +100,21 @@ impl Health {
                 detail: if control { "answers".into() } else { "does not answer; going on without it".into() },
             },
         ];
+        let misfits = self.misfits.lock();
+        if !misfits.is_empty() {
+            checks.push(Check { name: "bookkeeping", ok: false, needed: true, detail: misfits.join("; ") });
+        }
         checks.extend(self.guard.as_ref().map(|guard| {
             let found = guard.check();
             let ok = found.is_ok();
             let (Ok(detail) | Err(detail)) = found;
             Check { name: "guard", ok, needed: false, detail }
+        }));
+        checks.extend(self.shapes.as_ref().map(|shapes| {
+            let behind = shapes.behind();
+            let ok = behind.is_empty();
+            let detail = if ok { "knows every registered shape".into() } else { behind.join("; ") };
+            Check { name: "contract", ok, needed: false, detail }
         }));
         checks
     }

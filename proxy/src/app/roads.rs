@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use adapters::Lane;
 use model::{Contract, EntityName, PerSide, Rollout, Side, Store};
+use parking_lot::Mutex;
 use shadow_compare::redact::Redactor;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -18,6 +19,7 @@ use crate::evidence::Aggregator;
 use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
 use crate::handover::fences::Fences;
+use crate::lives::compared::Compared;
 use crate::read::batch::Batch;
 use crate::read::breaker::Breaker;
 use crate::read::seen::Seen;
@@ -42,6 +44,7 @@ pub(super) struct Parts<'a> {
     pub(super) unsettled: &'a Arc<UnsettledKeys>,
     pub(super) newest: &'a Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
     pub(super) fences: &'a Arc<Fences>,
+    pub(super) compared: Arc<Compared>,
     pub(super) figures: Recorder,
 }
 
@@ -99,6 +102,7 @@ impl Parts<'_> {
             sides: PerSide { legacy: side(Side::Legacy), modern: side(Side::Modern) },
             rollout: Arc::clone(self.newest),
             fences: Arc::clone(self.fences),
+            compared: Arc::clone(&self.compared),
             unsettled: Arc::clone(self.unsettled),
             figures: self.figures.clone(),
             clock: now,
@@ -114,6 +118,7 @@ impl Parts<'_> {
             writes: Arc::clone(writes),
             contract: Arc::clone(&self.backends.loaded.contract),
             settings: self.config.sagas,
+            left: Mutex::default(),
         });
         background.tasks.spawn(Arc::clone(&road).resume(background.stop.clone()));
         road
@@ -166,18 +171,22 @@ impl Parts<'_> {
         let relay = Arc::new(Relay {
             stores: stores.clone(),
             doors,
+            contract: Arc::clone(&self.backends.loaded.contract),
             rollout: Arc::clone(self.newest),
             figures: self.figures.clone(),
             settings: self.config.writes.relay,
+            failing: Mutex::default(),
         });
         background.tasks.spawn(relay.run(background.stop.clone()));
         let watch = Arc::new(Watch {
             stores,
+            clients: self.backends.lane(Lane::Client),
             rollout: Arc::clone(self.newest),
             unsettled: Arc::clone(self.unsettled),
             figures: self.figures.clone(),
             retention: self.config.writes.retention,
             within: self.config.writes.relay.within,
+            doubted: Mutex::default(),
         });
         background.tasks.spawn(watch.run(background.stop.clone()));
     }

@@ -19,17 +19,13 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use futures::StreamExt as _;
 use model::control::reconciliation::RepairCount;
-use model::{
-    Change, Command, EntityKey, EntityType, PerSide, Policy, Record, Side, Store, StoreError, Work, WriteId, Written,
-};
+use model::{Applied, EntityKey, EntityType, PerSide, Policy, Record, Side, Store, StoreError};
 use shadow_compare::{Answer, Asked, Excuses, Question, judge};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
+use super::touch::touch;
 use crate::write::apply::Door;
 
-/// How often a touch that gave way, or whose outcome is unknown, is tried again. It is harmless to repeat.
-const RETRIES: u32 = 5;
 /// How often both sides are looked at after a touch, the wait before the second look, which doubles.
 const LOOKS: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -58,6 +54,8 @@ impl Default for RepairSettings {
 pub enum Levelled {
     /// Both sides were the same already; nothing was touched.
     Already,
+    /// Neither side has such a record: there is nothing that could be level.
+    NoSuchRecord,
     /// They are the same now.
     Repaired,
     /// In the primary's ledger; the relay brings it when the secondary can be reached.
@@ -106,6 +104,7 @@ impl Repairer {
             told(key, &outcome);
             match outcome {
                 Levelled::Already => count.level += 1,
+                Levelled::NoSuchRecord => count.absent += 1,
                 Levelled::Repaired => count.repaired += 1,
                 Levelled::LeftToRelay => count.left += 1,
                 Levelled::Differs => count.differs += 1,
@@ -121,11 +120,14 @@ impl Repairer {
             return Levelled::Refused(format!("the group is in stage {}, which keeps no second side", policy.stage()));
         }
         match self.is_level(entity, key).await {
-            Ok(true) => return Levelled::Already,
-            Ok(false) => {}
+            Ok(Some(true)) => return Levelled::Already,
+            Ok(None) => return Levelled::NoSuchRecord,
+            Ok(Some(false)) => {}
             Err(error) => return Levelled::Refused(error.to_string()),
         }
-        let changes = match self.touch(policy, entity, key).await {
+        let store = self.stores.get(policy.primary());
+        let keys = std::slice::from_ref(key);
+        let changes = match touch(&**store, policy, &entity.group, keys, self.settings.within).await {
             Ok(changes) => changes,
             Err(error) => return Levelled::Refused(error.to_string()),
         };
@@ -135,10 +137,15 @@ impl Repairer {
         let primary = policy.primary();
         let door = self.doors.get(primary.other());
         match door.apply_over(changes).await {
-            Ok(_) => {}
+            Ok(applied) if Applied::settle(&applied, applied.len()) => {}
+            Ok(applied) => {
+                let why = Applied::reason(&applied).unwrap_or("it was not applied");
+                return Levelled::Refused(format!("{why}; it stays unsettled until the cause is mended"));
+            }
             Err(error) if matches!(*error, StoreError::Refused { .. } | StoreError::Misfit { .. }) => {
                 return Levelled::Refused(format!("{error}; it stays unsettled until the cause is mended"));
             }
+            // Whether it was applied is not known; the ledger's row is there, and the relay brings it.
             Err(_) => return Levelled::LeftToRelay,
         }
         // Best effort: the relay finds out by itself, later.
@@ -148,56 +155,42 @@ impl Repairer {
         self.is_level_soon(entity, key).await
     }
 
-    /// The keys of `entity` whose writes are unsettled because somebody else has changed the secondary's row.
+    /// The keys of `entity` whose writes are unsettled because somebody else has changed the secondary's row; and whether
+    /// these are all: of very many unsettled writes only the oldest are looked through.
     ///
     /// # Errors
     /// As `Store::unsettled_keys` and `Store::as_left`.
-    pub async fn blocked(&self, policy: &Policy, entity: &EntityType) -> Result<Vec<EntityKey>, StoreError> {
+    pub async fn blocked(&self, policy: &Policy, entity: &EntityType) -> Result<(Vec<EntityKey>, bool), StoreError> {
         let (primary, within) = (self.stores.get(policy.primary()), self.settings.within);
-        let unsettled = primary.unsettled_keys(&entity.group, MOST_UNSETTLED, within).await?;
+        let unsettled = primary.unsettled_keys(&entity.group, MOST_UNSETTLED + 1, within).await?;
+        let all = unsettled.len() <= MOST_UNSETTLED;
         let of_type = unsettled.into_iter().map(|(key, _)| key).filter(|key| *key.entity() == entity.name);
         let keys: BTreeSet<EntityKey> = of_type.collect();
         let secondary = self.stores.get(policy.primary().other());
         let mut blocked = Vec::new();
         for key in keys {
-            if secondary.as_left(entity, &key, within).await? == Some(false) {
+            let is_blocked = match secondary.as_left(entity, &key, within).await? {
+                Some(as_left) => !as_left,
+                // Nothing of ours was left there: a row that stands all the same is somebody's.
+                None => {
+                    let keys = std::slice::from_ref(&key);
+                    let found = secondary.fetch(entity, keys, entity.key_fields(), within).await?;
+                    found.iter().any(Option::is_some)
+                }
+            };
+            if is_blocked {
                 blocked.push(key);
             }
         }
-        Ok(blocked)
-    }
-
-    /// An empty write of `key` on the primary.
-    async fn touch(&self, policy: &Policy, entity: &EntityType, key: &EntityKey) -> Result<Vec<Change>, StoreError> {
-        let store = self.stores.get(policy.primary());
-        let mut tries = 0;
-        loop {
-            let command = Command {
-                // A fresh name for each try: an earlier one that stands after all is only one touch more.
-                write: WriteId(Uuid::now_v7()),
-                group: entity.group.clone(),
-                epoch: policy.epoch(),
-                work: Work::Touch,
-                touches: vec![key.clone()],
-                must_fit: &Side::BOTH,
-                idempotency: None,
-            };
-            tries += 1;
-            match store.execute(&command, self.settings.within).await {
-                Ok(Written::Now(changes) | Written::Before(changes)) => return Ok(changes),
-                Err(StoreError::Conflict { .. } | StoreError::NoAnswer { .. }) if tries < RETRIES => {
-                    tokio::time::sleep(Duration::from_millis(u64::from(rand::random::<u8>() % 32))).await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        Ok((blocked, all))
     }
 
     /// A write that comes between our two looks makes them differ; so look more than once.
     async fn is_level_soon(&self, entity: &Arc<EntityType>, key: &EntityKey) -> Levelled {
         let mut wait = FIRST_WAIT;
         for look in 1..=LOOKS {
-            if matches!(self.is_level(entity, key).await, Ok(true)) {
+            // Gone on both sides is level, now that both were told the same.
+            if matches!(self.is_level(entity, key).await, Ok(Some(true) | None)) {
                 return Levelled::Repaired;
             }
             if look < LOOKS {
@@ -208,15 +201,16 @@ impl Repairer {
         Levelled::Differs
     }
 
-    /// Whether both sides hold the same; an excuse does not make them so.
-    async fn is_level(&self, entity: &Arc<EntityType>, key: &EntityKey) -> Result<bool, StoreError> {
+    /// Whether both sides hold the same; an excuse does not make them so. `None`: neither has such a record.
+    async fn is_level(&self, entity: &Arc<EntityType>, key: &EntityKey) -> Result<Option<bool>, StoreError> {
         let question =
             Question { entity: Arc::clone(entity), fields: entity.all_fields(), asked: Asked::Keys(vec![key.clone()]) };
         let answers = PerSide {
             legacy: self.fetch(Side::Legacy, entity, key).await?,
             modern: self.fetch(Side::Modern, entity, key).await?,
         };
-        Ok(judge(&question, &answers, &Excuses::of_contract((self.today)())).differences.is_empty())
+        let judgement = judge(&question, &answers, &Excuses::of_contract((self.today)()));
+        Ok((!judgement.keys.is_empty()).then_some(judgement.differences.is_empty()))
     }
 
     async fn fetch(&self, side: Side, entity: &EntityType, key: &EntityKey) -> Result<Answer, StoreError> {

@@ -60,6 +60,9 @@ pub enum Command {
     /// Mutations in steps: which of them wait for somebody.
     #[command(subcommand)]
     Sagas(super::sagas::SagasCommand),
+    /// Sides: is each the database that we knew, and what has one lost that was restored?
+    #[command(subcommand)]
+    Sides(super::sides::SidesCommand),
     /// The record of everything that anybody changed.
     #[command(subcommand)]
     History(HistoryCommand),
@@ -134,9 +137,12 @@ pub struct WhoArgs {
 pub struct SetArgs {
     /// The group.
     pub group: String,
-    /// legacy, dual-write, shadow or shift.
+    /// legacy, dual-write, shadow or shift; modern, from reverse, ends the dual write, and there is no way back.
     #[arg(long)]
     pub stage: Option<Stage>,
+    /// With `--stage modern`: says what would wait or be in the way, and changes nothing.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Percentage of keys that modern answers, in steps of 0.01. Needs stage `shift`.
     #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
     pub reads: Option<Percentage>,
@@ -312,6 +318,14 @@ pub struct InitArgs {
     /// Print the statements for a DBA instead of running them.
     #[arg(long, value_name = "WHERE")]
     pub print_ddl: Option<Database>,
+    /// The side that is primary of groups whose fences do not tell: made anew, or of types that were written under
+    /// another group. Stop every replica first.
+    #[arg(long, value_name = "SIDE")]
+    pub adopt: Option<To>,
+    /// Register this contract in the place of the one that is registered: the way back to an older contract, and to one
+    /// that cannot run beside it. Refused while writes of the other contract wait.
+    #[arg(long, conflicts_with = "print_ddl")]
+    pub accept_contract: bool,
 }
 
 /// Whose bookkeeping.

@@ -1,23 +1,33 @@
 //! `check`: looks at everything a replica needs, and names what is wrong, all of it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::store::Inspection;
-use model::{EntityName, Side};
+use model::life::{Verdict, judge};
+use model::store::{Inspection, Strays};
+use model::{EntityName, PerSide, Side};
 use serde::Serialize;
 
 use super::Stop;
 use super::desk::{Desk, now};
+use super::init::HEARD_WITHIN;
 use super::print::Printer;
 use crate::admin::serve::Door;
 use crate::config::Config;
 use crate::error::with_root;
+use crate::handover::begin::{broken, waiting};
+use crate::lives::STILL;
+use crate::own_keys::sequences_in_trouble;
+use crate::saga::plan::strangers;
 use crate::state_dir::StateDir;
 use crate::tls::Tls;
 
 /// How long one look at a side may take.
 const WITHIN: Duration = Duration::from_secs(10);
+
+/// What commands call the control database.
+const CONTROL: &str = "control";
 
 /// One thing looked at.
 #[derive(Debug, Serialize)]
@@ -27,16 +37,17 @@ struct Finding {
     ok: bool,
     found: String,
     facts: Vec<(&'static str, String)>,
+    notices: Vec<String>,
     problems: Vec<String>,
 }
 
 impl Finding {
     fn good(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, ok: true, found: found.into(), facts: Vec::new(), problems: Vec::new() }
+        Self { what, ok: true, found: found.into(), facts: Vec::new(), notices: Vec::new(), problems: Vec::new() }
     }
 
     fn bad(what: &'static str, problem: impl Into<String>) -> Self {
-        Self { what, ok: false, found: String::new(), facts: Vec::new(), problems: vec![problem.into()] }
+        Self { ok: false, problems: vec![problem.into()], ..Self::good(what, "") }
     }
 }
 
@@ -57,12 +68,18 @@ pub(super) async fn run(config: &Path, out: Printer) -> Result<(), Stop> {
         ports(&desk.config),
         side(&desk, Side::Legacy).await,
         side(&desk, Side::Modern).await,
+        life(&desk, Side::Legacy).await,
+        life(&desk, Side::Modern).await,
+        begun(&desk).await,
+        sagas(&desk).await,
+        numbers(&desk).await,
         control(&desk).await,
     ];
-    for Finding { what, ok, found, facts, problems } in &findings {
+    for Finding { what, ok, found, facts, notices, problems } in &findings {
         out.line(format!("{}  {what}: {found}", if *ok { "ok " } else { "BAD" }).trim_end_matches([' ', ':']));
         facts.iter().for_each(|(name, value)| out.line(format!("       {name}: {value}")));
         problems.iter().for_each(|problem| out.line(format!("       {problem}")));
+        notices.iter().for_each(|notice| out.line(format!("       to know: {notice}")));
     }
     let well = findings.iter().all(|finding| finding.ok);
     out.json(&serde_json::json!({ "ok": well, "findings": findings }));
@@ -92,30 +109,101 @@ async fn side(desk: &Desk, side: Side) -> Finding {
     let what = side.as_str();
     let entities: Vec<EntityName> = desk.contract().entities.keys().cloned().collect();
     match desk.side(side).inspect(&entities, WITHIN).await {
-        Ok(Inspection { server, facts, problems }) => {
-            Finding { what, ok: problems.is_empty(), found: server, facts, problems }
+        Ok(Inspection { server, facts, notices, problems }) => {
+            Finding { what, ok: problems.is_empty(), found: server, facts, notices, problems }
         }
         Err(error) => Finding::bad(what, with_root(&error)),
     }
 }
 
-async fn control(desk: &Desk) -> Finding {
-    // Tables that a newer release added are looked at one by one; the rollout is there since the first.
-    let added = async {
-        let control = desk.control();
-        let (group, at) = (desk.contract().groups().into_iter().next(), now());
-        control.audit(0, 1).await?;
-        control.proposals(1).await?;
-        control.promotions().await?;
-        control.excuses().await?;
-        control.figures(group.as_ref(), at).await?;
-        if let Some(group) = &group {
-            control.last_complete(group).await?;
-        }
-        Ok::<_, model::control::ControlError>(())
+/// Whether a side is the database that is remembered, and can be told from an older copy.
+async fn life(desk: &Desk, side: Side) -> Finding {
+    let what = match side {
+        Side::Legacy => "life of legacy",
+        Side::Modern => "life of modern",
     };
-    if let Err(error) = added.await {
-        return Finding::bad("control", with_root(&error));
+    let seen = async {
+        let memories = desk.memories();
+        let remembered = memories.of(side).await;
+        let asked: Vec<_> = remembered.iter().flatten().map(|memory| memory.mark).collect();
+        let look = memories.stores.get(side).life(&asked, WITHIN).await.map_err(|error| with_root(&error))?;
+        let watched = !desk.control().replicas(HEARD_WITHIN).await.map_err(|error| with_root(&error))?.is_empty();
+        Ok::<_, String>((judge(&look, remembered.as_deref()), look, watched))
+    };
+    let (verdict, look, watched) = match seen.await {
+        Ok(seen) => seen,
+        Err(problem) => return Finding::bad(what, problem),
+    };
+    let mut problems: Vec<String> = look.doubt().map(|why| format!("{side} {why}")).into_iter().collect();
+    if let (Verdict::GoneBack(memory), true) = (&verdict, problems.is_empty()) {
+        problems.push(format!("it lacks mark {} that is remembered: it has gone back", memory.mark.counter));
+    }
+    let still = look.life.as_ref().filter(|life| watched && problems.is_empty() && life.mark_age > STILL);
+    problems.extend(still.map(|life| {
+        format!(
+            "no mark was made for {:?}, though replicas work: somebody holds a lock on strangler_mark, or nobody may write it",
+            life.mark_age
+        )
+    }));
+    problems.iter_mut().for_each(|problem| problem.push_str(": see `strangler sides show`"));
+    let incarnation = look.life.as_ref().map_or(0, |life| life.incarnation.0);
+    Finding { ok: problems.is_empty(), problems, ..Finding::good(what, format!("incarnation {incarnation}")) }
+}
+
+/// Whether every group is as old as its types, on both sides.
+async fn begun(desk: &Desk) -> Finding {
+    let stores = PerSide { legacy: Arc::clone(desk.side(Side::Legacy)), modern: Arc::clone(desk.side(Side::Modern)) };
+    let mut problems = Vec::new();
+    match waiting(desk.contract(), &stores, WITHIN).await {
+        Ok(unclear) => problems.extend(unclear.iter().map(ToString::to_string)),
+        Err(error) => problems.push(with_root(&error)),
+    }
+    match broken(desk.contract(), &stores, WITHIN).await {
+        Ok(broken) => problems.extend(broken),
+        Err(error) => problems.push(with_root(&error)),
+    }
+    for side in Side::BOTH {
+        match stores.get(side).strays(WITHIN).await {
+            Ok(strays) => problems.extend(strays.iter().map(|Strays { group, entity, changes }| {
+                if entity.as_str().is_empty() {
+                    return format!("{side}'s ledger has {changes} unsettled writes of group {group} that changed nothing, and the contract has no such group: nobody brings them over. Put it back until they are settled");
+                }
+                format!("{side}'s ledger has {changes} unsettled changes of {entity} (group {group}), and the contract has no such type: nobody brings them over. Put it back until they are settled")
+            })),
+            Err(error) => problems.push(with_root(&error)),
+        }
+    }
+    Finding { ok: problems.is_empty(), problems, ..Finding::good("groups", "") }
+}
+
+/// Sagas under way that a replica with this contract could not go on with.
+async fn sagas(desk: &Desk) -> Finding {
+    let mut problems = Vec::new();
+    for side in Side::BOTH {
+        match strangers(&**desk.side(side), side, desk.contract(), WITHIN).await {
+            Ok(found) => problems.extend(found),
+            Err(error) => problems.push(format!("{side}: {}", with_root(&error))),
+        }
+    }
+    let found = if problems.is_empty() { "the contract has all that are under way" } else { "" };
+    Finding { ok: problems.is_empty(), problems, ..Finding::good("sagas", found) }
+}
+
+/// Whether the ERP's sequences are beyond the numbers of both sides.
+async fn numbers(desk: &Desk) -> Finding {
+    let stores = desk.backends.lane(adapters::Lane::Admin);
+    match sequences_in_trouble(desk.contract(), &stores, WITHIN).await {
+        Ok(problems) if problems.is_empty() => Finding::good("numbers", "the ERP's sequences give new ones"),
+        Ok(problems) => Finding { ok: false, problems, ..Finding::good("numbers", "") },
+        Err(error) => Finding::bad("numbers", with_root(&error)),
+    }
+}
+
+async fn control(desk: &Desk) -> Finding {
+    match desk.control().bookkeeping().await.map(|found| found.problem(CONTROL)) {
+        Ok(None) => {}
+        Ok(Some(problem)) => return Finding::bad(CONTROL, problem),
+        Err(error) => return Finding::bad(CONTROL, with_root(&error)),
     }
     match desk.control().newest().await {
         Ok(Some(record)) => {
@@ -128,9 +216,9 @@ async fn control(desk: &Desk) -> Finding {
             } else {
                 format!("; names groups that the contract does not have: {}", unknown.join(", "))
             };
-            Finding::good("control", format!("rollout {}{note}", rollout.version))
+            Finding::good(CONTROL, format!("rollout {}{note}", rollout.version))
         }
-        Ok(None) => Finding::bad("control", "there is no rollout yet: run `strangler init`"),
-        Err(error) => Finding::bad("control", with_root(&error)),
+        Ok(None) => Finding::bad(CONTROL, "there is no rollout yet: run `strangler init`"),
+        Err(error) => Finding::bad(CONTROL, with_root(&error)),
     }
 }

@@ -14,6 +14,8 @@ use crate::app::Backends;
 use crate::config::Config;
 use crate::contract::suggest;
 use crate::desk::Desk as Office;
+use crate::lives::memories::Memories;
+use crate::state_dir::StateDir;
 
 /// Everything a command needs.
 pub(super) struct Desk {
@@ -41,6 +43,16 @@ impl Desk {
     /// A side, for work that must not wait behind scans.
     pub(super) fn side(&self, side: Side) -> &Arc<dyn Store> {
         self.backends.sides.get(side).get(Lane::Admin)
+    }
+
+    /// What is remembered of the sides, with this machine's folder where there is one.
+    pub(super) fn memories(&self) -> Memories {
+        Memories {
+            stores: self.backends.lane(Lane::Admin),
+            control: Arc::clone(&self.backends.control),
+            state: StateDir::open(&self.config.state_dir).ok(),
+            within: self.config.writes.apply_timeout,
+        }
     }
 
     /// The group called `name`; else an error that names the known ones.

@@ -61,7 +61,7 @@ pub(super) async fn list(out: Printer, link: &Link) -> Result<(), Stop> {
 pub(super) async fn show(out: Printer, link: &Link, name: &str) -> Result<(), Stop> {
     let document = format!(
         "query($name: String!) {{ rollout {{ version }} replicas {{ id adminAddress rollout }} group(name: $name) {{ \
-         name policy {{ {POLICY} }} evidence unsettledInWords comparisons {{ route match excused mismatch inconclusive }} \
+         name policy {{ {POLICY} }} evidence unsettledInWords contractsApart comparisons {{ route match excused mismatch inconclusive }} \
          readiness {{ {READINESS} }} changes {{ {CHANGE} }} }} }}"
     );
     let answer = link.ask(&document, json!({ "name": name })).await?;
@@ -79,6 +79,7 @@ pub(super) async fn show(out: Printer, link: &Link, name: &str) -> Result<(), St
         policy["epoch"]
     ));
     out.line(text(&group["unsettledInWords"]));
+    list_of(&group["contractsApart"]).iter().for_each(|apart| out.line(text(apart)));
     let mut rows = vec![heading(&["ROUTE", "MATCH", "EXCUSED", "MISMATCH", "INCONCLUSIVE"])];
     rows.extend(list_of(&group["comparisons"]).iter().map(|route| {
         ["route", "match", "excused", "mismatch", "inconclusive"].map(|field| text(&route[field])).to_vec()
@@ -97,6 +98,7 @@ pub(super) async fn show(out: Printer, link: &Link, name: &str) -> Result<(), St
     let mut shown = policy_json(&group["name"], policy);
     shown["rollout"] = answer["rollout"]["version"].clone();
     shown["replicas"] = answer["replicas"].clone();
+    shown["contractsApart"] = group["contractsApart"].clone();
     shown["evidence"] = group["evidence"].clone();
     shown["readiness"] = group["readiness"].clone();
     shown["changes"] = list_of(&group["changes"]).iter().map(|change| change["record"].clone()).collect();

@@ -33,13 +33,13 @@ pub(super) async fn verify(out: Printer, link: &Link) -> Result<(), Stop> {
         out.line(format!("{entries} entries before it are well."));
         return Err(Stop::Told);
     }
-    out.line(format!("{entries} entries, {rollouts} of them rollouts: each is what it was when it was noted."));
     match found["headHash"].as_str() {
         Some(hash) => {
+            out.line(format!("{entries} entries, {rollouts} of them rollouts: each is what it was when it was noted."));
             out.line(format!("Entry {} has hash {hash}.", found["headPlace"]));
             out.line("Keep it elsewhere: entries that are cut off at the end leave no gap.");
         }
-        None => out.line("There is no entry yet."),
+        None => out.line("There is no entry yet, and no rollout: nothing was verified."),
     }
     Ok(())
 }

@@ -56,7 +56,7 @@ pub(super) async fn run(desk: &Desk, args: &ReconcileArgs) -> Result<(), Stop> {
     let author = author(desk, args.who.as_deref(), args.reason.as_deref())?;
     let rollout = desk.office().newest().await?.rollout;
     let types = wanted(desk, args, &rollout)?;
-    let settings = ReconcileSettings { pause: args.pause, most_listed: args.limit, ..ReconcileSettings::default() };
+    let settings = ReconcileSettings { pause: args.pause, most_listed: args.limit, ..settings(desk) };
     let reconciler = reconciler(desk, settings)?;
     let stop = stop_by_interrupt();
     let (mut shown, mut drift, mut complete, mut level) = (Vec::new(), 0, true, true);
@@ -79,6 +79,8 @@ pub(super) async fn run(desk: &Desk, args: &ReconcileArgs) -> Result<(), Stop> {
         }
         shown.push(one);
         if stop.is_cancelled() {
+            // Types that were not begun are not known.
+            complete = false;
             break;
         }
     }
@@ -105,6 +107,11 @@ pub(super) async fn reconcile(
         ReconcileError::NotKeptEqual { .. } => Stop::No(error.to_string()),
         ReconcileError::Control(error) => error.into(),
     })
+}
+
+/// A write may take as long as a client waits for it.
+pub(super) fn settings(desk: &Desk) -> ReconcileSettings {
+    ReconcileSettings { held_after: desk.config.gateway.deadline, ..ReconcileSettings::default() }
 }
 
 pub(super) fn reconciler(desk: &Desk, settings: ReconcileSettings) -> Result<Reconciler, Stop> {
@@ -184,20 +191,35 @@ fn tell(desk: &Desk, redactor: &Redactor, run: &Run, found: &Reconciled) {
     let PerSide { legacy, modern } = findings.rows;
     let out = desk.out;
     let verdict = match findings.drift {
+        0 if !findings.is_complete() => "no drift was found, which says nothing of the rest".to_owned(),
         0 => "none has drifted".to_owned(),
         1 => "1 has drifted".to_owned(),
         many => format!("{many} have drifted"),
     };
     out.line(format!("{name}: {legacy} rows of legacy and {modern} of modern compared, {verdict}."));
-    if let Some(problem) = &findings.problem {
-        out.line(format!("  NOT COMPLETE: {problem}. Run it again; this run does not count."));
+    if let Some(problem) = findings.why_incomplete() {
+        out.line(format!("  NOT COMPLETE: {problem}. This run does not count: mend that, and run it again."));
     }
     if findings.excused > 0 {
         out.line(format!("  {} rows differ as the contract excuses it.", findings.excused));
     }
-    if findings.undecided > 0 {
-        out.line(format!("  {} rows were written each time we looked: nothing is known of them.", findings.undecided));
+    let moving = findings.undecided.saturating_sub(findings.held_back);
+    if moving > 0 {
+        out.line(format!("  {moving} rows were written each time we looked: nothing is known of them."));
     }
+    if findings.held_back > 0 {
+        out.line(format!(
+            "  {} rows are held back: their last write does not reach the other side; see the runbook about unsettled writes.",
+            findings.held_back
+        ));
+    }
+    for column in findings.left_out.iter().filter(|column| column.filled > 0) {
+        out.line(format!(
+            "  the contract leaves out {column}: give it a field, or say @ignored(column: \"{}\", reason: …)",
+            column.column
+        ));
+    }
+    findings.named.iter().for_each(|row| out.line(format!("  {row}")));
     for kind in &findings.kinds {
         let field = kind.field.as_ref().map_or(String::new(), |field| format!("{field}: "));
         out.line(format!("  {field}{}, {} rows", kind.cause, kind.rows));

@@ -1,6 +1,6 @@
 //! `repair`: level single rows, or every row that differs for one cause, with the primary's state.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use adapters::Lane;
@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 use super::Stop;
 use super::desk::Desk;
-use super::reconcile::{author, entity, of_group, reconcile, reconciler, redactor, stop_by_interrupt};
+use super::left_behind;
+use super::reconcile::{author, entity, of_group, reconcile, reconciler, redactor, settings, stop_by_interrupt};
 use crate::catchup::repair::{Levelled, RepairSettings, Repairer};
 use crate::contract::suggest;
 use crate::read::breaker::Breaker;
@@ -38,7 +39,7 @@ pub struct RepairArgs {
     #[arg(long, value_name = "TYPE", conflicts_with = "group")]
     pub entity: Option<String>,
     /// The key of one row, as a JSON array. May be given several times.
-    #[arg(long, value_name = "JSON", conflicts_with = "cause", required_unless_present = "cause")]
+    #[arg(long, value_name = "JSON", conflicts_with = "cause", required_unless_present_any = ["cause", "left_behind"])]
     pub key: Vec<String>,
     /// Every row that differs for this cause, such as missing-row.
     #[arg(long)]
@@ -52,6 +53,10 @@ pub struct RepairArgs {
     /// Only rows that shadow reads have kept as samples: quick, and a few of them.
     #[arg(long, requires = "cause", conflicts_with = "from_reconcile")]
     pub from_diffs: bool,
+    /// What handovers of the group left behind by force: list it, and end it with the states of the present primary.
+    /// Whoever wants its effect repeats it there first. With --dry-run it is only listed.
+    #[arg(long, requires = "group", conflicts_with_all = ["key", "cause", "entity"])]
+    pub left_behind: bool,
     /// Level at most so many rows of a type.
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     pub limit: usize,
@@ -90,25 +95,36 @@ pub(super) async fn run(desk: &Desk, args: &RepairArgs) -> Result<(), Stop> {
             "group {group} is in stage {stage}: nothing keeps the other side equal, so what is levelled now would drift again; set stage dual-write first"
         )));
     }
+    if args.left_behind {
+        return left_behind::run(desk, &group, &policy, author, args.dry_run).await;
+    }
     let mending = Mending::new(desk, &policy, &author, args.per_second);
     let (stop, redactor) = (stop_by_interrupt(), redactor(desk)?);
     let (mut shown, mut level) = (Vec::new(), true);
     for entity in &types {
         let (found, asked) = match (&wanted, &named) {
-            (Some(wanted), _) if args.from_diffs => (from_diffs(desk, &group, entity, wanted).await?, asked(wanted)),
+            (Some(wanted), _) if args.from_diffs => {
+                let (keys, all) = from_diffs(desk, &group, entity, wanted).await?;
+                level &= all;
+                (keys, asked(wanted))
+            }
             (Some(wanted), _) => {
-                let mut keys = from_reconcile(&mending, entity, wanted, args.limit, &stop).await?;
-                keys.extend(mending.blocked(entity, wanted).await?);
+                let (mut keys, all) = from_reconcile(&mending, entity, wanted, args.limit, &stop).await?;
+                let (blocked, all_blocked) = mending.blocked(entity, wanted).await?;
+                level &= all && all_blocked;
+                keys.extend(blocked);
                 keys.sort_unstable();
                 keys.dedup();
                 (keys, asked(wanted))
             }
             (None, keys) => {
+                // Without a cause there are keys: clap asks for one of the two.
                 let keys = keys.clone().unwrap_or_default();
                 let texts: Vec<_> = keys.iter().map(|key| redactor.key_text(entity, key)).collect();
                 (keys, format!("key {}", texts.join(", ")))
             }
         };
+        level &= found.len() <= args.limit;
         let found: Vec<_> = found.into_iter().take(args.limit).collect();
         let texts: Vec<_> = found.iter().map(|key| redactor.key_text(entity, key)).collect();
         let mut one = json!({ "entity": entity.name, "keys": texts, "dry_run": args.dry_run });
@@ -117,7 +133,9 @@ pub(super) async fn run(desk: &Desk, args: &RepairArgs) -> Result<(), Stop> {
             texts.iter().take(SHOWN).for_each(|key| desk.out.line(format!("  {key}")));
         } else {
             let count = mending.level(entity, &found, &asked, &stop).await?;
-            level &= count.is_level();
+            level &= count.is_level() && rest(&count, found.len()) == 0;
+            // Whoever names a key means a record.
+            level &= named.is_none() || count.absent == 0;
             one["count"] = json!(count);
         }
         shown.push(one);
@@ -146,11 +164,17 @@ impl<'a> Mending<'a> {
 
     /// Rows whose writes are unsettled because somebody else has changed them: while they are, reconcile says nothing
     /// of them.
-    async fn blocked(&self, entity: &EntityType, wanted: &Wanted) -> Result<Vec<EntityKey>, Stop> {
+    async fn blocked(&self, entity: &EntityType, wanted: &Wanted) -> Result<(Vec<EntityKey>, bool), Stop> {
         if wanted.cause != Cause::ForeignWrite || wanted.field.is_some() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), true));
         }
-        self.repairer.blocked(&self.policy, entity).await.map_err(|error| Stop::No(error.to_string()))
+        let blocked = self.repairer.blocked(&self.policy, entity).await;
+        let (keys, all) = blocked.map_err(|error| Stop::No(error.to_string()))?;
+        if !all {
+            let name = &entity.name;
+            self.desk.out.warn(format!("{name}: too many writes are unsettled to look through all: run it again"));
+        }
+        Ok((keys, all))
     }
 
     /// A primary without a single row is more likely a mistake than the truth, and would empty the secondary.
@@ -202,6 +226,7 @@ impl<'a> Mending<'a> {
         let key = redactor.key_text(entity, key);
         match outcome {
             Levelled::Already | Levelled::Repaired => {}
+            Levelled::NoSuchRecord => self.desk.out.warn(format!("{key}: no such record on either side")),
             Levelled::LeftToRelay => {
                 self.desk.out.warn(format!("{key}: left to the relay, the other side is out of reach"))
             }
@@ -212,8 +237,11 @@ impl<'a> Mending<'a> {
 
     fn tell(&self, name: &EntityName, count: &RepairCount, asked: usize) {
         let out = self.desk.out;
-        let RepairCount { repaired, level, left, differs, refused } = count;
+        let RepairCount { repaired, level, absent, left, differs, refused } = count;
         out.line(format!("{name}: {repaired} of {asked} rows levelled, {level} were level already."));
+        if *absent > 0 {
+            out.line(format!("  {absent} name no record on either side."));
+        }
         if *left > 0 {
             out.line(format!("  {left} left to the relay: the other side is out of reach."));
         }
@@ -225,11 +253,17 @@ impl<'a> Mending<'a> {
         for (why, rows) in refused {
             out.line(format!("  {rows} not levelled: {why}"));
         }
-        let rest = asked as u64 - (repaired + level + left + differs + refused.values().sum::<u64>());
+        let rest = rest(count, asked);
         if rest > 0 {
             out.line(format!("  {rest} not begun: it was stopped."));
         }
     }
+}
+
+/// Keys that were not begun.
+fn rest(count: &RepairCount, asked: usize) -> u64 {
+    let RepairCount { repaired, level, absent, left, differs, refused } = count;
+    (asked as u64).saturating_sub(repaired + level + absent + left + differs + refused.values().sum::<u64>())
 }
 
 fn asked(wanted: &Wanted) -> String {
@@ -289,25 +323,29 @@ async fn by_either_key(desk: &Desk, entity: &EntityType, mut keys: Vec<EntityKey
     Ok(keys)
 }
 
+/// The rows that a run names, and whether these are all that there are.
 async fn from_reconcile(
     mending: &Mending<'_>,
     entity: &Arc<EntityType>,
     wanted: &Wanted,
     limit: usize,
     stop: &CancellationToken,
-) -> Result<Vec<EntityKey>, Stop> {
+) -> Result<(Vec<EntityKey>, bool), Stop> {
     let desk = mending.desk;
-    let reconciler = reconciler(desk, ReconcileSettings { most_listed: limit, ..ReconcileSettings::default() })?;
+    let reconciler = reconciler(desk, ReconcileSettings { most_listed: limit, ..settings(desk) })?;
     let run = Run::new(Arc::clone(entity), mending.author.clone(), mending.policy).naming(wanted.clone());
     let found = reconcile(desk, &reconciler, &run, stop).await?;
-    if let Some(problem) = &found.findings.problem {
+    let problem = found.findings.why_incomplete();
+    if let Some(problem) = &problem {
         desk.out.warn(format!("{}: not every row could be compared: {problem}", entity.name));
     }
     mending.require_rows(entity, &found.findings, &found.listed)?;
-    if found.listed.len() >= limit {
+    // Fewer are named than the limit only when all of the wanted kind are.
+    let all = found.listed.len() < limit;
+    if !all {
         desk.out.warn(format!("{}: at most {limit} rows are taken at once: run it again for the rest", entity.name));
     }
-    Ok(found.listed.into_iter().map(|row| row.key).collect())
+    Ok((found.listed.into_iter().map(|row| row.key).collect(), all && problem.is_none()))
 }
 
 async fn from_diffs(
@@ -315,7 +353,7 @@ async fn from_diffs(
     group: &GroupName,
     entity: &EntityType,
     wanted: &Wanted,
-) -> Result<Vec<EntityKey>, Stop> {
+) -> Result<(Vec<EntityKey>, bool), Stop> {
     if entity.key().iter().any(|index| entity.field(*index).sensitive) {
         return Err(Stop::BadUse(format!(
             "the keys of {} are sensitive, so samples hold only hashes of them: leave out --from-diffs",
@@ -326,9 +364,14 @@ async fn from_diffs(
     let routes = Some(of_type.map(|root| root.route.clone()).collect());
     let filter = EvidenceFilter { routes, field: wanted.field.clone(), cause: Some(wanted.cause), since: None };
     let sums = desk.control().evidence(&filter).await?;
-    let keys = sums.samples.iter().filter_map(|sample| EntityKey::from_text(entity, &sample.difference.key));
+    let read: Vec<_> = sums.samples.iter().map(|sample| EntityKey::from_text(entity, &sample.difference.key)).collect();
+    let unread = read.iter().filter(|key| key.is_none()).count();
+    if unread > 0 {
+        desk.out.warn(format!("{}: {unread} samples name no key of it and are left out", entity.name));
+    }
     // A row may be kept for several fields.
-    Ok(keys.map(|key| (key.clone(), key)).collect::<BTreeMap<_, _>>().into_values().collect())
+    let keys: BTreeSet<EntityKey> = read.into_iter().flatten().collect();
+    Ok((keys.into_iter().collect(), unread == 0))
 }
 
 /// The things, or why there are none.

@@ -32,9 +32,13 @@ pub(super) async fn run(config: &Path) -> Result<(), Stop> {
         }
         app::StartError::Tls(_) | app::StartError::Auth(_) => Stop::BadConfig(error.to_string()),
         app::StartError::Store(_)
+        | app::StartError::Shapes(_)
         | app::StartError::Control(_)
+        | app::StartError::Bookkeeping(_)
         | app::StartError::Rollout(_)
         | app::StartError::State(_)
+        | app::StartError::Waiting(_)
+        | app::StartError::NotMine(_)
         | app::StartError::Listen { .. } => Stop::No(error.to_string()),
     })?;
     tracing::info!(

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use super::Stop;
 use super::args::{ApproveArgs, SetArgs, WhoArgs, WithdrawArgs};
 use super::groups::{POLICY, heading, percent, policy_json};
+use super::handover::tell_steps;
 use super::link::Link;
 use super::print::{Printer, seconds, text};
 use crate::rollout::tell;
@@ -14,7 +15,7 @@ use crate::rollout::tell;
 fn outcome() -> String {
     format!(
         "ended group summary rollout millis policy {{ {POLICY} }} proposal {{ id expires }} \
-         acknowledged {{ id adminAddress rollout }} laggards {{ id adminAddress rollout }}"
+         handover {{ pauseMillis steps {{ step millis note }} }} acknowledged {{ id adminAddress rollout }} laggards {{ id adminAddress rollout }}"
     )
 }
 
@@ -23,6 +24,9 @@ fn millis(who: &WhoArgs) -> u64 {
 }
 
 pub(super) async fn run(out: Printer, link: &Link, args: &SetArgs) -> Result<(), Stop> {
+    if args.dry_run {
+        return end_of_dual_write(out, link, args).await;
+    }
     let document = format!(
         "mutation($group: String!, $stage: String, $reads: Float, $shadow: Float, $reason: String!, $wait: Int!) {{ \
          done: setPolicy(group: $group, stage: $stage, reads: $reads, shadow: $shadow, reason: $reason, \
@@ -39,6 +43,38 @@ pub(super) async fn run(out: Printer, link: &Link, args: &SetArgs) -> Result<(),
     });
     link.require_author()?;
     tell_outcome(out, link, &link.ask(&document, variables).await?["done"]).await
+}
+
+/// What `--stage modern` would wait for.
+async fn end_of_dual_write(out: Printer, link: &Link, args: &SetArgs) -> Result<(), Stop> {
+    if args.stage != Some(Stage::Modern) {
+        return Err(Stop::BadUse("--dry-run goes with --stage modern: other stages are changed at once".to_owned()));
+    }
+    let document = "query($group: String!) { end: dualWriteEnd(group: $group) { \
+                    stage possible unsettled unsettledKeys leftBehind } }";
+    let answer = link.ask(document, json!({ "group": args.group })).await?;
+    let end = &answer["end"];
+    out.json(end);
+    let group = &args.group;
+    out.line(format!(
+        "Group {group} is at stage {}. At stage modern it gets no write in legacy any more,",
+        text(&end["stage"])
+    ));
+    out.line("and nothing leads back: legacy would have to be filled anew from modern.");
+    out.line(format!("Would be brought to legacy first: {} writes; meanwhile clients' writes wait.", end["unsettled"]));
+    for key in end["unsettledKeys"].as_array().into_iter().flatten() {
+        out.line(format!("  {}", text(key)));
+    }
+    out.line(format!("In the way, left behind by an earlier handover: {} writes.", end["leftBehind"]));
+    if end["possible"] == true {
+        out.line("It takes a second person.");
+        return Ok(());
+    }
+    let why = match end["stage"].as_str() {
+        Some("reverse") => format!("end what was left behind first: strangler repair {group} --left-behind"),
+        Some(_) | None => "it begins at stage reverse".to_owned(),
+    };
+    Err(Stop::No(format!("not possible now: {why}")))
 }
 
 pub(super) async fn approve(out: Printer, link: &Link, args: &ApproveArgs) -> Result<(), Stop> {
@@ -87,7 +123,7 @@ pub(super) async fn proposals(out: Printer, link: &Link) -> Result<(), Stop> {
 async fn tell_outcome(out: Printer, link: &Link, done: &Json) -> Result<(), Stop> {
     let (group, count) = (text(&done["group"]), |list: &Json| list.as_array().map_or(0, Vec::len));
     let mut shown = policy_json(&done["group"], &done["policy"]);
-    shown["changed"] = json!(done["ended"] == "PUBLISHED");
+    shown["changed"] = json!(done["ended"] == "PUBLISHED" || done["ended"] == "HANDED_OVER");
     match done["ended"].as_str() {
         Some("ALREADY_SO") => {
             out.line(format!("Group {group} is so already; nothing was changed."));
@@ -110,7 +146,19 @@ async fn tell_outcome(out: Printer, link: &Link, done: &Json) -> Result<(), Stop
             link.remember_replicas().await;
             let (by, laggards) = (count(&done["acknowledged"]), count(&done["laggards"]));
             let millis = &done["millis"];
-            out.line(format!("Group {group}: {}. Rollout {}.", text(&done["summary"]), done["rollout"]));
+            if !done["handover"].is_null() {
+                tell_steps(out, &done["handover"]);
+                shown["handover"] = done["handover"].clone();
+            }
+            match done["rollout"].as_u64() {
+                Some(version) => out.line(format!("Group {group}: {}. Rollout {version}.", text(&done["summary"]))),
+                None => {
+                    out.line(format!("Group {group}: {}.", text(&done["summary"])));
+                    out.line(
+                        "The control store does not have it yet; replicas follow the fences, and publish it later.",
+                    );
+                }
+            }
             match (by, laggards) {
                 (0, 0) => out.line("No replica is live; those that start will begin with it."),
                 (all, 0) => out.line(format!("In force on {} after {millis} ms.", tell::replicas(all))),

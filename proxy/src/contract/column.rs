@@ -75,7 +75,7 @@ impl Reader<'_> {
         let local = matches!(home.column_type, ColumnType::Timestamp | ColumnType::TimestampSeconds | ColumnType::Date);
         match args.text("zone") {
             Some(zone) if local => {
-                home.zone = zone.text.parse().ok();
+                home.zone = model::Zone::named(zone.text);
                 if home.zone.is_none() {
                     self.findings.add(
                         zone.at,

@@ -6,7 +6,7 @@ use apollo_compiler::Node;
 use apollo_compiler::ast::FieldDefinition;
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::{Component, ObjectType};
-use model::contract::{ColumnType, Compare};
+use model::contract::{ColumnType, Compare, Ignored};
 use model::{EntityName, EntityType, Field, FieldName, FieldSet, GroupName, Home, Kind, PerSide, Side};
 
 use super::column::Shape;
@@ -37,14 +37,16 @@ impl Reader<'_> {
         let keys = self.key(object, &entity, &fields);
         let keys = keys.unwrap_or_default();
         let own_key = self.own_key(object, &fields, &keys);
+        let ignored = self.ignored(object, &fields);
         // Placeholders let the roots be checked as well; the mistake is noted already.
-        let entity = EntityType::new(
+        let mut entity = EntityType::new(
             EntityName::from(object.name.as_str()),
             GroupName::from(group.map_or("?", |group| group.text)),
             table.unwrap_or_default(),
             fields,
             &keys,
         )?;
+        entity.ignored = ignored;
         Some(match own_key {
             Some(own_key) => entity.with_own_key(own_key),
             None => entity,
@@ -217,6 +219,24 @@ impl Reader<'_> {
                 );
             }
         }
+    }
+
+    fn ignored(&self, object: &ObjectType, fields: &[Field]) -> Vec<Ignored> {
+        let read = object.directives.get_all("ignored").filter_map(|directive| {
+            let args = Args::of(directive);
+            let (column, reason) = (args.text("column")?, args.text("reason")?);
+            if reason.text.trim().is_empty() {
+                let what = format!("column `{}` is ignored without a reason", column.text);
+                self.findings.add(reason.at, what, "say in one sentence why leaving it out loses nothing");
+            }
+            let carries = |field: &&Field| folded(&field.home.legacy.column) == folded(column.text);
+            if let Some(field) = fields.iter().find(carries) {
+                let what = format!("column `{}` is ignored and carried by `{}`", column.text, field.name);
+                self.findings.add(column.at, what, "take @ignored out, or the field");
+            }
+            Some(Ignored { column: column.text.to_owned(), reason: reason.text.to_owned() })
+        });
+        read.collect()
     }
 
     fn key<'k>(&self, object: &ObjectType, entity: &Args<'k>, fields: &[Field]) -> Option<Vec<&'k str>> {

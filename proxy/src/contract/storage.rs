@@ -1,6 +1,6 @@
 //! What each column type can keep: pure rules about declared types and the text stored in them.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
+use chrono::{NaiveDate, NaiveDateTime};
 use model::contract::{ColumnType, LengthUnit, Precision};
 use model::{Home, Instant, Kind};
 
@@ -157,11 +157,8 @@ pub(super) fn parse_instant(text: &str, home: &Home) -> Option<Instant> {
         .and_then(|day| day.and_hms_opt(0, 0, 0))
         .or_else(|| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").ok())
         .or_else(|| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").ok())?;
-    let time: DateTime<Utc> = match home.zone {
-        Some(zone) => zone.from_local_datetime(&local).earliest()?.to_utc(),
-        None => local.and_utc(),
-    };
-    Some(Instant::new(time))
+    let utc = home.zone.as_ref().map_or(Some(local), |zone| zone.utc(local))?;
+    Some(Instant::new(utc.and_utc()))
 }
 
 #[cfg(test)]

@@ -135,3 +135,23 @@ fn a_flag_is_mapped_one_to_one() {
     let map = [(Value::Bool(true), "Y".to_owned()), (Value::Bool(false), "N".to_owned())];
     assert_eq!(active.home.legacy.map, map);
 }
+
+#[test]
+fn a_column_is_ignored_with_a_reason_or_not_at_all() {
+    let with = |directive: &str| {
+        let text = INVENTORY.replacen("@table(", &format!("{directive} @table("), 1);
+        load(&text, "schema.graphql").map_err(|errors| errors.to_string())
+    };
+    let two =
+        r#"@ignored(column: "OLDREF", reason: "of the ERP before this one") @ignored(column: "X", reason: "empty")"#;
+    let loaded = with(two).unwrap_or_else(|errors| panic!("{errors}"));
+    let product = loaded.contract.entity(&EntityName::from("Product")).unwrap();
+    let columns: Vec<_> = product.ignored.iter().map(|ignored| ignored.column.as_str()).collect();
+    assert_eq!(columns, ["OLDREF", "X"]);
+    assert_eq!(loaded.client_sdl, inventory().client_sdl);
+    assert!(model::LeftOut::is_left_out(product, Side::Legacy, "oldtxt"));
+    assert!(!model::LeftOut::is_left_out(product, Side::Legacy, "oldref"));
+    assert!(!model::LeftOut::is_left_out(product, Side::Legacy, "itmno"));
+    assert!(with(r#"@ignored(column: "OLDREF", reason: " ")"#).unwrap_err().contains("without a reason"));
+    assert!(with(r#"@ignored(column: "itmno", reason: "a key")"#).unwrap_err().contains("carried by `sku`"));
+}

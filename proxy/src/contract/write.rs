@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use apollo_compiler::ast::Type;
-use model::contract::{DualWrite, ParamSource, Touch, WriteAction, WriteAnswer, WriteWork};
-use model::{EntityType, FieldIndex, RootKind};
+use model::contract::{DualWrite, ParamSource, Statement, Touch, WriteAction, WriteAnswer, WriteWork};
+use model::{EntityType, FieldIndex, RootKind, Side};
 
+use super::changed::{changed_tables, same_table};
 use super::directive::Args;
 use super::reader::{Entities, Reader};
 use super::root::Operation;
@@ -20,6 +21,9 @@ impl Reader<'_> {
         let touches = touches?;
         let (entity, answer) = self.write_answer(scope, &touches, entities)?;
         let statements = statements?;
+        for side in Side::BOTH {
+            self.check_changed(args, side, statements.sql.get(side), &touches, entities);
+        }
         let used = statements.sql.legacy.iter().flat_map(|statement| statement.sql.params());
         self.check_numbers_used(args, &numbers, &used.collect::<Vec<_>>());
         let action = WriteAction {
@@ -60,6 +64,29 @@ impl Reader<'_> {
             }
         }
         Some(touches)
+    }
+
+    /// A statement that names a table of the contract as the one it changes must touch its type: what it leaves there
+    /// would reach no ledger, and so not the other side.
+    fn check_changed(
+        &self,
+        args: &Args<'_>,
+        side: Side,
+        statements: &[Statement],
+        touches: &[Touch],
+        entities: &Entities,
+    ) {
+        for table in statements.iter().flat_map(|statement| changed_tables(&statement.sql)) {
+            let of_table = |entity: &&Arc<EntityType>| same_table(entity.table.get(side), &table);
+            let touched = touches.iter().any(|touch| of_table(&&touch.entity));
+            if let Some(entity) = entities.values().find(of_table).filter(|_| !touched) {
+                self.findings.add(
+                    args.place(side.as_str()),
+                    format!("a {side} statement changes {table}, and `{}` is not in `touches`", entity.name),
+                    "name every entity that it may change: what is not touched does not reach the other side",
+                );
+            }
+        }
     }
 
     fn check_one_group(&self, listed: &[Args<'_>], touches: &[Touch]) {

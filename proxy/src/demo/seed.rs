@@ -25,16 +25,16 @@ SELECT (SELECT count(*) FROM ITMHDR) AS items,
        (SELECT count(*) FROM MOVLOG WHERE ITMNO NOT IN (SELECT ITMNO FROM ITMHDR)) AS orphaned_movements";
 
 const TEMPLATE: &str = include_str!("seed.sql");
-const ITEMS: u64 = 20_000;
-const MOVEMENTS: u64 = 64_000;
+/// Articles of the ERP, unless somebody asks for more or fewer.
+pub const ITEMS: u64 = 20_000;
 const ORPHANS: u64 = 240;
 
-/// Statements that fill the ERP's empty tables. One batch, on one connection.
-pub fn erp_seed_sql(seed: u64) -> String {
+/// Statements that fill the ERP's empty tables with so many articles. One batch, on one connection.
+pub fn erp_seed_sql(seed: u64, items: u64) -> String {
     TEMPLATE
         .replace("{seed}", &seed.cast_signed().to_string())
-        .replace("{items}", &ITEMS.to_string())
-        .replace("{movements}", &MOVEMENTS.to_string())
+        .replace("{items}", &items.to_string())
+        .replace("{movements}", &(items * 16 / 5).to_string())
         .replace("{orphans}", &ORPHANS.to_string())
 }
 
@@ -94,9 +94,9 @@ mod tests {
 
     #[test]
     fn a_seed_changes_the_statements_and_leaves_no_placeholder() {
-        assert_ne!(erp_seed_sql(1), erp_seed_sql(2));
-        assert_eq!(erp_seed_sql(u64::MAX), erp_seed_sql(u64::MAX));
-        assert!(!erp_seed_sql(7).contains('{'));
+        assert_ne!(erp_seed_sql(1, ITEMS), erp_seed_sql(2, ITEMS));
+        assert_eq!(erp_seed_sql(u64::MAX, ITEMS), erp_seed_sql(u64::MAX, ITEMS));
+        assert!(!erp_seed_sql(7, ITEMS).contains('{'));
     }
 
     #[test]

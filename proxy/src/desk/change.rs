@@ -7,11 +7,12 @@ use model::control::{
     Action, Author, ControlError, ControlStore, Decision, Deed, LIVE_WITHIN, Proposal, ProposalId, Replica,
     RolloutRecord, Step,
 };
-use model::{GroupName, Instant as WallTime, Policy, Rollout, RolloutVersion};
+use model::{GroupName, Instant as WallTime, Policy, Rollout, RolloutVersion, Stage};
 use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::handover::{Goal, HandoverDone};
 use super::{ApprovalRules, Desk, DeskError};
 use crate::rollout::publish::{Change, publish_change_after};
 use crate::rollout::{SetPolicy, describe, propose};
@@ -41,6 +42,13 @@ pub enum SetOutcome {
         policy: Policy,
         /// Under this version.
         version: RolloutVersion,
+    },
+    /// The authority has changed hands, or the dual write has ended.
+    HandedOver {
+        /// What was done.
+        done: Box<HandoverDone>,
+        /// The policy before.
+        before: Policy,
     },
     /// It waits for a second person.
     Proposed(Box<Proposal>),
@@ -131,6 +139,13 @@ impl Desk {
         author: &Author,
         seen: RolloutVersion,
     ) -> Result<SetOutcome, DeskError> {
+        if wish.stage == Some(Stage::Modern) {
+            if from.stage() != Stage::Modern {
+                return self.ask_to_end(group, from, wish, author).await;
+            }
+            // The rollout says so; whether both sides do is another matter.
+            self.sound_fences(group).await?;
+        }
         let to = propose(&from, wish).map_err(|refused| DeskError::wrong("NOT_POSSIBLE", refused.to_string()))?;
         if self.approvals.ask(&from, &to) {
             return self.keep_proposal(group, from, to, Vec::new(), author).await;
@@ -210,6 +225,11 @@ impl Desk {
     /// `SAME_PERSON`, `OVERTAKEN` when the group's policy is no longer the one it starts from, and as [`Desk::set`].
     pub async fn approve(&self, id: &str, author: &Author) -> Result<(GroupName, SetOutcome), DeskError> {
         let proposal = self.open_proposal(id).await?;
+        self.approve_seen(proposal, author).await
+    }
+
+    /// Approves a proposal that was open when somebody looked.
+    async fn approve_seen(&self, proposal: Proposal, author: &Author) -> Result<(GroupName, SetOutcome), DeskError> {
         let group = proposal.group.clone();
         if proposal.author.who == author.who {
             return Err(DeskError::no(
@@ -227,27 +247,34 @@ impl Desk {
             );
             return Err(DeskError::no(OVERTAKEN, message));
         }
+        // Decided first: what was withdrawn a moment ago must not come into force. Whoever dies after that leaves an
+        // approval without effect, which changes nothing and can be proposed again.
+        self.decide(&proposal, author, seen.version).await?;
         if !proposal.steps.is_empty() {
             let view = self.begin_promotion(&proposal.group, &proposal.author, Some(&author.who)).await?;
-            let newest = self.newest().await?;
-            self.decide(&proposal, author, newest.rollout.version).await?;
-            return Ok((group, SetOutcome::AlreadySo { policy: view.policy, version: newest.rollout.version }));
+            let version = self.newest().await?.rollout.version;
+            self.note(Action::Approved, &proposal, author, Some(version)).await?;
+            return Ok((group, SetOutcome::AlreadySo { policy: view.policy, version }));
         }
         let wish = SetPolicy {
             stage: Some(proposal.to.stage()),
             reads: Some(proposal.to.reads()),
             shadow: Some(proposal.to.shadow()),
         };
-        if proposal.to.primary() != proposal.from.primary() {
-            let to = proposal.to.primary();
-            let by = Some(author.who.as_str());
-            let done = self.hand_over_now(&group, to, false, &proposal.author, by).await?;
-            let version = done.version.unwrap_or(seen.version);
-            self.decide(&proposal, author, version).await?;
-            return Ok((group, SetOutcome::AlreadySo { policy: done.policy, version }));
+        let ends = proposal.to.stage() == Stage::Modern && proposal.from.stage() != Stage::Modern;
+        if ends || proposal.to.primary() != proposal.from.primary() {
+            let by = author.who.as_str();
+            let done = if ends {
+                self.end_dual_write_now(&group, &proposal.author, by).await?
+            } else {
+                let goal = Goal::Side { to: proposal.to.primary(), force: false };
+                self.hand_over_now(&group, goal, &proposal.author, Some(by)).await?
+            };
+            self.note(Action::Approved, &proposal, author, Some(done.version.unwrap_or(seen.version))).await?;
+            let outcome = SetOutcome::HandedOver { done: Box::new(done), before: proposal.from };
+            return Ok((group, outcome));
         }
-        // Published first: a crash in between leaves a proposal that can be approved again, which changes nothing. And
-        // only after what was just looked at: nobody has approved what comes of another change.
+        // Only after what was just looked at: nobody has approved what comes of another change.
         let (by, after) = (Some(author.who.as_str()), Some(seen.version));
         let change = publish_change_after(&self.witness, &proposal.group, &wish, &proposal.author, by, after).await?;
         let (outcome, version) = match change {
@@ -257,14 +284,17 @@ impl Desk {
             }
             Change::AlreadySo { policy, version } => (SetOutcome::AlreadySo { policy, version }, version),
         };
-        self.decide(&proposal, author, version).await?;
+        self.note(Action::Approved, &proposal, author, Some(version)).await?;
         Ok((group, outcome))
     }
 
+    /// Marks a proposal as approved, seen under `rollout`.
     async fn decide(&self, proposal: &Proposal, by: &Author, rollout: RolloutVersion) -> Result<(), DeskError> {
         let decision = Decision::Approved { by: by.clone(), rollout };
-        self.control.decide_proposal(proposal.id, &decision).await?;
-        self.note(Action::Approved, proposal, by, Some(rollout)).await
+        if self.control.decide_proposal(proposal.id, &decision).await? {
+            return Ok(());
+        }
+        Err(DeskError::no(OVERTAKEN, "somebody has decided it meanwhile: look at `strangler groups history`"))
     }
 
     /// Takes a proposal back, or turns it down.
@@ -301,3 +331,6 @@ impl Desk {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,22 +5,27 @@ use std::time::Duration;
 
 use adapters::Lane;
 use model::control::Author;
-use model::{EntityKey, GroupName, PerSide, Policy, RolloutVersion, Side, Stage, Store};
+use model::fence::Authority;
+use model::{EntityKey, GroupName, Holder, PerSide, Percentage, Policy, RolloutVersion, Side, Stage, Store, WriteId};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
 use super::{Desk, DeskError, SetOutcome};
-use crate::handover::coordinate::{Coordinator, Handed, NotHanded, Step, StepName};
+use crate::handover::coordinate::{Coordinator, Handed, NotHanded, Step};
 use crate::handover::drain::Left;
 use crate::handover::fences::Fences;
 use crate::handover::safety::{self, Safety};
+use crate::handover::steps::StepName;
 use crate::read::breaker::{Breaker, BreakerSettings};
 use crate::rollout::publish::{Change, HandedOver, publish_handover};
+use crate::rollout::{Refused, SetPolicy};
 use crate::telemetry;
 use crate::write::apply::Door;
 
 /// Limit of one call of the look at what would be lost.
 const LOOK_WITHIN: Duration = Duration::from_secs(30);
+/// Keys that are named of what waits.
+const SHOWN_KEYS: usize = 20;
 
 /// What came of an order to hand a group over.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +34,19 @@ pub enum HandoverOutcome {
     Done(Box<HandoverDone>),
     /// It waits for a second person.
     Proposed(Box<SetOutcome>),
+}
+
+/// What the end of dual write of a group meets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DualWriteEnd {
+    /// The stage that it is at: the end begins at `reverse`.
+    pub stage: Stage,
+    /// Writes that legacy does not have yet: they are brought to it first.
+    pub unsettled: u64,
+    /// The first of their keys.
+    pub unsettled_keys: Vec<EntityKey>,
+    /// Writes that an earlier handover left behind, on either side: they are in its way.
+    pub left_behind: u64,
 }
 
 /// A handover that was done.
@@ -42,6 +60,15 @@ pub struct HandoverDone {
     pub version: Option<RolloutVersion>,
 }
 
+/// What the authority over a group shall come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Goal {
+    /// This side has it; with `force` also when writes would be left behind.
+    Side { to: Side, force: bool },
+    /// Modern has it alone.
+    Alone,
+}
+
 /// A step as it is recorded.
 fn step_json(step: &Step) -> Json {
     json!({ "step": step.name.as_str(), "millis": step.took.as_secs_f64() * 1_000.0, "note": step.note })
@@ -49,7 +76,14 @@ fn step_json(step: &Step) -> Json {
 
 fn left_json(left: &Left) -> Json {
     let keys: Vec<String> = left.keys.iter().map(shown_key).collect();
-    json!({ "writes": left.writes, "keys": keys, "listed": left.listed(), "said": left.said })
+    json!({ "writes": left.writes, "leftBefore": left.before, "keys": keys, "bare": left.bare, "said": left.said })
+}
+
+/// The first few of what is in the way, for a sentence.
+fn shown_left(left: &Left) -> String {
+    let bare = |write: &WriteId| format!("write {write}, which changed nothing");
+    let all = left.keys.iter().map(shown_key).chain(left.bare.iter().map(bare));
+    all.take(5).collect::<Vec<_>>().join(", ")
 }
 
 /// `StockLevel ["A","BER1"]`: a key as reports name it.
@@ -64,9 +98,9 @@ impl Desk {
 
     fn fences(&self) -> Arc<Fences> {
         let here = self.here.as_ref().map(|here| here.rollout.clone());
-        let told = move |group: &GroupName, side, epoch| {
+        let told = move |group: &GroupName, holder| {
             if let Some(rollout) = &here {
-                rollout.hear(group, side, epoch);
+                rollout.hear(group, holder);
             }
         };
         Fences::new(self.handover_stores(), Arc::new(told), self.handover.within)
@@ -91,7 +125,7 @@ impl Desk {
             let proposed = self.keep_proposal(group, before, after, Vec::new(), author).await?;
             return Ok(HandoverOutcome::Proposed(Box::new(proposed)));
         }
-        let done = self.hand_over_now(group, to, force, author, None).await?;
+        let done = self.hand_over_now(group, Goal::Side { to, force }, author, None).await?;
         Ok(HandoverOutcome::Done(Box::new(done)))
     }
 
@@ -111,9 +145,7 @@ impl Desk {
                 policy.stage()
             )),
             (Stage::Legacy | Stage::DualWrite | Stage::Shadow, Side::Legacy) => Ok(policy),
-            (Stage::Modern, _) => wrong(format!(
-                "group `{group}` is at stage `modern`: legacy does not have its writes, there is no way back"
-            )),
+            (Stage::Modern, _) => wrong(format!("group `{group}`: {}", Refused::NoReturn)),
         }
     }
 
@@ -121,16 +153,19 @@ impl Desk {
     pub(super) async fn hand_over_now(
         &self,
         group: &GroupName,
-        to: Side,
-        force: bool,
+        goal: Goal,
         author: &Author,
         approved_by: Option<&str>,
     ) -> Result<HandoverDone, DeskError> {
+        self.both_live().await?;
         let fences = self.fences();
         let breaker = |_| Arc::new(Breaker::new(BreakerSettings::default()));
         let doors = Door::both(&self.contract, &self.handover_stores(), breaker, self.handover.within, None);
         let coordinator = Coordinator { fences: &fences, doors: &doors, group, settings: self.handover };
-        let outcome = coordinator.hand_to(to, force).await;
+        let outcome = match goal {
+            Goal::Side { to, force } => coordinator.hand_to(to, force).await,
+            Goal::Alone => coordinator.end_dual_write().await,
+        };
         // Whoever runs it hears at once what the fences say now.
         let _ = fences.look(group).await;
         match outcome {
@@ -138,13 +173,15 @@ impl Desk {
                 let began = Instant::now();
                 let evidence = json!({
                     "handover": {
-                        "to": to.as_str(),
+                        "to": handed.to.as_str(),
+                        "alone": handed.alone,
                         "pauseMillis": handed.pause.map(|pause| pause.as_secs_f64() * 1_000.0),
                         "steps": handed.steps.iter().map(step_json).collect::<Vec<_>>(),
                         "left": left_json(&handed.left),
                     }
                 });
-                let told = HandedOver { group, side: to, epoch: handed.epoch, evidence, approved_by };
+                let holder = Holder { side: handed.to, epoch: handed.epoch, alone: handed.alone };
+                let told = HandedOver { group, holder, evidence, approved_by };
                 let (policy, version, note) = match publish_handover(&self.witness, &told, author).await {
                     Ok(Change::Published { record, .. }) => {
                         let version = record.rollout.version;
@@ -154,7 +191,7 @@ impl Desk {
                         (policy, Some(version), format!("rollout {version} said so already"))
                     }
                     Err(error) => {
-                        let policy = self.known_policy(group, to, handed.epoch);
+                        let policy = self.known_policy(group, holder);
                         (policy, None, format!("not yet, replicas follow the fences and publish it later ({error})"))
                     }
                 };
@@ -162,44 +199,138 @@ impl Desk {
                 handed.steps.push(Step { name: StepName::Publish, took: began.elapsed(), note });
                 Ok(HandoverDone { handed, policy, version })
             }
-            Err(error) => Err(self.not_handed(group, error, author).await),
+            Err(error) => Err(self.not_handed(group, goal, error, author).await),
         }
     }
 
-    fn known_policy(&self, group: &GroupName, to: Side, epoch: model::Epoch) -> Policy {
+    /// A side that has gone back lacks writes that count as settled: what it has is neither told nor handed over.
+    async fn both_live(&self) -> Result<(), DeskError> {
+        for side in Side::BOTH {
+            let look = self.sides.get(side).get(Lane::Scan).life(&[], self.handover.within).await;
+            let look = look.map_err(|error| DeskError::no("SIDE_DOWN", crate::error::with_root(&error)))?;
+            if let Some(why) = look.doubt() {
+                return Err(DeskError::no(
+                    "SIDE_SUSPENDED",
+                    format!(
+                        "{side} {why}, and may lack writes that were settled there: `strangler sides show` lists them, `strangler sides raise` brings them again; then hand over"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn known_policy(&self, group: &GroupName, holder: Holder) -> Policy {
         let known = self.here.as_ref().map_or_else(Policy::initial, |here| here.rollout.policy(group));
-        known.handed_to(to, epoch)
+        known.following(holder)
     }
 
     /// An undone handover raised the epoch: that is published too, with what was in the way.
-    async fn not_handed(&self, group: &GroupName, error: NotHanded, author: &Author) -> DeskError {
+    async fn not_handed(&self, group: &GroupName, goal: Goal, error: NotHanded, author: &Author) -> DeskError {
         let message = crate::error::with_root(&error);
         match error {
             NotHanded::WritersStay { .. } => DeskError::no("WRITERS_STAY", message),
             NotHanded::Undone { .. } => DeskError::no("UNDONE", message),
+            NotHanded::Alone(_) => DeskError::no("NOT_POSSIBLE", message),
+            NotHanded::Unopened(_) => DeskError::no("UNOPENED_FENCE", message),
             NotHanded::Broken { .. } => DeskError::no("BROKEN_FENCES", message),
             NotHanded::Store(_) => DeskError::no("SIDE_DOWN", message),
             NotHanded::Undrained { to, left, steps, .. } => {
-                let keys = left.keys.iter().take(5).map(shown_key).collect::<Vec<_>>().join(", ");
+                let keys = shown_left(&left);
                 let said = left.said.as_ref().map(|said| format!(" ({said})")).unwrap_or_default();
                 if let Ok(standings) = self.fences().standings(group).await {
                     let side = to.other();
                     let epoch = standings.get(side).fence.epoch;
                     let evidence = json!({ "handover": { "undone": true, "left": left_json(&left),
                         "steps": steps.iter().map(step_json).collect::<Vec<_>>() } });
-                    let told = HandedOver { group, side, epoch, evidence, approved_by: None };
+                    let holder = Holder { side, epoch, alone: false };
+                    let told = HandedOver { group, holder, evidence, approved_by: None };
                     if let Err(error) = publish_handover(&self.witness, &told, author).await {
                         tracing::warn!(%group, %error, "that the handover of group {group} was undone is not published yet: {error}");
                     }
                 }
+                let forced = match goal {
+                    Goal::Side { .. } => ", or use --force, which lists what is left behind in the record",
+                    Goal::Alone => ": legacy gets nothing after it",
+                };
                 DeskError::no(
                     "UNDRAINED",
-                    format!(
-                        "{message}. In the way: {keys}{said}. Mend them (`strangler repair`), or use --force, which lists what is left behind in the record"
-                    ),
+                    format!("{message}. In the way: {keys}{said}. Mend them (`strangler repair`){forced}"),
                 )
             }
         }
+    }
+
+    /// Asks a second person to end the dual write of `group`, which is always needed: there is no way back from it.
+    pub(super) async fn ask_to_end(
+        &self,
+        group: &GroupName,
+        from: Policy,
+        wish: &SetPolicy,
+        author: &Author,
+    ) -> Result<SetOutcome, DeskError> {
+        let wrong = |why: String| DeskError::wrong("NOT_POSSIBLE", why);
+        if from.stage() != Stage::Reverse {
+            return Err(wrong(Refused::Alone { from: from.stage() }.to_string()));
+        }
+        let (reads, shadow) = (wish.reads.unwrap_or(Percentage::FULL), wish.shadow.unwrap_or(Percentage::ZERO));
+        let to = Policy::new(Stage::Modern, reads, shadow, from.epoch()).map_err(|error| wrong(error.to_string()))?;
+        self.nothing_left_behind(group).await?;
+        self.keep_proposal(group, from, to, Vec::new(), author).await
+    }
+
+    /// Ends the dual write of `group` without asking anybody else.
+    pub(super) async fn end_dual_write_now(
+        &self,
+        group: &GroupName,
+        author: &Author,
+        approved_by: &str,
+    ) -> Result<HandoverDone, DeskError> {
+        self.nothing_left_behind(group).await?;
+        self.hand_over_now(group, Goal::Alone, author, Some(approved_by)).await
+    }
+
+    /// That no write of `group` is on one side alone by an earlier handover: afterwards nobody can end that any more.
+    async fn nothing_left_behind(&self, group: &GroupName) -> Result<(), DeskError> {
+        let waits = self.dual_write_end(group).await?;
+        if waits.left_behind == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "{} writes of group `{group}` were left behind by an earlier handover and are on one side alone: end them first (`strangler repair {group} --left-behind`)",
+            waits.left_behind
+        );
+        Err(DeskError::no("LEFT_BEHIND", message))
+    }
+
+    /// What the end of dual write would wait for, or be stopped by, now. Changes nothing.
+    ///
+    /// # Errors
+    /// When a side does not answer.
+    pub async fn dual_write_end(&self, group: &GroupName) -> Result<DualWriteEnd, DeskError> {
+        let down = |error: model::StoreError| DeskError::no("SIDE_DOWN", crate::error::with_root(&error));
+        let (stores, within) = (self.handover_stores(), self.handover.within);
+        let modern = stores.modern.backlog(group, within).await.map_err(down)?;
+        let legacy = stores.legacy.backlog(group, within).await.map_err(down)?;
+        let keys = stores.modern.unsettled_keys(group, SHOWN_KEYS, within).await.map_err(down)?;
+        Ok(DualWriteEnd {
+            stage: self.newest().await?.rollout.policy(group).stage(),
+            unsettled: modern.writes,
+            unsettled_keys: keys.into_iter().map(|(key, _)| key).collect(),
+            left_behind: modern.left_behind + legacy.all(),
+        })
+    }
+
+    /// That the fences of both sides go together.
+    pub(super) async fn sound_fences(&self, group: &GroupName) -> Result<(), DeskError> {
+        let fences = self.fences().standings(group).await;
+        let fences = fences.map_err(|error| DeskError::no("SIDE_DOWN", crate::error::with_root(&error)))?;
+        let (legacy, modern) = (fences.legacy.fence, fences.modern.fence);
+        if Authority::of(&PerSide { legacy, modern }) == Authority::Broken {
+            let broken = NotHanded::Broken { group: group.clone(), legacy, modern };
+            return Err(DeskError::no("BROKEN_FENCES", broken.to_string()));
+        }
+        Ok(())
     }
 
     /// What would be lost or wait if the authority over `group` went to `to` now. Changes nothing.
@@ -208,6 +339,8 @@ impl Desk {
     /// When the handover is not possible at all, or a side does not answer.
     pub async fn handover_safety(&self, group: &GroupName, to: Side) -> Result<Safety, DeskError> {
         self.policy_for_handover(group, to).await?;
+        self.both_live().await?;
+        self.sound_fences(group).await?;
         let stores = self.sides.clone().map(|_, lanes| Arc::clone(lanes.get(Lane::Scan)));
         let looked = safety::look(&self.contract, &stores, group, to.other(), LOOK_WITHIN).await;
         looked.map_err(|error| DeskError::no("SIDE_DOWN", crate::error::with_root(&error)))

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use adapters::Lane;
 use chrono::TimeDelta;
-use model::control::reconciliation::{LastComplete, freshness};
+use model::control::reconciliation::{at_rest, left_out};
 use model::control::{Action, Author, Deed, EvidenceFilter, LIVE_WITHIN, Progress, Promotion, Step, Sums};
 use model::evidence::Verdict;
-use model::{EntityName, FieldName, GroupName, Instant, Policy, RouteName, Side, Stage};
+use model::{EntityName, FieldName, GroupName, Instant, Policy, RouteName, Stage};
 use serde_json::json;
 use shadow_compare::judge::Reason;
 
@@ -17,6 +17,7 @@ use super::{Desk, DeskError};
 use crate::evidence::stored;
 use crate::guard::GuardState;
 use crate::promotion::gates::{self, Gate, GuardSays, Known};
+use crate::reconcile::figures::types;
 
 /// How long the gates wait for one total, and for the backlog.
 const LOOK_WITHIN: Duration = Duration::from_millis(500);
@@ -125,6 +126,7 @@ impl Desk {
             approved_by: approved_by.map(str::to_owned),
             progress: Progress::Running,
             said: "begins".to_owned(),
+            // The first revision is 1.
             revision: last.map_or(0, |last| last.revision) + 1,
         };
         if !self.control.save_promotion(&promotion).await? {
@@ -204,12 +206,12 @@ impl Desk {
             known.fields_never = Some(self.fields_never(group, &ever));
             known.keys_ratio = self.keys_ratio(group, &ever).await;
         }
-        known.reconciled = self.reconciled(group).await;
-        let primary = self.newest().await.map_or(Side::Legacy, |newest| newest.rollout.policy(group).primary());
-        let primary = self.sides.get(primary).get(Lane::Admin);
-        if let Ok(backlog) = primary.backlog(group, LOOK_WITHIN).await {
-            known.unsettled_age = Some(if backlog.writes == 0 { Duration::ZERO } else { backlog.oldest });
+        if let Ok(newest) = self.control.newest_reconciliations(group).await {
+            let types = types(&self.contract, group);
+            known.left_out = left_out(&types, &newest);
+            known.at_rest = Some(at_rest(&types, &newest));
         }
+        known.unsettled_age = self.unsettled_age(group).await;
         known
     }
 
@@ -228,15 +230,11 @@ impl Desk {
         }
     }
 
-    /// Age of the group's least fresh reconciliation, and the rows that differed; `None` when a type was never
-    /// compared completely.
-    async fn reconciled(&self, group: &GroupName) -> Option<(Duration, u64)> {
-        let last = self.control.last_complete(group).await.ok()?;
-        let of_group = self.contract.entities.values().filter(|entity| entity.group == *group);
-        let entities: Vec<EntityName> = of_group.map(|entity| entity.name.clone()).collect();
-        let age = freshness(&entities, &last)?;
-        let drift = |one: &LastComplete| one.reconciliation.findings.as_ref().map_or(0, |found| found.drift);
-        Some((age, last.iter().map(drift).sum()))
+    /// Age of the oldest unsettled write, as the primary says; `None` when it is not known who that is, or how old.
+    async fn unsettled_age(&self, group: &GroupName) -> Option<Duration> {
+        let primary = self.newest().await.ok()?.rollout.policy(group).primary();
+        let backlog = self.sides.get(primary).get(Lane::Admin).backlog(group, LOOK_WITHIN).await.ok()?;
+        if backlog.writes == 0 { Some(Duration::ZERO) } else { backlog.oldest }
     }
 
     /// Comparisons that say something, of each route that can be compared.
@@ -261,6 +259,7 @@ impl Desk {
         }
         let entities = self.contract.entities.values().filter(|entity| entity.group == *group);
         let never = entities.flat_map(|entity| {
+            // A type that no route compared: none of its fields was.
             let seen = compared.get(&entity.name).cloned().unwrap_or_default();
             let unseen = entity.fields.iter().filter(move |field| !seen.contains(&field.name));
             unseen.map(|field| (entity.name.clone(), field.name.clone()))
@@ -277,9 +276,10 @@ impl Desk {
             let Some(root) = self.contract.root(&coverage.route).filter(|root| root.entity.group == *group) else {
                 continue;
             };
-            let total = coverage.keys_total?;
+            // A table without rows has no share of keys that was compared: nobody knows.
+            let total = coverage.keys_total.filter(|total| *total > 0)?;
             #[expect(clippy::cast_precision_loss, reason = "a share of keys, estimated anyway")]
-            let ratio = if total == 0 { 1.0 } else { (coverage.keys_compared as f64 / total as f64).min(1.0) };
+            let ratio = (coverage.keys_compared as f64 / total as f64).min(1.0);
             let so_far = best.entry(&root.entity.name).or_default();
             *so_far = so_far.max(ratio);
         }

@@ -2,7 +2,9 @@
 //!
 //! Two roads at once: the control store is told (who, when, why, evidence), and every known replica is
 //! told directly. A replica that was told directly holds the rollback until the control store has it.
-//! Done means: every replica that may be running has confirmed on one of the roads.
+//! Done means: every replica that may be running has confirmed on one of the roads. One that the control store has not
+//! heard of lately may be cut off from it and from us, and not from clients: it counts until it is retired, or nobody has
+//! heard of it for an hour, or it is taken out of the configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,16 +12,16 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use model::control::{Author, LIVE_WITHIN, OverrideId, Replica};
-use model::{GroupName, RolloutVersion, Side};
+use model::{GroupName, Policy, RolloutVersion, Side, Stage};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Desk, DeskError, acknowledged};
 use crate::admin::RollbackOrder;
-use crate::rollout::Override;
 use crate::rollout::fleet::{Cache, REMEMBERED};
 use crate::rollout::publish::{Change, publish_rollback};
 use crate::rollout::tell::{Teller, Told};
+use crate::rollout::{Override, Refused};
 
 /// How long the control store may take to record it. It is told again by the replicas.
 const RECORD_WITHIN: Duration = Duration::from_secs(2);
@@ -33,6 +35,9 @@ struct Recorded {
     version: Result<RolloutVersion, String>,
     /// Admin addresses of replicas that live, by the control store's clock; `None`: it did not tell.
     live: Option<BTreeSet<String>>,
+    /// Admin addresses that the control store has heard of within [`REMEMBERED`] and that have not retired; `None`: it did
+    /// not tell.
+    heard: Option<BTreeSet<String>>,
     /// Those of them that work under that rollout.
     acknowledged: BTreeSet<String>,
     /// Addresses that several replicas claim: telling one of them says nothing of the others.
@@ -74,13 +79,15 @@ impl Desk {
         options: &RollbackOptions<'_>,
         warn: impl Fn(&str),
     ) -> Result<RollbackOutcome, DeskError> {
-        if self.knows_modern_is_primary(group).await {
-            return Err(DeskError::no(
-                "MODERN_IS_PRIMARY",
+        if let Some(policy) = self.seen_policy(group).await.filter(|policy| policy.primary() == Side::Modern) {
+            let message = if policy.stage() == Stage::Modern {
+                format!("group `{group}`: {}", Refused::NoReturn)
+            } else {
                 format!(
                     "modern is primary of group `{group}`, and legacy only follows: `strangler groups handover {group} --to legacy` gives the authority back, then reads can be rolled back"
-                ),
-            ));
+                )
+            };
+            return Err(DeskError::no("MODERN_IS_PRIMARY", message));
         }
         let order = RollbackOrder { id: OverrideId(Uuid::new_v4()), author, passed_on: self.here.is_some() };
         let deadline = Instant::now() + options.within;
@@ -102,20 +109,19 @@ impl Desk {
         told.extend(recorded.told.clone());
         // Last: this replica has it, whatever its own admin port says of it.
         told.extend(at_once);
-        Ok(RollbackOutcome::of(told, recorded))
+        Ok(RollbackOutcome::of(told, recorded, &self.fleet.replicas.iter().cloned().collect()))
     }
 
     /// By this replica's rollout, else by the newest one. While the control store is down nobody here knows, and the
     /// order goes out: a replica whose modern is primary makes nothing of it.
-    async fn knows_modern_is_primary(&self, group: &GroupName) -> bool {
-        let policy = match &self.here {
+    async fn seen_policy(&self, group: &GroupName) -> Option<Policy> {
+        match &self.here {
             Some(here) => Some(here.rollout.policy(group)),
             None => match tokio::time::timeout(LOOK_WITHIN, self.control.newest()).await {
                 Ok(Ok(newest)) => newest.map(|newest| newest.rollout.policy(group)),
                 Ok(Err(_)) | Err(_) => None,
             },
-        };
-        policy.is_some_and(|policy| policy.primary() == Side::Modern)
+        }
     }
 }
 
@@ -146,9 +152,10 @@ async fn record(
     let published = tokio::time::timeout(RECORD_WITHIN, publish_rollback(&desk.witness, &told));
     let others = async {
         let replicas = control.replicas(REMEMBERED).await.ok()?;
-        let addresses = replicas.iter().map(|replica| replica.admin_address.clone());
-        let others = addresses.filter(|address| !known.contains(address)).collect();
-        Some(tell_all(teller, &others, group, order).await)
+        let heard: BTreeSet<String> = replicas.into_iter().map(|replica| replica.admin_address).collect();
+        let others = heard.difference(known).cloned().collect();
+        let told = tell_all(teller, &others, group, order).await;
+        Some((heard, told))
     };
     let (published, others) = tokio::join!(published, others);
     let version = match published {
@@ -160,10 +167,14 @@ async fn record(
     let mut recorded = Recorded {
         version,
         live: None,
+        heard: None,
         acknowledged: BTreeSet::new(),
         shared: BTreeSet::new(),
-        told: others.unwrap_or_default(),
+        told: BTreeMap::new(),
     };
+    if let Some((heard, told)) = others {
+        (recorded.heard, recorded.told) = (Some(heard), told);
+    }
     if let Ok(version) = recorded.version {
         if let Ok(seen) = acknowledged(control, version, deadline).await {
             let address = |replica: &Replica| replica.admin_address.clone();
@@ -204,7 +215,7 @@ pub struct RollbackOutcome {
 }
 
 impl RollbackOutcome {
-    fn of(told: BTreeMap<String, Result<Told, String>>, recorded: Recorded) -> Self {
+    fn of(told: BTreeMap<String, Result<Told, String>>, recorded: Recorded, configured: &BTreeSet<String>) -> Self {
         let mut outcome = Self {
             version: recorded.version,
             confirmed: recorded.acknowledged,
@@ -223,10 +234,18 @@ impl RollbackOutcome {
                     }
                     outcome.confirmed.insert(address);
                 }
-                // The control store tells who lives; without it, everybody known may.
-                Err(why) if live.is_none_or(|live| live.contains(&address)) => {
+                Err(why) if live.is_some_and(|live| live.contains(&address)) => {
                     outcome.open.insert(address, why);
                 }
+                // The control store tells who has retired; without it, everybody known may run.
+                Err(why) if recorded.heard.as_ref().is_none_or(|heard| heard.contains(&address)) => {
+                    outcome.open.insert(address, format!("{why}; it may still serve"));
+                }
+                Err(why) if configured.contains(&address) => {
+                    let gone = "it may still serve; if it is gone for good, take it out of `fleet.replicas`";
+                    outcome.open.insert(address, format!("{why}; {gone}"));
+                }
+                // Only kept here from before: it has retired, or nobody has heard of it for an hour.
                 Err(_) => {}
             }
         }
@@ -253,6 +272,7 @@ mod tests {
         Recorded {
             version: version.map(RolloutVersion).map_err(str::to_owned),
             live: live.map(set),
+            heard: live.map(|live| set(live).into_iter().chain(["silent".to_owned()]).collect()),
             acknowledged: set(acknowledged),
             shared: set(shared),
             told: BTreeMap::new(),
@@ -266,13 +286,17 @@ mod tests {
 
     #[test]
     fn a_rollback_is_done_when_nobody_who_may_run_is_left() {
-        let done = |told, recorded| RollbackOutcome::of(told, recorded).is_done();
+        let done = |told, recorded| RollbackOutcome::of(told, recorded, &BTreeSet::from(["here".to_owned()])).is_done();
         // Without control store, everybody known may run.
         assert!(done(told(&[("a", true), ("b", true)]), recorded(Err("down"), None, &[], &[])));
         assert!(!done(told(&[("a", true), ("b", false)]), recorded(Err("down"), None, &[], &[])));
         assert!(!done(told(&[]), recorded(Err("down"), None, &[], &[])));
-        // With it, those that live must confirm, on either road; the dead need not.
-        assert!(done(told(&[("a", true), ("dead", false)]), recorded(Ok(7), Some(&["a"]), &[], &[])));
+        // With it, those that live must confirm, on either road; the retired need not.
+        assert!(done(told(&[("a", true), ("retired", false)]), recorded(Ok(7), Some(&["a"]), &[], &[])));
+        // One that is silent, or that the configuration names, may be cut off from the control store and from us alone.
+        assert!(!done(told(&[("a", true), ("silent", false)]), recorded(Ok(7), Some(&["a"]), &[], &[])));
+        assert!(!done(told(&[("a", true), ("here", false)]), recorded(Ok(7), Some(&["a"]), &[], &[])));
+        assert!(done(told(&[("a", true), ("silent", true), ("here", true)]), recorded(Ok(7), Some(&["a"]), &[], &[])));
         assert!(done(told(&[("a", false)]), recorded(Ok(7), Some(&["a"]), &["a"], &[])));
         assert!(!done(told(&[("a", false)]), recorded(Ok(7), Some(&["a"]), &[], &[])));
         assert!(!done(told(&[]), recorded(Ok(7), Some(&["a", "b"]), &["a"], &[])));
@@ -281,7 +305,8 @@ mod tests {
 
     #[test]
     fn one_replica_does_not_confirm_for_another_under_the_same_address() {
-        let outcome = RollbackOutcome::of(told(&[("a", true)]), recorded(Ok(7), Some(&["a"]), &["a"], &["a"]));
+        let outcome =
+            RollbackOutcome::of(told(&[("a", true)]), recorded(Ok(7), Some(&["a"]), &["a"], &["a"]), &BTreeSet::new());
         assert!(!outcome.is_done());
         assert!(outcome.open["a"].contains("fleet.admin_address"));
         let two = ["a".to_owned(), "b".to_owned(), "a".to_owned()];

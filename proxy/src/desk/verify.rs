@@ -39,6 +39,7 @@ impl Desk {
         let (mut verifier, mut entries, mut rollouts) = (Verifier::default(), 0, 0);
         let (mut tampered, mut first_noted) = (None, None);
         'chain: loop {
+            // Places begin with 1.
             let after = verifier.head().map_or(0, |(place, _)| place);
             let page = self.control.audit(after, PAGE).await?;
             if page.is_empty() {
@@ -69,7 +70,8 @@ impl Desk {
         if tampered.is_none() {
             // Rollouts from before there was an audit have no entry, and come before all that have one.
             let unnoted = rows.keys().find(|version| first_noted.is_none_or(|first| **version > first));
-            tampered = unnoted.filter(|_| entries > 0).copied().map(Tampered::Unnoted);
+            // An audit without any entry beside rollouts was emptied: publishing notes each.
+            tampered = unnoted.copied().map(Tampered::Unnoted);
         }
         let head = verifier.head().map(|(place, hash)| (place, hash.clone()));
         Ok(Verified { entries, rollouts, head, tampered })

@@ -82,11 +82,18 @@ impl Desk {
 
 /// One sentence about what is unsettled, from what the witness saw.
 pub fn unsettled_in_words(evidence: &Json) -> String {
-    match evidence["unsettled"]["writes"].as_u64() {
-        Some(0) => "Every write is settled.".to_owned(),
+    let left = evidence["unsettled"]["leftBehind"].as_u64();
+    let said = match evidence["unsettled"]["writes"].as_u64() {
+        Some(0) if left == Some(0) => "Every write is settled.".to_owned(),
+        Some(0) => "Every write of the primary is settled.".to_owned(),
         Some(1) => "1 write is not settled yet.".to_owned(),
         Some(writes) => format!("{writes} writes are not settled yet."),
         None => "How many writes are unsettled is not known: the primary did not tell.".to_owned(),
+    };
+    match left {
+        Some(0) => said,
+        Some(left) => format!("{said} {left} were left behind by a handover that was forced: nobody brings them over."),
+        None => format!("{said} How many were left behind is not known."),
     }
 }
 

@@ -44,7 +44,7 @@ async fn everything_that_is_counted_arrives_once() {
     recorder.observed(&observation("Query.stockLevel", Verdict::Mismatch));
     recorder.observed(&observation("Query.nobody", Verdict::Mismatch));
     recorder.settled(&inventory(), Duration::from_millis(7));
-    recorder.backlog(&inventory(), &Backlog { writes: 2, oldest: Duration::from_secs(9) });
+    recorder.backlog(&inventory(), &Backlog { writes: 2, oldest: Some(Duration::from_secs(9)), left_behind: 0 });
     recorder.lagged(&inventory(), "orders", Duration::from_secs(4));
     recorder.answered(&"nobody".into(), Side::Modern, Duration::ZERO);
     let mut batch = None;

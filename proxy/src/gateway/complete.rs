@@ -122,7 +122,11 @@ impl<'a> Completion<'a> {
             return self.unplanned(field);
         };
         match record.get(*index) {
-            None => self.unplanned(field),
+            // The write stands; another contract made it, and what it says there cannot be read by this one.
+            None => {
+                let message = format!("{} was written under another contract", field.coordinate);
+                Err(self.fail(field, GraphqlError::new("UNREPRESENTABLE_VALUE", message)))
+            }
             Some(Value::Null) => self.null_or_error(field),
             Some(value) => leaf.write(value, &mut self.out).map_err(|Unrepresentable| {
                 let (place, request) = (&field.coordinate, self.request_id);

@@ -55,7 +55,7 @@ impl Session {
         self.0.operations.close();
     }
 
-    fn visit(&self, request: &Request) -> Visit {
+    fn visit(&self, request: &Request) -> Result<Visit, GraphqlError> {
         let gateway = &self.0.gateway;
         let deadline = Instant::now() + gateway.config.deadline;
         let mut context = RequestContext::new((gateway.rollout)(), deadline);
@@ -64,15 +64,22 @@ impl Session {
         // Sockets have no headers per operation: the key comes in the request's extensions.
         context.idempotency = match request.extensions.get("idempotencyKey") {
             Some(Value::String(key)) => Some(key.clone()),
-            _ => None,
+            Some(Value::Null) | None => None,
+            // Who sends one wants to be safe when it repeats: without the key it would write twice.
+            Some(_) => {
+                return Err(GraphqlError::new("BAD_IDEMPOTENCY_KEY", "extensions.idempotencyKey is a string"));
+            }
         };
-        Visit::new(Arc::new(context), fresh_request_id())
+        Ok(Visit::new(Arc::new(context), fresh_request_id()))
     }
 }
 
 impl Executor for Session {
     async fn execute(&self, request: Request) -> Response {
-        let visit = self.visit(&request);
+        let visit = match self.visit(&request) {
+            Ok(visit) => visit,
+            Err(error) => return response(&Answer::refused(vec![error])),
+        };
         let variables = match request.variables.into_value().into_json() {
             Ok(Json::Object(variables)) => variables,
             _ => serde_json::Map::new(),

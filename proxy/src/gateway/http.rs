@@ -242,6 +242,12 @@ impl RawRequest {
             }
             return Err(bad_request("`query` is missing"));
         };
+        let extensions = self.extensions.unwrap_or_default();
+        if extensions.get("idempotencyKey").is_some_and(|key| !key.is_null()) {
+            return Err(bad_request(
+                "extensions.idempotencyKey is for WebSockets: send it as the header Idempotency-Key",
+            ));
+        }
         Ok(GraphqlRequest { query, operation_name: self.operation_name, variables: self.variables.unwrap_or_default() })
     }
 }

@@ -90,5 +90,5 @@ fn misbehave(recorder: &Recorder, group: &GroupName, settings: &GuardSettings) {
         recorder.answered(group, Side::Legacy, Duration::from_micros(100));
     }
     let oldest = limits.unsettled_age * 2 + Duration::from_secs(1);
-    recorder.backlog(group, &Backlog { writes: 1, oldest });
+    recorder.backlog(group, &Backlog { writes: 1, oldest: Some(oldest), left_behind: 0 });
 }

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::fence::{Authority, Fence, Move};
+use model::fence::{Authority, Fence, Holder, Move};
 use model::{Epoch, GroupName, PerSide, Side, Store, StoreError};
 use thiserror::Error;
 use tokio::time::Instant;
 
 use super::drain::{Drain, Left};
 use super::fences::Fences;
+use super::steps::StepName;
 use crate::telemetry;
 use crate::write::apply::Door;
 
@@ -37,40 +38,6 @@ impl Default for HandoverSettings {
     }
 }
 
-/// What is done to hand a group over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepName {
-    /// The old primary stops taking writes; those in flight are waited for.
-    Freeze,
-    /// What only it has is brought to the other side.
-    Drain,
-    /// The new primary takes writes.
-    Open,
-    /// Replicas are told by a rollout.
-    Publish,
-    /// The handover is given up: the side that was to be opened is barred.
-    GiveUp,
-    /// The old primary takes writes again.
-    Reopen,
-}
-
-impl StepName {
-    /// Every step.
-    pub const ALL: [Self; 6] = [Self::Freeze, Self::Drain, Self::Open, Self::Publish, Self::GiveUp, Self::Reopen];
-
-    /// The word in reports and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Freeze => "freeze",
-            Self::Drain => "drain",
-            Self::Open => "open",
-            Self::Publish => "publish",
-            Self::GiveUp => "give-up",
-            Self::Reopen => "reopen",
-        }
-    }
-}
-
 /// A step that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -89,6 +56,8 @@ pub struct Handed {
     pub to: Side,
     /// Under this epoch.
     pub epoch: Epoch,
+    /// Whether nobody keeps the other side equal any more.
+    pub alone: bool,
     /// What was done, in order.
     pub steps: Vec<Step>,
     /// How long no side took writes; none when the side had the authority already.
@@ -126,6 +95,11 @@ pub enum NotHanded {
         /// Who has it.
         by: Side,
     },
+    /// There is no way back.
+    #[error(
+        "modern takes the writes of group {0} alone: legacy lacks all of them. To leave that, legacy would have to be filled anew from modern, as modern once was from legacy, which strangler does not do"
+    )]
+    Alone(GroupName),
     /// The fences do not go together.
     #[error(
         "the fences of group {group} contradict each other (legacy {legacy}, modern {modern}): somebody changed one by hand or restored one side alone; see the runbook on broken fences"
@@ -138,6 +112,9 @@ pub enum NotHanded {
         /// Modern's.
         modern: Fence,
     },
+    /// A fence was made anew.
+    #[error("a fence of group {0} was made anew and nobody has looked at both sides since: run `strangler init`")]
+    Unopened(GroupName),
     /// A side did not answer, and the time is over. Whoever runs it again goes on from where it stands; when nobody
     /// does, a replica undoes it.
     #[error("{0}; run it again to go on, else it is undone when its time is over")]
@@ -164,6 +141,8 @@ struct Run {
     pause: Option<Duration>,
     froze: bool,
     left: Left,
+    /// Modern's fence, behind which everything was brought over.
+    drained: Option<Fence>,
     until: Instant,
 }
 
@@ -177,14 +156,7 @@ impl Coordinator<'_> {
     /// # Errors
     /// [`NotHanded`].
     pub async fn hand_to(&self, to: Side, force: bool) -> Result<Handed, NotHanded> {
-        let mut run = Run {
-            steps: Vec::new(),
-            paused: None,
-            pause: None,
-            froze: false,
-            left: Left::default(),
-            until: Instant::now() + self.settings.freeze + self.settings.limit,
-        };
+        let mut run = Run::new(&self.settings);
         loop {
             let standings = match self.fences.standings(self.group).await {
                 Ok(standings) => standings,
@@ -196,18 +168,69 @@ impl Coordinator<'_> {
             };
             let fences = standings.map(|_, standing| standing.fence);
             match Authority::of(&fences) {
-                Authority::Held { by, epoch } if by == to => return Ok(run.handed(to, epoch)),
+                Authority::Held { by, epoch } if by == to => {
+                    return Ok(run.handed(Holder { side: to, epoch, alone: false }));
+                }
+                Authority::Alone { .. } => return Err(NotHanded::Alone(self.group.clone())),
                 Authority::Held { by, .. } if run.froze => return Err(NotHanded::Undone { by }),
                 Authority::Held { .. } => self.freeze(&fences, &mut run).await?,
                 Authority::Frozen { last, .. } if last != to => self.bring_over(&fences, last, force, &mut run).await?,
                 Authority::Frozen { .. } => self.step(Move::give_up(&fences), StepName::GiveUp, &mut run).await?,
                 Authority::GivenUp { .. } => self.step(Move::open(&fences), StepName::Reopen, &mut run).await?,
-                Authority::Broken => {
-                    let PerSide { legacy, modern } = fences;
-                    return Err(NotHanded::Broken { group: self.group.clone(), legacy, modern });
-                }
+                Authority::Unopened => return Err(NotHanded::Unopened(self.group.clone())),
+                Authority::Broken => return Err(self.broken(fences)),
             }
         }
+    }
+
+    /// Ends the dual write of the group, or finishes what somebody began: modern is frozen, everything of it is brought to
+    /// legacy, legacy is barred, and modern takes writes alone. So legacy has everything up to that moment and nothing
+    /// after it, whatever a replica that sleeps believes.
+    ///
+    /// # Errors
+    /// [`NotHanded`]; modern is primary as before, or gets to be when the time is over.
+    pub async fn end_dual_write(&self) -> Result<Handed, NotHanded> {
+        let mut run = Run::new(&self.settings);
+        loop {
+            let fences = match self.fences.standings(self.group).await {
+                Ok(standings) => standings.map(|_, standing| standing.fence),
+                Err(error) if Instant::now() >= run.until => return Err(error.into()),
+                Err(_) => {
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+            };
+            match Authority::of(&fences) {
+                Authority::Alone { epoch } => {
+                    return Ok(run.handed(Holder { side: Side::Modern, epoch, alone: true }));
+                }
+                Authority::Held { by, .. } if by == Side::Legacy || run.froze => return Err(NotHanded::Undone { by }),
+                Authority::Held { .. } => self.freeze(&fences, &mut run).await?,
+                Authority::Frozen { last: Side::Modern, .. } => self.bar(&fences, &mut run).await?,
+                Authority::Frozen { last, .. } => return Err(NotHanded::Undone { by: last }),
+                // Another handover may have been given up with writes that were not brought over.
+                Authority::GivenUp { .. } if run.drained == Some(fences.modern) => {
+                    self.step(Move::alone(&fences), StepName::Alone, &mut run).await?;
+                }
+                Authority::GivenUp { .. } => self.step(Move::open(&fences), StepName::Reopen, &mut run).await?,
+                Authority::Unopened => return Err(NotHanded::Unopened(self.group.clone())),
+                Authority::Broken => return Err(self.broken(fences)),
+            }
+        }
+    }
+
+    /// Drains modern and bars legacy, or gives up.
+    async fn bar(&self, fences: &PerSide<Fence>, run: &mut Run) -> Result<(), NotHanded> {
+        let left = self.drain(Side::Modern, run).await?;
+        if left.writes > 0 {
+            return self.undrained(Side::Modern, left, run).await;
+        }
+        run.drained = Some(fences.modern);
+        self.step(Move::give_up(fences), StepName::Bar, run).await
+    }
+
+    fn broken(&self, PerSide { legacy, modern }: PerSide<Fence>) -> NotHanded {
+        NotHanded::Broken { group: self.group.clone(), legacy, modern }
     }
 
     async fn freeze(&self, fences: &PerSide<Fence>, run: &mut Run) -> Result<(), NotHanded> {
@@ -239,6 +262,16 @@ impl Coordinator<'_> {
         force: bool,
         run: &mut Run,
     ) -> Result<(), NotHanded> {
+        let left = self.drain(last, run).await?;
+        if left.writes == 0 || force {
+            run.left = left;
+            return self.step(Move::open(fences), StepName::Open, run).await;
+        }
+        self.undrained(last, left, run).await
+    }
+
+    /// Brings what the frozen side has to the other one; what is left.
+    async fn drain(&self, last: Side, run: &mut Run) -> Result<Left, NotHanded> {
         run.froze = true;
         let (began, to) = (Instant::now(), last.other());
         run.paused.get_or_insert(began);
@@ -252,25 +285,30 @@ impl Coordinator<'_> {
             writes => format!("{writes} writes are on {last} alone"),
         };
         run.note(StepName::Drain, began, note);
-        if left.writes == 0 || force {
-            run.left = left;
-            return self.step(Move::open(fences), StepName::Open, run).await;
-        }
-        run.until = Instant::now() + self.settings.limit;
-        self.undo(run).await?;
-        let steps = std::mem::take(&mut run.steps);
-        Err(NotHanded::Undrained { to, within: self.settings.limit * 3 / 4, left, steps })
+        Ok(left)
     }
 
-    /// Gives the authority back to the frozen side.
-    async fn undo(&self, run: &mut Run) -> Result<(), NotHanded> {
+    /// Undoes what cannot be brought to its end.
+    async fn undrained(&self, last: Side, left: Left, run: &mut Run) -> Result<(), NotHanded> {
+        run.until = Instant::now() + self.settings.limit;
+        self.undo(last, run).await?;
+        let steps = std::mem::take(&mut run.steps);
+        Err(NotHanded::Undrained { to: last.other(), within: self.settings.limit * 3 / 4, left, steps })
+    }
+
+    /// Gives the authority back to the frozen side, `last`. Done means that the fences say so.
+    async fn undo(&self, last: Side, run: &mut Run) -> Result<(), NotHanded> {
         loop {
             let standings = self.fences.standings(self.group).await?;
             let fences = standings.map(|_, standing| standing.fence);
             match Authority::of(&fences) {
                 Authority::Frozen { .. } => self.step(Move::give_up(&fences), StepName::GiveUp, run).await?,
                 Authority::GivenUp { .. } => self.step(Move::open(&fences), StepName::Reopen, run).await?,
-                Authority::Held { .. } | Authority::Broken => return Ok(()),
+                Authority::Held { by, .. } if by == last => return Ok(()),
+                Authority::Held { by, .. } => return Err(NotHanded::Undone { by }),
+                Authority::Alone { .. } => return Err(NotHanded::Alone(self.group.clone())),
+                Authority::Unopened => return Err(NotHanded::Unopened(self.group.clone())),
+                Authority::Broken => return Err(self.broken(fences)),
             }
         }
     }
@@ -281,7 +319,7 @@ impl Coordinator<'_> {
         let began = Instant::now();
         match self.store(step.side).move_fence(self.group, &step, self.settings.within).await {
             Ok(fence) if fence == step.to => {
-                if matches!(name, StepName::Open | StepName::Reopen) {
+                if matches!(name, StepName::Open | StepName::Reopen | StepName::Alone) {
                     run.pause = run.paused.map(|since| since.elapsed());
                 }
                 run.note(name, began, format!("{} is {}", step.side, step.to));
@@ -302,12 +340,24 @@ impl Coordinator<'_> {
 }
 
 impl Run {
+    fn new(settings: &HandoverSettings) -> Self {
+        Self {
+            steps: Vec::new(),
+            paused: None,
+            pause: None,
+            froze: false,
+            left: Left::default(),
+            drained: None,
+            until: Instant::now() + settings.freeze + settings.limit,
+        }
+    }
+
     fn note(&mut self, name: StepName, began: Instant, note: String) {
         telemetry::handover_step(name.as_str(), began.elapsed());
         self.steps.push(Step { name, took: began.elapsed(), note });
     }
 
-    fn handed(self, to: Side, epoch: Epoch) -> Handed {
-        Handed { to, epoch, steps: self.steps, pause: self.pause, left: self.left }
+    fn handed(self, Holder { side: to, epoch, alone }: Holder) -> Handed {
+        Handed { to, epoch, alone, steps: self.steps, pause: self.pause, left: self.left }
     }
 }

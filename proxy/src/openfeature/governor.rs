@@ -78,12 +78,17 @@ impl Governor {
     /// When the control store does not tell, or does not do it.
     pub async fn round(&mut self) -> Result<(), DeskError> {
         let rollout = self.desk.newest().await?.rollout;
+        let mut first = None;
         for group in self.desk.contract.groups() {
-            if let Some(wanted) = self.flag(&group).await {
-                self.listen(&group, &rollout, wanted).await?;
+            if let Some(wanted) = self.flag(&group).await
+                && let Err(error) = self.listen(&group, &rollout, wanted).await
+            {
+                // The others' flags are heard all the same.
+                tracing::warn!(%group, %error, "the flag of group {group} waits: {error}");
+                first.get_or_insert(error);
             }
         }
-        Ok(())
+        first.map_or(Ok(()), Err)
     }
 
     /// What the group's flag says; nothing when it is absent or makes no sense.
@@ -142,7 +147,9 @@ impl Governor {
             outcome => outcome?,
         };
         match outcome {
-            SetOutcome::Published { .. } => tracing::info!(%group, "group {group}: {reason}"),
+            SetOutcome::Published { .. } | SetOutcome::HandedOver { .. } => {
+                tracing::info!(%group, "group {group}: {reason}")
+            }
             SetOutcome::Proposed(_) => tracing::info!(%group, "group {group}: {reason}; a second person must approve"),
             SetOutcome::AlreadySo { .. } => {}
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{EntityName, FieldName, RouteName};
+use model::control::reconciliation::AtRest;
+use model::{EntityName, FieldName, LeftOut, RouteName};
 
 use super::bound::{trials_needed, upper};
 use crate::spoken::spoken;
@@ -56,8 +57,10 @@ pub struct Known {
     pub fields_never: Option<Vec<(EntityName, FieldName)>>,
     /// Smallest share of keys that was ever compared, over the group's types.
     pub keys_ratio: Option<f64>,
-    /// Age of the last complete reconciliation, and the rows that differed in it.
-    pub reconciled: Option<(Duration, u64)>,
+    /// What the newest reconciliations say; `None`: the control store does not tell.
+    pub at_rest: Option<AtRest>,
+    /// Columns of legacy that hold something and that the contract leaves out, by the newest reconciliations.
+    pub left_out: Option<Vec<(EntityName, LeftOut)>>,
     /// Age of the oldest unsettled write; zero when all are settled.
     pub unsettled_age: Option<Duration>,
     /// Change capture's lag; `None` inside: there is no change capture.
@@ -119,6 +122,7 @@ pub fn judge(known: &Known, limits: &GateLimits) -> Vec<Gate> {
         fields(known),
         keys(known, limits),
         reconciliation(known, limits),
+        columns(known, limits),
         unsettled(known, limits),
         lag(known, limits),
         errors(known, limits),
@@ -184,6 +188,9 @@ fn routes(known: &Known, limits: &GateLimits) -> Gate {
     let Some(routes) = &known.routes else {
         return unknown(name, limit, "the control store does not tell what was compared");
     };
+    if routes.is_empty() {
+        return unknown(name, limit, "the group has no read route, so nothing of it is ever compared");
+    }
     let few: Vec<_> = routes.iter().filter(|(_, count)| **count < most).collect();
     let sentence = match few.as_slice() {
         [] => format!("every one of {} read routes was compared {most} times or more", routes.len()),
@@ -215,7 +222,11 @@ fn keys(known: &Known, limits: &GateLimits) -> Gate {
     let name = "coverage of keys";
     let limit = format!("{} of keys compared", percent(limits.keys_ratio));
     match known.keys_ratio {
-        None => unknown(name, limit, "how many keys there are, or were compared, is not known"),
+        None => unknown(
+            name,
+            limit,
+            "how many keys there are, or were compared, is not known: legacy has no fresh statistics and cannot be counted at once, or has no row",
+        ),
         Some(ratio) => {
             let holds = ratio >= limits.keys_ratio;
             let sentence = if holds {
@@ -238,18 +249,48 @@ fn reconciliation(known: &Known, limits: &GateLimits) -> Gate {
         return gate(name, GateState::NotAsked, "not asked".into(), "none".into(), sentence.into());
     };
     let limit = format!("complete and without drift, at most {} ago", spoken(within));
-    match known.reconciled {
-        None => unknown(name, limit, "the rows at rest were never compared: run `strangler reconcile`"),
-        Some((age, drift)) => {
-            let fresh = age <= within;
-            let sentence = match (fresh, drift) {
-                (true, 0) => format!("the rows at rest were equal {} ago", spoken(age)),
-                (true, drift) => {
-                    format!("{drift} rows differ at rest: repair them, then run `strangler reconcile` again")
-                }
-                (false, _) => format!("the last complete run is {} old: run `strangler reconcile`", spoken(age)),
+    match &known.at_rest {
+        None => unknown(name, limit, "the control store does not tell what was found at rest"),
+        Some(AtRest::Unknown(why)) => unknown(name, limit, &format!("{why}: run `strangler reconcile`")),
+        Some(AtRest::Drifted(rows)) => {
+            let sentence = format!("{rows} rows differ at rest: repair them, then run `strangler reconcile` again");
+            gate(name, GateState::Fail, format!("{rows} rows differ"), limit, sentence)
+        }
+        Some(AtRest::Equal(age)) => {
+            let (fresh, ago) = (*age <= within, spoken(*age));
+            let sentence = if fresh {
+                format!("the rows at rest were equal {ago} ago")
+            } else {
+                format!("the last complete run is {ago} old: run `strangler reconcile`")
             };
-            gate(name, state(fresh && drift == 0), format!("{drift} rows differ, {} ago", spoken(age)), limit, sentence)
+            gate(name, state(fresh), format!("0 rows differ, {ago} ago"), limit, sentence)
+        }
+    }
+}
+
+fn columns(known: &Known, limits: &GateLimits) -> Gate {
+    let (name, limit) = ("columns", "none of legacy's columns left out without a word".to_owned());
+    if limits.reconciled_within.is_none() {
+        let sentence = "reconciliation, which finds them, is not asked for";
+        return gate(name, GateState::NotAsked, "not asked".into(), limit, sentence.into());
+    }
+    match known.left_out.as_deref() {
+        None => unknown(
+            name,
+            limit,
+            "whether the contract leaves out columns was never looked at: run `strangler reconcile`",
+        ),
+        Some([]) => {
+            let sentence = "every column of legacy that holds something is a field, or ignored with a reason";
+            gate(name, GateState::Pass, "0 left out".into(), limit, sentence.into())
+        }
+        Some(columns) => {
+            let told: Vec<_> = columns.iter().take(5).map(|(entity, column)| format!("{entity}: {column}")).collect();
+            let sentence = format!(
+                "the contract leaves out {}: give each a field, or say @ignored(column:, reason:), and run `strangler reconcile` again",
+                told.join("; ")
+            );
+            gate(name, GateState::Fail, format!("{} left out", columns.len()), limit, sentence)
         }
     }
 }

@@ -42,14 +42,21 @@ impl Promoter {
     /// One look at every promotion that is under way.
     ///
     /// # Errors
-    /// When the control store does not tell; nothing was changed that is not noted.
+    /// The first of them, after every promotion was looked at; nothing was changed that is not noted.
     pub async fn round(&self) -> Result<(), DeskError> {
+        let mut first = None;
         for promotion in self.desk.control.promotions().await? {
-            if promotion.progress == Progress::Running {
-                self.advance(promotion).await?;
+            if promotion.progress != Progress::Running {
+                continue;
+            }
+            let group = promotion.group.clone();
+            if let Err(error) = self.advance(promotion).await {
+                // The others go on.
+                tracing::warn!(%group, %error, "the promotion of group {group} waits: {error}");
+                first.get_or_insert(error);
             }
         }
-        Ok(())
+        first.map_or(Ok(()), Err)
     }
 
     async fn advance(&self, promotion: Promotion) -> Result<(), DeskError> {

@@ -91,10 +91,15 @@ impl Batch {
 
     /// One lane: sends round trips until nothing waits.
     async fn run(self: Arc<Self>) {
+        let lane = Lane(&self);
         loop {
             // Requests that are ready now get their look-ups in: they go along instead of one by one.
             tokio::task::yield_now().await;
-            let Some(lookups) = self.take() else { return };
+            let Some(lookups) = self.take() else {
+                // It was given back with the look that found nothing.
+                std::mem::forget(lane);
+                return;
+            };
             self.round_trip(lookups).await;
         }
     }
@@ -146,21 +151,54 @@ impl Batch {
         }
         for lookup in lookups {
             let part = match &looked {
-                Ok(records) => Ok(lookup.keys.iter().map(|key| records[places[key]].clone()).collect()),
+                Ok(records) => self.part(&lookup, records, &places),
                 Err(error) => Err(Arc::clone(error)),
             };
             // A receiver that is gone has given up; nobody is left to tell.
             let _ = lookup.answer.send(part);
         }
     }
+
+    /// The records of one look-up. A store that answers for fewer keys than it was asked for has said nothing.
+    fn part(&self, lookup: &Lookup, records: &[Option<Record>], places: &HashMap<EntityKey, usize>) -> Looked {
+        let record = |key: &EntityKey| places.get(key).and_then(|place| records.get(*place)).cloned();
+        let part: Option<Vec<_>> = lookup.keys.iter().map(record).collect();
+        self.whole(part.filter(|_| records.len() == places.len()).unwrap_or_default(), lookup.keys.len())
+    }
+
+    /// As many records as keys.
+    fn whole(&self, records: Vec<Option<Record>>, keys: usize) -> Looked {
+        if records.len() == keys {
+            return Ok(records);
+        }
+        let problem = format!("not every one of {keys} keys was answered");
+        Err(Arc::new(StoreError::Misfit { side: self.side(), problem, source: None }))
+    }
+
     async fn one_by_one(&self, lookups: Vec<Lookup>) {
         let alone = lookups.into_iter().map(|lookup| async move {
             let span = traces::shared_call(&*self.store, "store.fetch", std::iter::once(&lookup.here));
             let fetch = self.store.fetch(&self.entity, &lookup.keys, lookup.fields, lookup.within);
-            let looked = traces::within(span, fetch).await;
+            let looked = traces::within(span, fetch).await.map_err(Arc::new);
+            let whole = |records: Vec<Option<Record>>| self.whole(records, lookup.keys.len());
             // As above: a receiver that is gone has given up.
-            let _ = lookup.answer.send(looked.map_err(Arc::new));
+            let _ = lookup.answer.send(looked.and_then(whole));
         });
         futures::future::join_all(alone).await;
+    }
+}
+
+/// One lane of round trips. Given back when its task ends in whichever way: two that were lost would leave every look-up
+/// waiting.
+struct Lane<'a>(&'a Batch);
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting.lock();
+        waiting.under_way -= 1;
+        // Who waits for a lane that is gone is told so, rather than left waiting.
+        if waiting.under_way == 0 {
+            waiting.lookups.clear();
+        }
     }
 }

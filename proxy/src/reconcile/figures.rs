@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::control::ControlStore;
-use model::control::reconciliation::{LastComplete, freshness};
+use model::control::reconciliation::{AtRest, Newest, at_rest, mapping};
 use model::{Contract, EntityName, GroupName};
 use tokio_util::sync::CancellationToken;
 
@@ -19,29 +19,33 @@ pub async fn watch(control: Arc<dyn ControlStore>, contract: Arc<Contract>, stop
     let mut pace = tokio::time::interval(PACE);
     while stop.run_until_cancelled(pace.tick()).await.is_some() {
         for group in contract.groups() {
-            if let Ok(last) = control.last_complete(&group).await {
-                tell(&group, &entities(&contract, &group), &last);
+            if let Ok(newest) = control.newest_reconciliations(&group).await {
+                tell(&group, &types(&contract, &group), &newest);
             }
         }
     }
 }
 
-/// The types of `group`.
-pub fn entities(contract: &Contract, group: &GroupName) -> Vec<EntityName> {
+/// The types of `group`, and what each is compared by.
+pub fn types(contract: &Contract, group: &GroupName) -> Vec<(EntityName, String)> {
     let of_group = contract.entities.iter().filter(|(_, entity)| entity.group == *group);
-    of_group.map(|(name, _)| name.clone()).collect()
+    of_group.map(|(name, entity)| (name.clone(), mapping(entity))).collect()
 }
 
-/// A group of which a type was never compared has no figures: an absent metric is no zero.
-fn tell(group: &GroupName, entities: &[EntityName], last: &[LastComplete]) {
-    if freshness(entities, last).is_none() {
-        return;
-    }
-    let known = last.iter().filter(|one| entities.contains(&one.reconciliation.entity));
-    let known: Vec<_> = known.map(|one| &one.reconciliation).collect();
-    let drift = known.iter().filter_map(|one| one.findings.as_ref()).map(|findings| findings.drift).sum();
-    let completed = known.iter().filter_map(|one| one.ended).min();
-    telemetry::reconciled(group, drift, completed);
+/// A group of which it is not known whether its rows are equal has no figure: an absent metric is no zero.
+fn tell(group: &GroupName, types: &[(EntityName, String)], newest: &[Newest]) {
+    let drift = match at_rest(types, newest) {
+        AtRest::Unknown(_) => return telemetry::reconciled(group, None, None),
+        AtRest::Equal(_) => 0,
+        AtRest::Drifted(rows) => rows,
+    };
+    let of_type = |one: &&Newest| types.iter().any(|(name, _)| *name == one.reconciliation.entity);
+    let completed = newest.iter().filter(of_type).map(|one| &one.reconciliation);
+    let is_complete = |one: &model::control::reconciliation::Reconciliation| {
+        one.findings.as_ref().is_some_and(model::control::Findings::is_complete)
+    };
+    let ended: Option<Vec<_>> = completed.map(|one| one.ended.filter(|_| is_complete(one))).collect();
+    telemetry::reconciled(group, Some(drift), ended.and_then(|ended| ended.into_iter().min()));
 }
 
 #[cfg(test)]
@@ -57,22 +61,29 @@ mod tests {
     #[tokio::test]
     async fn drift_shows_in_the_metrics_when_every_type_was_compared() {
         let (control, group) = (MemoryControl::new(), GroupName::from("inventory"));
-        let types: Vec<EntityName> = vec!["Product".into(), "StockLevel".into()];
+        let types: Vec<(EntityName, String)> = vec![("Product".into(), "m".into()), ("StockLevel".into(), "m".into())];
         let author = Author { who: "ada".into(), origin: "desk".into(), reason: None };
         let recorder = PrometheusBuilder::new().build_recorder();
-        for (number, entity) in (1..).zip(&types) {
-            let last = control.last_complete(&group).await.unwrap();
+        for (number, (entity, mapping)) in (1..).zip(&types) {
+            let last = control.newest_reconciliations(&group).await.unwrap();
             metrics::with_local_recorder(&recorder, || tell(&group, &types, &last));
-            assert!(!recorder.handle().render().contains("strangler_drift_rows"), "not everything was compared");
+            let shown = recorder.handle().render();
+            let figures = shown.lines().filter(|line| line.starts_with("strangler_drift_rows{"));
+            assert!(figures.clone().all(|line| line.ends_with(" NaN")), "not everything was compared: {shown}");
             let run = RunId(Uuid::from_u128(number));
-            let findings = Findings { rows: PerSide { legacy: 9, modern: 9 }, drift: 3, ..Findings::default() };
+            let findings = Findings {
+                rows: PerSide { legacy: 9, modern: 9 },
+                drift: 0,
+                mapping: mapping.clone(),
+                ..Findings::default()
+            };
             control.begin_reconciliation(run, &group, entity, &author).await.unwrap();
             control.end_reconciliation(run, entity, &findings).await.unwrap();
         }
-        let last = control.last_complete(&group).await.unwrap();
+        let last = control.newest_reconciliations(&group).await.unwrap();
         metrics::with_local_recorder(&recorder, || tell(&group, &types, &last));
         let shown = recorder.handle().render();
-        assert!(shown.contains("strangler_drift_rows{group=\"inventory\"} 6"), "{shown}");
+        assert!(shown.contains("strangler_drift_rows{group=\"inventory\"} 0"), "{shown}");
         let completed = "strangler_reconcile_completed_timestamp_seconds{group=\"inventory\"} ";
         let completed = shown.lines().find_map(|line| line.strip_prefix(completed)).unwrap();
         assert!(completed.parse::<f64>().unwrap() > 1.7e9, "{shown}");

@@ -15,11 +15,12 @@ pub(super) struct Moments<'a> {
     stores: &'a PerSide<Arc<dyn Store>>,
     within: Duration,
     taken: Option<(PerSide<Arc<dyn Scan>>, Instant)>,
+    number: u32,
 }
 
 impl<'a> Moments<'a> {
     pub(super) fn new(stores: &'a PerSide<Arc<dyn Store>>, within: Duration) -> Self {
-        Self { stores, within, taken: None }
+        Self { stores, within, taken: None, number: 0 }
     }
 
     /// The moments to read now.
@@ -33,7 +34,13 @@ impl<'a> Moments<'a> {
         let taken = futures::join!(self.stores.legacy.snapshot(self.within), self.stores.modern.snapshot(self.within));
         let moments = PerSide { legacy: taken.0?, modern: taken.1? };
         self.taken = Some((moments.clone(), Instant::now()));
+        self.number += 1;
         Ok(moments)
+    }
+
+    /// Which pair of moments is read: what was read under one number is of one moment.
+    pub(super) fn number(&self) -> u32 {
+        self.number
     }
 
     /// After an error they may be over.

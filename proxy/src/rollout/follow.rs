@@ -6,15 +6,18 @@
 
 use std::time::Duration;
 
-use model::control::{ControlError, Replica};
+use model::Rollout;
+use model::control::{ControlError, ControlStore, Replica};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::handle::RolloutHandle;
-use super::known::Adopted;
+use super::known::{Adopted, Known};
+use super::lineage::{REMEMBERED, lineage};
 use super::publish::{ChangeError, publish_forgotten, publish_rollback};
 use super::witness::Witness;
 use crate::rollout::fleet;
+use crate::telemetry;
 
 /// How often a replica tells that it lives. Well below [`model::control::LIVE_WITHIN`].
 const HEARTBEAT: Duration = Duration::from_millis(900);
@@ -82,10 +85,22 @@ impl Follower {
         let taken_in = if pending.is_empty() { Vec::new() } else { control.published(&pending).await? };
         match control.newest().await? {
             Some(record) => {
-                let found = record.rollout.version;
-                match self.handle.adopt(record.rollout, &taken_in).await {
-                    Adopted::Newer | Adopted::Same => self.push().await?,
-                    Adopted::Forgetful => self.restore(Some(found)).await?,
+                let lineage = lineage_since(control.as_ref(), &self.handle.known(), &record.rollout).await?;
+                let follows = lineage.as_ref().is_none_or(|lineage| self.handle.known().leads_to(lineage));
+                if !follows {
+                    let (ours, theirs) = (self.handle.version(), record.rollout.version);
+                    telemetry::rollout_diverged();
+                    tracing::error!(%ours, %theirs, "rollout {theirs} of the control store does not come from {ours}, which this replica works under: it was restored to an earlier copy; the safer of both is published");
+                    self.restore(Some(&record.rollout)).await?;
+                } else {
+                    if let Some(lineage) = &lineage {
+                        self.handle.remember(lineage);
+                    }
+                    let found = record.rollout.clone();
+                    match self.handle.adopt(record.rollout, &taken_in).await {
+                        Adopted::Newer | Adopted::Same => self.push().await?,
+                        Adopted::Forgetful => self.restore(Some(&found)).await?,
+                    }
                 }
             }
             None => self.restore(None).await?,
@@ -122,7 +137,7 @@ impl Follower {
         Ok(())
     }
 
-    async fn restore(&self, found: Option<model::RolloutVersion>) -> Result<(), ControlError> {
+    async fn restore(&self, found: Option<&Rollout>) -> Result<(), ControlError> {
         let known = self.handle.known();
         let version = known.base().version;
         let overrides: Vec<_> = known.pending().iter().map(|pending| pending.id).collect();
@@ -141,6 +156,23 @@ impl Follower {
             ) => Err(error),
         }
     }
+}
+
+/// Which rollouts `newest` comes from, back to before ours; `None` where it is not newer than ours, unless it is ours and
+/// that is not known of it yet.
+pub(super) async fn lineage_since(
+    control: &dyn ControlStore,
+    known: &Known,
+    newest: &Rollout,
+) -> Result<Option<Vec<String>>, ControlError> {
+    let ours = known.base().version;
+    let unknown = known.has_no_past() && newest == known.base();
+    if newest.version <= ours && !unknown {
+        return Ok(None);
+    }
+    let between = usize::try_from(newest.version.0.saturating_sub(ours.0)).unwrap_or(usize::MAX);
+    let records = control.history(None, between.saturating_add(REMEMBERED)).await?;
+    Ok(Some(lineage(&records)))
 }
 
 /// Waits for news beyond `known`, or until the next heartbeat is due; without `known`, a short while.

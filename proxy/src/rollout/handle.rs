@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use model::control::OverrideId;
-use model::{Epoch, GroupName, Policy, Rollout, RolloutVersion, Side};
+use model::{GroupName, Holder, Policy, Rollout, RolloutVersion};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -107,12 +107,14 @@ impl RolloutHandle {
 
     /// Takes in what the fences say of `group`: the next write goes to the side that has the authority, whether a
     /// rollout says so or not. Is saved a moment later.
-    pub fn hear(&self, group: &GroupName, to: Side, epoch: Epoch) {
-        if self.policy(group).epoch() >= epoch {
+    pub fn hear(&self, group: &GroupName, holder: Holder) {
+        if self.policy(group).epoch() >= holder.epoch {
             return;
         }
-        if self.change(|known| known.hear(group, to, epoch)) {
-            tracing::info!(%group, "{to} has the authority over group {group}, under epoch {}", epoch.0);
+        if self.change(|known| known.hear(group, holder)) {
+            let Holder { side, epoch, alone } = holder;
+            let alone = if alone { " alone" } else { "" };
+            tracing::info!(%group, "{side} has the authority over group {group}{alone}, under epoch {}", epoch.0);
             let handle = self.clone();
             tokio::spawn(async move { handle.save().await });
         }
@@ -133,6 +135,11 @@ impl RolloutHandle {
             Adopted::Same | Adopted::Forgetful => {}
         }
         adopted
+    }
+
+    /// Remembers which rollouts the newest one comes from; kept with the next save.
+    pub(super) fn remember(&self, lineage: &[String]) {
+        self.change(|known| known.remember(lineage));
     }
 
     pub(super) fn set_control_up(&self, up: bool) -> bool {

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use model::control::{Author, OverrideId};
-use model::{Epoch, GroupName, Instant, Policy, Rollout, Side};
+use model::{Epoch, GroupName, Holder, Instant, Policy, Rollout, Side};
 use serde::{Deserialize, Serialize};
+
+use super::lineage;
 
 /// A rollback told to replicas directly. It holds until a rollout takes it in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,16 @@ pub struct Override {
 struct Handed {
     to: Side,
     epoch: Epoch,
+    /// Whether nobody keeps the other side equal any more. Left out where it is not so, as older releases know nothing
+    /// of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    alone: bool,
+}
+
+impl From<Handed> for Holder {
+    fn from(Handed { to, epoch, alone }: Handed) -> Self {
+        Self { side: to, epoch, alone }
+    }
 }
 
 /// The newest rollout seen, and the handovers and overrides on top of it.
@@ -38,6 +50,9 @@ pub struct Known {
     /// Handovers that `base` does not have.
     #[serde(default)]
     handed: BTreeMap<GroupName, Handed>,
+    /// The rollouts that `base` comes from, by their hashes.
+    #[serde(default)]
+    past: Vec<String>,
 }
 
 /// What became of a rollout that the control store holds.
@@ -55,12 +70,32 @@ pub enum Adopted {
 impl Known {
     /// Begins with a rollout and no overrides.
     pub fn new(base: Rollout) -> Self {
-        Self { base, pending: Vec::new(), handed: BTreeMap::new() }
+        Self { base, pending: Vec::new(), handed: BTreeMap::new(), past: Vec::new() }
     }
 
     /// The newest rollout seen, without overrides.
     pub fn base(&self) -> &Rollout {
         &self.base
+    }
+
+    /// Whether a rollout that comes from these may follow ours: ours is among them.
+    pub(super) fn leads_to(&self, lineage: &[String]) -> bool {
+        lineage.contains(&lineage::hash(&self.base))
+    }
+
+    /// Whether ours comes from `other`.
+    pub(super) fn comes_from(&self, other: &Rollout) -> bool {
+        self.past.contains(&lineage::hash(other))
+    }
+
+    /// Whether it is not known what ours comes from.
+    pub(super) fn has_no_past(&self) -> bool {
+        self.past.is_empty()
+    }
+
+    /// Remembers which rollouts the newest one comes from.
+    pub(super) fn remember(&mut self, lineage: &[String]) {
+        self.past = lineage.iter().take(lineage::REMEMBERED).cloned().collect();
     }
 
     /// The overrides that no rollout has taken in yet, as far as we know.
@@ -83,16 +118,17 @@ impl Known {
     }
 
     fn on_top(&self, group: &GroupName, published: Policy) -> Policy {
-        let handed = self.handed.get(group).map_or(published, |handed| published.handed_to(handed.to, handed.epoch));
+        let handed = self.handed.get(group).map_or(published, |handed| published.following((*handed).into()));
         let rolled_back = self.pending.iter().any(|pending| pending.group == *group);
         if rolled_back { handed.rolled_back() } else { handed }
     }
 
     /// Takes in what the fences say of `group`; false when that is no news.
-    pub fn hear(&mut self, group: &GroupName, to: Side, epoch: Epoch) -> bool {
+    pub fn hear(&mut self, group: &GroupName, holder: Holder) -> bool {
+        let Holder { side: to, epoch, alone } = holder;
         let news = self.base.policies.contains_key(group) && epoch > self.policy(group).epoch();
         if news {
-            self.handed.insert(group.clone(), Handed { to, epoch });
+            self.handed.insert(group.clone(), Handed { to, epoch, alone });
         }
         news
     }
@@ -190,10 +226,10 @@ mod tests {
     fn a_handover_that_the_fences_tell_of_holds_until_a_rollout_has_it() {
         let mut known = Known::new(rollout(7, 25.0));
         let group = GroupName::from("inventory");
-        assert!(!known.hear(&group, Side::Legacy, Epoch(1)), "no news");
-        assert!(!known.hear(&"nobody".into(), Side::Modern, Epoch(9)));
-        assert!(known.hear(&group, Side::Modern, Epoch(2)));
-        assert!(!known.hear(&group, Side::Modern, Epoch(2)));
+        assert!(!known.hear(&group, holder(Side::Legacy, 1)), "no news");
+        assert!(!known.hear(&"nobody".into(), holder(Side::Modern, 9)));
+        assert!(known.hear(&group, holder(Side::Modern, 2)));
+        assert!(!known.hear(&group, holder(Side::Modern, 2)));
         assert_eq!((known.policy(&group).primary(), known.policy(&group).epoch()), (Side::Modern, Epoch(2)));
         // Somebody who had not heard of it changed a percentage meanwhile.
         known.adopt(rollout(8, 50.0), &[]);
@@ -204,7 +240,23 @@ mod tests {
         }
         known.adopt(published.clone(), &[]);
         assert_eq!(known.effective(), published);
-        assert!(!known.hear(&group, Side::Modern, Epoch(2)), "old news");
+        assert!(!known.hear(&group, holder(Side::Modern, 2)), "old news");
+    }
+
+    #[test]
+    fn the_end_of_dual_write_is_heard_and_kept_through_a_restart() {
+        let mut known = Known::new(rollout(7, 25.0));
+        let group = GroupName::from("inventory");
+        assert!(known.hear(&group, holder(Side::Modern, 2)));
+        assert!(!serde_json::to_string(&known).unwrap().contains("alone"), "an older release reads it");
+        assert!(known.hear(&group, Holder { alone: true, ..holder(Side::Modern, 4) }));
+        let kept: Known = serde_json::from_str(&serde_json::to_string(&known).unwrap()).unwrap();
+        assert_eq!((kept.policy(&group).stage(), kept.policy(&group).epoch()), (Stage::Modern, Epoch(4)));
+        assert_eq!(kept, known);
+    }
+
+    fn holder(side: Side, epoch: u32) -> Holder {
+        Holder { side, epoch: Epoch(epoch), alone: false }
     }
 
     #[test]

@@ -1,18 +1,22 @@
 //! How a replica begins: with the rollout of the control store, else with its own last one, else not.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use model::control::{ControlError, ControlStore, Replica};
-use model::{Contract, Rollout};
+use model::control::{ControlError, Replica};
+use model::{Rollout, StoreError};
 use thiserror::Error;
 
-use super::follow::Follower;
+use super::follow::{Follower, lineage_since};
 use super::handle::RolloutHandle;
 use super::known::{Adopted, Known};
 use super::publish::publish_initial;
 use super::snapshot::{self, SnapshotError};
 use super::witness::Witness;
+use crate::handover::begin::were_there_writes;
 use crate::state_dir::StateDir;
+
+/// How long a side may take to say what it remembers, before the first rollout is published.
+const FIRST_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why a replica cannot begin. It must not guess: a percentage would change.
 #[derive(Debug, Error)]
@@ -32,6 +36,14 @@ pub enum OpenError {
     /// The state folder cannot be used.
     #[error(transparent)]
     State(SnapshotError),
+    /// The control store is empty, and the sides are not.
+    #[error(
+        "the control store has no rollout, and the sides remember writes: this is no first start. Restore the control database, or start a replica that still has its state folder; if there is none, `strangler init --adopt SIDE` begins anew"
+    )]
+    NotFirst,
+    /// The control store is empty, and a side does not tell whether it remembers anything.
+    #[error("the control store has no rollout, and it is not known whether this is the first start: {0}")]
+    FirstUnknown(StoreError),
 }
 
 /// Finds the rollout to begin with. Where there is none at all, publishes the first one.
@@ -51,9 +63,20 @@ pub async fn open(
         Err(damaged @ SnapshotError::Damaged { .. }) => Err(damaged),
         Err(error @ SnapshotError::State(_)) => return Err(OpenError::State(error)),
     };
-    let told = ask(witness.control.as_ref(), &witness.contract, matches!(kept, Ok(None)), id).await;
+    let told = match witness.control.newest().await {
+        Ok(Some(record)) => Ok(Some(record.rollout)),
+        Ok(None) if matches!(kept, Ok(None)) => first(&witness, id).await?.map(Some),
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
+    };
     let known = match (kept, told) {
-        (Ok(Some(kept)), told) => merge(kept, told),
+        (Ok(Some(kept)), told) => {
+            let follows = match &told {
+                Ok(Some(newest)) => comes_after(&witness, &kept, newest).await,
+                Ok(None) | Err(_) => true,
+            };
+            if follows { merge(kept, told) } else { kept }
+        }
         (Ok(None), Ok(Some(rollout))) => Known::new(rollout),
         (Ok(None), Err(error)) => return Err(OpenError::NothingKnown(error)),
         (Err(damaged), Ok(Some(rollout))) => {
@@ -74,17 +97,25 @@ pub async fn open(
     Ok((handle, follower))
 }
 
-/// The newest rollout; when there is none and `first`, the first one, published now.
-async fn ask(
-    control: &dyn ControlStore,
-    contract: &Arc<Contract>,
-    first: bool,
-    origin: &str,
-) -> Result<Option<Rollout>, ControlError> {
-    match control.newest().await? {
-        Some(record) => Ok(Some(record.rollout)),
-        None if first => publish_initial(control, contract.groups(), origin).await.map(Some),
-        None => Ok(None),
+/// Publishes the first rollout, unless the sides remember writes: then the control store was lost, and whoever begins
+/// anew would give reads and writes to a side that has neither.
+async fn first(witness: &Witness, origin: &str) -> Result<Result<Rollout, ControlError>, OpenError> {
+    if let Some(sides) = &witness.sides {
+        let wrote = were_there_writes(&witness.contract, sides, FIRST_WITHIN).await.map_err(OpenError::FirstUnknown)?;
+        if wrote {
+            return Err(OpenError::NotFirst);
+        }
+    }
+    let rollout = Rollout::initial(witness.contract.groups());
+    Ok(publish_initial(witness.control.as_ref(), rollout, origin).await)
+}
+
+/// Whether the control store's rollout may follow the kept one. Where it does not come from it, or nobody can tell now,
+/// the kept one stays, and the follower decides.
+async fn comes_after(witness: &Witness, kept: &Known, newest: &Rollout) -> bool {
+    match lineage_since(witness.control.as_ref(), kept, newest).await {
+        Ok(lineage) => lineage.is_none_or(|lineage| kept.leads_to(&lineage)),
+        Err(_) => false,
     }
 }
 

@@ -40,12 +40,29 @@ pub enum Refused {
     },
     /// The last stage.
     #[error(
-        "stage `modern` is the point of no return, and is not offered yet: stay in `reverse`, which keeps legacy equal"
+        "stage `modern` is the point of no return: legacy has had no write since. To leave it, legacy would have to be filled anew from modern, as modern once was from legacy, which strangler does not do"
     )]
     NoReturn,
+    /// The stage ends the dual write.
+    #[error("stage `modern` ends the dual write: {}", before_modern(.from))]
+    Alone {
+        /// The stage that the group is in.
+        from: Stage,
+    },
     /// Stage and percentages do not go together.
     #[error(transparent)]
     Invalid(#[from] InvalidPolicy),
+}
+
+/// What has to be done first.
+fn before_modern(from: &Stage) -> &'static str {
+    match from {
+        Stage::Reverse => "it is an order of its own, which a second person approves",
+        Stage::Legacy | Stage::DualWrite | Stage::Shadow | Stage::Shift => {
+            "it is entered from stage `reverse`, so use `strangler groups handover GROUP --to modern` first"
+        }
+        Stage::Modern => "it is there",
+    }
 }
 
 /// The policy that follows `current` under the wish `set`. It may be the same one.
@@ -57,8 +74,13 @@ pub fn propose(current: &Policy, set: &SetPolicy) -> Result<Policy, Refused> {
         return Err(Refused::Nothing);
     }
     let stage = set.stage.unwrap_or(current.stage());
-    if current.stage() == Stage::Modern || stage == Stage::Modern {
-        return Err(Refused::NoReturn);
+    if current.stage() == Stage::Modern {
+        let reads = set.reads.unwrap_or(current.reads());
+        let same = Policy::new(stage, reads, set.shadow.unwrap_or(current.shadow()), current.epoch());
+        return if same.as_ref() == Ok(current) { Ok(*current) } else { Err(Refused::NoReturn) };
+    }
+    if stage == Stage::Modern {
+        return Err(Refused::Alone { from: current.stage() });
     }
     if current.primary() != stage.primary() {
         return Err(Refused::Handover { from: current.stage(), to: stage });
@@ -151,7 +173,7 @@ mod tests {
             let set = SetPolicy { stage: Some(to), ..SetPolicy::default() };
             let refused = propose(&current, &set).unwrap_err();
             match to {
-                Stage::Modern => prop_assert_eq!(refused, Refused::NoReturn),
+                Stage::Modern => prop_assert_eq!(refused, Refused::Alone { from: current.stage() }),
                 _ => prop_assert_eq!(refused, Refused::Handover { from: current.stage(), to }),
             }
         }
@@ -170,6 +192,22 @@ mod tests {
         assert!(matches!(propose(&reverse, &reads), Err(Refused::Invalid(_))));
         let back = SetPolicy { stage: Some(Stage::Shift), ..SetPolicy::default() };
         assert!(propose(&reverse, &back).unwrap_err().to_string().contains("handover GROUP --to legacy"));
+    }
+
+    #[test]
+    fn nothing_leads_out_of_modern_and_the_refusal_says_what_would_have_to_be_done() {
+        let modern = Policy::new(Stage::Modern, Percentage::FULL, Percentage::ZERO, Epoch(4)).unwrap();
+        for to in Stage::ALL {
+            let set = SetPolicy { stage: Some(to), ..SetPolicy::default() };
+            let proposed = propose(&modern, &set);
+            if to == Stage::Modern {
+                assert_eq!(proposed, Ok(modern));
+            } else {
+                assert!(proposed.unwrap_err().to_string().contains("filled anew from modern"), "{to}");
+            }
+        }
+        let reads = SetPolicy { reads: Some(percentage("50")), ..SetPolicy::default() };
+        assert_eq!(propose(&modern, &reads), Err(Refused::NoReturn));
     }
 
     fn percentage(text: &str) -> Percentage {

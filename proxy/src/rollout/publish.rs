@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use model::control::{Author, ControlError, ControlStore, OverrideId, Publication, RolloutRecord, next_rollout};
-use model::{Epoch, GroupName, Policy, Rollout, RolloutVersion, Side};
-use serde_json::Value as Json;
+use model::{GroupName, Holder, Policy, Rollout, RolloutVersion};
+use serde_json::{Value as Json, json};
 use thiserror::Error;
 
 use super::known::{Known, Override};
+use super::lineage;
 use super::propose::{Refused, SetPolicy, describe, propose};
 use super::witness::Witness;
 
@@ -61,22 +62,23 @@ pub enum Change {
     },
 }
 
-/// Publishes the first rollout: every group at its beginning. Another replica's first rollout is as good.
+/// Publishes the first rollout. Another replica's first rollout is as good.
 ///
 /// # Errors
 /// As [`ControlStore::publish`], without `Conflict`.
 pub async fn publish_initial(
     control: &dyn ControlStore,
-    groups: impl IntoIterator<Item = GroupName>,
+    rollout: Rollout,
     origin: &str,
 ) -> Result<Rollout, ControlError> {
-    let rollout = Rollout::initial(groups);
+    let word = |(group, policy): (&GroupName, &Policy)| format!("{group} at stage {}", policy.stage());
+    let summary = rollout.policies.iter().map(word).collect::<Vec<_>>().join(", ");
     let publication = Publication {
         expected: None,
         groups: rollout.policies.keys().cloned().collect(),
         rollout,
         author: own(origin, "first start"),
-        summary: "first rollout: every group at stage legacy".to_owned(),
+        summary: format!("first rollout: {summary}"),
         evidence: Json::Null,
         overrides: Vec::new(),
         approved_by: None,
@@ -93,6 +95,36 @@ pub async fn publish_initial(
     }
 }
 
+/// Publishes policies for those of `begun` that `newest` does not name, as their fences say; the newest rollout then.
+///
+/// # Errors
+/// As [`ControlStore::publish`]; `Conflict` when somebody else published meanwhile: run it again.
+pub async fn publish_new_groups(
+    control: &dyn ControlStore,
+    newest: Rollout,
+    begun: &[(GroupName, Holder)],
+    origin: &str,
+) -> Result<Rollout, ControlError> {
+    let new = begun.iter().filter(|(group, _)| !newest.policies.contains_key(group));
+    let new = new.map(|(group, holder)| (group.clone(), Policy::initial().following(*holder)));
+    let new: BTreeMap<_, _> = new.collect();
+    if new.is_empty() {
+        return Ok(newest);
+    }
+    let word = |(group, policy): (&GroupName, &Policy)| format!("{group} at stage {}", policy.stage());
+    let publication = Publication {
+        expected: Some(newest.version),
+        rollout: next_rollout(&newest, &new),
+        author: own(origin, "groups that no rollout named"),
+        summary: format!("new groups: {}", new.iter().map(word).collect::<Vec<_>>().join(", ")),
+        groups: new.into_keys().collect(),
+        evidence: Json::Null,
+        overrides: Vec::new(),
+        approved_by: None,
+    };
+    control.publish(&publication).await.map(|record| record.rollout)
+}
+
 /// Tells a control store that has forgotten rollouts (a restored backup, a new database) what this
 /// replica works under, so that no percentage changes.
 ///
@@ -101,12 +133,19 @@ pub async fn publish_initial(
 pub(super) async fn publish_forgotten(
     control: &dyn ControlStore,
     known: &Known,
-    found: Option<RolloutVersion>,
+    found: Option<&Rollout>,
     origin: &str,
 ) -> Result<RolloutRecord, ControlError> {
     let base = known.base();
+    let effective = known.effective();
+    let policies = match found {
+        // What it holds is where ours comes from: it has only forgotten, and no percentage changes.
+        Some(theirs) if !known.comes_from(theirs) => lineage::safer(&effective, theirs),
+        Some(_) | None => effective.policies,
+    };
+    let found = found.map(|theirs| theirs.version);
     let version = RolloutVersion(found.map_or(base.version, |found| found.max(base.version)).0 + 1);
-    let rollout = Rollout { version, ..known.effective() };
+    let rollout = Rollout { version, policies };
     let forgot = found.map_or_else(|| "no rollout".to_owned(), |found| format!("version {found}"));
     let publication = Publication {
         expected: found,
@@ -114,7 +153,8 @@ pub(super) async fn publish_forgotten(
         rollout,
         author: own(origin, "the control store had forgotten rollouts that replicas work under"),
         summary: format!("restored version {} to a control store at {forgot}", base.version),
-        evidence: Json::Null,
+        // So that whoever works under what was lost follows this one.
+        evidence: json!({ lineage::RESTORES: [lineage::hash(base)] }),
         overrides: known.pending().iter().map(|pending| pending.id).collect(),
         approved_by: None,
     };
@@ -208,9 +248,7 @@ pub struct HandedOver<'a> {
     /// The group.
     pub group: &'a GroupName,
     /// Who has it.
-    pub side: Side,
-    /// Under this epoch.
-    pub epoch: Epoch,
+    pub holder: Holder,
     /// How it came to that, for the record.
     pub evidence: Json,
     /// The second person, where one was needed.
@@ -233,11 +271,15 @@ pub async fn publish_handover(
     for _ in 0..ATTEMPTS {
         let newest = witness.control.newest().await?.ok_or(ChangeError::NoRollout)?.rollout;
         let before = newest.policy(told.group);
-        if before.epoch() >= told.epoch {
+        if before.epoch() >= told.holder.epoch {
             return Ok(Change::AlreadySo { policy: before, version: newest.version });
         }
-        let after = before.handed_to(told.side, told.epoch);
-        let word = if before.primary() == told.side { "handover undone" } else { "handover" };
+        let after = before.following(told.holder);
+        let word = match (told.holder.alone, before.primary() == told.holder.side) {
+            (true, _) => "end of dual write",
+            (false, true) => "handover undone",
+            (false, false) => "handover",
+        };
         let (group, approved_by) = (told.group, told.approved_by);
         let change = Step { newest: &newest, group, before, after, word, approved_by };
         match change.publish(witness, author, evidence.clone(), Vec::new()).await {

@@ -52,10 +52,20 @@ impl Witness {
         else {
             return Json::Null;
         };
-        let primary = sides.get(newest.map_or(Side::Legacy, |newest| newest.rollout.policy(group).primary()));
-        // The store keeps its limit by itself; the outer one guards against one that does not.
-        match tokio::time::timeout(2 * WITHIN, primary.backlog(group, WITHIN)).await {
-            Ok(Ok(backlog)) => json!({ "writes": backlog.writes, "oldestSeconds": backlog.oldest.as_secs_f64() }),
+        let primary = newest.map_or(Side::Legacy, |newest| newest.rollout.policy(group).primary());
+        let primary_and_other = [sides.get(primary), sides.get(primary.other())];
+        // The stores keep their limit by themselves; the outer one guards against one that does not.
+        let asked = primary_and_other.map(|store| tokio::time::timeout(2 * WITHIN, store.backlog(group, WITHIN)));
+        let [own, other] = asked;
+        let (own, other) = tokio::join!(own, other);
+        let left_on_the_other = other.ok().and_then(Result::ok).map(|backlog| backlog.all());
+        match own {
+            Ok(Ok(backlog)) => {
+                let left = left_on_the_other.map(|other| other + backlog.left_behind);
+                let age = if backlog.writes == 0 { Some(Duration::ZERO) } else { backlog.oldest };
+                let age = age.map(|age| age.as_secs_f64());
+                json!({ "writes": backlog.writes, "oldestSeconds": age, "leftBehind": left })
+            }
             Ok(Err(_)) | Err(_) => Json::Null,
         }
     }

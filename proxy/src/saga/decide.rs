@@ -9,10 +9,13 @@
 
 use model::{Instant, SagaStatus};
 
+use super::plan::CONTRACT_CHANGED;
 use super::state::{Halt, Progress, Refused, StepResult, StepState};
 
 /// The code of a step that was given up.
 pub const TIMED_OUT: &str = "SAGA_TIMED_OUT";
+/// The code of a saga whose key had begun another one.
+pub const KEY_REUSED: &str = "IDEMPOTENCY_KEY_REUSED";
 
 /// What is to be done. Steps are named by their place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +37,15 @@ pub enum Outcome {
     Stands(StepResult),
     /// It was refused; this attempt left nothing.
     Refused(Refused),
-    /// It can never stand: it was closed, now or before.
+    /// It can never stand: what stands under its key is a closing of this saga, made now or before.
     Closed,
     /// It could not be closed, since it stands.
     NotClosed,
+    /// What stands under the key of the first step was done for another saga of this name, which is forgotten or in the
+    /// other side's log: nothing of this one ever stood.
+    Taken,
+    /// Something of this saga stands under the key that the contract does not say any more.
+    Changed,
     /// Nobody can say, or a side did not answer. The stable code says more.
     Unknown(&'static str),
 }
@@ -95,14 +103,22 @@ pub fn after(mut progress: Progress, done: Next, outcome: Outcome, terms: &Terms
         (Next::Do(_), Outcome::Stands(result)) => StepState::Done(result),
         (Next::Do(_), Outcome::Refused(refused)) => StepState::Refusing(refused),
         (Next::Do(_), Outcome::Closed) => StepState::Refused(closed_before()),
-        (Next::Close(_), Outcome::Closed) => {
+        (Next::Do(0), Outcome::Taken) => StepState::Refused(key_reused()),
+        (_, Outcome::Changed) | (Next::Do(_) | Next::Undo(_), Outcome::Taken) => return changed(progress),
+        // It is another saga's step that stands: this one's never did.
+        (Next::Close(_), Outcome::Closed | Outcome::Taken) => {
             StepState::Refused(progress.refused().cloned().unwrap_or_else(closed_before))
         }
         // Another attempt was not refused: asked again, the step tells its first result. It counts, or a side that
         // answers the one and never the other would lead to and fro for ever.
         (Next::Close(_), Outcome::NotClosed) => {
-            progress.refusals = progress.refusals.saturating_add(1);
-            StepState::Open
+            let refused = progress.refused().map_or("OUTCOME_UNKNOWN", |refused| refused.code.as_str()).to_owned();
+            let mut progress = in_vain(progress, refused, terms);
+            if progress.halted.is_none() {
+                progress.steps[place].state = StepState::Open;
+                (progress.attempts, progress.problem) = (0, None);
+            }
+            return progress;
         }
         (Next::Undo(_), Outcome::Stands(_)) => StepState::Undone,
         (Next::Undo(_), Outcome::Refused(refused)) => return in_vain(progress, refused.code, terms),
@@ -147,6 +163,14 @@ fn in_vain(progress: Progress, code: String, terms: &Terms) -> Progress {
     progress
 }
 
+/// Nothing that any replica with this contract can go on with.
+#[must_use]
+pub fn changed(mut progress: Progress) -> Progress {
+    progress.halted = Some(Halt::Stuck);
+    progress.problem = Some(CONTRACT_CHANGED.to_owned());
+    progress
+}
+
 fn failed(mut progress: Progress, code: String) -> Progress {
     progress.attempts = progress.attempts.saturating_add(1);
     progress.problem = Some(code);
@@ -159,6 +183,11 @@ fn timed_out() -> Refused {
         code: TIMED_OUT.to_owned(),
         message: "a step got no answer until the saga's time was over, and the steps before it were undone".to_owned(),
     }
+}
+
+/// Said when another saga of that name has begun, of which only its first step is remembered here.
+fn key_reused() -> Refused {
+    Refused { code: KEY_REUSED.to_owned(), message: model::StoreError::KeyReused.to_string() }
 }
 
 /// Said when the log that knew the reason is gone: the saga was asked for again after the side that kept it lost it.

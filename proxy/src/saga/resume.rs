@@ -3,6 +3,7 @@
 //! Both sides are looked at, whoever is primary: a saga stays in the log where it began.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::saga::SagaCounts;
 use model::{PerSide, Side};
@@ -10,27 +11,32 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::SagaRoad;
-use super::drive::plan_of;
+use super::plan::plan_of;
 use crate::telemetry;
 
 /// Most sagas taken at once.
 const LIMIT: usize = 20;
 /// Most old ones forgotten at once.
 const FORGOTTEN: usize = 1_000;
+/// Pause between two looks where the contract has no saga: only such can be left as it once had.
+const PAUSE_WITHOUT: Duration = Duration::from_secs(60);
 /// How many rounds lie between two counts.
 const COUNT_EVERY: u32 = 10;
 
 impl SagaRoad {
-    /// Takes up what is left, until `stop`. Does nothing when the contract has no saga.
+    /// Takes up what is left, until `stop`.
     pub async fn resume(self: Arc<Self>, stop: CancellationToken) {
-        if !self.contract.roots.keys().any(|route| plan_of(&self.contract, route).is_some()) {
-            return;
+        let declared = self.contract.roots.keys().any(|route| plan_of(&self.contract, route).is_some());
+        let pause = if declared { self.settings.interval } else { PAUSE_WITHOUT };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = self.tell_strangers() => {}
         }
         let mut counts = PerSide { legacy: SagaCounts::default(), modern: SagaCounts::default() };
         for round in 0u32.. {
             let work = async {
                 let (legacy, modern) = tokio::join!(self.take_up(Side::Legacy), self.take_up(Side::Modern));
-                if round.is_multiple_of(COUNT_EVERY) {
+                if !declared || round.is_multiple_of(COUNT_EVERY) {
                     self.look(&mut counts).await;
                 }
                 legacy + modern
@@ -44,12 +50,13 @@ impl SagaRoad {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(self.settings.interval) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// Takes what is due in the log of `side` and goes on with it; how many it were.
+    /// Takes what is due in the log of `side` and goes on with it; how many it were, without those that it must leave to
+    /// others.
     pub async fn take_up(&self, side: Side) -> usize {
         let node = self.writes.sides.get(side);
         if !node.breaker.admits(Instant::now()) {
@@ -58,9 +65,14 @@ impl SagaRoad {
         let taken = self.log(side).lease_sagas(self.settings.lease, LIMIT, self.settings.step_within).await;
         node.breaker.note(side, taken.as_ref().err());
         match taken {
-            Ok(rows) => {
-                let going = rows.into_iter().map(|row| self.drive(side, row));
-                futures::future::join_all(going).await.len()
+            Ok(taken) => {
+                for _ in 0..taken.unreadable {
+                    telemetry::saga_left("unreadable");
+                }
+                let going = taken.sagas.into_iter().map(|row| self.drive(side, row));
+                let rows = futures::future::join_all(going).await;
+                let left = self.left.lock();
+                rows.iter().filter(|row| !left.contains(&row.id)).count()
             }
             Err(error) => {
                 telemetry::side_error(side, &error);

@@ -2,6 +2,7 @@
 //!
 //! The work runs in a task of its own, as every write does: a client that hangs up leaves nothing half done.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,15 @@ use model::{
     Contract, Epoch, IdempotencyKey, Instant as WallClock, Record, Root, SagaId, SagaLog, SagaRow, SagaStatus, Side,
     StoreError, WriteId,
 };
+use parking_lot::Mutex;
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::SagaSettings;
+use super::act::{self, first_key};
+use super::decide::KEY_REUSED;
 use super::state::{Progress, StepState};
 use crate::arguments::Arguments;
 use crate::error::{ClientError, Fault, InternalError};
@@ -27,6 +31,8 @@ use crate::write::road::WriteRoad;
 
 /// Pause between two looks at a saga that somebody else works on.
 const LOOK: Duration = Duration::from_millis(50);
+/// Largest document of a saga that begins: it is stored before any step is done, for whoever asks.
+const MOST_BYTES: usize = 256_000;
 
 /// The road of sagas.
 pub struct SagaRoad {
@@ -36,6 +42,8 @@ pub struct SagaRoad {
     pub contract: Arc<Contract>,
     /// Limits and pace.
     pub settings: SagaSettings,
+    /// Sagas that this replica has left to others: each is logged once.
+    pub left: Mutex<HashSet<SagaId>>,
 }
 
 impl SagaRoad {
@@ -59,11 +67,8 @@ impl SagaRoad {
         let first = plan.steps.first().ok_or_else(|| InternalError::Misfit("a saga without steps".to_owned()))?;
         let policy = context.rollout.policy(&first.run.root.group);
         let id = name(root, context.idempotency.as_deref(), response_name)?;
-        // Only a saga with a key can have begun before, and only a handover leaves one in the other side's log.
-        let moved = context.idempotency.is_some() && policy.epoch() > Epoch(1);
-        let side = if moved { self.where_it_began(&id, policy.primary()).await? } else { policy.primary() };
         let fingerprint = command::fingerprint(root, arguments).0;
-        let progress = Progress::begin(plan, arguments.as_json().clone(), fingerprint.clone());
+        let progress = Progress::begin(plan, arguments.as_json().clone(), fingerprint.clone(), Uuid::now_v7());
         let row = SagaRow {
             id: id.clone(),
             route: root.route.clone(),
@@ -72,10 +77,19 @@ impl SagaRoad {
             document: progress.write(),
             began_at: WallClock::new(chrono::DateTime::UNIX_EPOCH),
         };
-        let breaker = &self.writes.sides.get(side).breaker;
-        if !breaker.admits_by(context.deadline).await {
-            return Err(InternalError::Unavailable(format!("{side} is down")).into());
+        let refused = check(&row, &self.writes, plan, &progress).err();
+        self.admitted(policy.primary(), context.deadline).await?;
+        // Only a saga with a key can have begun before, and only a handover leaves one in the other side's log.
+        let keyed = context.idempotency.is_some();
+        let moved = keyed && policy.epoch() > Epoch(1);
+        let looked = moved || (keyed && refused.is_some());
+        let began = if looked { self.began(&id, &first.name, policy.primary(), moved).await? } else { None };
+        // One that began when its arguments did fit is told as it stands.
+        if let Some(refused) = refused.filter(|_| began.is_none()) {
+            return Err(refused);
         }
+        let side = began.unwrap_or(policy.primary());
+        self.admitted(side, context.deadline).await?;
         let (answer, receiver) = oneshot::channel();
         self.writes.tasks.spawn(Arc::clone(self).run(side, row, answer));
         // A little before the gateway gives up: it would not tell the saga's name.
@@ -86,20 +100,60 @@ impl SagaRoad {
             Ok(Err(_)) => return Err(InternalError::OutcomeUnknown("the saga's task ended".to_owned()).into()),
             Err(_) => return Err(under_way(&id)),
         };
-        let row = self.ended(side, row, deadline).await;
-        let progress = Progress::read(&row.document).ok_or_else(|| unreadable(&id))?;
+        let (row, progress) = self.told(side, row, deadline, moved).await?;
         if progress.fingerprint != fingerprint {
             return Err(StoreError::KeyReused.into());
         }
         outcome(context, &row, plan, &progress)
     }
 
-    /// The side whose log has the saga: that of the primary, unless it began while the other one was.
-    async fn where_it_began(&self, id: &SagaId, primary: Side) -> Result<Side, Fault> {
+    async fn admitted(&self, side: Side, deadline: Instant) -> Result<(), Fault> {
+        if self.writes.sides.get(side).breaker.admits_by(deadline).await {
+            // Its row is a write of ours too.
+            return Ok(self.writes.compared.require(side, deadline).await?);
+        }
+        Err(InternalError::Unavailable(format!("{side} is down")).into())
+    }
+
+    /// The side whose log has the saga, as far as that matters. `moved`: it may have begun while the other side was
+    /// primary. Then its first step is in this side's ledger too, since a handover brings over what stands. If that is
+    /// not there, no step of it ever stood, and none will once it has begun here: both do their first step under one
+    /// key. So the other side, which may be away, is asked only about sagas that did begin there.
+    async fn began(&self, id: &SagaId, first: &str, primary: Side, moved: bool) -> Result<Option<Side>, Fault> {
+        let within = self.settings.step_within;
+        if self.log(primary).saga(id, within).await?.is_some() {
+            return Ok(Some(primary));
+        }
+        let Some(key) = first_key(id, first).filter(|_| moved) else { return Ok(None) };
+        if self.writes.sides.get(primary).store.keyed(&key, within).await?.is_none() {
+            return Ok(None);
+        }
         let other = primary.other();
-        match self.log(other).saga(id, self.settings.step_within).await? {
-            Some(_) => Ok(other),
-            None => Ok(primary),
+        Ok(self.log(other).saga(id, within).await?.map(|_| other))
+    }
+
+    /// The saga as it ends, or stands at the deadline. Where its key turned out to be another's, that one, which began
+    /// in the other log while this replica did not know of it.
+    async fn told(
+        &self,
+        side: Side,
+        row: SagaRow,
+        deadline: Instant,
+        moved: bool,
+    ) -> Result<(SagaRow, Progress), Fault> {
+        let row = self.ended(side, row, deadline).await;
+        let progress = Progress::read(&row.document).ok_or_else(|| unreadable(&row.id))?;
+        let reused = progress.refused().is_some_and(|refused| refused.code == KEY_REUSED);
+        if !(moved && reused && row.status == SagaStatus::Undone) {
+            return Ok((row, progress));
+        }
+        match self.log(side.other()).saga(&row.id, self.settings.step_within).await? {
+            None => Ok((row, progress)),
+            Some(first) => {
+                let first = self.ended(side.other(), first, deadline).await;
+                let progress = Progress::read(&first.document).ok_or_else(|| unreadable(&first.id))?;
+                Ok((first, progress))
+            }
         }
     }
 
@@ -152,6 +206,15 @@ fn name(root: &Root, sent: Option<&str>, response_name: &str) -> Result<SagaId, 
     SagaId::new(&text).ok_or_else(|| InternalError::Misfit("a saga's name".to_owned()).into())
 }
 
+/// Checks what can be checked before anything is stored.
+fn check(row: &SagaRow, writes: &WriteRoad, plan: &SagaPlan, progress: &Progress) -> Result<(), Fault> {
+    if row.document.len() > MOST_BYTES {
+        let text = format!("the arguments of a mutation in steps may have {} kB", MOST_BYTES / 1_000);
+        return Err(ClientError::bad_input(text).into());
+    }
+    act::check(writes, plan, progress)
+}
+
 /// What the client is told.
 fn outcome(
     context: &RequestContext,
@@ -186,14 +249,18 @@ fn outcome(
     answer(plan, progress).ok_or_else(|| unreadable(id))
 }
 
-/// The states that the step which answers has left.
+/// The states that the step which answers has left. By its name: the saga may have begun with other steps than now.
 fn answer(plan: &SagaPlan, progress: &Progress) -> Option<Vec<Option<Record>>> {
-    let RootKind::Write(action) = &plan.steps.get(plan.answer)?.run.root.kind else {
+    let answering = plan.steps.get(plan.answer)?;
+    let RootKind::Write(action) = &answering.run.root.kind else {
         return None;
     };
-    let StepState::Done(result) = &progress.steps.get(plan.answer)?.state else {
+    let StepState::Done(result) = &progress.steps.iter().find(|step| step.name == answering.name)?.state else {
         return None;
     };
+    if result.states.len() != action.touches.len() {
+        return None;
+    }
     let record = |(touch, json): (&model::contract::Touch, &Option<Json>)| match json {
         None => Some(None),
         Some(json) => Record::from_json(&touch.entity, json).map(Some),

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
+use super::plan;
+
 /// A saga's progress. Holds business data: never logged, never shown but to whoever began it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
@@ -24,6 +26,16 @@ pub struct Progress {
     pub problem: Option<String>,
     /// Why no replica goes on, if none does though there is something to do.
     pub halted: Option<Halt>,
+    /// Made when the saga began, and part of its steps' keys: a saga that is asked for again when this one is forgotten
+    /// does not find what this one has left. `None`: an older release began it.
+    #[serde(default)]
+    pub nonce: Option<String>,
+    /// The hash of the plan that it began with.
+    #[serde(default)]
+    pub plan: Option<String>,
+    /// Since when only replicas have met it whose contract has another plan.
+    #[serde(default)]
+    pub unknown_since: Option<Instant>,
 }
 
 /// Why no replica goes on.
@@ -93,10 +105,21 @@ impl From<Refused> for Refusal {
 
 impl Progress {
     /// A saga of which nothing is done yet.
-    pub fn begin(plan: &SagaPlan, arguments: Map<String, Json>, fingerprint: String) -> Self {
+    pub fn begin(plan: &SagaPlan, arguments: Map<String, Json>, fingerprint: String, nonce: Uuid) -> Self {
         let step = |name: &String| Step { name: name.clone(), state: StepState::Open, attempts: 0, tried_at: None };
         let steps = plan.steps.iter().map(|planned| step(&planned.name)).collect();
-        Self { arguments, fingerprint, steps, attempts: 0, refusals: 0, problem: None, halted: None }
+        Self {
+            arguments,
+            fingerprint,
+            steps,
+            attempts: 0,
+            refusals: 0,
+            problem: None,
+            halted: None,
+            nonce: Some(nonce.simple().to_string()),
+            plan: Some(plan::hash(plan)),
+            unknown_since: None,
+        }
     }
 
     /// Reads a log row's document; `None` when it is none.
@@ -109,10 +132,20 @@ impl Progress {
         serde_json::to_string(self).expect("maps with text keys become JSON")
     }
 
-    /// Whether the steps are those of `plan`.
+    /// Whether the steps are those of `plan`, and are asked for in the same way.
     pub fn is_of(&self, plan: &SagaPlan) -> bool {
+        if let Some(began_with) = &self.plan {
+            return *began_with == plan::hash(plan);
+        }
         let planned = plan.steps.iter().map(|step| step.name.as_str());
         planned.eq(self.steps.iter().map(|step| step.name.as_str()))
+    }
+
+    /// Without what only unended sagas need: it may be large, and is the client's.
+    #[must_use]
+    pub fn emptied(mut self) -> Self {
+        self.arguments = Map::new();
+        self
     }
 
     /// Why the saga is, or will be, undone.
@@ -126,7 +159,7 @@ impl Progress {
     /// Lets a stuck saga go on where it stands, with as many attempts as at first. Nothing for any other.
     pub fn try_again(&mut self) {
         if self.halted == Some(Halt::Stuck) {
-            self.halted = None;
+            (self.halted, self.unknown_since) = (None, None);
             (self.attempts, self.refusals) = (0, 0);
         }
     }

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use model::contract::{Root, RootKind, WriteAction, WriteWork};
+use model::contract::{Root, RootKind, Touch, WriteAction, WriteWork};
+use model::own_key::{number_named, number_of_derived};
 use model::{
-    Change, Command, EntityKey, Fingerprint, IdempotencyKey, Instant, OwnNumber, Policy, Record, Side, Value, Work,
-    WriteId, fit,
+    Change, Command, EntityKey, EntityType, Fingerprint, IdempotencyKey, Instant, OwnNumber, Policy, Record, Side,
+    Value, Work, WriteId, fit,
 };
 use serde_json::Value as Json;
 
@@ -25,6 +26,8 @@ pub struct Attempt<'a> {
     pub now: Instant,
     /// The client's key, as sent, and the root field's response name.
     pub idempotency: Option<(&'a str, &'a str)>,
+    /// What that key is bound to besides route and arguments.
+    pub bound_to: Option<&'a str>,
 }
 
 /// The write that `root` declares; `None` when it is a read.
@@ -70,6 +73,8 @@ fn build_for(
 ) -> Result<Command, ClientError> {
     let mut touches = touched(action, arguments, attempt.write)?;
     let set_key = touches[0].clone();
+    let of_the_erp = |(touch, key): (&Touch, &EntityKey)| names_a_number(&touch.entity, key).then(|| key.clone());
+    let must_exist = action.touches.iter().zip(&touches).filter_map(of_the_erp).collect();
     for (touch, key) in action.touches.iter().zip(&touches) {
         for side in must_fit(&attempt.policy) {
             fit::key_fits(&touch.entity, *side, key)?;
@@ -90,11 +95,9 @@ fn build_for(
         WriteWork::Delete => Work::Delete,
         WriteWork::Saga(_) => return Err(ClientError::new("INTERNAL", "a saga is no single write")),
     };
-    let idempotency = attempt.idempotency.map(|(sent, response_name)| {
-        let key = IdempotencyKey::new(sent, response_name)
-            .map_err(|error| ClientError::new("BAD_IDEMPOTENCY_KEY", error.to_string()))?;
-        Ok::<_, ClientError>((key, fingerprint(root, arguments)))
-    });
+    let print = fingerprint(root, arguments);
+    let print = attempt.bound_to.map_or(print.clone(), |bound| Fingerprint(format!("{bound} {print}")));
+    let idempotency = attempt.idempotency.map(|sent| Ok::<_, ClientError>((key(sent)?, print)));
     Ok(Command {
         write: attempt.write,
         group: root.group.clone(),
@@ -102,8 +105,42 @@ fn build_for(
         work,
         touches,
         must_fit: must_fit(&attempt.policy),
+        must_exist,
         idempotency: idempotency.transpose()?,
     })
+}
+
+/// Uses up the key of a mutation, under the fingerprint `closed`, and changes nothing: states anew how what the mutation
+/// touches stands. Unlike the mutation itself it need fit the primary only: what was sent when more fitted can be closed
+/// all the same.
+///
+/// # Errors
+/// `BAD_USER_INPUT`: the keys of what it touches are not all there, and the mutation can be sent by nobody.
+pub fn closing(
+    root: &Root,
+    action: &WriteAction,
+    arguments: &Arguments,
+    attempt: &Attempt<'_>,
+    closed: Fingerprint,
+) -> Result<Command, ClientError> {
+    let mut touches = touched(action, arguments, attempt.write)?;
+    let mut known = HashSet::new();
+    touches.retain(|key| known.insert(key.clone()));
+    Ok(Command {
+        write: attempt.write,
+        group: root.group.clone(),
+        epoch: attempt.policy.epoch(),
+        work: Work::Touch,
+        touches,
+        must_fit: &[],
+        must_exist: Vec::new(),
+        idempotency: attempt.idempotency.map(|sent| Ok::<_, ClientError>((key(sent)?, closed))).transpose()?,
+    })
+}
+
+/// What the client sent, scoped to the root field's response name.
+fn key((sent, response_name): (&str, &str)) -> Result<IdempotencyKey, ClientError> {
+    IdempotencyKey::new(sent, response_name).map_err(|error| ClientError::new("BAD_IDEMPOTENCY_KEY", error.to_string()))
 }
 
 /// The keys that `action` may change, in the contract's order.
@@ -187,6 +224,12 @@ fn digest(hasher: &mut blake3::Hasher, json: &Json) {
             hasher.update(b",");
         }
     }
+}
+
+/// Whether the key stands for a number, and so for a row that nobody but the ERP makes. Could clients make such rows,
+/// they would take numbers that the ERP's sequence has not given yet.
+fn names_a_number(entity: &EntityType, key: &EntityKey) -> bool {
+    entity.number_field().is_some() && (number_of_derived(key).is_some() || number_named(key).is_some())
 }
 
 /// Whose columns a write must fit. While both sides are written: both, or it would stand on one only.

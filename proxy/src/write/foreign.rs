@@ -65,7 +65,7 @@ impl ForeignWrites {
     pub fn heard(&self, secondary: Side, changes: &[Change], applied: &[Applied]) {
         for (change, applied) in changes.iter().zip(applied) {
             match applied {
-                Applied::Newer => drop(self.told.lock().remove(&change.key)),
+                Applied::Newer | Applied::Unproven => drop(self.told.lock().remove(&change.key)),
                 Applied::Foreign(found) => {
                     if self.is_news(change, found) {
                         self.tell(secondary, change, found, false);
@@ -75,7 +75,21 @@ impl ForeignWrites {
                     self.told.lock().remove(&change.key);
                     self.tell(secondary, change, found, true);
                 }
-                Applied::Stale | Applied::Held => {}
+                // What the side itself makes of our values is shown as what it is: a difference.
+                Applied::Altered(found) => {
+                    if self.is_news(change, found) {
+                        self.show(secondary, change, found, None);
+                    }
+                }
+                Applied::There
+                | Applied::Overtaken(_)
+                | Applied::Stale(_)
+                | Applied::NotThere
+                | Applied::KeyTaken(_)
+                | Applied::Barred
+                | Applied::NotWhole
+                | Applied::NotKnown
+                | Applied::Held => {}
             }
         }
     }
@@ -105,8 +119,14 @@ impl ForeignWrites {
         } else {
             tracing::error!(write.id = %write, side = %secondary, entity = %name, "a row of {name} on {secondary} was changed past strangler: write {write} is not applied and stays unsettled until somebody decides, see `strangler diffs list --cause foreign-write`");
         }
+        self.show(secondary, change, found, Some(Cause::ForeignWrite));
+    }
+
+    /// Leaves evidence of what was found, with this cause where it is known.
+    fn show(&self, secondary: Side, change: &Change, found: &Found, cause: Option<Cause>) {
+        let Some(entity) = self.contract.entity(change.key.entity()) else { return };
         let Some(route) = self.route(entity) else { return };
-        (self.observe)(self.evidence(route, secondary, entity, change, found));
+        (self.observe)(self.evidence(route, (secondary, cause), entity, change, found));
     }
 
     /// The route under which people look for rows of this type.
@@ -125,7 +145,7 @@ impl ForeignWrites {
     fn evidence(
         &self,
         route: RouteName,
-        secondary: Side,
+        (secondary, cause): (Side, Option<Cause>),
         entity: &Arc<EntityType>,
         change: &Change,
         found: &Found,
@@ -141,7 +161,9 @@ impl ForeignWrites {
         let question = Question { entity: Arc::clone(entity), fields: entity.all_fields(), asked };
         let excuses = Excuses::of_contract((self.today)());
         let mut judgement = judge(&question, &answers, &excuses);
-        judgement.attribute(entity, &change.key, Cause::ForeignWrite, &excuses);
+        if let Some(cause) = cause {
+            judgement.attribute(entity, &change.key, cause, &excuses);
+        }
         self.redactor.observe(route, entity, &judgement)
     }
 

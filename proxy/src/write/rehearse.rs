@@ -19,8 +19,7 @@ use chrono::NaiveDate;
 use model::contract::{DualWrite, Refusal, WriteAction};
 use model::evidence::{Observation, Verdict};
 use model::{
-    Change, Command, EntityKey, FieldSet, PerSide, Policy, Record, Rehearsed, Root, Side, States, Store, StoreError,
-    Written,
+    Change, Command, EntityKey, PerSide, Policy, Record, Rehearsed, Root, Side, States, Store, StoreError, Written,
 };
 use serde_json::json;
 use shadow_compare::judge::{Judgement, Reason};
@@ -186,8 +185,11 @@ impl Rehearsals {
         };
         let (observation, outcome) = match found {
             Ok(found) => {
-                let outcome =
-                    if found.verdict == Verdict::Inconclusive { "unequal_before" } else { found.verdict.as_str() };
+                let outcome = match found.reason.as_deref() {
+                    None => found.verdict.as_str(),
+                    Some(reason) if reason == Reason::NothingCompared.as_str() => "nothing_compared",
+                    Some(_) => "unequal_before",
+                };
                 (found, outcome)
             }
             Err(silence) => {
@@ -255,15 +257,14 @@ impl Rehearsals {
     fn judged(&self, root: &Root, secondary: Side, played: &Played) -> Observation {
         let excuses = self.excuses.of(&root.route, (self.today)());
         let judgements = judge_rehearsal(&played.touched, played.refused.as_ref().map(|_| secondary), &excuses);
-        let mut observation = self.redactor.observe(
-            root.route.clone(),
-            &root.entity,
-            &Judgement::of(Vec::new(), FieldSet::default(), Vec::new()),
-        );
-        for (entity, judgement) in judgements {
+        let nothing = Judgement::inconclusive(Reason::NothingCompared);
+        let mut observation = self.redactor.observe(root.route.clone(), &root.entity, &nothing);
+        // A type of which neither side had a record says nothing, and takes nothing from what the others say.
+        let says = judgements.into_iter().filter(|(_, judgement)| judgement.reason != nothing.reason);
+        for (place, (entity, judgement)) in says.enumerate() {
             let part = self.redactor.observe(root.route.clone(), &entity, &judgement);
-            observation.verdict = worse(observation.verdict, part.verdict);
-            observation.reason = observation.reason.or(part.reason);
+            observation.verdict = if place == 0 { part.verdict } else { worse(observation.verdict, part.verdict) };
+            observation.reason = if place == 0 { part.reason } else { observation.reason.or(part.reason) };
             observation.differences.extend(part.differences);
             // A route's coverage is told in fields and keys of the type that it answers with.
             if entity.name == root.entity.name {

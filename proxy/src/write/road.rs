@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::again::{jitter, worth_retrying};
 use super::apply::{Door, Outcome};
 use super::command::{self, Attempt};
 use super::rehearse::{self, Rehearsals};
@@ -30,6 +31,7 @@ use crate::arguments::Arguments;
 use crate::error::{Fault, InternalError};
 use crate::figures::Recorder;
 use crate::handover::fences::Fences;
+use crate::lives::compared::Compared;
 use crate::own_keys::{self, Asked};
 use crate::read::breaker::Breaker;
 use crate::roads::RequestContext;
@@ -68,6 +70,8 @@ pub struct WriteRoad {
     pub rollout: Arc<dyn Fn() -> Arc<Rollout> + Send + Sync>,
     /// Tells who has the authority when a write met a fence.
     pub fences: Arc<Fences>,
+    /// Whether there is anything to compare the sides with.
+    pub compared: Arc<Compared>,
     /// Where unsettled keys are kept.
     pub unsettled: Arc<UnsettledKeys>,
     /// Counts how long writes take to settle.
@@ -91,6 +95,7 @@ struct Mutation {
     arguments: Arguments,
     response_name: String,
     idempotency: Option<String>,
+    bound_to: Option<String>,
     deadline: Instant,
 }
 
@@ -124,6 +129,7 @@ impl WriteRoad {
             arguments: arguments.clone(),
             response_name: response_name.to_owned(),
             idempotency: context.idempotency.clone(),
+            bound_to: context.bound_to.clone(),
             deadline: context.deadline,
         };
         let (answer, receiver) = oneshot::channel();
@@ -135,9 +141,12 @@ impl WriteRoad {
         Ok(states)
     }
 
-    fn asked(&self, side: Side) -> Asked<'_> {
-        let side = self.sides.get(side);
-        Asked { store: &side.store, breaker: &side.breaker }
+    fn asked(&self) -> PerSide<Asked<'_>> {
+        let asked = |side| {
+            let side: &WriteSide = self.sides.get(side);
+            Asked { store: &side.store, breaker: &side.breaker }
+        };
+        PerSide { legacy: asked(Side::Legacy), modern: asked(Side::Modern) }
     }
 
     /// `keys` with canonical keys in place of numbers.
@@ -151,17 +160,15 @@ impl WriteRoad {
         keys: Vec<EntityKey>,
         deadline: Instant,
     ) -> Result<Vec<EntityKey>, StoreError> {
-        let sides = PerSide { legacy: self.asked(Side::Legacy), modern: self.asked(Side::Modern) };
-        own_keys::canonical(sides, entity, policy, keys, deadline).await
+        own_keys::canonical(self.asked(), entity, policy, keys, deadline).await
     }
 
     /// Replaces the numbers in a mutation's arguments by canonical keys, then makes it stand.
     async fn named_and_stand(self: &Arc<Self>, mutation: &mut Mutation) -> Result<Standing, Fault> {
         if let Some(action) = command::action(&mutation.root).filter(|action| own_keys::concerns(action)) {
             let policy = (self.rollout)().policy(&mutation.root.group);
-            let sides = PerSide { legacy: self.asked(Side::Legacy), modern: self.asked(Side::Modern) };
             mutation.arguments =
-                own_keys::arguments(sides, action, &mutation.arguments, &policy, mutation.deadline).await?;
+                own_keys::arguments(self.asked(), action, &mutation.arguments, &policy, mutation.deadline).await?;
         }
         self.stand(mutation).await
     }
@@ -179,7 +186,8 @@ impl WriteRoad {
         };
         let reply = command::action(&mutation.root)
             .ok_or_else(|| InternalError::Misfit(format!("{} is not a write", mutation.root.route)).into())
-            .and_then(|action| Ok(command::states(action, &mutation.arguments, &standing.changes)?))
+            .and_then(|action| command::states(action, &mutation.arguments, &standing.changes).map_err(Fault::from))
+            .map_err(|fault| InternalError::not_shown(standing.write, &fault).into())
             .map(|states| (standing.write, states));
         let primary = standing.policy.primary();
         let ended = |outcome| telemetry::write_ended(&mutation.root.route, outcome, Some(primary), began);
@@ -199,11 +207,14 @@ impl WriteRoad {
         let committed = Instant::now();
         self.unsettled.stands(&group, standing.write, committed);
         let write = standing.write;
-        let mut apply = Box::pin(self.carry(&mutation, standing));
+        let (changes, keyed) = (standing.changes.len(), mutation.idempotency.is_some());
+        // One that changed nothing leaves the row of its key, and that is the relay's: no read waits for it.
+        let settled = |applied: Vec<Applied>| (changes == 0 && !keyed) || Applied::settle(&applied, changes);
+        let mut apply = Box::pin(async { self.carry(&mutation, standing).await.map(settled) });
         let within_budget = tokio::time::timeout(self.settings.answer_budget, &mut apply).await;
         ended(match &within_budget {
-            Ok(Ok(applied)) if applied.iter().all(Applied::is_done) => "settled",
-            Ok(Ok(_) | Err(_)) | Err(_) => "unsettled",
+            Ok(Ok(true)) => "settled",
+            Ok(Ok(false) | Err(_)) | Err(_) => "unsettled",
         });
         let early = within_budget.ok();
         if let Some(outcome) = early {
@@ -223,7 +234,7 @@ impl WriteRoad {
         if let Some(action) = command::action(&mutation.root).filter(|action| rehearse::is_asked(action)) {
             let Standing { write, policy, stamped, .. } = standing;
             // Types that have numbers are not rehearsed.
-            let attempt = Attempt { write, policy, numbers: &[], now: stamped, idempotency: None };
+            let attempt = Attempt { write, policy, numbers: &[], now: stamped, idempotency: None, bound_to: None };
             let play = rehearse::Play {
                 root: &mutation.root,
                 attempt: &attempt,
@@ -234,18 +245,21 @@ impl WriteRoad {
             };
             self.rehearsals.hold(&secondary.store, &secondary.breaker, play).await;
         }
+        if standing.changes.is_empty() {
+            return Ok(Vec::new());
+        }
         secondary.door.apply(standing.changes).await
     }
 
     /// The secondary has answered for a write, in whichever way.
-    fn finish(&self, root: &model::Root, committed: Instant, write: WriteId, primary: Side, outcome: Outcome) {
+    fn finish(&self, root: &model::Root, committed: Instant, write: WriteId, primary: Side, outcome: Settled) {
         let (route, group) = (&root.route, &root.group);
         match outcome {
-            // Somebody else has changed a row there; the door has told it.
-            Ok(applied) if !applied.iter().all(Applied::is_done) => {
+            // It is not there; the door has told why.
+            Ok(false) => {
                 self.unsettled.leave(group, write, Instant::now());
             }
-            Ok(_) => {
+            Ok(true) => {
                 self.figures.settled(group, committed.elapsed());
                 self.unsettled.end(group, write);
                 self.sides.get(primary).settler.settled(write);
@@ -274,12 +288,20 @@ impl WriteRoad {
             if mutation.deadline <= Instant::now() || retry == RETRIES {
                 break;
             }
+            if !self.fences.may_write(&root.group).await {
+                self.fences.wait(&root.group).await;
+                let policy = (self.rollout)().policy(&root.group);
+                last = Some(StoreError::Fenced { side: policy.primary() });
+                continue;
+            }
             let policy = (self.rollout)().policy(&root.group);
+            self.compared.require(policy.primary(), mutation.deadline).await?;
             let write = WriteId(Uuid::now_v7());
             let idempotency = mutation.idempotency.as_deref().map(|key| (key, mutation.response_name.as_str()));
-            let asked = self.asked(policy.primary());
+            let asked = *self.asked().get(policy.primary());
             let numbers = own_keys::numbers(asked, action, &mutation.arguments, write, mutation.deadline).await?;
-            let attempt = Attempt { write, policy, numbers: &numbers, now: (self.clock)(), idempotency };
+            let (now, bound_to) = ((self.clock)(), mutation.bound_to.as_deref());
+            let attempt = Attempt { write, policy, numbers: &numbers, now, idempotency, bound_to };
             let command = command::build(root, action, &mutation.arguments, &attempt)?;
             let primary = self.sides.get(policy.primary());
             if !primary.breaker.admits_by(mutation.deadline).await {
@@ -354,28 +376,11 @@ impl WriteRoad {
     }
 }
 
+/// Whether the secondary has a write now.
+type Settled = Result<bool, Arc<StoreError>>;
+
 fn keys(changes: &[Change]) -> Vec<EntityKey> {
     changes.iter().map(|change| change.key.clone()).collect()
-}
-
-/// Nothing was written, and the same may succeed a moment later.
-fn worth_retrying(error: &StoreError) -> bool {
-    match error {
-        StoreError::Conflict { .. } => true,
-        StoreError::Fenced { .. }
-        | StoreError::Unreachable { .. }
-        | StoreError::Unwritable { .. }
-        | StoreError::NoAnswer { .. }
-        | StoreError::Refused { .. }
-        | StoreError::KeyReused
-        | StoreError::SnapshotLost { .. }
-        | StoreError::Misfit { .. } => false,
-    }
-}
-
-fn jitter(retry: u32) -> Duration {
-    let most = 4u64 << retry.min(6);
-    Duration::from_millis(1 + rand::random::<u64>() % most)
 }
 
 fn outcome_of(fault: &Fault) -> &'static str {
@@ -383,7 +388,10 @@ fn outcome_of(fault: &Fault) -> &'static str {
         Fault::Client(_) => "refused",
         Fault::Internal(InternalError::OutcomeUnknown(_)) => "unknown",
         Fault::Internal(
-            InternalError::Unavailable(_) | InternalError::DeadlineExceeded(_) | InternalError::Misfit(_),
+            InternalError::Unavailable(_)
+            | InternalError::DeadlineExceeded(_)
+            | InternalError::NothingRemembered(_)
+            | InternalError::Misfit(_),
         ) => "failed",
     }
 }

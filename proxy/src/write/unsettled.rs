@@ -5,7 +5,8 @@
 //! by `catchup::watch` every few hundred milliseconds, which covers the other replicas' writes.
 //!
 //! Promise: when in doubt a key counts as unsettled; then it is answered by the primary, which is
-//! never wrong.
+//! never wrong. A look that is older than [`FRESH`] leaves everything in doubt, unless the primary cannot be reached at
+//! all: then nobody could answer instead, and no write of whoever shares our view of it was acknowledged since.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -14,10 +15,15 @@ use model::{EntityKey, GroupName, WriteId};
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
+/// For how long a look says which keys are unsettled: within this time every replica knows of the others' writes.
+pub const FRESH: Duration = Duration::from_secs(1);
+
 /// The keys with an unsettled write, by group.
 #[derive(Debug, Default)]
 pub struct UnsettledKeys {
     groups: RwLock<HashMap<GroupName, Group>>,
+    /// Groups whose secondary has gone back: every key counts until it was raised.
+    unproven: RwLock<HashSet<GroupName>>,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +35,8 @@ struct Group {
     seen: HashMap<EntityKey, Instant>,
     /// When the last look began. `None`: nobody looks, so nothing is known and every key counts.
     looked: Option<Instant>,
+    /// Until when that look holds.
+    holds_until: Option<Instant>,
     /// The ledger has more unsettled keys than were read: then every key counts.
     overflow: bool,
 }
@@ -109,7 +117,25 @@ impl UnsettledKeys {
         }
         group.seen = seen;
         group.looked = Some(look.began);
+        group.holds_until = Some(Instant::now() + FRESH);
         group.overflow = look.overflow;
+    }
+
+    /// The primary cannot be reached by anybody here: what was known last goes on to hold for a while.
+    pub fn hold(&self, group: &GroupName) {
+        if let Some(group) = self.groups.write().get_mut(group).filter(|group| group.looked.is_some()) {
+            group.holds_until = Some(Instant::now() + FRESH);
+        }
+    }
+
+    /// For how long the last look at `group` has not been renewed; `None` when there was none.
+    pub fn look_age(&self, group: &GroupName) -> Option<Duration> {
+        self.groups.read().get(group)?.looked.map(|looked| looked.elapsed())
+    }
+
+    /// Whether every key of `group` counts as unsettled, since nobody knows.
+    pub fn is_in_doubt(&self, group: &GroupName) -> bool {
+        self.groups.read().get(group).is_none_or(Group::is_in_doubt)
     }
 
     /// Nobody looks any more, since the group is not written to both sides: what is left to a relay
@@ -123,8 +149,24 @@ impl UnsettledKeys {
         group.looked = None;
     }
 
+    /// Says whether the group's secondary has gone back, so that what it shows may be old.
+    pub fn set_unproven(&self, group: &GroupName, unproven: bool) {
+        if self.unproven.read().contains(group) == unproven {
+            return;
+        }
+        let mut groups = self.unproven.write();
+        if unproven {
+            groups.insert(group.clone());
+        } else {
+            groups.remove(group);
+        }
+    }
+
     /// Whether `key` may have a write that the secondary does not have.
     pub fn contains(&self, group: &GroupName, key: &EntityKey) -> bool {
+        if self.unproven.read().contains(group) {
+            return true;
+        }
         self.groups
             .read()
             .get(group)
@@ -156,6 +198,9 @@ impl UnsettledKeys {
     /// What a look shows once was on its way at that moment, as some write always is; it counts as
     /// old when a later look shows it still.
     pub fn any_older_than(&self, group: &GroupName, age: Duration, now: Instant) -> bool {
+        if self.unproven.read().contains(group) {
+            return true;
+        }
         self.groups.read().get(group).is_none_or(|group| {
             let own_is_old = |own: &Own| own.stands.is_some_and(|since| now.duration_since(since) >= age);
             let seen_is_old = |first: &Instant| {
@@ -168,7 +213,7 @@ impl UnsettledKeys {
 
 impl Group {
     fn is_in_doubt(&self) -> bool {
-        self.overflow || self.looked.is_none()
+        self.overflow || self.looked.is_none() || self.holds_until.is_none_or(|until| Instant::now() >= until)
     }
 
     fn release(&mut self, write: WriteId) {
@@ -226,6 +271,25 @@ mod tests {
         assert!(keys.contains(&group, &key("B")));
         keys.unwatch(&group);
         assert!(all_count(&keys), "dual-write was off: the ledger may hold anything");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_is_not_renewed_leaves_every_key_in_doubt_unless_the_primary_is_out_of_reach() {
+        let (keys, group) = (watched(), GroupName::from("inventory"));
+        tokio::time::advance(FRESH - Duration::from_millis(1)).await;
+        assert!(!keys.contains(&group, &key("A")));
+        keys.hold(&group);
+        tokio::time::advance(Duration::from_millis(10)).await;
+        assert!(!keys.contains(&group, &key("A")), "nobody could answer instead");
+        tokio::time::advance(FRESH).await;
+        assert!(keys.contains(&group, &key("A")));
+        assert!(keys.any_older_than(&group, Duration::from_secs(9), Instant::now()) && keys.all(&group).is_none());
+        keys.saw(&group, look(Instant::now(), &[]));
+        assert!(!keys.contains(&group, &key("A")));
+        // What nobody has ever looked at is not held.
+        let other = GroupName::from("other");
+        keys.hold(&other);
+        assert!(keys.contains(&other, &key("A")));
     }
 
     #[tokio::test(start_paused = true)]
@@ -297,5 +361,17 @@ mod tests {
         assert!(keys.any_older_than(&group, age, later), "shown again: it is late");
         keys.saw(&group, Look { began: now, keys: vec![], overflow: true });
         assert!(keys.contains(&group, &key("B")));
+    }
+
+    #[test]
+    fn while_a_secondary_is_unproven_every_key_and_list_is_the_primarys() {
+        let (keys, group, now) = (UnsettledKeys::default(), GroupName::new("inventory"), Instant::now());
+        keys.saw(&group, look(now, &[]));
+        assert!(!keys.contains(&group, &key("A")));
+        keys.set_unproven(&group, true);
+        keys.saw(&group, look(now, &[]));
+        assert!(keys.contains(&group, &key("A")) && keys.any_older_than(&group, Duration::from_secs(60), now));
+        keys.set_unproven(&group, false);
+        assert!(!keys.contains(&group, &key("A")));
     }
 }

@@ -41,6 +41,7 @@ fn every_error_code_is_described_and_every_described_code_exists() {
         "adapters/src/postgres/error.rs",
         "adapters/src/postgres/execute.rs",
         "model/src/fit.rs",
+        "model/src/write.rs",
         "proxy/src/saga/road.rs",
         "proxy/src/saga/decide.rs",
     ];

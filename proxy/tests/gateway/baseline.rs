@@ -1,8 +1,9 @@
 //! The first copy reads as of one moment, and outlives the loss of it.
 
 use std::sync::Arc;
+use testkit::begin::Begin as _;
 
-use model::{Record, Role, Side, Store};
+use model::{PerSide, Record, Role, Side, Store};
 use proxy::catchup::baseline;
 use proxy::read::breaker::{Breaker, BreakerSettings};
 use proxy::write::apply::Door;
@@ -18,7 +19,7 @@ const ROWS: i64 = 2_500;
 async fn a_copy_whose_moment_is_lost_goes_on_from_a_new_one() {
     let (legacy, modern) = (inventory::in_memory(Side::Legacy), inventory::in_memory(Side::Modern));
     for (store, role) in [(&legacy, Role::Primary), (&modern, Role::Secondary)] {
-        store.prepare(&[inventory::group()], role, WITHIN).await.unwrap();
+        store.begin_as(&[inventory::group()], role, WITHIN).await.unwrap();
     }
     let contract = inventory::contract();
     let entity = contract.entity(&"StockLevel".into()).unwrap();
@@ -29,7 +30,9 @@ async fn a_copy_whose_moment_is_lost_goes_on_from_a_new_one() {
     let faulty = FaultyStore::new(Arc::new(legacy.clone()));
     faulty.on(Call::Scan, 2, Fault::Lost);
     let primary: Arc<dyn Store> = Arc::new(faulty.clone());
-    let door = Door::new(Arc::new(modern.clone()), Arc::new(Breaker::new(BreakerSettings::default())), WITHIN);
+    let stores = PerSide { legacy: Arc::clone(&primary), modern: Arc::new(modern.clone()) as Arc<dyn Store> };
+    let breaker = |_| Arc::new(Breaker::new(BreakerSettings::default()));
+    let door = Door::both(&contract, &stores, breaker, WITHIN, None).modern;
 
     let copied = baseline::copy(&primary, &door, entity, 1, WITHIN, |_| {}).await.unwrap();
 

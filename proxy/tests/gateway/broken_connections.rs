@@ -17,14 +17,20 @@ const ADJUST: &str = "mutation($s: ID!) { adjustStock(sku: $s, location: \"BER1\
 /// What a client may be told while connections break. All of it invites to try again.
 const PASSING: [&str; 3] = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"];
 
-/// Ends connections of one side's database, all but the test's own, every `pause` until `stop`.
-async fn break_connections(erp: Arc<Erp>, side: Side, pause: Duration, stop: CancellationToken) -> u64 {
+/// What ends connections, and what cancels the statements on them.
+const TERMINATE: &str = "pg_terminate_backend(pid)";
+const CANCEL: &str = "pg_cancel_backend(pid)";
+
+/// Breaks off what runs on one side's database, all but the test's own, every `pause` until `stop`.
+async fn break_off(erp: Arc<Erp>, side: Side, how: &str, pause: Duration, stop: CancellationToken) -> u64 {
     let client = connect(erp.databases.get(side)).await;
-    let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-               WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name IN ('strangler', 'oci-stand-in')";
+    let sql = format!(
+        "SELECT count({how}) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+         AND application_name IN ('strangler', 'oci-stand-in')"
+    );
     let mut broken = 0;
     while !stop.is_cancelled() {
-        broken += client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0).unsigned_abs();
+        broken += client.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0).unsigned_abs();
         tokio::time::sleep(pause).await;
     }
     broken
@@ -32,17 +38,22 @@ async fn break_connections(erp: Arc<Erp>, side: Side, pause: Duration, stop: Can
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_break_at_any_moment_lose_and_double_nothing() {
-    lose_and_double_nothing(Erp::new().await, Duration::from_millis(113)).await;
+    lose_and_double_nothing(Erp::new().await, TERMINATE, Duration::from_millis(113)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_that_are_cancelled_at_any_moment_lose_and_double_nothing() {
+    lose_and_double_nothing(Erp::new().await, CANCEL, Duration::from_millis(3)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_of_an_oracle_that_break_at_any_moment_lose_and_double_nothing() {
     // A session and a write through the stand-in take many more round trips: they must have a chance to end.
-    lose_and_double_nothing(Erp::on_oracle().await, Duration::from_millis(457)).await;
+    lose_and_double_nothing(Erp::on_oracle().await, TERMINATE, Duration::from_millis(457)).await;
 }
 
 /// `pause` is odd, so that a break falls on every moment of a write sooner or later.
-async fn lose_and_double_nothing(erp: Erp, pause: Duration) {
+async fn lose_and_double_nothing(erp: Erp, how: &'static str, pause: Duration) {
     // GIVEN two databases whose connections keep breaking
     let erp = Arc::new(erp);
     let ground = erp.ground().await;
@@ -50,7 +61,7 @@ async fn lose_and_double_nothing(erp: Erp, pause: Duration) {
     ground.set(Stage::Shift, 50.0, 100.0);
     let replica = Replica::ready(&ground, &Pace::default()).await;
     let stop = CancellationToken::new();
-    let breaking = Side::BOTH.map(|side| tokio::spawn(break_connections(Arc::clone(&erp), side, pause, stop.clone())));
+    let breaking = Side::BOTH.map(|side| tokio::spawn(break_off(Arc::clone(&erp), side, how, pause, stop.clone())));
     // WHEN eight customers adjust two stock levels and repeat until they are told that it is done
     let customer = async |number: usize| {
         for order in 0..6 {

@@ -86,10 +86,10 @@ async fn a_row_that_a_script_has_changed_is_left_and_told_until_it_is_repaired()
     // WHEN it is repaired THEN both sides are equal, everything is settled, and writes go on as before
     let repairer = repairer(&shelves, &replica);
     let shelf = shelf_type(&shelves.ground.loaded);
-    assert_eq!(repairer.blocked(&policy(), &shelf).await.unwrap(), [key("A")]);
+    assert_eq!(repairer.blocked(&policy(), &shelf).await.unwrap(), (vec![key("A")], true));
     assert_eq!(repairer.level(&policy(), &shelf, &key("A")).await, Levelled::Repaired);
     shelves.ground.settled().await;
-    assert_eq!(repairer.blocked(&policy(), &shelf).await.unwrap(), []);
+    assert_eq!(repairer.blocked(&policy(), &shelf).await.unwrap(), (Vec::new(), true));
     assert!(on_modern(&shelves).starts_with("A=9 "));
     replica.ask(&put(10)).await;
     shelves.ground.settled().await;

@@ -71,6 +71,22 @@ async fn a_row_on_its_way_waits_and_is_not_missing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rows_that_no_key_finds_are_counted_named_and_not_safe() {
+    // GIVEN a row with a null for a key, and one that is read under a key by which nothing is found
+    let shelves = Shelves::new().await;
+    let entity = shelf_type(&shelves.ground.loaded);
+    let (nothing, elsewhere) = (EntityKey::new(entity.name.clone(), vec![model::Value::Null]), key("0 elsewhere"));
+    shelves.memory.legacy.meddle(|rows| {
+        rows.insert(nothing.clone(), shelf(&entity, "", 1));
+        rows.insert(elsewhere, shelf(&entity, "LOST", 1));
+    });
+    // THEN neither can come over, and nobody says that nothing would be lost
+    let found = look(&shelves.ground).await;
+    assert_eq!((found.rows, found.missing, found.keyless, found.is_safe()), (5, 0, 2, false));
+    assert_eq!(found.keyless_keys, [nothing, key("LOST")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_told_from_a_row_on_its_way_is_undecided_and_not_safe() {
     // GIVEN a shelf on legacy alone, and more changes on their way than are looked through
     let shelves = Shelves::new().await;

@@ -191,6 +191,12 @@ async fn headers_that_are_nonsense_are_refused() {
         let reply = world.post(&json!({"query": "mutation { drop(id: 1) }"}), &[header]).await;
         assert_eq!((reply.status, reply.code()), (StatusCode::BAD_REQUEST, "BAD_REQUEST"));
     }
+    // Whoever means to be safe is not left to write twice.
+    for key in [json!("K-1"), json!(42), json!({"key": "K-1"})] {
+        let body = json!({"query": "mutation { drop(id: 1) }", "extensions": {"idempotencyKey": key}});
+        let reply = world.post(&body, &[]).await;
+        assert_eq!((reply.status, reply.code()), (StatusCode::BAD_REQUEST, "BAD_REQUEST"));
+    }
     assert!(world.calls().is_empty());
 }
 

@@ -1,5 +1,7 @@
 //! A side that was left alone is asked again: after a lull nobody is refused by one that is long back, and a dead one
 //! is reached by one call. A side that only takes no writes is not left alone. In memory, with time paused.
+//!
+//! A lull is where nobody asks: sagas that were left are not looked for either, since that asks every minute.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,7 @@ const LULL: Duration = Duration::from_secs(60);
 async fn replica(shelves: &Shelves, reads: f64) -> Arc<Replica> {
     shelves.ground.set(Stage::Shift, reads, 0.0);
     let breaker = BreakerSettings { failures: 3, pause: Duration::from_secs(1) };
-    Arc::new(Replica::ready(&shelves.ground, &Pace { breaker, relay: None, ..Pace::default() }).await)
+    Arc::new(Replica::ready(&shelves.ground, &Pace { breaker, relay: None, resumes: false, ..Pace::default() }).await)
 }
 
 /// The outage of a side, until it is left alone, and then a lull.

@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test tells what went wrong by panicking")]
 
+mod alone;
 mod audit;
 mod bad_input;
 mod baseline;
 mod batching;
+mod beginnings;
 mod broken_connections;
+mod contracts;
 mod drift;
 mod erp;
 mod errors;
@@ -32,10 +35,12 @@ mod random;
 mod reads;
 mod rehearsals;
 mod rehearsals_in_sql;
+mod repeats;
 mod rig;
 mod sagas;
 mod same_answer;
 mod server;
+mod settled;
 mod shadows;
 mod shelves;
 mod socket;

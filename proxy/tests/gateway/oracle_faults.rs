@@ -30,7 +30,7 @@ const STEPS: [(&str, &str, Waits); 9] = [
     ("known key?", "exec:idempotency_key = ", Waits::Client),
     ("work", "exec:UPDATE SHELF", Waits::Client),
     ("read back", "exec:FOR UPDATE WAIT", Waits::Client),
-    ("prove fence", "exec:FROM strangler_fence", Waits::Client),
+    ("prove fence", "exec:IS NULL AND l.log = ", Waits::Client),
     ("ledger", "exec:INSERT INTO strangler_ledger", Waits::Client),
     ("commit", "commit", Waits::Client),
     ("settle", "exec:SET state = ", Waits::Nobody),

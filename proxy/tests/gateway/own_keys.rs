@@ -1,12 +1,13 @@
 //! Orders that the ERP numbers itself, in real databases: made on either side, named by either key.
 
 use std::sync::Arc;
+use testkit::begin::Begin as _;
 
 use adapters::oracle::OracleStore;
 use adapters::postgres::{PostgresStore, Settings};
 use model::evidence::Verdict;
 use model::own_key::{canonical_text, derived_key};
-use model::{OwnNumber, PerSide, Role, Scan as _, Side, Stage, Store};
+use model::{Holder, OwnNumber, PerSide, Role, Scan as _, Side, Stage, Store};
 use proxy::contract;
 use serde_json::{Value as Json, json};
 use testkit::faults::{Call, Fault};
@@ -52,8 +53,8 @@ impl Shop {
         let stores = PerSide { legacy: store(Side::Legacy), modern: store(Side::Modern) };
         let ground = Ground::new(loaded, stores);
         let groups = [ground.group()];
-        ground.stores.get(primary).prepare(&groups, Role::Primary, WITHIN).await.unwrap();
-        ground.stores.get(primary.other()).prepare(&groups, Role::Secondary, WITHIN).await.unwrap();
+        ground.stores.get(primary).begin_as(&groups, Role::Primary, WITHIN).await.unwrap();
+        ground.stores.get(primary.other()).begin_as(&groups, Role::Secondary, WITHIN).await.unwrap();
         if primary == Side::Modern {
             ground.set(Stage::Reverse, 100.0, 0.0);
         }
@@ -236,6 +237,13 @@ async fn rows_that_the_erp_made_alone_are_read_and_changed_by_both_keys() {
         assert_eq!(shop.code(&set).await, "NOT_FOUND", "{id}");
     }
     assert_eq!(shop.erp().await, [(17, 5), (18, 1)]);
+    // AND who cancels one is told the same when the answer was lost
+    let cancel = "mutation { cancelOrder(id: \"17\") }";
+    for _ in 0..2 {
+        let reply = shop.replica.ask_with(cancel, &Json::Null, &[("idempotency-key", "once")]).await;
+        assert_eq!(reply.text, r#"{"data":{"cancelOrder":true}}"#);
+    }
+    assert_eq!((shop.code(cancel).await, shop.erp().await), ("NOT_FOUND".into(), vec![(18, 1)]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -281,7 +289,7 @@ async fn handed_over(shop: Shop) {
     // WHEN the authority goes back, and only its drain is there to bring them over
     let handed = hand_over_group(&shop.ground, &group, Side::Legacy, false).await.unwrap();
     assert_eq!((handed.to, handed.left.writes), (Side::Legacy, 0));
-    (shop.ground.hearer())(&group, Side::Legacy, handed.epoch);
+    (shop.ground.hearer())(&group, Holder { side: Side::Legacy, epoch: handed.epoch, alone: false });
     // THEN the ERP has numbered the second, both sides show it, and each order goes by either key on either side
     let erp = shop.erp().await;
     // An attempt that met the fence has cost a number.

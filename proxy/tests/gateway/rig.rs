@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+use testkit::begin::Begin as _;
 
 use axum::body::Body;
 use axum::http::Request;
@@ -10,27 +11,28 @@ use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use model::evidence::Observation;
 use model::{
-    EntityName, Epoch, GroupName, Instant, PerSide, Percentage, Policy, Role, Rollout, RolloutVersion, Stage, Store,
+    EntityName, Epoch, GroupName, Instant, PerSide, Percentage, Policy, Role, Rollout, RolloutVersion, Side, Stage,
+    Store,
 };
 use parking_lot::Mutex;
-use proxy::catchup::relay::{Relay, RelaySettings};
+use proxy::catchup::relay::Relay;
 use proxy::catchup::watch::Watch;
 use proxy::contract::Loaded;
-use proxy::excuses::AcceptedExcuses;
 use proxy::figures::{Recorder, wall_clock};
 use proxy::fork::Fork;
 use proxy::gateway::{self, Gateway, GatewayConfig};
 use proxy::handover::fences::{Fences, Hearer};
+use proxy::lives::compared::Compared;
 use proxy::read::batch::Batch;
-use proxy::read::breaker::{Breaker, BreakerSettings};
+use proxy::read::breaker::Breaker;
 use proxy::read::seen::Seen;
 use proxy::read::serve::{ReadRoad, ReadSettings, ReadSide};
-use proxy::read::shadow::{Shadow, ShadowSettings, ShadowWorker};
+use proxy::read::shadow::{Shadow, ShadowWorker};
 use proxy::rollout::RolloutHandle;
-use proxy::saga::{SagaRoad, SagaSettings};
+use proxy::saga::SagaRoad;
 use proxy::write::apply::Door;
 use proxy::write::foreign::ForeignWrites;
-use proxy::write::rehearse::{RehearsalSettings, Rehearsals};
+use proxy::write::rehearse::Rehearsals;
 use proxy::write::road::{WriteRoad, WriteSettings, WriteSide};
 use proxy::write::settle::Settler;
 use proxy::write::unsettled::UnsettledKeys;
@@ -42,6 +44,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::fake::Reply;
+
+mod pace;
+
+pub(crate) use pace::Pace;
 
 /// Limit of a call that no fault concerns.
 pub(crate) const WITHIN: Duration = Duration::from_secs(20);
@@ -71,6 +77,22 @@ impl Ground {
         Self { stores, ..self.clone() }
     }
 
+    /// The same stores, by replicas that hear of nothing but by their own looks.
+    pub(crate) fn with_a_rollout_of_its_own(&self) -> Self {
+        let rollout = Arc::new(Mutex::new(Arc::clone(&self.rollout.lock())));
+        Self { rollout, ..self.with_faults_of_its_own() }
+    }
+
+    /// The same stores and rollout, for replicas of another contract.
+    pub(crate) fn under(&self, loaded: Loaded) -> Self {
+        Self { loaded: Arc::new(loaded), ..self.clone() }
+    }
+
+    /// The same rollout, under another contract over stores of its own.
+    pub(crate) fn over(&self, loaded: Loaded, stores: PerSide<Arc<dyn Store>>) -> Self {
+        Self { stores: stores.map(|_, store| FaultyStore::new(store)), ..self.under(loaded) }
+    }
+
     /// The same, under the rollout of a control store.
     pub(crate) fn following(&self, rollout: RolloutHandle) -> Self {
         Self { follows: Some(rollout), ..self.clone() }
@@ -79,8 +101,8 @@ impl Ground {
     /// Makes the bookkeeping: legacy is primary.
     pub(crate) async fn prepare(&self) {
         let groups = self.loaded.contract.groups();
-        self.stores.legacy.prepare(&groups, Role::Primary, WITHIN).await.unwrap();
-        self.stores.modern.prepare(&groups, Role::Secondary, WITHIN).await.unwrap();
+        self.stores.legacy.begin_as(&groups, Role::Primary, WITHIN).await.unwrap();
+        self.stores.modern.begin_as(&groups, Role::Secondary, WITHIN).await.unwrap();
     }
 
     /// The only group.
@@ -119,13 +141,13 @@ impl Ground {
     /// Hears of handovers for every replica that does not follow a control store.
     pub(crate) fn hearer(&self) -> Hearer {
         let (rollout, follows) = (Arc::clone(&self.rollout), self.follows.clone());
-        Arc::new(move |group, side, epoch| match &follows {
-            Some(handle) => handle.hear(group, side, epoch),
+        Arc::new(move |group, holder| match &follows {
+            Some(handle) => handle.hear(group, holder),
             None => {
                 let mut rollout = rollout.lock();
                 let mut next = Rollout::clone(&rollout);
-                if let Some(policy) = next.policies.get_mut(group).filter(|policy| policy.epoch() < epoch) {
-                    *policy = policy.handed_to(side, epoch);
+                if let Some(policy) = next.policies.get_mut(group).filter(|policy| policy.epoch() < holder.epoch) {
+                    *policy = policy.following(holder);
                     *rollout = Arc::new(next);
                 }
             }
@@ -162,51 +184,6 @@ fn leaping_clock() -> Instant {
         LazyLock::new(|| (tokio::time::Instant::now(), chrono::Utc::now()));
     let (began, then) = *BEGAN;
     Instant::new(then + tokio::time::Instant::now().saturating_duration_since(began))
-}
-
-/// How a replica is set up.
-#[derive(Clone)]
-pub(crate) struct Pace {
-    /// Its name.
-    pub(crate) name: &'static str,
-    /// Whether it relays.
-    pub(crate) relay: Option<RelaySettings>,
-    /// How long an answer waits for the secondary.
-    pub(crate) answer_budget: Duration,
-    /// Limit of one apply.
-    pub(crate) apply_within: Duration,
-    /// How long clients wait.
-    pub(crate) deadline: Duration,
-    pub(crate) breaker: BreakerSettings,
-    pub(crate) shadow: ShadowSettings,
-    pub(crate) rehearsals: RehearsalSettings,
-    /// What engineers have excused.
-    pub(crate) excuses: AcceptedExcuses,
-    /// Whether what somebody else has changed on the secondary is overwritten.
-    pub(crate) primary_wins: bool,
-    /// Limits of sagas.
-    pub(crate) sagas: SagaSettings,
-    /// Whether it takes up sagas that nobody works on.
-    pub(crate) resumes: bool,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            name: "a",
-            relay: Some(RelaySettings::default()),
-            answer_budget: Duration::from_millis(50),
-            apply_within: Duration::from_secs(2),
-            deadline: Duration::from_secs(2),
-            breaker: BreakerSettings::default(),
-            shadow: ShadowSettings::default(),
-            rehearsals: RehearsalSettings::default(),
-            excuses: AcceptedExcuses::default(),
-            primary_wins: false,
-            sagas: SagaSettings::default(),
-            resumes: true,
-        }
-    }
 }
 
 /// One replica. Its background tasks end with it.
@@ -249,6 +226,8 @@ impl Replica {
             figures: figures.clone(),
             settings: ReadSettings { share: 0.5, answer_budget: pace.answer_budget },
         };
+        let compared = Arc::new(Compared::default());
+        Side::BOTH.into_iter().for_each(|side| compared.heard(side, pace.remembers));
         let write = Arc::new(WriteRoad {
             sides: stores.clone().map(|side, store| WriteSide {
                 settler: Settler::start(Arc::clone(&store), pace.apply_within),
@@ -258,6 +237,7 @@ impl Replica {
             }),
             rollout: ground.newest(),
             fences: Fences::new(stores.clone(), ground.hearer(), Duration::from_secs(2)),
+            compared: Arc::clone(&compared),
             unsettled: Arc::clone(&unsettled),
             figures: figures.clone(),
             clock: leaping_clock,
@@ -272,6 +252,7 @@ impl Replica {
             writes: Arc::clone(&write),
             contract: Arc::clone(&ground.loaded.contract),
             settings: pace.sagas,
+            left: Mutex::default(),
         });
         if pace.resumes {
             tokio::spawn(Arc::clone(&saga).resume(stop.clone()));
@@ -373,16 +354,20 @@ fn catch_up(
 ) {
     if let Some(settings) = pace.relay {
         let (stores, doors, figures) = (stores.clone(), doors.clone(), figures.clone());
-        let relay = Relay { stores, doors, rollout: ground.newest(), figures, settings };
+        let contract = Arc::clone(&ground.loaded.contract);
+        let (rollout, failing) = (ground.newest(), Mutex::default());
+        let relay = Relay { stores, doors, contract, rollout, figures, settings, failing };
         tokio::spawn(Arc::new(relay).run(stop.clone()));
     }
     let watch = Watch {
         stores: stores.clone(),
+        clients: stores.clone(),
         rollout: ground.newest(),
         unsettled: Arc::clone(unsettled),
         figures: figures.clone(),
         retention: Duration::from_secs(86_400),
         within: Duration::from_secs(2),
+        doubted: Mutex::default(),
     };
     tokio::spawn(Arc::new(watch).run(stop.clone()));
 }

@@ -1,6 +1,7 @@
 //! Two stores in memory that keep shelves, and the contract about them.
 
 use std::sync::Arc;
+use testkit::begin::Begin as _;
 
 use adapters::memory::{MemoryStore, Rows};
 use model::contract::{RootKind, WriteWork};
@@ -53,7 +54,7 @@ impl Shelves {
         let ground = Ground::new(loaded, stores);
         for side in Side::BOTH {
             let role = if side == primary { Role::Primary } else { Role::Secondary };
-            ground.stores.get(side).prepare(&ground.loaded.contract.groups(), role, WITHIN).await.unwrap();
+            ground.stores.get(side).begin_as(&ground.loaded.contract.groups(), role, WITHIN).await.unwrap();
         }
         Self { memory, ground }
     }
@@ -115,6 +116,12 @@ fn store(side: Side, loaded: &Loaded) -> MemoryStore {
     };
     store.teach(take.sql.clone(), move |rows, params| change(rows, params, "from", -1));
     store.teach(give.sql.clone(), move |rows, params| change(rows, params, "to", 1));
+    let RootKind::Write(action) = &root(loaded, "Mutation.clear").kind else { panic!("a write") };
+    let WriteWork::Statements { sql, .. } = &action.work else { panic!("statements") };
+    store.teach(sql.get(side)[0].sql.clone(), |rows, params| match params.get("id") {
+        Some(Value::Text(id)) => Ok(u64::from(rows.remove(&key(id)).is_some())),
+        _ => Ok(0),
+    });
     let RootKind::List { sql, .. } = &root(loaded, "Query.shelfList").kind else { panic!("a list") };
     store.teach_list(sql.get(side).clone(), |rows, _| rows.values().cloned().collect());
     store

@@ -39,7 +39,11 @@ impl Client {
 
     /// The payload that answers a query.
     async fn ask(&mut self, query: &str) -> Json {
-        self.send(json!({"id": "1", "type": "subscribe", "payload": {"query": query}})).await;
+        self.ask_for(json!({"query": query})).await
+    }
+
+    async fn ask_for(&mut self, payload: Json) -> Json {
+        self.send(json!({"id": "1", "type": "subscribe", "payload": payload})).await;
         let next = self.next().await;
         assert_eq!(next["type"], "next", "{next}");
         assert_eq!(self.next().await, json!({"id": "1", "type": "complete"}));
@@ -70,6 +74,23 @@ async fn errors_and_subscriptions_are_answered_and_not_a_hang() {
     let answer = client.ask("{ must(id: 9) { id } }").await;
     assert_eq!(answer["errors"][0]["path"], json!(["must"]));
     assert_eq!(answer["data"], json!(null));
+}
+
+/// Who sends a key means to be safe when it repeats: it is never written without.
+#[tokio::test]
+async fn an_idempotency_key_that_is_no_string_is_refused_and_nothing_runs() {
+    let server = listening(|_| {}).await;
+    let mut client = Client::connect(&server).await;
+    let query = "mutation { drop(id: 1) }";
+    for key in [json!(42), json!(true), json!({"key": "K"}), json!(["K"])] {
+        let answer = client.ask_for(json!({"query": query, "extensions": {"idempotencyKey": key}})).await;
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_IDEMPOTENCY_KEY", "{answer}");
+    }
+    assert!(server.world.roads.calls.lock().is_empty());
+    let answer = client.ask_for(json!({"query": query, "extensions": {"idempotencyKey": "K-1"}})).await;
+    assert_eq!(answer["data"], json!({"drop": true}));
+    let contexts = server.world.roads.contexts.lock().clone();
+    assert!(contexts.last().unwrap().contains("K-1"), "{contexts:?}");
 }
 
 #[tokio::test]

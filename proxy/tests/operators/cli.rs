@@ -220,7 +220,7 @@ async fn an_erp_on_an_oracle_is_reviewed_set_up_and_looked_over() {
     assert_eq!(code, 0, "{error}");
     assert!(ddl.contains("GRANT EXECUTE ON SYS.DBMS_LOCK") && ddl.contains("CREATE TABLE strangler_ledger"), "{ddl}");
     let (before, _, _) = bench.run(&["check"]);
-    assert!(before.contains("strangler_ledger is missing: run `strangler init`"), "{before}");
+    assert!(before.contains("there is no bookkeeping: run `strangler init`"), "{before}");
     bench.run(&["init"]);
 
     // THEN the doctor tells what is there, and that it is no Oracle
@@ -263,15 +263,17 @@ fn a_configuration_that_cannot_be_used_is_64_and_shows_no_secret() {
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_of_nothing_say_that_nothing_is_known() {
     let bench = Bench::new().await;
+    let (printed, _, _) = bench.run(&["init", "--print-ddl", "control"]);
+    assert!(printed.contains("CREATE TABLE IF NOT EXISTS strangler_rollout"));
     bench.json(&["init"]);
+    let (printed, _, _) = bench.run(&["init", "--print-ddl", "control"]);
+    assert!(printed.contains("nothing is missing"), "{printed}");
     let (printed, _, code) = bench.run(&["diffs", "report"]);
     assert_eq!(code, 0);
     assert!(!printed.to_lowercase().contains("no differences"), "{printed}");
     let page = bench.folder.path().join("report.html");
     assert_eq!(bench.run(&["diffs", "report", "--html", page.to_str().unwrap()]).2, 0);
     assert!(std::fs::read_to_string(page).unwrap().contains("<html"));
-    let (printed, _, _) = bench.run(&["init", "--print-ddl", "control"]);
-    assert!(printed.contains("CREATE TABLE IF NOT EXISTS strangler_rollout"));
 }
 
 #[test]
@@ -301,7 +303,7 @@ async fn the_same_commands_ask_a_replica_over_http_and_need_no_database() {
     for field in ["group", "stage", "reads", "rollout", "changes"] {
         assert_eq!(far[field], here[field], "{field}");
     }
-    assert_eq!(far["readiness"]["gates"].as_array().unwrap().len(), 9);
+    assert_eq!(far["readiness"]["gates"].as_array().unwrap().len(), 10);
     let (printed, error, code) = there(&["groups", "rollback", "inventory", "--reason", "enough"]);
     assert_eq!((code, &printed["done"]), (0, &true.into()), "{error}");
     assert_eq!(replica.reads(), Percentage::ZERO);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::begin::Begin as _;
 
 use adapters::Lanes;
 use adapters::memory::MemoryStore;
@@ -42,7 +43,7 @@ impl Site {
         let first = Rollout::initial([inventory()]);
         control.publish(&testkit::control_contract::publication(None, first)).await.unwrap();
         let stores = PerSide { legacy: (), modern: () }.map(|side, ()| MemoryStore::new(side, contract()));
-        stores.legacy.prepare(&contract().groups(), Role::Primary, WITHIN).await.unwrap();
+        stores.legacy.begin_as(&contract().groups(), Role::Primary, WITHIN).await.unwrap();
         let lanes = |_: Side, store: MemoryStore| {
             let store: Arc<dyn Store> = Arc::new(store);
             Lanes::of(move |_| Arc::clone(&store))

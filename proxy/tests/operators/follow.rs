@@ -188,3 +188,42 @@ async fn a_control_store_that_forgot_is_told_and_no_percentage_changes() {
     a.stop().await;
     b.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_database_that_was_restored_to_an_earlier_copy_takes_no_rollback_back() {
+    let database = Database::fresh("restored_control").await;
+    let control = postgres(&database).await;
+    let folder = tempfile::tempdir().unwrap();
+    let replica = Replica::start(&control, "a", folder.path()).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let run = async |sql: &str| client.batch_execute(sql).await.unwrap();
+    // GIVEN a copy of the control database at 25 %, and a replica that has seen 50 % and a return to 0 %
+    set(&control, 25.0).await;
+    run("CREATE TABLE copy AS SELECT * FROM strangler_rollout").await;
+    set(&control, 50.0).await;
+    let version = set(&control, 0.0).await;
+    replica.until("0 %", |rollout| rollout.version == version).await;
+    replica.stop().await;
+    // WHEN the copy is restored, and somebody goes on from there beyond the numbers that the replica knows
+    // As a restore does, with its triggers off: nobody else may take a rollout out.
+    run("SET session_replication_role = replica; \
+         DELETE FROM strangler_rollout; INSERT INTO strangler_rollout SELECT * FROM copy")
+    .await;
+    for percent in [30.0, 60.0, 100.0] {
+        assert!(set(&control, percent).await <= RolloutVersion(version.0 + 1));
+    }
+    // THEN the replica keeps what is safer, and publishes it for all
+    let replica = Replica::start(&control, "a", folder.path()).await.unwrap();
+    assert_eq!(replica.reads(), percent(0.0));
+    let newest = async || control.newest().await.unwrap().unwrap();
+    eventually("the safer policy is published", async || newest().await.rollout.version.0 > version.0 + 1).await;
+    let record = newest().await;
+    assert_eq!(record.rollout.policies[&inventory()].reads(), percent(0.0));
+    assert!(record.summary.contains("restored version"), "{}", record.summary);
+    replica.until("the published one", |rollout| rollout.version == record.rollout.version).await;
+    assert_eq!(replica.reads(), percent(0.0));
+    // From there on it is followed as ever.
+    set(&control, 10.0).await;
+    replica.until("10 %", |rollout| rollout.policy(&inventory()).reads() == percent(10.0)).await;
+}

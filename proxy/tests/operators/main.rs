@@ -2,6 +2,8 @@
 
 // `cfg(test)` is always true here; it tells clippy that helpers are test code as well.
 #[cfg(test)]
+mod adoption;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod completions;
@@ -18,9 +20,15 @@ mod guarded;
 #[cfg(test)]
 mod handover;
 #[cfg(test)]
+mod menagerie;
+#[cfg(test)]
 mod replica;
 #[cfg(test)]
+mod restores;
+#[cfg(test)]
 mod rollback;
+#[cfg(test)]
+mod sides;
 #[cfg(test)]
 mod webhooks;
 #[cfg(test)]

@@ -119,12 +119,21 @@ pub enum Reason {
     TimedOut,
     /// A rehearsal did not begin with what the primary began with.
     UnequalBefore,
+    /// Neither side had a record: the question was about nothing.
+    NothingCompared,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::SideError, Self::Dropped, Self::ChangedMeanwhile, Self::Unsettled, Self::TimedOut, Self::UnequalBefore];
+    pub const ALL: [Self; 7] = [
+        Self::SideError,
+        Self::Dropped,
+        Self::ChangedMeanwhile,
+        Self::Unsettled,
+        Self::TimedOut,
+        Self::UnequalBefore,
+        Self::NothingCompared,
+    ];
 
     /// Why a side that answered so says nothing.
     pub fn of(error: &StoreError) -> Self {
@@ -150,6 +159,7 @@ impl Reason {
             Self::Unsettled => "unsettled",
             Self::TimedOut => "timed-out",
             Self::UnequalBefore => "unequal-before",
+            Self::NothingCompared => "nothing-compared",
         }
     }
 }
@@ -176,8 +186,11 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// The judgement that follows from `differences`.
+    /// The judgement that follows from `differences` in the records `keys`. Without any record it says nothing.
     pub fn of(differences: Vec<Difference>, fields: FieldSet, keys: Vec<EntityKey>) -> Self {
+        if differences.is_empty() && keys.is_empty() {
+            return Self::inconclusive(Reason::NothingCompared);
+        }
         let verdict = if differences.is_empty() {
             Verdict::Match
         } else if differences.iter().all(|difference| difference.excused) {

@@ -48,7 +48,11 @@ fn drift_of(legacy: Vec<Record>, modern: Vec<Record>, most_listed: usize) -> Dri
     let mut drift = Drift::new(most_listed, None);
     let rows = |rows: &Vec<Record>| rows.len() as u64;
     drift.compared(PerSide { legacy: rows(&legacy), modern: rows(&modern) });
-    let (question, answers) = pair_members(&entity, PerSide { legacy, modern });
+    let Paired { pairs: (question, answers), odd } = pair_members(&entity, PerSide { legacy, modern });
+    for side in Side::BOTH {
+        let odd = odd.get(side);
+        drift.keyless(&entity, &redactor, side, odd.len() as u64, odd);
+    }
     let Asked::Keys(keys) = &question.asked else { panic!("by key") };
     for (place, key) in keys.iter().enumerate() {
         let slot = |side| Answer(vec![answers.get(side).0[place].clone()]);
@@ -68,7 +72,7 @@ fn drift_is_counted_by_field_and_cause_and_excused_rows_apart() {
     let legacy = vec![level("A", 1, "1"), level("B", 2, "1"), level("C", 3, "1.25"), level("E", 5, "1")];
     let modern = vec![level("B", 9, "1"), level("C", 3, "1.2"), level("D", 4, "1"), level("E", 5, "1")];
     let drift = drift_of(legacy, modern, 10);
-    let findings = drift.findings(None);
+    let findings = drift.findings(None, String::new());
     assert_eq!((findings.rows, findings.drift, findings.excused), (PerSide { legacy: 4, modern: 4 }, 3, 1));
     assert!(findings.is_complete());
     let kinds: Vec<_> =
@@ -77,14 +81,14 @@ fn drift_is_counted_by_field_and_cause_and_excused_rows_apart() {
     assert_eq!(kinds, expected);
     let listed: Vec<_> = drift.listed().iter().map(|row| row.key.as_text()).collect();
     assert_eq!(listed, [r#"["A"]"#, r#"["B"]"#, r#"["D"]"#]);
-    assert!(!drift.findings(Some("stopped".into())).is_complete());
+    assert!(!drift.findings(Some("stopped".into()), String::new()).is_complete());
 }
 
 #[test]
 fn beyond_what_is_listed_and_sampled_everything_is_counted() {
     let legacy: Vec<_> = (0..1_000).map(|number| level(&format!("S{number}"), 1, "1")).collect();
     let drift = drift_of(legacy, Vec::new(), 7);
-    let findings = drift.findings(None);
+    let findings = drift.findings(None, String::new());
     assert_eq!((findings.drift, findings.kinds[0].rows), (1_000, 1_000));
     assert_eq!((drift.listed().len(), findings.samples.len()), (7, SAMPLES_OF_A_KIND));
 }
@@ -101,7 +105,7 @@ fn only_rows_of_the_wanted_kind_are_named() {
     let entity = stock_level();
     let mut drift = Drift::new(10, Some(Wanted { cause: Cause::ExtraRow, field: None }));
     let members = PerSide { legacy: vec![level("A", 1, "1")], modern: vec![level("B", 1, "1")] };
-    let (question, answers) = pair_members(&entity, members);
+    let (question, answers) = pair_members(&entity, members).pairs;
     let Asked::Keys(keys) = &question.asked else { panic!("by key") };
     for (place, key) in keys.iter().enumerate() {
         let slot = |side| Answer(vec![answers.get(side).0[place].clone()]);
@@ -118,12 +122,47 @@ fn only_rows_of_the_wanted_kind_are_named() {
 }
 
 #[test]
+fn rows_that_cannot_be_told_apart_or_named_are_counted_and_keep_it_from_being_complete() {
+    let null = || Record::of(&stock_level(), [("sku", Value::Null), ("onHand", 1.into())]);
+    let legacy = vec![level("A", 1, "1"), null(), null()];
+    let drift = drift_of(legacy, vec![level("A", 1, "1"), level("A", 1, "1")], 10);
+    let findings = drift.findings(None, String::new());
+    assert_eq!((findings.drift, findings.keyless), (0, PerSide { legacy: 2, modern: 1 }));
+    assert!(!findings.is_complete());
+    let expected = [
+        "without usable key on legacy: [null]",
+        "without usable key on legacy: [null]",
+        r#"without usable key on modern: ["A"]"#,
+    ];
+    assert_eq!(findings.named, expected);
+}
+
+#[test]
+fn different_counts_without_any_row_that_differs_are_a_problem() {
+    let mut drift = Drift::new(10, None);
+    drift.compared(PerSide { legacy: 12, modern: 10 });
+    assert!(!drift.findings(None, String::new()).is_complete());
+    drift.moved();
+    assert!(drift.findings(None, String::new()).is_complete(), "one was written while we looked");
+}
+
+#[test]
+fn what_is_held_back_is_undecided_and_named() {
+    let mut drift = Drift::new(10, None);
+    let key = EntityKey::new("StockLevel".into(), vec!["A".into()]);
+    (0..100).for_each(|_| drift.held_back(&stock_level(), &Redactor::new(b"secret"), &key));
+    let findings = drift.findings(None, String::new());
+    assert_eq!((findings.undecided, findings.held_back, findings.named.len()), (100, 100, NAMED));
+    assert!(findings.why_incomplete().unwrap().contains("100 of which are held back"));
+}
+
+#[test]
 fn a_sensitive_value_never_reaches_the_findings() {
     let mut entity = EntityType::clone(&stock_level());
     entity.fields[0].sensitive = true;
     let entity = Arc::new(entity);
     let (question, answers) =
-        pair_members(&entity, PerSide { legacy: vec![level("SECRET-ann", 1, "1")], modern: Vec::new() });
+        pair_members(&entity, PerSide { legacy: vec![level("SECRET-ann", 1, "1")], modern: Vec::new() }).pairs;
     let Asked::Keys(keys) = &question.asked else { panic!("by key") };
     let mut drift = Drift::new(10, None);
     drift.decided(
@@ -132,7 +171,7 @@ fn a_sensitive_value_never_reaches_the_findings() {
         keys[0].clone(),
         &judge(&question, &answers, &Excuses::of_contract(today())),
     );
-    let text = serde_json::to_string(&drift.findings(None)).unwrap();
+    let text = serde_json::to_string(&drift.findings(None, String::new())).unwrap();
     assert!(text.contains("hash:") && !text.contains("SECRET"), "{text}");
 }
 

@@ -113,9 +113,18 @@ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v') AND n
 CREATE VIEW oracle.user_tab_columns AS SELECT * FROM oracle.all_tab_columns WHERE owner = upper(current_schema());
 CREATE VIEW oracle.all_tables AS
 SELECT upper(n.nspname)::text AS owner, upper(c.relname)::text AS table_name,
-    (CASE WHEN c.reltuples >= 0 THEN c.reltuples END)::numeric AS num_rows
+    (CASE WHEN c.reltuples >= 0 THEN c.reltuples END)::numeric AS num_rows,
+    (SELECT greatest(s.last_analyze, s.last_autoanalyze) FROM pg_stat_all_tables s WHERE s.relid = c.oid)::timestamp(0) AS last_analyzed
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p');
 CREATE VIEW oracle.user_tables AS SELECT * FROM oracle.all_tables WHERE owner = upper(current_schema());
+-- A policy that binds this account hides rows as a VPD policy does.
+-- Policies that are in force under the stand-in, and those that a test says there are.
+CREATE TABLE oracle.said_policies (object_owner text, object_name text, policy_name text, enable text);
+CREATE VIEW oracle.all_policies AS
+SELECT upper(n.nspname)::text AS object_owner, upper(c.relname)::text AS object_name, 'ROW_SECURITY'::text AS policy_name, 'YES'::text AS enable
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND row_security_active(c.oid)
+UNION ALL SELECT object_owner, object_name, policy_name, enable FROM oracle.said_policies;
+CREATE VIEW oracle.user_policies AS SELECT * FROM oracle.all_policies WHERE object_owner = upper(current_schema());
 CREATE VIEW oracle.all_indexes AS
 SELECT upper(n.nspname)::text AS owner, upper(n.nspname)::text AS table_owner, upper(c.relname)::text AS index_name, upper(t.relname)::text AS table_name,
     CASE WHEN i.indisunique THEN 'UNIQUE' ELSE 'NONUNIQUE' END AS uniqueness
@@ -127,14 +136,37 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid
 JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = ANY(i.indkey);
 CREATE VIEW oracle.user_ind_columns AS SELECT * FROM oracle.all_ind_columns WHERE index_owner = upper(current_schema());
 CREATE VIEW oracle.session_privs AS SELECT unnest(ARRAY['CREATE SESSION', 'CREATE TABLE'])::text AS privilege;
-CREATE TABLE oracle.instance (last_open_incarnation numeric NOT NULL, log_mode text NOT NULL, supplemental_min text NOT NULL, supplemental_all text NOT NULL);
-INSERT INTO oracle.instance VALUES (2, 'ARCHIVELOG', 'YES', 'YES');
-CREATE VIEW oracle."v$database" AS SELECT upper(current_database())::text AS name, last_open_incarnation AS "last_open_incarnation#",
+CREATE TABLE oracle.instance (last_open_incarnation numeric NOT NULL, log_mode text NOT NULL, supplemental_min text NOT NULL, supplemental_all text NOT NULL, dbid numeric NOT NULL);
+INSERT INTO oracle.instance VALUES (2, 'ARCHIVELOG', 'YES', 'YES', floor(random() * 4000000000));
+CREATE VIEW oracle."v$database" AS SELECT upper(current_database())::text AS name, last_open_incarnation AS "last_open_incarnation#", dbid,
     log_mode, supplemental_min AS supplemental_log_data_min, supplemental_all AS supplemental_log_data_all FROM oracle.instance;
+CREATE VIEW oracle."v$instance" AS SELECT 'NO'::text AS parallel, date_trunc('second', pg_postmaster_start_time() AT TIME ZONE 'UTC') AS startup_time;
 CREATE VIEW oracle."v$version" AS SELECT 'OCI stand-in over PostgreSQL - not an Oracle server'::text AS banner;
 CREATE VIEW oracle.nls_database_parameters AS SELECT * FROM (VALUES ('NLS_CHARACTERSET', 'AL32UTF8'), ('NLS_NCHAR_CHARACTERSET', 'AL16UTF16')) v(parameter, value);
 CREATE VIEW oracle.nls_session_parameters AS SELECT * FROM (VALUES ('NLS_SORT', 'BINARY'), ('NLS_COMP', 'BINARY'), ('NLS_NUMERIC_CHARACTERS', '.,')) v(parameter, value);
 CREATE VIEW oracle."v$parameter" AS SELECT 'undo_retention'::text AS name, '900'::text AS value;
+CREATE FUNCTION oracle.sys_context(space text, name text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE name WHEN 'CURRENT_SCHEMA' THEN upper(current_schema())::text END $$;
+CREATE VIEW oracle.all_tab_cols AS SELECT owner, table_name, column_name, nullable,
+    CASE WHEN EXISTS (SELECT FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE upper(c.relname) = t.table_name
+        AND upper(a.attname) = t.column_name AND a.attgenerated <> '') THEN 'YES' ELSE 'NO' END AS virtual_column
+FROM oracle.all_tab_columns t;
+CREATE VIEW oracle.all_tab_identity_cols AS
+SELECT upper(n.nspname)::text AS owner, upper(c.relname)::text AS table_name, upper(a.attname)::text AS column_name,
+    CASE a.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END AS generation_type
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE a.attidentity <> '';
+CREATE VIEW oracle.all_constraints AS
+SELECT upper(n.nspname)::text AS owner, upper(k.conname)::text AS constraint_name, upper(c.relname)::text AS table_name,
+    CASE k.contype WHEN 'f' THEN 'R' ELSE upper(k.contype::text) END AS constraint_type, upper(n.nspname)::text AS r_owner,
+    upper(i.relname)::text AS r_constraint_name, 'ENABLED'::text AS status,
+    CASE k.confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'NO ACTION' END AS delete_rule
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_class i ON i.oid = k.conindid;
+-- What an Oracle knows of its triggers and policies, as tests say.
+CREATE TABLE oracle.all_triggers (owner text, trigger_name text, table_owner text, table_name text, trigger_type text,
+    triggering_event text, when_clause text, status text);
+CREATE TABLE oracle.all_trigger_cols (trigger_owner text, trigger_name text, column_name text, column_usage text);
+CREATE TABLE oracle.all_dependencies (owner text, name text, type text, referenced_name text, referenced_type text);
 -- Rights and logging of tables, as tests say: the stand-in itself knows neither.
 CREATE TABLE oracle.all_tab_privs (grantor text, grantee text, table_schema text, table_name text, privilege text);
 CREATE TABLE oracle.all_log_groups (owner text, log_group_name text, table_name text, log_group_type text);

@@ -50,7 +50,7 @@ impl fmt::Display for OracleError {
 const RAISED: &str = "ORA00";
 
 /// What PostgreSQL says in one code and Oracle in one, too.
-pub const TABLE: [(&str, i32); 44] = [
+pub const TABLE: [(&str, i32); 45] = [
     ("0A000", 3001),
     ("21000", 1427),
     ("22001", 12899),
@@ -78,6 +78,7 @@ pub const TABLE: [(&str, i32); 44] = [
     ("42701", 957),
     ("42702", 918),
     ("42703", 904),
+    ("42704", 2443),
     ("42710", 955),
     ("42804", 932),
     ("42809", 942),

@@ -254,8 +254,14 @@ impl Session {
         if std::mem::take(&mut self.in_transaction) {
             self.raw("COMMIT")?;
         }
-        // Settings of a session: ours are fixed, and what an Oracle would have done with them.
-        if !sql.original.trim_start().to_uppercase().starts_with("ALTER SESSION") {
+        // Settings of a session: ours are fixed, and what an Oracle would have done with them; but for the isolation of
+        // its transactions, which may be another when it begins.
+        let text = sql.original.trim_start().to_uppercase();
+        if text.starts_with("ALTER SESSION") {
+            if text.contains("ISOLATION_LEVEL = READ COMMITTED") {
+                self.raw("SET default_transaction_isolation = 'read committed'")?;
+            }
+        } else {
             self.raw(&sql.text)?;
             self.statements.clear();
             self.tables.clear();

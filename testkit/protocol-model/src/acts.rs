@@ -3,7 +3,7 @@
 use stateright::{Model, Property};
 
 use crate::state::{EPOCHS, KEYS, NAMES, Scenario, Side, State, TRIES};
-use crate::{baseline, handover, properties, secondary, write};
+use crate::{baseline, handover, life, properties, secondary, write};
 
 /// One thing that happens. Fields: which write (`op`), which try of it (`name`), at which side, which coordinator (`who`).
 #[expect(missing_docs, reason = "the fields are the same few in every variant, and are told above")]
@@ -28,6 +28,20 @@ pub enum Act {
     /// Somebody brings a change from the side that took it to the other: dual write, relay, drain, or one of them late.
     /// Its mark is made, or is lost.
     Bring { name: usize, from: Side, marks: bool },
+    /// Somebody outside strangler writes a row of the side that takes writes.
+    Outside { key: usize, at: Side },
+    /// Somebody takes a copy of legacy.
+    Copy,
+    /// The mark in legacy's life row moves.
+    MarkLife,
+    /// Legacy is restored from the copy.
+    Restore,
+    /// Somebody finds that legacy has gone back, and suspends it.
+    Suspend,
+    /// Legacy's life is raised.
+    Raise,
+    /// A key that modern has from the life before is looked at.
+    Look { key: usize },
     /// A page of a baseline is read on legacy.
     ReadPage { run: usize, key: usize },
     /// A page is written to modern, perhaps not for the first time.
@@ -63,6 +77,13 @@ impl Protocol {
                 acts.extend([true, false].map(|marks| Act::Bring { name, from: at, marks }));
             }
         }
+        if scenario.restores > 0 {
+            acts.extend([Act::Copy, Act::MarkLife, Act::Restore, Act::Suspend, Act::Raise]);
+            acts.extend((0..KEYS).map(|key| Act::Look { key }));
+        }
+        for key in &scenario.outsiders {
+            acts.extend(Side::BOTH.map(|at| Act::Outside { key: *key, at }));
+        }
         for run in 0..scenario.baselines {
             for key in 0..KEYS {
                 acts.extend([Act::ReadPage { run, key }, Act::WritePage { run, key }]);
@@ -88,6 +109,13 @@ impl Protocol {
             Act::Claim { op } => write::claim(scenario, &mut next, op),
             Act::Die { op } => write::die(&mut next, op),
             Act::Bring { name, from, marks } => secondary::bring(scenario, &mut next, name, from, marks),
+            Act::Outside { key, at } => write::outside(scenario, &mut next, key, at),
+            Act::Copy => life::copy(scenario, &mut next),
+            Act::MarkLife => life::mark(&mut next),
+            Act::Restore => life::restore(scenario, &mut next),
+            Act::Suspend => life::suspend(&mut next),
+            Act::Raise => life::raise(scenario, &mut next),
+            Act::Look { key } => life::look(scenario, &mut next, key),
             Act::ReadPage { run, key } => baseline::read(&mut next, run, key),
             Act::WritePage { run, key } => baseline::write(scenario, &mut next, run, key),
             Act::LookAtLegacy { who } => handover::look_at_legacy(&mut next, who),

@@ -11,6 +11,18 @@ pub enum Stand {
     Frozen,
     /// It does not.
     Closed,
+    /// It takes them, and nobody keeps the other side equal any more.
+    Alone,
+}
+
+impl Stand {
+    /// Whether the side takes writes.
+    pub fn takes_writes(self) -> bool {
+        match self {
+            Self::Open | Self::Alone => true,
+            Self::Frozen | Self::Closed => false,
+        }
+    }
 }
 
 /// A side's fence.
@@ -30,7 +42,7 @@ impl Fence {
 
     /// Whether it lets a write of `epoch` through.
     pub fn admits(self, epoch: u8) -> bool {
-        self == Self::new(epoch, Stand::Open)
+        self.stand.takes_writes() && self.epoch == epoch
     }
 }
 
@@ -43,6 +55,8 @@ pub enum Authority {
     Frozen(Side, u8),
     /// A handover was given up: the side is opened again under the epoch.
     GivenUp(Side, u8),
+    /// Modern takes writes, and legacy is not kept equal any more.
+    Alone(u8),
     /// They do not go together: two looks at different moments, or a flaw.
     Broken,
 }
@@ -55,15 +69,17 @@ impl Authority {
             return match (legacy.stand, modern.stand) {
                 (Stand::Open, Stand::Frozen | Stand::Closed) => Self::Held(Side::Legacy, legacy.epoch),
                 (Stand::Frozen | Stand::Closed, Stand::Open) => Self::Held(Side::Modern, modern.epoch),
-                (Stand::Open, Stand::Open) | (Stand::Frozen | Stand::Closed, Stand::Frozen | Stand::Closed) => {
-                    Self::Broken
-                }
+                (Stand::Frozen | Stand::Closed, Stand::Alone) => Self::Alone(modern.epoch),
+                (Stand::Open, Stand::Open | Stand::Alone)
+                | (Stand::Frozen | Stand::Closed, Stand::Frozen | Stand::Closed)
+                | (Stand::Alone, _) => Self::Broken,
             };
         }
         let last = if legacy.epoch > modern.epoch { Side::Legacy } else { Side::Modern };
         let (younger, older) = (fences[last.index()], fences[last.other().index()]);
         match (younger.stand, older.stand) {
-            (_, Stand::Open) | (Stand::Open, _) => Self::Broken,
+            (Stand::Alone, Stand::Frozen | Stand::Closed) if last == Side::Modern => Self::Alone(younger.epoch),
+            (_, Stand::Open | Stand::Alone) | (Stand::Open | Stand::Alone, _) => Self::Broken,
             (Stand::Frozen, Stand::Frozen | Stand::Closed) => Self::Frozen(last, younger.epoch),
             (Stand::Closed, Stand::Frozen | Stand::Closed) => Self::GivenUp(last.other(), younger.epoch),
         }

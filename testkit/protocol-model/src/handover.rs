@@ -4,7 +4,7 @@
 //! waits for writers in flight.
 
 use crate::fence::{Authority, Fence, Stand};
-use crate::state::{Flaw, Mark, Scenario, Side, State, Step, View};
+use crate::state::{Coordinator, Flaw, Goal, Mark, Scenario, Side, State, Step, Tx, View};
 
 pub(crate) fn look_at_legacy(state: &mut State, who: usize) -> bool {
     let looks = state.coordinators[who].step == Step::Idle;
@@ -22,8 +22,11 @@ pub(crate) fn look_at_modern(state: &mut State, who: usize) -> bool {
 
 /// Notes that the coordinator has met a frozen side whose counterpart it is to open.
 fn note_frozen(scenario: &Scenario, state: &mut State, who: usize, fences: [Fence; 2]) {
-    let to = scenario.handovers[who];
-    state.coordinators[who].froze |= matches!(Authority::of(fences), Authority::Frozen(last, _) if last != to);
+    let concerns = |last| match scenario.handovers[who] {
+        Goal::To(to) => last != to,
+        Goal::Alone => last == Side::Modern,
+    };
+    state.coordinators[who].froze |= matches!(Authority::of(fences), Authority::Frozen(last, _) if concerns(last));
 }
 
 fn is_settled(state: &State, side: Side) -> bool {
@@ -35,8 +38,12 @@ pub(crate) fn find_drained(scenario: &Scenario, state: &mut State, who: usize) -
     let early = scenario.has(Flaw::DrainBeforeFreeze);
     let from = match Authority::of(fences) {
         Authority::Frozen(last, _) if !early => last,
-        Authority::Held(by, _) if early && by != scenario.handovers[who] => by,
-        Authority::Frozen(..) | Authority::Held(..) | Authority::GivenUp(..) | Authority::Broken => return false,
+        Authority::Held(by, _) if early && Goal::To(by) != scenario.handovers[who] => by,
+        Authority::Frozen(..)
+        | Authority::Held(..)
+        | Authority::GivenUp(..)
+        | Authority::Alone(_)
+        | Authority::Broken => return false,
     };
     let drained = is_settled(state, from) || scenario.has(Flaw::Force);
     if drained {
@@ -51,18 +58,54 @@ enum Due {
     Publish(View),
     LookAgain,
     Wait,
+    /// Nothing of it is possible.
+    End,
+}
+
+/// What is due of the end of dual write.
+fn due_alone(scenario: &Scenario, coordinator: Coordinator, fences: [Fence; 2], drained: bool) -> Due {
+    match Authority::of(fences) {
+        Authority::Alone(epoch) => Due::Publish(View { epoch, modern: true }),
+        Authority::Held(by, epoch) if coordinator.undoing || coordinator.froze => {
+            Due::Publish(View { epoch, modern: by == Side::Modern })
+        }
+        Authority::Held(Side::Modern, epoch) => Due::Move(Side::Modern, Fence::new(epoch + 1, Stand::Frozen)),
+        Authority::Held(Side::Legacy, _) | Authority::Frozen(Side::Legacy, _) => Due::End,
+        Authority::Frozen(Side::Modern, epoch) if coordinator.undoing => {
+            Due::Move(Side::Legacy, Fence::new(epoch + 1, Stand::Closed))
+        }
+        Authority::Frozen(Side::Modern, epoch) if drained || scenario.has(Flaw::NoDrain) => {
+            if scenario.has(Flaw::AloneWithoutBar) {
+                Due::Move(Side::Modern, Fence::new(epoch + 1, Stand::Alone))
+            } else {
+                Due::Move(Side::Legacy, Fence::new(epoch + 1, Stand::Closed))
+            }
+        }
+        Authority::Frozen(Side::Modern, _) => Due::Wait,
+        // Another one may have been given up with what was not brought over.
+        Authority::GivenUp(Side::Modern, epoch) if coordinator.drained == Some(fences[1]) && !coordinator.undoing => {
+            Due::Move(Side::Modern, Fence::new(epoch, Stand::Alone))
+        }
+        Authority::GivenUp(back, epoch) => Due::Move(back, Fence::new(epoch, Stand::Open)),
+        Authority::Broken => Due::LookAgain,
+    }
 }
 
 fn due(scenario: &Scenario, state: &State, who: usize) -> Due {
     let coordinator = state.coordinators[who];
-    let to = scenario.handovers[who];
     let (fences, drained) = match coordinator.step {
         Step::Looked(fences) => (fences, false),
         Step::Drained(fences) => (fences, true),
         Step::Idle | Step::Half(_) | Step::Done => return Due::Wait,
     };
+    let to = match scenario.handovers[who] {
+        Goal::To(to) => to,
+        Goal::Alone => return due_alone(scenario, coordinator, fences, drained),
+    };
     let early = scenario.has(Flaw::DrainBeforeFreeze);
     match Authority::of(fences) {
+        // It is refused; a replica publishes what the fences say.
+        Authority::Alone(epoch) => Due::Publish(View { epoch, modern: true }),
         Authority::Held(by, epoch) if by == to || coordinator.undoing || coordinator.froze => {
             Due::Publish(View { epoch, modern: by == Side::Modern })
         }
@@ -91,6 +134,10 @@ pub(crate) fn act(scenario: &Scenario, state: &mut State, who: usize) -> bool {
     match due {
         Due::Wait => return false,
         Due::LookAgain => {}
+        Due::End => {
+            state.coordinators[who].step = Step::Done;
+            return true;
+        }
         Due::Publish(view) => {
             // Old news are refused by the control store.
             state.published = state.published.max(view);
@@ -99,15 +146,21 @@ pub(crate) fn act(scenario: &Scenario, state: &mut State, who: usize) -> bool {
         }
         Due::Move(side, to) => {
             let store = state.store_mut(side);
-            let writers = store.txs.iter().any(Option::is_some);
+            // Who waits for the lock has not got it.
+            let holds = |tx: &Option<Tx>| matches!(tx, Some(Tx::Begun { .. } | Tx::Inserted { .. }));
+            let writers = store.txs.iter().any(holds);
             if writers && !scenario.has(Flaw::FreezeWithoutWaiting) {
                 return false;
             }
             if store.fence == seen[side.index()] {
                 store.fence = to;
                 state.coordinators[who].froze |= to.stand == Stand::Frozen;
-                if to.stand == Stand::Open {
+                if to.stand.takes_writes() {
                     state.believed[usize::from(to.epoch)] = Some(side);
+                }
+                let bars = to.stand == Stand::Closed && !state.coordinators[who].undoing;
+                if bars && scenario.handovers[who] == Goal::Alone {
+                    state.coordinators[who].drained = Some(seen[1]);
                 }
             }
         }
@@ -134,6 +187,7 @@ pub(crate) fn restart(state: &mut State, who: usize) -> bool {
         coordinator.step = Step::Idle;
         coordinator.undoing = false;
         coordinator.froze = false;
+        coordinator.drained = None;
     }
     dies
 }

@@ -11,11 +11,13 @@ mod acts;
 mod baseline;
 mod fence;
 mod handover;
+mod life;
 pub mod properties;
 mod secondary;
+mod side;
 mod state;
 mod write;
 
 pub use acts::{Act, Protocol};
 pub use fence::{Authority, Fence, Stand};
-pub use state::{Flaw, Kind, Op, Scenario, Side, State};
+pub use state::{Flaw, Goal, Kind, Op, Scenario, Side, State};

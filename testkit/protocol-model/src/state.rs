@@ -1,6 +1,7 @@
 //! What the model remembers: both databases, the replicas, the coordinators.
 
 use crate::fence::{Fence, Stand};
+pub use crate::side::Side;
 
 /// How many keys there are.
 pub(crate) const KEYS: usize = 2;
@@ -13,35 +14,9 @@ pub(crate) const EPOCHS: usize = 12;
 /// Names of writes.
 pub(crate) const NAMES: usize = OPS * TRIES;
 
-/// What a system is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// The ERP.
-    Legacy,
-    /// The new store.
-    Modern,
-}
-
-impl Side {
-    /// Both.
-    pub(crate) const BOTH: [Self; 2] = [Self::Legacy, Self::Modern];
-
-    /// The other one.
-    pub fn other(self) -> Self {
-        match self {
-            Self::Legacy => Self::Modern,
-            Self::Modern => Self::Legacy,
-        }
-    }
-
-    pub(crate) fn index(self) -> usize {
-        self as usize
-    }
-}
-
-/// Where in a primary's log a state stands: epoch, then position. One life of the log.
+/// Where in a primary's log a state stands: epoch, life of the log, position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Version(pub(crate) u8, pub(crate) u8);
+pub(crate) struct Version(pub(crate) u8, pub(crate) u8, pub(crate) u8);
 
 /// A row, as far as it matters: whether it is there, and which writes (a bit each) it is the outcome of. A row that was
 /// deleted remembers that too, which no database does: it is how a lost write is found.
@@ -49,7 +24,15 @@ pub(crate) struct Version(pub(crate) u8, pub(crate) u8);
 pub(crate) struct Row {
     pub(crate) there: bool,
     pub(crate) holds: u8,
+    /// The same for a field that only the newer of two contracts has.
+    pub(crate) wide: u8,
 }
+
+/// In [`Row::holds`]: somebody outside strangler has written it.
+pub(crate) const OUTSIDE: u8 = 1 << 7;
+
+/// What a write leaves: a row for each key that it touches.
+pub(crate) type Rows = [Option<Row>; KEYS];
 
 /// How far a write is, in the ledger of the side that took it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,26 +50,35 @@ pub(crate) enum Mark {
 pub(crate) struct Entry {
     pub(crate) mark: Mark,
     pub(crate) version: Version,
-    pub(crate) row: Row,
+    pub(crate) rows: Rows,
 }
 
 /// A transaction of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Tx {
+    /// Has its snapshot, and waits for the fence's lock. With [`Flaw::OldSnapshot`] only: else no statement that is
+    /// answered from a snapshot comes before that lock is held.
+    Waiting { epoch: u8, saw: Fence },
     /// Holds the fence's lock, shared; waits for the key's. The position is there with [`Flaw::PositionBeforeLock`] only.
     Begun { epoch: u8, position: Option<u8> },
-    /// Holds both. Row changed, fence proved, position taken, ledger row inserted.
-    Inserted { version: Version, row: Row },
+    /// Holds both. Rows changed, fence proved, position taken, ledger rows inserted.
+    Inserted { version: Version, rows: Rows },
 }
 
 /// One database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Store {
     pub(crate) fence: Fence,
+    /// Which life its log is in.
+    pub(crate) life: u8,
+    /// Nobody writes here until somebody has raised its life.
+    pub(crate) suspended: bool,
+    /// The newest mark that its life row has.
+    pub(crate) mark: u8,
     /// The last place of its log that was taken.
     pub(crate) position: u8,
     pub(crate) rows: [Row; KEYS],
-    /// The version that stands recorded for each key; `(0, 0)`: none.
+    /// The version that stands recorded for each key; `(0, 0, 0)`: none.
     pub(crate) recorded: [Version; KEYS],
     /// The version of the state that each row really holds. Nobody in the protocol can see it.
     pub(crate) shown: [Version; KEYS],
@@ -155,6 +147,8 @@ pub(crate) struct Coordinator {
     pub(crate) undoing: bool,
     /// It froze the other side, or found it frozen: it does so once, and when that was undone it ends.
     pub(crate) froze: bool,
+    /// Modern's fence, behind which it found everything brought over.
+    pub(crate) drained: Option<Fence>,
 }
 
 /// Everything at one moment.
@@ -168,15 +162,27 @@ pub struct State {
     pub(crate) coordinators: [Coordinator; 2],
     /// Pages of each baseline run that were read, by key.
     pub(crate) pages: [[Option<Row>; KEYS]; 2],
-    /// Pages that were written at least once.
+    /// Pages that were written at least once, or refused.
     pub(crate) filled: [[bool; KEYS]; 2],
+    /// Pages that came when modern had the authority.
+    pub(crate) refused: [[bool; KEYS]; 2],
+    /// Where somebody outside strangler has written a key, and under which epoch of that side.
+    pub(crate) outside: [Option<(Side, u8)>; KEYS],
+    /// A copy of legacy, from which it may be restored.
+    pub(crate) copy: Option<Store>,
+    /// Restores that may still happen.
+    pub(crate) restores: u8,
+    /// The newest mark of legacy's that modern remembers.
+    pub(crate) known: u8,
+    /// Keys that must be looked at on legacy, since its life was raised.
+    pub(crate) owed: [bool; KEYS],
     /// Crashes that may still happen.
     pub(crate) crashes: u8,
     /// Answers that may still get lost.
     pub(crate) losses: u8,
     /// A row went back to an older state.
     pub(crate) went_back: bool,
-    /// A write was committed that the fence did not allow at that moment.
+    /// A write was committed, or a change applied, that the fence did not allow at that moment.
     pub(crate) trespassed: bool,
 }
 
@@ -187,6 +193,10 @@ pub enum Kind {
     Set,
     /// Deletes it.
     Delete,
+    /// Changes both rows.
+    Transfer,
+    /// Changes the row, by a replica whose contract has a field less: the row keeps that field, what is told of it lacks it.
+    Narrow,
     /// Repair: reads it again under its lock.
     Touch,
 }
@@ -225,6 +235,29 @@ pub enum Flaw {
     PrimaryRecordsNothing,
     /// Backlog that is left behind does not stop the handover (`--force`).
     Force,
+    /// A transaction reads the fence in the snapshot that it had before it held the fence's lock: another isolation than
+    /// READ COMMITTED.
+    OldSnapshot,
+    /// What is applied does not prove that the side it changes has not the authority.
+    ApplyPastFence,
+    /// A state that lacks a field is applied as if it were whole.
+    NarrowApplied,
+    /// A replica compares a side's life with what it remembers itself, which may be nothing, and not with what the other
+    /// side remembers.
+    OwnMemory,
+    /// A life is raised, and nobody looks at the keys that the other side has from the one before.
+    RaiseWithoutLooking,
+    /// Modern takes writes alone before legacy is barred.
+    AloneWithoutBar,
+}
+
+/// What a coordinator is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// That the side has the authority.
+    To(Side),
+    /// That modern takes writes alone.
+    Alone,
 }
 
 /// What is tried.
@@ -234,14 +267,20 @@ pub struct Scenario {
     pub name: &'static str,
     /// The clients' writes and the repairs: each by any replica, at any time.
     pub ops: Vec<Op>,
-    /// Where the authority is handed to, by one coordinator each, all at once.
-    pub handovers: Vec<Side>,
+    /// What the authority shall come to, by one coordinator each, all at once.
+    pub handovers: Vec<Goal>,
+    /// Whether it begins after a handover to modern.
+    pub reverse: bool,
     /// Baseline runs.
     pub baselines: usize,
     /// How many processes die.
     pub crashes: u8,
     /// How many answers get lost.
     pub losses: u8,
+    /// Keys that somebody outside strangler writes on the primary, once each, under epoch 2 and later.
+    pub outsiders: Vec<usize>,
+    /// How often legacy is restored from a copy.
+    pub restores: u8,
     /// Rows that legacy holds at the beginning and modern does not.
     pub only_on_legacy: bool,
     /// Wrong turns.
@@ -254,33 +293,52 @@ impl Scenario {
     }
 
     pub(crate) fn begin(&self) -> State {
-        let none = Version(0, 0);
+        let none = Version(0, 0, 0);
+        let fence = |side: Side| match (self.reverse, side) {
+            (false, Side::Legacy) => Fence::new(1, Stand::Open),
+            (false, Side::Modern) => Fence::new(1, Stand::Closed),
+            (true, Side::Legacy) => Fence::new(2, Stand::Frozen),
+            (true, Side::Modern) => Fence::new(2, Stand::Open),
+        };
         let store = |side: Side| Store {
-            fence: Fence::new(1, if side == Side::Legacy { Stand::Open } else { Stand::Closed }),
+            fence: fence(side),
+            life: 1,
+            suspended: false,
+            mark: 0,
             position: 0,
-            rows: [Row { there: side == Side::Legacy || !self.only_on_legacy, holds: 0 }; KEYS],
+            rows: [Row { there: side == Side::Legacy || !self.only_on_legacy, holds: 0, wide: 0 }; KEYS],
             recorded: [none; KEYS],
             shown: [none; KEYS],
             ledger: [None; NAMES],
             txs: [None; NAMES],
         };
-        let view = View { epoch: 1, modern: false };
+        let view = View { epoch: 1 + u8::from(self.reverse), modern: self.reverse };
         let under = |place| {
             let phase = if place < self.ops.len() { Phase::Idle } else { Phase::Ended };
             Under { phase, tried: 0 }
         };
         let coordinator = |place| {
             let step = if place < self.handovers.len() { Step::Idle } else { Step::Done };
-            Coordinator { step, undoing: false, froze: false }
+            Coordinator { step, undoing: false, froze: false, drained: None }
         };
         State {
             stores: Side::BOTH.map(store),
             under: std::array::from_fn(under),
             published: view,
-            believed: std::array::from_fn(|epoch| (epoch == 1).then_some(Side::Legacy)),
+            believed: std::array::from_fn(|epoch| match epoch {
+                1 => Some(Side::Legacy),
+                2 if self.reverse => Some(Side::Modern),
+                _ => None,
+            }),
             coordinators: std::array::from_fn(coordinator),
             pages: [[None; KEYS]; 2],
             filled: [[false; KEYS]; 2],
+            refused: [[false; KEYS]; 2],
+            outside: [None; KEYS],
+            copy: None,
+            restores: self.restores,
+            known: 0,
+            owed: [false; KEYS],
             crashes: self.crashes,
             losses: self.losses,
             went_back: false,

@@ -1,7 +1,10 @@
 //! A client's write, and a repair, which is one that changes nothing: `write/road`, `execute` and `claim`.
 
+use crate::fence::Stand;
+use crate::life;
 use crate::state::{
-    Entry, Flaw, Kind, Mark, NAMES, Op, Phase, Row, Scenario, Side, State, TRIES, Tx, Version, name_of,
+    Entry, Flaw, KEYS, Kind, Mark, NAMES, OUTSIDE, Op, Phase, Row, Rows, Scenario, Side, State, TRIES, Tx, Version,
+    name_of,
 };
 
 pub(crate) fn send(scenario: &Scenario, state: &mut State, op: usize, epoch: usize) -> bool {
@@ -13,24 +16,31 @@ pub(crate) fn send(scenario: &Scenario, state: &mut State, op: usize, epoch: usi
         store.position += 1;
         store.position
     });
-    store.txs[name] = Some(Tx::Begun { epoch, position });
+    store.txs[name] = Some(if scenario.has(Flaw::OldSnapshot) {
+        Tx::Waiting { epoch, saw: store.fence }
+    } else {
+        Tx::Begun { epoch, position }
+    });
     state.under[op].phase = Phase::Sent(side);
     true
 }
 
 pub(crate) fn insert(scenario: &Scenario, state: &mut State, name: usize, at: Side) -> bool {
     let op = name / TRIES;
-    let Op { key, kind } = Op::of(scenario, op);
+    let what = Op::of(scenario, op);
+    let known = state.known_of(at);
     let store = state.store_mut(at);
-    let Some(Tx::Begun { epoch, position }) = store.txs[name] else { return false };
-    let locked = |other: usize| {
-        matches!(store.txs[other], Some(Tx::Inserted { .. })) && Op::of(scenario, other / TRIES).key == key
+    let (epoch, position, fence) = match store.txs[name] {
+        Some(Tx::Begun { epoch, position }) => (epoch, position, store.fence),
+        Some(Tx::Waiting { epoch, saw }) => (epoch, None, saw),
+        Some(Tx::Inserted { .. }) | None => return false,
     };
-    if (0..NAMES).any(locked) {
+    if (0..KEYS).any(|key| what.touches(key) && is_locked(scenario, &store.txs, key)) {
         return false;
     }
-    // Claimed meanwhile, or behind another fence: the transaction fails as a whole.
-    if store.ledger[name].is_some() || !(scenario.has(Flaw::NoFence) || store.fence.admits(epoch)) {
+    // Claimed meanwhile, behind another fence or in another life: the transaction fails as a whole.
+    let lives = life::is_known(scenario, store, known);
+    if store.ledger[name].is_some() || !lives || !(scenario.has(Flaw::NoFence) || fence.admits(epoch)) {
         store.txs[name] = None;
         let under = &mut state.under[op];
         if under.phase == Phase::Sent(at) && name_of(op, under.tried) == name {
@@ -42,28 +52,62 @@ pub(crate) fn insert(scenario: &Scenario, state: &mut State, name: usize, at: Si
         store.position += 1;
         store.position
     });
-    let before = store.rows[key];
     let bit = 1 << name;
-    let row = match kind {
-        Kind::Set => Row { there: true, holds: before.holds | bit },
-        Kind::Delete => Row { there: false, holds: before.holds | bit },
+    let changed = |before: Row| match what.kind {
+        Kind::Set | Kind::Transfer => Row { there: true, holds: before.holds | bit, wide: before.wide | bit },
+        Kind::Narrow => Row { there: true, holds: before.holds | bit, wide: before.wide },
+        Kind::Delete => Row { there: false, holds: before.holds | bit, wide: before.wide | bit },
         Kind::Touch => before,
     };
-    store.txs[name] = Some(Tx::Inserted { version: Version(epoch, position), row });
+    let rows: Rows = std::array::from_fn(|key| what.touches(key).then(|| changed(store.rows[key])));
+    store.txs[name] = Some(Tx::Inserted { version: Version(epoch, store.life, position), rows });
+    true
+}
+
+/// Whether a transaction holds the lock of `key`.
+pub(crate) fn is_locked(scenario: &Scenario, txs: &[Option<Tx>; NAMES], key: usize) -> bool {
+    let holds =
+        |name: usize| matches!(txs[name], Some(Tx::Inserted { .. })) && Op::of(scenario, name / TRIES).touches(key);
+    (0..NAMES).any(holds)
+}
+
+/// Somebody outside strangler changes a row of the side that takes writes, as that side's own users do.
+pub(crate) fn outside(scenario: &Scenario, state: &mut State, key: usize, at: Side) -> bool {
+    let fence = state.store(at).fence;
+    let free = !is_locked(scenario, &state.store(at).txs, key);
+    if !scenario.outsiders.contains(&key)
+        || state.outside[key].is_some()
+        || fence.epoch < 2
+        || !fence.admits(fence.epoch)
+        || !free
+    {
+        return false;
+    }
+    let store = state.store_mut(at);
+    store.position += 1;
+    let before = store.rows[key];
+    // No version is recorded: nobody told us.
+    store.rows[key] = Row { there: true, holds: before.holds | OUTSIDE, ..before };
+    state.outside[key] = Some((at, fence.epoch));
     true
 }
 
 pub(crate) fn commit(scenario: &Scenario, state: &mut State, name: usize, at: Side) -> bool {
-    let key = Op::of(scenario, name / TRIES).key;
     let store = state.store_mut(at);
-    let Some(Tx::Inserted { version, row }) = store.txs[name] else { return false };
+    let Some(Tx::Inserted { version, rows }) = store.txs[name] else { return false };
     let allowed = store.fence.admits(version.0);
     store.txs[name] = None;
-    store.ledger[name] = Some(Entry { mark: Mark::Unsettled, version, row });
-    if !scenario.has(Flaw::PrimaryRecordsNothing) {
-        store.recorded[key] = version;
+    // Born settled where nobody keeps the other side equal.
+    let mark = if store.fence.stand == Stand::Alone { Mark::Settled } else { Mark::Unsettled };
+    store.ledger[name] = Some(Entry { mark, version, rows });
+    let mut back = false;
+    for (key, row) in rows.into_iter().enumerate() {
+        let Some(row) = row else { continue };
+        if !scenario.has(Flaw::PrimaryRecordsNothing) {
+            store.recorded[key] = version;
+        }
+        back |= store.put(key, row, version);
     }
-    let back = store.put(key, row, version);
     state.went_back |= back;
     state.trespassed |= !allowed;
     true
@@ -104,14 +148,17 @@ pub(crate) fn claim(scenario: &Scenario, state: &mut State, op: usize) -> bool {
     let Phase::Claiming(side) = under.phase else { return false };
     let name = name_of(op, under.tried);
     let looks = scenario.has(Flaw::LookInsteadOfClaim);
+    let known = state.known_of(side);
     let store = state.store_mut(side);
+    if !life::is_known(scenario, store, known) {
+        return false;
+    }
     if matches!(store.txs[name], Some(Tx::Inserted { .. })) && !looks {
         return false;
     }
     let stands = store.ledger[name].is_some();
     if !stands && !looks {
-        let (version, row) = (Version(0, 0), Row { there: false, holds: 0 });
-        store.ledger[name] = Some(Entry { mark: Mark::Abandoned, version, row });
+        store.ledger[name] = Some(Entry { mark: Mark::Abandoned, version: Version(0, 0, 0), rows: [None; KEYS] });
     }
     let under = &mut state.under[op];
     if stands {
@@ -136,8 +183,13 @@ pub(crate) fn die(state: &mut State, op: usize) -> bool {
 }
 
 impl Op {
+    /// Whether it is about `key`.
+    pub(crate) fn touches(self, key: usize) -> bool {
+        self.kind == Kind::Transfer || self.key == key
+    }
+
     /// The write `op`; one that no scenario has does no harm, since it is never sent.
-    fn of(scenario: &Scenario, op: usize) -> Self {
+    pub(crate) fn of(scenario: &Scenario, op: usize) -> Self {
         scenario.ops.get(op).copied().unwrap_or(Self { key: 0, kind: Kind::Touch })
     }
 }

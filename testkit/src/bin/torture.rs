@@ -29,6 +29,12 @@ struct Arguments {
     /// The binary under test. Default: the one beside this program.
     #[arg(long)]
     strangler: Option<PathBuf>,
+    /// A kind of disturbance that is not possible on this machine breaks the run.
+    #[arg(long)]
+    whole: bool,
+    /// Only disturbances of this kind, as the report names it; may be given more than once. To find out which breaks a run.
+    #[arg(long)]
+    only: Vec<String>,
     /// Where the replicas' logs are copied to.
     #[arg(long)]
     logs: Option<PathBuf>,
@@ -56,8 +62,8 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let pause = Duration::from_millis(arguments.pause);
     // First of all: a run that is interrupted can be repeated.
     eprintln!("seed {seed}");
-    let Arguments { clients, handover, logs, .. } = arguments;
-    let options = Options { binary, contract, seed, length, clients, pause, handover, logs };
+    let Arguments { clients, handover, whole, only, logs, .. } = arguments;
+    let options = Options { binary, contract, seed, length, clients, pause, handover, whole, only, logs };
     let report = torture::run(&options).await.report;
     let mut out = stdout();
     if arguments.json {

@@ -7,6 +7,7 @@ use model::checksum::{Chunk, ChunkSum, DIGITS, compared, record_text};
 use model::contract::Compare;
 use model::write::Work;
 use model::{EntityType, Kind, Record};
+use proptest::prelude::any;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 
@@ -61,6 +62,30 @@ pub async fn sums_are_those_of_the_specification(store: Subject) {
     let forgiven = store.sums(&forgiving, &Chunk::whole(), WITHIN).await.unwrap();
     assert_eq!(forgiven, specified(&forgiving, &records, 2));
     assert_ne!(forgiven, strict);
+}
+
+/// Texts of all of Unicode, with the letters that our own texts are made of: a store and the specification agree, and
+/// the specification tells any two lists of texts apart.
+pub async fn any_text_has_the_number_of_the_specification(store: Subject) {
+    let entity = entity(&product_key("A"));
+    let mut runner = TestRunner::deterministic();
+    let odd = "[\u{1e}\u{1f}01LMé😀\u{7f}\u{80}\u{fffd}]{1,8}".prop_map(|text| text);
+    let any =
+        proptest::collection::vec(any::<char>(), 1..10).prop_map(|letters| letters.into_iter().collect::<String>());
+    let texts = proptest::prop_oneof![odd, any].prop_map(|text| text.replace('\0', "0"));
+    let mut records = Vec::new();
+    for number in 0..150 {
+        let name = texts.new_tree(&mut runner).expect("a text").current();
+        let mut record = reads::products().new_tree(&mut runner).expect("a record").current();
+        let key = product_key(&format!("\u{1f}{number}\u{1e}"));
+        for (field, value) in [("sku", key.parts()[0].clone()), ("name", name.as_str().into())] {
+            record.set(entity.index(field).expect("a field"), value);
+        }
+        now(store.execute(&command(Work::Set(record.clone()), vec![key]), WITHIN).await);
+        records.push(record);
+    }
+    let sums = store.sums(&entity, &Chunk::whole(), WITHIN).await.unwrap();
+    assert_eq!(sums, specified(&entity, &records, 2));
 }
 
 /// From the whole to the smallest chunk, the one part that differs leads to the changed record.

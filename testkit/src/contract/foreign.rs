@@ -3,28 +3,37 @@
 //! Somebody's script is played by a write that changes more than it says that it touches: of the row that it keeps
 //! quiet about, no version is recorded.
 
+use crate::begin::Begin as _;
 use model::Stand::Open;
 use model::fence::{Fence, Move};
 use std::collections::HashSet;
 
 use model::foreign::Found;
 use model::write::Work;
-use model::{Applied, Change, Command, Epoch, StoreError, Version};
+use model::{Applied, Change, Command, Epoch, GroupName, Role, StoreError, Version};
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 
-use super::{Subject, WITHIN, adjust, change, command, entity, now, on_hand, reads, set_level};
+use super::{
+    Subject, WITHIN, adjust, bring, bring_over, change, close, command, entity, now, on_hand, overtaken_by, reads,
+    set_level,
+};
 use crate::inventory::{self, level, level_key, product_key};
 
-async fn apply(store: &Subject, change: Change) -> Applied {
-    let applied = store.apply(&[change], WITHIN).await.expect("applied");
+pub(super) async fn apply(store: &Subject, change: Change) -> Applied {
+    let applied = bring(store, &[change]).await.expect("applied");
     assert_eq!(applied.len(), 1);
     applied.into_iter().next().expect("one")
 }
 
-async fn apply_over(store: &Subject, change: Change) -> Applied {
-    let applied = store.apply_over(&[change], WITHIN).await.expect("applied");
+pub(super) async fn apply_over(store: &Subject, change: Change) -> Applied {
+    let applied = bring_over(store, &[change]).await.expect("applied");
     applied.into_iter().next().expect("one")
+}
+
+/// The group that scripts write under, whatever becomes of ours.
+fn scripts() -> GroupName {
+    GroupName::from("scripts")
 }
 
 /// Somebody's script: gives a level so much on hand, or removes it.
@@ -34,25 +43,39 @@ fn scripted(store: &Subject, sku: &str, on_hand: Option<i64>) -> Command {
         None => vec![inventory::remove(store.side())],
     };
     let params = inventory::at(sku, "BER", on_hand.unwrap_or_default());
-    command(Work::Run { statements, params }, vec![product_key("SAYS")])
+    Command { group: scripts(), ..command(Work::Run { statements, params }, vec![product_key("SAYS")]) }
 }
 
-async fn script(store: &Subject, sku: &str, on_hand: Option<i64>) {
-    assert_eq!(now(store.execute(&scripted(store, sku, on_hand), WITHIN).await), []);
+/// Opens the group of scripts, and makes what a script says that it touches: a write that changes rows and leaves none
+/// that it names is refused.
+pub(super) async fn say(store: &Subject) {
+    store.begin_as(&[scripts()], Role::Primary, WITHIN).await.expect("prepared");
+    let from = store.fence(&scripts(), WITHIN).await.expect("a fence").fence;
+    let step = Move { side: store.side(), from, to: Fence::new(Epoch(1), Open), takes_over: false };
+    store.move_fence(&scripts(), &step, WITHIN).await.expect("a move");
+    let says = product_key("SAYS");
+    let record = model::Record::of(&entity(&says), [("name", "it says".into())]);
+    now(store.execute(&Command { group: scripts(), ..command(Work::Set(record), vec![says]) }, WITHIN).await);
+}
+
+pub(super) async fn script(store: &Subject, sku: &str, on_hand: Option<i64>) {
+    say(store).await;
+    let told = now(store.execute(&scripted(store, sku, on_hand), WITHIN).await);
+    assert!(told.iter().all(|change| change.key == product_key("SAYS")), "{told:?}");
 }
 
 /// A change under a later epoch, as it comes after a handover.
-fn later(epoch: u32, position: u64, sku: &str, on_hand: Option<i64>) -> Change {
+pub(super) fn later(epoch: u32, position: u64, sku: &str, on_hand: Option<i64>) -> Change {
     let mut change = change(sku, "BER", position, on_hand);
     change.version.epoch = Epoch(epoch);
     change
 }
 
-fn found(sku: &str, on_hand: i64) -> Found {
+pub(super) fn found(sku: &str, on_hand: i64) -> Found {
     Found::Record(level(sku, "BER", on_hand))
 }
 
-async fn as_left(store: &Subject, sku: &str) -> Option<bool> {
+pub(super) async fn as_left(store: &Subject, sku: &str) -> Option<bool> {
     let key = level_key(sku, "BER");
     store.as_left(&entity(&key), &key, WITHIN).await.expect("an answer")
 }
@@ -76,7 +99,7 @@ pub async fn what_somebody_else_changed_is_left_and_told(store: Subject) {
         }
         assert_eq!(on_hand(&store, sku, "BER").await, theirs);
         // What is older is settled, whatever stands.
-        assert_eq!(apply(&store, change(sku, "BER", 1, Some(7))).await, Applied::Stale);
+        overtaken_by(&apply(&store, change(sku, "BER", 1, Some(7))).await);
         let history = store.history(&level_key(sku, "BER"), 9, WITHIN).await.expect("a history");
         assert_eq!(history.recorded, Some(change(sku, "BER", 1, None).version));
     }
@@ -105,7 +128,7 @@ pub async fn what_is_overwritten_is_told(store: Subject) {
         let expected = Applied::Over(theirs.map_or(Found::Nothing, |on_hand| found(sku, on_hand)));
         assert_eq!(apply_over(&store, change(sku, "BER", 2, Some(2))).await, expected);
         assert_eq!(on_hand(&store, sku, "BER").await, Some(2));
-        assert_eq!(apply_over(&store, change(sku, "BER", 2, Some(2))).await, Applied::Stale);
+        overtaken_by(&apply_over(&store, change(sku, "BER", 2, Some(2))).await);
         assert_eq!(apply(&store, change(sku, "BER", 3, Some(3))).await, Applied::Newer);
     }
     script(&store, "UP", Some(60)).await;
@@ -126,27 +149,35 @@ pub async fn a_write_with_one_foreign_key_is_not_half_applied(store: Subject) {
     };
     let [from, to] = transfer(2);
     let call = [change("C", "BER", 2, Some(2)), from, to, change("D", "BER", 2, None)];
-    let applied = store.apply(&call, WITHIN).await.expect("applied");
+    let applied = bring(&store, &call).await.expect("applied");
     assert_eq!(applied, [Applied::Newer, Applied::Held, Applied::Foreign(found("B", 50)), Applied::Newer]);
     let stand = [("A", 1), ("B", 50), ("C", 2)];
     for (sku, expected) in stand {
         assert_eq!(on_hand(&store, sku, "BER").await, Some(expected), "{sku}");
     }
     assert!(store.standing(&[call[1].write], WITHIN).await.expect("an answer").is_empty());
-    let over = store.apply_over(&call, WITHIN).await.expect("applied");
-    assert_eq!(over, [Applied::Stale, Applied::Newer, Applied::Over(found("B", 50)), Applied::Stale]);
+    let over = bring_over(&store, &call).await.expect("applied");
+    assert_eq!(over, [Applied::There, Applied::Newer, Applied::Over(found("B", 50)), Applied::There]);
     assert_eq!(on_hand(&store, "A", "BER").await, Some(0));
     assert_eq!(on_hand(&store, "B", "BER").await, Some(2));
 }
 
-/// A row that we never wrote is taken as it is: nobody knows whose it is.
+/// A row that we never wrote, and the primary neither: nobody knows whose it is. A write takes it and says so.
 pub async fn a_row_of_which_nothing_is_known_is_taken_as_it_is(store: Subject) {
-    script(&store, "A", Some(50)).await;
-    assert_eq!(as_left(&store, "A").await, None);
-    assert_eq!(apply(&store, change("A", "BER", 1, Some(1))).await, Applied::Newer);
-    assert_eq!(as_left(&store, "A").await, Some(true));
-    script(&store, "A", Some(50)).await;
-    assert_eq!(as_left(&store, "A").await, Some(false));
+    for (sku, ours) in [("A", Some(1)), ("B", None)] {
+        script(&store, sku, Some(50)).await;
+        assert_eq!(as_left(&store, sku).await, None);
+        assert_eq!(apply(&store, change(sku, "BER", 1, ours)).await, Applied::Unproven);
+        assert_eq!(on_hand(&store, sku, "BER").await, ours);
+        assert_eq!(as_left(&store, sku).await, Some(true));
+        script(&store, sku, Some(50)).await;
+        assert_eq!(as_left(&store, sku).await, Some(false));
+    }
+    // Nothing is nobody's, and what is as we would leave it is nothing to argue about.
+    assert_eq!(apply(&store, change("NEW", "BER", 1, Some(1))).await, Applied::Newer);
+    assert_eq!(apply(&store, change("NONE", "BER", 1, None)).await, Applied::Newer);
+    script(&store, "SAME", Some(50)).await;
+    assert_eq!(apply(&store, change("SAME", "BER", 1, Some(50))).await, Applied::Newer);
 }
 
 /// Whatever a side wrote as primary is ours when it is secondary: after a handover, there and back.
@@ -174,11 +205,12 @@ pub async fn what_a_side_wrote_as_primary_is_not_foreign_after_a_handover(store:
         assert_eq!(apply(&store, later(2, 1, sku, Some(7))).await, Applied::Newer, "{sku}");
     }
     // AND again, when it was primary once more
-    let step = Move { side: store.side(), from: Fence::new(Epoch(1), Open), to: Fence::new(Epoch(3), Open) };
+    let step =
+        Move { side: store.side(), from: Fence::new(Epoch(1), Open), to: Fence::new(Epoch(3), Open), takes_over: true };
     store.move_fence(&inventory::group(), &step, WITHIN).await.expect("a move");
     for sku in skus {
         now(store.execute(&Command { epoch: Epoch(3), ..adjust(&store, sku, "BER", -1) }, WITHIN).await);
-        assert_eq!(apply(&store, later(2, 9, sku, Some(70))).await, Applied::Stale, "{sku}");
+        overtaken_by(&apply(&store, later(2, 9, sku, Some(70))).await);
         assert_eq!(apply(&store, later(4, 1, sku, None)).await, Applied::Newer, "{sku}");
         assert_eq!(on_hand(&store, sku, "BER").await, None);
     }
@@ -197,7 +229,7 @@ pub async fn no_value_that_a_primary_wrote_is_foreign_after_a_handover(store: Su
     }
     for key in keys {
         let change = Change { key, state: None, ..later(2, 1, "A", None) };
-        assert_eq!(store.apply(&[change], WITHIN).await.expect("applied"), [Applied::Newer]);
+        assert_eq!(bring(&store, &[change]).await.expect("applied"), [Applied::Newer]);
     }
 }
 
@@ -220,6 +252,7 @@ pub async fn a_change_past_a_primary_is_met_after_a_handover(store: Subject) {
 
 /// Two replicas that bring the same keys at once never take each other for somebody else.
 pub async fn applies_of_the_same_key_at_once_are_not_foreign_to_each_other(store: Subject) {
+    close(&store).await;
     for round in 0..12_u64 {
         let replica = |first: u64| {
             let store = store.clone();
@@ -263,6 +296,8 @@ pub async fn a_baseline_is_remembered(store: Subject) {
 
 /// A script that runs at the same moment either comes before, and is met, or after, and stands: it is never lost.
 pub async fn a_script_that_races_with_an_apply_is_never_lost(store: Subject) {
+    close(&store).await;
+    say(&store).await;
     for round in 0..12_i64 {
         let sku = format!("RACE-{round}");
         // Odd rounds: under a tombstone.

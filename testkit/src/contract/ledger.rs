@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use model::GroupName;
+use model::saga::OpenSagas;
+use model::store::Forget;
 use model::write::Work;
+use model::{GroupName, Stand};
 
 use super::{Subject, WITHIN, command, entity, now, set_level, unsettled, write_id};
 use crate::inventory::{self, level_key};
@@ -17,16 +19,16 @@ pub async fn settled_writes_are_not_leased_and_settling_twice_is_harmless(store:
         store.settle(&[first.write, write_id()], WITHIN).await.expect("settled");
     }
     assert_eq!(unsettled(&store).await, 1);
-    let groups = [inventory::group()];
+    let group = inventory::group();
     let lease = Duration::from_secs(60);
-    let young = store.lease_unsettled(&groups, lease, lease, 10, WITHIN).await;
+    let young = store.lease_unsettled(&group, Stand::Open, lease, lease, 10, WITHIN).await;
     assert!(young.expect("a lease").is_empty());
-    let leased = store.lease_unsettled(&groups, Duration::ZERO, lease, 10, WITHIN).await;
+    let leased = store.lease_unsettled(&group, Stand::Open, Duration::ZERO, lease, 10, WITHIN).await;
     let leased = leased.expect("a lease");
     assert_eq!((leased.len(), leased[0].attempts), (1, 0));
     assert_eq!(leased[0].changes, [second]);
-    let others = [GroupName::from("other")];
-    let none = store.lease_unsettled(&others, Duration::ZERO, lease, 10, WITHIN).await;
+    let other = GroupName::from("other");
+    let none = store.lease_unsettled(&other, Stand::Open, Duration::ZERO, lease, 10, WITHIN).await;
     assert!(none.expect("a lease").is_empty());
 }
 
@@ -40,8 +42,10 @@ pub async fn leases_are_exclusive_until_they_are_over(store: Subject) {
     let callers: Vec<_> = (0..4)
         .map(|_| {
             let store = store.clone();
-            let groups = [inventory::group()];
-            tokio::spawn(async move { store.lease_unsettled(&groups, Duration::ZERO, lease, 5, WITHIN).await })
+            let group = inventory::group();
+            tokio::spawn(
+                async move { store.lease_unsettled(&group, Stand::Open, Duration::ZERO, lease, 5, WITHIN).await },
+            )
         })
         .collect();
     let mut given = Vec::new();
@@ -50,17 +54,21 @@ pub async fn leases_are_exclusive_until_they_are_over(store: Subject) {
         given.extend(leased.iter().map(|unsettled| unsettled.changes[0].write));
     }
     // A caller may find rows of another locked and go with fewer; the rest is still due.
-    let groups = [inventory::group()];
-    let rest = store.lease_unsettled(&groups, Duration::ZERO, lease, 100, WITHIN).await;
+    let group = inventory::group();
+    let rest = store.lease_unsettled(&group, Stand::Open, Duration::ZERO, lease, 100, WITHIN).await;
     given.extend(rest.expect("a lease").iter().map(|unsettled| unsettled.changes[0].write));
     given.sort_unstable();
     writes.sort_unstable();
     assert_eq!(given, writes);
     tokio::time::sleep(lease + Duration::from_millis(100)).await;
-    let again = store.lease_unsettled(&groups, Duration::ZERO, lease, 100, WITHIN).await;
+    let again = store.lease_unsettled(&group, Stand::Open, Duration::ZERO, lease, 100, WITHIN).await;
     let again = again.expect("a lease");
     assert_eq!(again.len(), 20);
     assert!(again.iter().all(|unsettled| unsettled.attempts == 1));
+}
+
+fn forget(retention: Duration, limit: usize) -> Forget {
+    Forget { retention, limit, sagas: OpenSagas::Unknown }
 }
 
 /// States in the ledger come newest first; forgetting spares what is unsettled.
@@ -81,11 +89,11 @@ pub async fn old_states_are_kept_and_settled_ones_forgotten(store: Subject) {
     assert!(history.states.iter().all(|past| (chrono::Utc::now() - past.at.to_utc()).num_minutes().abs() < 5));
     assert_eq!(history.recorded, Some(history.states[0].version));
     store.settle(&writes, WITHIN).await.expect("settled");
-    let kept = store.forget(Duration::from_secs(3600), 10, WITHIN).await.expect("forgotten");
+    let kept = store.forget(&forget(Duration::from_secs(3600), 10), WITHIN).await.expect("forgotten");
     assert_eq!(kept, 0);
     let mut gone = 0;
     for limit in [2, 10] {
-        gone += store.forget(Duration::ZERO, limit, WITHIN).await.expect("forgotten");
+        gone += store.forget(&forget(Duration::ZERO, limit), WITHIN).await.expect("forgotten");
         assert!(gone <= 3);
     }
     assert_eq!(gone, 3);

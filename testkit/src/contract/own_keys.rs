@@ -11,7 +11,7 @@ use model::{
     Applied, Change, EntityKey, Epoch, Incarnation, OwnNumber, Position, Record, StoreError, Unnumbered, Value, Version,
 };
 
-use super::{Subject, WITHIN, command, now, write_id};
+use super::{Subject, WITHIN, bring, close, command, now, overtaken_by, write_id};
 use crate::orders::{self, FIRST, key, made, number, order};
 
 /// Makes one test per promise.
@@ -66,6 +66,7 @@ fn change(id: &EntityKey, position: u64, quantity: Option<i64>) -> Change {
         version: Version { epoch: Epoch(1), incarnation: Incarnation(1), position: Position(position) },
         state: quantity.map(|quantity| made(text, quantity)),
         idempotency: None,
+        base: None,
     }
 }
 
@@ -138,6 +139,7 @@ pub async fn a_set_on_legacy_takes_a_number_and_keeps_it_for_ever(world: World) 
 
 /// Many callers, any order, repeats: one row per key, under one number, in the newest state.
 pub async fn one_key_gets_one_number_however_often_and_by_whom_it_is_applied(world: World) {
+    close(&world.legacy).await;
     let ids = ["K1", "K2", "K3"].map(key);
     let tasks: Vec<_> = (1..=8_u64)
         .map(|position| {
@@ -168,7 +170,7 @@ pub async fn one_key_gets_one_number_however_often_and_by_whom_it_is_applied(wor
 /// What a side gives or learns beside what it is brought stays its own, after a handover too.
 pub async fn numbers_that_are_given_and_learned_are_no_foreign_writes(world: World) {
     let made = now(world.modern.execute(&set("A", 1), WITHIN).await).remove(0);
-    assert_eq!(world.legacy.apply(&[made], WITHIN).await.expect("applied"), [Applied::Newer]);
+    assert_eq!(bring(&world.legacy, &[made]).await.expect("applied"), [Applied::Newer]);
     let given = number_of(&world.legacy, &key("A")).await.expect("a number");
     world.modern.learn(&order(), &[(key("A"), given)], WITHIN).await.expect("learned");
     for store in [&world.legacy, &world.modern] {
@@ -177,7 +179,7 @@ pub async fn numbers_that_are_given_and_learned_are_no_foreign_writes(world: Wor
         for position in 1..3 {
             let mut change = change(&key("A"), position, Some(2));
             change.version.epoch = Epoch(2);
-            assert_eq!(store.apply(&[change], WITHIN).await.expect("applied"), [Applied::Newer], "{}", store.side());
+            assert_eq!(bring(store, &[change]).await.expect("applied"), [Applied::Newer], "{}", store.side());
         }
     }
 }
@@ -213,18 +215,18 @@ pub async fn rows_of_the_erp_have_derived_keys_and_need_no_entry(world: World) {
     assert_eq!(number_of(&world.legacy, &derived).await, Some(an(4711)));
     assert_eq!(quantity(read(&world.legacy, &derived).await), Some(5));
     let copied = Change { state: Some(rows[0].clone()), ..change(&derived, 1, None) };
-    assert_eq!(world.modern.apply(&[copied], WITHIN).await.expect("applied"), [Applied::Newer]);
+    assert_eq!(bring(&world.modern, &[copied]).await.expect("applied"), [Applied::Newer]);
     assert_eq!(read(&world.modern, &derived).await, Some(rows[0].clone()));
     assert_eq!(key_of(&world.modern, an(4711)).await, Some(derived.clone()));
     let Value::Text(text) = derived.parts()[0].clone() else { panic!("a text") };
-    world.legacy.apply(&[change(&derived, 9, Some(7))], WITHIN).await.expect("applied");
+    bring(&world.legacy, &[change(&derived, 9, Some(7))]).await.expect("applied");
     assert_eq!(all(&world.legacy).await.len(), 1);
     assert_eq!(quantity(read(&world.legacy, &derived).await), Some(7));
     let last = now(world.legacy.execute(&set(&text, 6), WITHIN).await).remove(0);
     assert_eq!(quantity(read(&world.legacy, &derived).await), Some(6));
     let version = Version { epoch: Epoch(2), ..last.version };
     let deleted = Change { version, ..change(&derived, 0, None) };
-    world.legacy.apply(&[deleted], WITHIN).await.expect("applied");
+    bring(&world.legacy, &[deleted]).await.expect("applied");
     assert_eq!(all(&world.legacy).await, []);
 }
 
@@ -235,7 +237,7 @@ pub async fn a_number_that_the_erp_has_used_is_passed_over(world: World) {
     }
     let keys = [key("A"), key("B")];
     let changes = [change(&keys[0], 1, Some(1)), change(&keys[1], 1, Some(1))];
-    world.legacy.apply(&changes, WITHIN).await.expect("applied");
+    bring(&world.legacy, &changes).await.expect("applied");
     let rows = all(&world.legacy).await;
     assert_eq!(rows.len(), 5);
     let untouched = rows.iter().filter(|row| quantity(Some((*row).clone())) == Some(5));
@@ -251,7 +253,7 @@ pub async fn a_derived_key_does_not_reach_a_row_of_another_key(world: World) {
     let given = number(change_of_a.state.as_ref().expect("a state")).expect("a number");
     let derived = derived_key(&"Order".into(), given);
     assert_eq!((number_of(&world.legacy, &derived).await, read(&world.legacy, &derived).await), (None, None));
-    let applied = world.legacy.apply(&[change(&derived, 1, Some(9))], WITHIN).await;
+    let applied = bring(&world.legacy, &[change(&derived, 1, Some(9))]).await;
     assert!(matches!(applied, Err(StoreError::Misfit { .. })), "{applied:?}");
     assert_eq!(quantity(read(&world.legacy, &key("A")).await), Some(1));
     // Digits alone are a number, which is resolved before a store is asked.
@@ -275,7 +277,7 @@ pub async fn both_sides_scan_and_sum_up_the_same_keys(world: World) {
         ..change(&row.key(&order).expect("a key"), position, None)
     };
     let copies: Vec<_> = (1..).zip(&rows).map(copied).collect();
-    world.modern.apply(&copies, WITHIN).await.expect("applied");
+    bring(&world.modern, &copies).await.expect("applied");
     let sums = world.legacy.sums(&order, &Chunk::whole(), WITHIN).await.expect("sums");
     assert_eq!(sums.iter().map(|(_, sum)| sum.records).sum::<u64>(), 6);
     assert_eq!(world.modern.sums(&order, &Chunk::whole(), WITHIN).await.expect("sums"), sums);
@@ -295,7 +297,7 @@ pub async fn both_sides_scan_and_sum_up_the_same_keys(world: World) {
 pub async fn modern_learns_a_number_once(world: World) {
     let made = now(world.modern.execute(&set("A", 1), WITHIN).await).remove(0);
     assert_eq!(number(made.state.as_ref().expect("a state")), None);
-    world.legacy.apply(std::slice::from_ref(&made), WITHIN).await.expect("applied");
+    bring(&world.legacy, std::slice::from_ref(&made)).await.expect("applied");
     let given = number_of(&world.legacy, &key("A")).await.expect("a number");
     assert_eq!(key_of(&world.modern, given).await, None);
     let numbered = [(key("A"), given), (key("GONE"), an(999_999))];
@@ -324,11 +326,11 @@ pub async fn a_run_that_is_told_its_number_is_read_back_by_key(world: World) {
 /// A deletion that overtakes what made the row.
 pub async fn a_tombstone_needs_no_number_and_outlives_older_states(world: World) {
     let legacy = &world.legacy;
-    assert_eq!(legacy.apply(&[change(&key("A"), 5, None)], WITHIN).await.expect("applied"), [Applied::Newer]);
+    assert_eq!(bring(legacy, &[change(&key("A"), 5, None)]).await.expect("applied"), [Applied::Newer]);
     assert_eq!(number_of(legacy, &key("A")).await, None);
-    assert_eq!(legacy.apply(&[change(&key("A"), 4, Some(1))], WITHIN).await.expect("applied"), [Applied::Stale]);
+    overtaken_by(&bring(legacy, &[change(&key("A"), 4, Some(1))]).await.expect("applied")[0]);
     assert_eq!(read(legacy, &key("A")).await, None);
-    assert_eq!(legacy.apply(&[change(&key("A"), 6, Some(2))], WITHIN).await.expect("applied"), [Applied::Newer]);
+    assert_eq!(bring(legacy, &[change(&key("A"), 6, Some(2))]).await.expect("applied"), [Applied::Newer]);
     assert_eq!(quantity(read(legacy, &key("A")).await), Some(2));
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use model::life::{Mark, Memory};
 use model::write::{Claim, Work};
-use model::{EntityKey, Epoch, GroupName, Position, Record, Side, StoreError, Value, Written};
+use model::{Applied, EntityKey, Epoch, GroupName, Incarnation, Position, Record, Side, StoreError, Value, Written};
 
 use super::{
-    Subject, WITHIN, adjust, command, entity, now, on_hand, read, refusal, set_level, unsettled, with_key, write_id,
+    Subject, WITHIN, adjust, change, command, entity, now, on_hand, read, refusal, set_level, unsettled, with_key,
+    write_id,
 };
 use crate::inventory::{self, level_key, product_key};
 
@@ -142,6 +144,34 @@ pub async fn a_touch_proves_the_fence_and_what_must_fit(store: Subject) {
     }
 }
 
+/// Nobody makes what must be there; whoever has changed it is told so again, also when it is gone.
+pub async fn what_must_exist_is_refused_without_it_and_a_repeat_is_not(store: Subject) {
+    set_level(&store, "HERE", "BER", 1).await;
+    let before = unsettled(&store).await;
+    let of = |work: Work, sku: &str| {
+        let mut command = command(work, vec![level_key(sku, "BER")]);
+        command.must_exist = command.touches.clone();
+        command
+    };
+    let set = |sku: &str| of(Work::Set(inventory::level(sku, "BER", 2)), sku);
+    assert_eq!(refusal(store.execute(&set("GONE"), WITHIN).await), "NOT_FOUND");
+    assert_eq!((on_hand(&store, "GONE", "BER").await, unsettled(&store).await), (None, before));
+    // One of several that is missing keeps the others from being changed.
+    let mut both = adjust(&store, "HERE", "BER", 5);
+    both.touches.push(level_key("GONE", "BER"));
+    both.must_exist = both.touches.clone();
+    assert_eq!(refusal(store.execute(&both, WITHIN).await), "NOT_FOUND");
+    assert_eq!(on_hand(&store, "HERE", "BER").await, Some(1));
+    let changed = now(store.execute(&with_key(set("HERE"), "set", "f"), WITHIN).await);
+    let deleted = now(store.execute(&with_key(of(Work::Delete, "HERE"), "delete", "f"), WITHIN).await);
+    for (work, key, first) in [(set("HERE"), "set", changed), (of(Work::Delete, "HERE"), "delete", deleted)] {
+        match store.execute(&with_key(work, key, "f"), WITHIN).await {
+            Ok(Written::Before(changes)) => assert_eq!(changes, first, "{key}"),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+}
+
 /// The fence: another epoch, or a group that has none, and nothing is written.
 pub async fn another_epoch_or_group_writes_nothing(store: Subject) {
     set_level(&store, "A", "BER", 5).await;
@@ -228,6 +258,20 @@ pub async fn a_claimed_write_can_never_stand(store: Subject) {
     assert!(stands.is_empty());
 }
 
+/// A side that has gone back may have lost the write: that it never stood is not known there.
+pub async fn a_suspended_side_says_of_no_write_that_it_never_stood(store: Subject) {
+    let lost = adjust(&store, "A", "BER", 1);
+    let life = store.life(&[], WITHIN).await.expect("a look").life.expect("a life");
+    store.suspend(life.incarnation, "a test", WITHIN).await.expect("suspended");
+    let claim = store.claim(lost.write, WITHIN).await;
+    assert!(matches!(claim, Err(StoreError::Unwritable { .. })), "{claim:?}");
+    let mark = Mark { counter: life.mark.counter + 1, random: 3 };
+    let to = Memory { incarnation: Incarnation(life.incarnation.0 + 1), mark };
+    assert!(store.raise(life.incarnation, to, WITHIN).await.expect("an answer"));
+    store.resume(to.incarnation, WITHIN).await.expect("an answer");
+    assert_eq!(store.claim(lost.write, WITHIN).await.expect("a claim"), Claim::Abandoned);
+}
+
 /// A write that stands is not abandoned by a claim.
 pub async fn a_claim_of_a_standing_write_gives_its_changes(store: Subject) {
     set_level(&store, "A", "BER", 5).await;
@@ -238,6 +282,27 @@ pub async fn a_claim_of_a_standing_write_gives_its_changes(store: Subject) {
     let asked = [adjust.write, write_id()];
     let stands = store.standing(&asked, WITHIN).await.expect("an answer");
     assert_eq!(stands, [adjust.write]);
+}
+
+/// The log went back, or a type came from a group of a later epoch: on the other side the write would be stale for ever.
+pub async fn a_write_behind_what_is_recorded_of_its_key_is_not_written(store: Subject) {
+    set_level(&store, "B", "BER", 7).await;
+    let mut later = change("A", "BER", u64::MAX >> 2, Some(5));
+    later.version.incarnation = Incarnation(77);
+    assert_eq!(super::bring(&store, std::slice::from_ref(&later)).await.expect("an apply"), [Applied::Newer]);
+    let before = unsettled(&store).await;
+    let mut both = adjust(&store, "A", "BER", -1);
+    both.touches = vec![level_key("B", "BER"), level_key("A", "BER")];
+    for command in [adjust(&store, "A", "BER", -1), command(Work::Delete, vec![level_key("A", "BER")]), both] {
+        let refused = store.execute(&command, WITHIN).await;
+        assert!(matches!(refused, Err(StoreError::Misfit { .. })), "{refused:?}");
+        assert!(refused.expect_err("refused").to_string().contains("StockLevel"));
+        let claimed = store.claim(command.write, WITHIN).await.expect("a claim");
+        assert_eq!(claimed, Claim::Abandoned, "it stands nowhere");
+    }
+    assert_eq!(on_hand(&store, "A", "BER").await, Some(5));
+    assert_eq!(unsettled(&store).await, before);
+    set_level(&store, "B", "BER", 8).await;
 }
 
 /// Eight writers on two hot keys: the order of versions is the order of states.

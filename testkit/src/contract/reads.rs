@@ -1,5 +1,6 @@
 //! Promises of reads and of the bookkeeping.
 
+use crate::begin::Begin as _;
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
@@ -93,11 +94,9 @@ pub async fn a_scan_visits_every_record_once_in_one_order(store: Subject) {
 fn instants() -> impl Strategy<Value = Value> {
     // Not the hour that Berlin's clocks show twice: no column without zone tells its two halves apart.
     let twice = |time: DateTime<Utc>| {
-        let zone: chrono_tz::Tz = "Europe/Berlin".parse().expect("a zone");
-        let local = time.with_timezone(&zone).naive_local();
-        matches!(zone.from_local_datetime(&local), chrono::LocalResult::Ambiguous(..))
+        let zone = model::Zone::named("Europe/Berlin").expect("a zone");
+        zone.local(time.naive_utc()).is_some_and(|local| zone.shows_twice(local))
     };
-    use chrono::TimeZone;
     (0_i64..4_000_000_000, 0_u32..1_000_000).prop_filter_map("told twice", move |(second, micro)| {
         let time = DateTime::from_timestamp(second, micro * 1_000)?;
         (!twice(time)).then(|| Value::Instant(Instant::new(time)))
@@ -191,7 +190,7 @@ pub async fn a_prepared_store_has_nothing_to_complain_about(store: Subject) {
 pub async fn preparing_can_be_repeated_by_many_at_once(store: Subject) {
     let many = (0..8).map(|_| {
         let store = store.clone();
-        tokio::spawn(async move { store.prepare(&[inventory::group()], Role::Secondary, WITHIN).await })
+        tokio::spawn(async move { store.begin_as(&[inventory::group()], Role::Secondary, WITHIN).await })
     });
     for one in many.collect::<Vec<_>>() {
         one.await.expect("no panic").expect("prepared");

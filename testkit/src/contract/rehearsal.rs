@@ -4,7 +4,8 @@ use model::write::Work;
 use model::{Applied, Command, Epoch, GroupName, Record, Rehearsal, Rehearsed, Side, States, StoreError, Written};
 
 use super::{
-    Subject, WITHIN, adjust, change, command, entity, now, on_hand, read, refusal, set_level, unsettled, with_key,
+    Subject, WITHIN, adjust, bring, change, close, command, entity, now, on_hand, read, refusal, set_level, unsettled,
+    with_key,
 };
 use crate::inventory::{self, level_key, product_key};
 
@@ -18,7 +19,7 @@ fn level_states(on_hand: Option<i64>) -> States {
 
 /// Rows, ledger, versions and history are as they were, and the write itself is as new afterwards.
 pub async fn a_rehearsal_leaves_nothing_behind(store: Subject) {
-    let applied = store.apply(&[change("A", "BER", 10, Some(5))], WITHIN).await.expect("applied");
+    let applied = bring(&store, &[change("A", "BER", 10, Some(5))]).await.expect("applied");
     assert_eq!(applied, [Applied::Newer]);
     let key = level_key("A", "BER");
     let (waiting, history) = (unsettled(&store).await, store.history(&key, 9, WITHIN).await.expect("a history"));
@@ -33,7 +34,7 @@ pub async fn a_rehearsal_leaves_nothing_behind(store: Subject) {
     assert!(store.standing(&[adjust.write], WITHIN).await.expect("an answer").is_empty());
     assert_eq!(store.history(&key, 9, WITHIN).await.expect("a history"), history);
     // No version that would keep the state out, no idempotency key that would make the write a repeat.
-    let applied = store.apply(&[change("A", "BER", 11, Some(4))], WITHIN).await.expect("applied");
+    let applied = bring(&store, &[change("A", "BER", 11, Some(4))]).await.expect("applied");
     assert_eq!(applied, [Applied::Newer]);
     let changes = now(store.execute(&adjust, WITHIN).await);
     assert_eq!(changes[0].state, Some(inventory::level("A", "BER", 2)));
@@ -121,7 +122,8 @@ pub async fn a_repeat_begins_with_nothing(store: Subject) {
 /// Rehearsals and applies of one key race: no state is lost or made up, and every rehearsal tells a step of one.
 pub async fn rehearsals_that_race_with_applies_change_nothing(store: Subject) {
     let most = 20_u64;
-    store.apply(&[change("A", "BER", 1, Some(1))], WITHIN).await.expect("applied");
+    close(&store).await;
+    bring(&store, &[change("A", "BER", 1, Some(1))]).await.expect("applied");
     let applies = {
         let store = store.clone();
         tokio::spawn(async move {

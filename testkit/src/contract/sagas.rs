@@ -4,10 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::saga::{Begun, SagaCounts};
-use model::{Instant, SagaId, SagaRow, SagaStatus, Store};
+use model::saga::{Begun, OpenSagas, SagaCounts, key_of_saga};
+use model::store::{Forget, Keyed};
+use model::write::{Fingerprint, Work};
+use model::{IdempotencyKey, Instant, SagaId, SagaRow, SagaStatus, Store};
 
-use super::WITHIN;
+use super::{Subject, WITHIN, command, now};
+use crate::inventory::{level, level_key};
 
 /// A pause that no test outlives.
 const LONG: Duration = Duration::from_secs(600);
@@ -60,19 +63,19 @@ pub async fn a_saga_is_saved_only_by_whoever_knows_its_revision(store: Arc<dyn S
 pub async fn a_leased_saga_is_nobody_elses_until_its_time_is_over(store: Arc<dyn Store>) {
     let saga = row("c-1", "{}");
     store.begin_saga(&saga, LONG, WITHIN).await.unwrap();
-    assert!(store.lease_sagas(LONG, 10, WITHIN).await.unwrap().is_empty(), "it is its beginner's");
+    assert!(store.lease_sagas(LONG, 10, WITHIN).await.unwrap().sagas.is_empty(), "it is its beginner's");
     let began = find(&store, &saga.id).await;
     assert!(store.save_saga(&began, Duration::ZERO, WITHIN).await.unwrap());
 
-    let taken = store.lease_sagas(Duration::ZERO, 10, WITHIN).await.unwrap();
+    let taken = store.lease_sagas(Duration::ZERO, 10, WITHIN).await.unwrap().sagas;
     assert_eq!(taken.len(), 1);
-    let again = store.lease_sagas(LONG, 10, WITHIN).await.unwrap();
+    let again = store.lease_sagas(LONG, 10, WITHIN).await.unwrap().sagas;
     assert_eq!(again.len(), 1, "the first lease is over");
-    assert!(store.lease_sagas(LONG, 10, WITHIN).await.unwrap().is_empty());
+    assert!(store.lease_sagas(LONG, 10, WITHIN).await.unwrap().sagas.is_empty());
     assert!(!store.save_saga(&taken[0], LONG, WITHIN).await.unwrap(), "another one has it now");
     let stuck = SagaRow { status: SagaStatus::Stuck, ..again[0].clone() };
     assert!(store.save_saga(&stuck, Duration::ZERO, WITHIN).await.unwrap());
-    assert!(store.lease_sagas(LONG, 10, WITHIN).await.unwrap().is_empty(), "nobody goes on with a stuck one");
+    assert!(store.lease_sagas(LONG, 10, WITHIN).await.unwrap().sagas.is_empty(), "nobody goes on with a stuck one");
 }
 
 /// Takers that come at once get different sagas.
@@ -80,11 +83,11 @@ pub async fn concurrent_takers_share_the_sagas_that_are_due(store: Arc<dyn Store
     for number in 0..12 {
         store.begin_saga(&row(&format!("d-{number}"), "{}"), Duration::ZERO, WITHIN).await.unwrap();
     }
-    let take = || async { store.lease_sagas(LONG, 3, WITHIN).await.unwrap() };
+    let take = || async { store.lease_sagas(LONG, 3, WITHIN).await.unwrap().sagas };
     let (a, b, c, d) = tokio::join!(take(), take(), take(), take());
     let mut taken: Vec<SagaRow> = [a, b, c, d].into_iter().flatten().collect();
     // One that met only rows that others held was given fewer.
-    taken.extend(store.lease_sagas(LONG, 12, WITHIN).await.unwrap());
+    taken.extend(store.lease_sagas(LONG, 12, WITHIN).await.unwrap().sagas);
     let ids: HashSet<_> = taken.iter().map(|saga| saga.id.clone()).collect();
     assert_eq!((taken.len(), ids.len()), (12, 12));
 }
@@ -109,4 +112,47 @@ pub async fn sagas_are_listed_counted_and_forgotten_by_their_status(store: Arc<d
     assert_eq!(store.forget_sagas(Duration::from_millis(1), 10, WITHIN).await.unwrap(), 3);
     let left = statuses(store.sagas(None, 10, WITHIN).await.unwrap());
     assert_eq!(left, [SagaStatus::Stuck, SagaStatus::Compensating, SagaStatus::Running]);
+}
+
+/// Sets a level under the key of a step of `saga`, for the ledger to keep.
+async fn step(store: &Subject, saga: &str, place: &str) -> (IdempotencyKey, Keyed) {
+    let sent = key_of_saga(&SagaId::new(saga).unwrap(), "step");
+    let key = IdempotencyKey::new(&sent, "saga:do").unwrap();
+    let mut step = command(Work::Set(level("A", place, 5)), vec![level_key("A", place)]);
+    let print = Fingerprint(format!("of {saga}"));
+    step.idempotency = Some((key.clone(), print.clone()));
+    let written = now(store.execute(&step, WITHIN).await);
+    store.settle(&[written[0].write], WITHIN).await.unwrap();
+    (key, Keyed { write: written[0].write, fingerprint: print })
+}
+
+/// What a saga's step has left is the only proof that it stands: it is kept for as long as its saga is open, whichever
+/// side has the saga, and while nobody knows which sagas are.
+pub async fn what_open_sagas_have_left_is_not_forgotten(store: Subject) {
+    let (open, kept) = step(&store, "f-1", "BER").await;
+    let (ended, _) = step(&store, "f-2", "HAM").await;
+    let unasked = IdempotencyKey::new("saga f-1 other", "saga:do").unwrap();
+    assert_eq!(store.keyed(&unasked, WITHIN).await.unwrap(), None);
+    let forget = |sagas: &OpenSagas| Forget { retention: Duration::ZERO, limit: 100, sagas: sagas.clone() };
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(store.forget(&forget(&OpenSagas::Unknown), WITHIN).await.unwrap(), 0);
+    let these = OpenSagas::These(vec![SagaId::new("f-1").unwrap(), SagaId::new("f-3").unwrap()]);
+    assert_eq!(store.forget(&forget(&these), WITHIN).await.unwrap(), 1);
+    assert_eq!(store.keyed(&open, WITHIN).await.unwrap(), Some(kept));
+    assert_eq!(store.keyed(&ended, WITHIN).await.unwrap(), None);
+    assert_eq!(store.forget(&forget(&OpenSagas::These(Vec::new())), WITHIN).await.unwrap(), 1);
+    assert_eq!(store.keyed(&open, WITHIN).await.unwrap(), None);
+}
+
+/// Those that have not ended are known by name, a stuck one too.
+pub async fn open_sagas_are_named(store: Arc<dyn Store>) {
+    for (number, status) in SagaStatus::ALL.into_iter().enumerate() {
+        store.begin_saga(&row(&format!("g-{number}"), "{}"), LONG, WITHIN).await.unwrap();
+        let saga = find(&store, &SagaId::new(&format!("g-{number}")).unwrap()).await;
+        assert!(store.save_saga(&SagaRow { status, ..saga }, LONG, WITHIN).await.unwrap());
+    }
+    let OpenSagas::These(mut open) = store.open_sagas(WITHIN).await.unwrap() else { panic!("too many") };
+    open.sort();
+    assert_eq!(open, ["g-0", "g-1", "g-2"].map(|id| SagaId::new(id).unwrap()));
+    assert_eq!(OpenSagas::These(open).and(OpenSagas::Unknown), OpenSagas::Unknown);
 }

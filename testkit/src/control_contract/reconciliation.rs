@@ -1,12 +1,11 @@
 //! Promises about reconciliations and repairs.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use model::PerSide;
-use model::control::reconciliation::{DriftKind, RepairCount, RepairOrder, freshness};
+use model::control::reconciliation::{DriftKind, RepairCount, RepairOrder};
 use model::control::{Author, ControlStore, Findings, RunId};
 use model::evidence::{Cause, Difference};
+use model::{LeftOut, PerSide};
 use uuid::Uuid;
 
 use super::group;
@@ -32,17 +31,23 @@ fn found(drift: u64) -> Findings {
         drift,
         excused: 2,
         undecided: 1,
+        held_back: 1,
+        keyless: PerSide { legacy: 1, modern: 0 },
+        named: vec![r#"legacy ["A",null]"#.into()],
         kinds: vec![DriftKind { field: None, cause, rows: drift }],
         samples: vec![sample],
+        left_out: vec![LeftOut { column: "RSNTXT".into(), column_type: "text".into(), rows: 100, filled: 7 }],
         problem: None,
+        mapping: "0123456789abcdef".into(),
     }
 }
 
-/// What a run found comes back whole; only what read everything counts as complete, and the newest first.
-pub async fn the_last_complete_reconciliation_of_each_type_is_known(store: &dyn ControlStore) {
+/// What a run found comes back whole; the newest that has ended decides, complete or not: what it could not compare is
+/// not what an older one has found.
+pub async fn the_newest_ended_reconciliation_of_each_type_decides(store: &dyn ControlStore) {
     let (group, types) = (group("inventory"), ["Product".into(), "StockLevel".into()]);
     let runs = [1, 2, 3].map(|number| RunId(Uuid::from_u128(number)));
-    assert!(store.last_complete(&group).await.unwrap().is_empty());
+    assert!(store.newest_reconciliations(&group).await.unwrap().is_empty());
     for run in runs {
         for entity in &types {
             for _ in 0..2 {
@@ -50,24 +55,24 @@ pub async fn the_last_complete_reconciliation_of_each_type_is_known(store: &dyn 
             }
         }
     }
-    assert!(store.last_complete(&group).await.unwrap().is_empty(), "begun is not done");
+    assert!(store.newest_reconciliations(&group).await.unwrap().is_empty(), "begun is not done");
     let stopped = Findings { problem: Some("modern could not be reached".into()), ..found(0) };
     store.end_reconciliation(runs[0], &types[0], &found(7)).await.unwrap();
     store.end_reconciliation(runs[1], &types[0], &found(3)).await.unwrap();
     store.end_reconciliation(runs[1], &types[0], &found(9)).await.unwrap();
-    store.end_reconciliation(runs[2], &types[0], &stopped).await.unwrap();
-
-    let last = store.last_complete(&group).await.unwrap();
-    assert_eq!(last.len(), 1);
-    let one = &last[0].reconciliation;
+    let newest = store.newest_reconciliations(&group).await.unwrap();
+    assert_eq!(newest.len(), 1);
+    let one = &newest[0].reconciliation;
     assert_eq!((one.run, &one.entity, one.author.clone()), (runs[1], &types[0], author()));
     assert_eq!(one.findings, Some(found(3)), "the first end stays");
     assert!(one.ended.is_some_and(|ended| ended >= one.begun));
-    assert!(last[0].age < Duration::from_secs(60));
-    assert_eq!(freshness(&types, &last), None, "a type was never compared");
+    assert!(newest[0].age.is_some_and(|age| age.as_secs() < 60));
+    store.end_reconciliation(runs[2], &types[0], &stopped).await.unwrap();
     store.end_reconciliation(runs[2], &types[1], &found(0)).await.unwrap();
-    let last = store.last_complete(&group).await.unwrap();
-    assert!(freshness(&types, &last).is_some());
+    let newest = store.newest_reconciliations(&group).await.unwrap();
+    let decides: Vec<_> =
+        newest.iter().map(|one| (one.reconciliation.entity.clone(), one.reconciliation.findings.clone())).collect();
+    assert_eq!(decides, [(types[0].clone(), Some(stopped.clone())), (types[1].clone(), Some(found(0)))]);
 
     let all = store.reconciliations(Some(&group), 100).await.unwrap();
     assert_eq!(all.len(), 6);

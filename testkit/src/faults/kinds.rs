@@ -26,6 +26,8 @@ pub enum Fault {
     Late,
     /// The caller dies before it is done: never answers, and wakes [`FaultyStore::crashed`](super::FaultyStore::crashed).
     CrashBefore,
+    /// The task that calls panics; nothing is done.
+    Panic,
     /// The caller dies after it is done: never answers, and wakes [`FaultyStore::crashed`](super::FaultyStore::crashed).
     CrashAfter,
 }
@@ -46,9 +48,24 @@ pub enum Call {
     LeaseUnsettled,
     UnsettledKeys,
     Backlog,
+    LeftBehind,
+    Traces,
+    Fences,
+    Strays,
     Standing,
     PastStates,
+    AsLeft,
+    /// `Store::carry`.
+    Carry,
+    /// `Store::keep`.
+    Keep,
+    /// `Store::recorded`.
+    Recorded,
     Scan,
+    /// `Scan::keyless`.
+    Keyless,
+    /// `Scan::left_out`.
+    LeftOut,
     /// `Store::rough_count`.
     RoughCount,
     Sums,
@@ -60,15 +77,26 @@ pub enum Call {
     Forget,
     Incarnation,
     Prepare,
+    /// All of `model::Lives` but what is brought back.
+    Lives,
+    /// `Lives::bring_back` and `Lives::keep_back`.
+    BringBack,
+    /// `Store::inspect` and `Store::bookkeeping`.
     Inspect,
     /// `Store::fence`.
     LookAtFence,
     MoveFence,
+    Keyed,
     BeginSaga,
     SaveSaga,
     LeaseSagas,
     Saga,
     Sagas,
+    OpenSagas,
     CountSagas,
     ForgetSagas,
+    /// `ShapeLog::shapes` and `ShapeLog::left_to_newer`.
+    Shapes,
+    /// `ShapeLog::register` and `ShapeLog::remember_shape`.
+    Register,
 }

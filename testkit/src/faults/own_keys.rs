@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::own_key::Reach;
 use model::{EntityKey, EntityType, OwnKeys, OwnNumber, StoreError, Unnumbered};
 
 use super::{Call, FaultyStore};
@@ -35,5 +36,9 @@ impl OwnKeys for FaultyStore {
         within: Duration,
     ) -> Result<(), StoreError> {
         self.run(Call::Learn, within, || self.inner.learn(entity, numbered, within)).await
+    }
+
+    async fn reach(&self, entity: &EntityType, within: Duration) -> Result<Reach, StoreError> {
+        self.run(Call::KeysOf, within, || self.inner.reach(entity, within)).await
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::saga::{Begun, SagaCounts};
+use model::saga::{Begun, Leased, OpenSagas, SagaCounts};
 use model::{SagaId, SagaLog, SagaRow, SagaStatus, StoreError};
 
 use super::{Call, FaultyStore};
@@ -18,7 +18,7 @@ impl SagaLog for FaultyStore {
         self.run(Call::SaveSaga, within, || self.inner.save_saga(saga, pause, within)).await
     }
 
-    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Vec<SagaRow>, StoreError> {
+    async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Leased, StoreError> {
         self.run(Call::LeaseSagas, within, || self.inner.lease_sagas(lease, limit, within)).await
     }
 
@@ -33,6 +33,10 @@ impl SagaLog for FaultyStore {
         within: Duration,
     ) -> Result<Vec<SagaRow>, StoreError> {
         self.run(Call::Sagas, within, || self.inner.sagas(status, limit, within)).await
+    }
+
+    async fn open_sagas(&self, within: Duration) -> Result<OpenSagas, StoreError> {
+        self.run(Call::OpenSagas, within, || self.inner.open_sagas(within)).await
     }
 
     async fn count_sagas(&self, within: Duration) -> Result<SagaCounts, StoreError> {

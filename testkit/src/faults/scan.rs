@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::checksum::{Chunk, ChunkSum};
-use model::{EntityKey, EntityType, Record, Scan, StoreError};
+use model::{EntityKey, EntityType, Keyless, LeftOut, Record, Scan, StoreError};
 
 use super::{Call, FaultyStore};
 
@@ -31,6 +31,21 @@ macro_rules! scan_with_faults {
                 $store.run(Call::Scan, within, || $inner.scan(entity, after, limit, within)).await
             }
 
+            async fn keyless(
+                &self,
+                entity: &EntityType,
+                limit: usize,
+                within: Duration,
+            ) -> Result<Keyless, StoreError> {
+                let $this = self;
+                $store.run(Call::Keyless, within, || $inner.keyless(entity, limit, within)).await
+            }
+
+            async fn left_out(&self, entity: &EntityType, within: Duration) -> Result<Vec<LeftOut>, StoreError> {
+                let $this = self;
+                $store.run(Call::LeftOut, within, || $inner.left_out(entity, within)).await
+            }
+
             async fn sums(
                 &self,
                 entity: &EntityType,
@@ -38,7 +53,11 @@ macro_rules! scan_with_faults {
                 within: Duration,
             ) -> Result<Vec<(Chunk, ChunkSum)>, StoreError> {
                 let $this = self;
-                $store.run(Call::Sums, within, || $inner.sums(entity, chunk, within)).await
+                let mut sums = $store.run(Call::Sums, within, || $inner.sums(entity, chunk, within)).await?;
+                if $store.plan.lock().wrong_sums {
+                    sums.iter_mut().for_each(|(_, sum)| sum.sum += 1);
+                }
+                Ok(sums)
             }
 
             async fn members(

@@ -1,10 +1,11 @@
 use super::*;
+use crate::begin::Begin as _;
 use crate::contract::{WITHIN, adjust, now, on_hand, set_level};
 use crate::inventory;
 
 async fn store() -> (FaultyStore, Arc<dyn Store>) {
     let inner: Arc<dyn Store> = Arc::new(inventory::in_memory(Side::Legacy));
-    inner.prepare(&[inventory::group()], Role::Primary, WITHIN).await.unwrap();
+    inner.begin_as(&[inventory::group()], model::Role::Primary, WITHIN).await.unwrap();
     set_level(&inner, "A", "BER", 5).await;
     (FaultyStore::new(inner.clone()), inner)
 }

@@ -1,7 +1,7 @@
 //! What stands in both databases after a run, and whether it is what clients were told.
 //!
 //! Read with SQL of its own, past the program and its adapters: whoever checks should not ask the checked.
-//! A mark (`journal::mark`) names the movements of one operation.
+//! A mark (`journal::mark`) names the movements of one operation. Rows that were changed past the fleet (`inspect`) are not in these books.
 //!
 //! [`audit`] and [`differing_rows`] are pure.
 
@@ -10,25 +10,39 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{PerSide, Side};
 use tokio_postgres::Client;
 
+use super::accounts::{self, Accounts};
 use super::journal::{Action, Operation, Outcome, Shelf};
+use super::restore::Restored;
 
 const LEGACY: [&str; 3] = [
     "SELECT rtrim(MOVID), rtrim(ITMNO), rtrim(LOCCD), MOVTYP::text, MOVQTY::int8, coalesce(rtrim(USRID), '') FROM MOVLOG",
     "SELECT rtrim(ITMNO), rtrim(LOCCD), QTYOH::int8 FROM STKBAL",
-    "SELECT jsonb_build_array('product', rtrim(ITMNO), ITMDSC, nullif(ITMTXT, ''), UPRICE::numeric(12, 2), WGTKG::numeric(10, 3), ACTFLG = 'Y', CHGDT)::text FROM ITMHDR
+    "SELECT jsonb_build_array('product', rtrim(ITMNO), ITMDSC, nullif(ITMTXT, ''), UPRICE::numeric(12, 2), WGTKG::numeric(10, 3), ACTFLG = 'Y', CHGDT)::text FROM ITMHDR WHERE ITMNO NOT LIKE 'DRF-%'
      UNION ALL
-     SELECT jsonb_build_array('level', rtrim(ITMNO), rtrim(LOCCD), QTYOH::int8, QTYRSV::int8, QTYMIN::int8, BLKFLG = 'Y', CHGDT)::text FROM STKBAL
+     SELECT jsonb_build_array('level', rtrim(ITMNO), rtrim(LOCCD), QTYOH::int8, QTYRSV::int8, QTYMIN::int8, BLKFLG = 'Y', RMK, CHGDT)::text FROM STKBAL
      UNION ALL
-     SELECT jsonb_build_array('movement', rtrim(MOVID), rtrim(ITMNO), rtrim(LOCCD), MOVTYP, MOVQTY::int8, BOOKDT, nullif(RSNTXT, ''), rtrim(USRID))::text FROM MOVLOG",
+     SELECT jsonb_build_array('movement', rtrim(MOVID), rtrim(ITMNO), rtrim(LOCCD), MOVTYP, MOVQTY::int8, BOOKDT, nullif(RSNTXT, ''), rtrim(USRID))::text FROM MOVLOG
+     UNION ALL
+     SELECT jsonb_build_array('stock', rtrim(SKU), FREE::int8, RSV::int8)::text FROM STK
+     UNION ALL
+     SELECT jsonb_build_array('order', rtrim(ORDID), rtrim(SKU), QTY::int8)::text FROM ORDHDR
+     UNION ALL
+     SELECT jsonb_build_array('parcel', rtrim(PARID), rtrim(ORDID))::text FROM PARCEL",
 ];
 const MODERN: [&str; 3] = [
     "SELECT id, sku, location, left(kind, 1), quantity::int8, coalesce(booked_by, '') FROM stock_movement",
     "SELECT sku, location, on_hand::int8 FROM stock_level",
-    "SELECT jsonb_build_array('product', sku, name, description, unit_price, weight_kg, active, updated_at AT TIME ZONE 'Europe/Berlin')::text FROM product
+    "SELECT jsonb_build_array('product', sku, name, description, unit_price, weight_kg, active, updated_at AT TIME ZONE 'Europe/Berlin')::text FROM product WHERE sku NOT LIKE 'DRF-%'
      UNION ALL
-     SELECT jsonb_build_array('level', sku, location, on_hand::int8, reserved::int8, reorder_point::int8, blocked, updated_at AT TIME ZONE 'Europe/Berlin')::text FROM stock_level
+     SELECT jsonb_build_array('level', sku, location, on_hand::int8, reserved::int8, reorder_point::int8, blocked, remark, updated_at AT TIME ZONE 'Europe/Berlin')::text FROM stock_level
      UNION ALL
-     SELECT jsonb_build_array('movement', id, sku, location, left(kind, 1), quantity::int8, booked_at AT TIME ZONE 'Europe/Berlin', reason, booked_by)::text FROM stock_movement",
+     SELECT jsonb_build_array('movement', id, sku, location, left(kind, 1), quantity::int8, booked_at AT TIME ZONE 'Europe/Berlin', reason, booked_by)::text FROM stock_movement
+     UNION ALL
+     SELECT jsonb_build_array('stock', sku, free, reserved)::text FROM stock
+     UNION ALL
+     SELECT jsonb_build_array('order', id, sku, quantity)::text FROM orders
+     UNION ALL
+     SELECT jsonb_build_array('parcel', id, order_id)::text FROM parcel",
 ];
 /// Of writes that stand.
 const LEDGER: &str = "SELECT write_id::text, count(*), count(*) FILTER (WHERE state = 'settled')
@@ -67,6 +81,8 @@ pub struct SideBooks {
     pub levels: BTreeMap<Shelf, i64>,
     /// The ledger, by write id.
     pub ledger: BTreeMap<String, Entry>,
+    /// What each client has booked, added up by the database.
+    pub accounts: Accounts,
     /// Every row of the business tables, as both sides would write it.
     pub rows: BTreeSet<String>,
 }
@@ -128,6 +144,7 @@ impl SideBooks {
         for row in client.query(LEDGER, &[]).await? {
             books.ledger.insert(row.get(0), Entry { changes: row.get(1), settled: row.get(2) });
         }
+        books.accounts = accounts::read(side, client).await?;
         books.rows = client.query(rows, &[]).await?.into_iter().map(|row| row.get(0)).collect();
         Ok(books)
     }
@@ -148,7 +165,9 @@ pub fn differing_rows(books: &Books) -> Vec<String> {
 }
 
 /// Looks up every operation on both sides.
-pub fn audit(operations: &[Operation], books: &Books) -> Vec<Finding> {
+///
+/// A side that was put back to a copy has lost its ledger of the time between; the other side's has these writes still.
+pub fn audit(operations: &[Operation], books: &Books, restored: &[Restored]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for side in Side::BOTH {
         let books = books.get(side);
@@ -157,7 +176,9 @@ pub fn audit(operations: &[Operation], books: &Books) -> Vec<Finding> {
             if let Some(wrong) = judge(operation, books.movements.get(&operation.mark).map_or(&[], Vec::as_slice)) {
                 note(&operation.mark, wrong);
             }
-            if let Some(wrong) = in_ledger(operation, books) {
+            let lost = |it: &Restored| it.side == side && it.copied <= operation.ended && operation.began <= it.back;
+            let wrong = in_ledger(operation, books);
+            if let Some(wrong) = wrong.filter(|wrong| *wrong != Wrong::NotInLedger || !restored.iter().any(lost)) {
                 note(&operation.mark, wrong);
             }
         }
@@ -170,7 +191,7 @@ pub fn audit(operations: &[Operation], books: &Books) -> Vec<Finding> {
 }
 
 /// What an operation books: shelf, kind, quantity, and what its id has behind the write's.
-fn bookings(action: &Action) -> Vec<(&Shelf, &'static str, i64, &'static str)> {
+pub(super) fn bookings(action: &Action) -> Vec<(&Shelf, &'static str, i64, &'static str)> {
     let [receipt, issue, transfer, count] = KINDS;
     match action {
         Action::Adjust { shelf, delta } => vec![(shelf, if *delta < 0 { issue } else { receipt }, *delta, "")],
@@ -178,7 +199,7 @@ fn bookings(action: &Action) -> Vec<(&Shelf, &'static str, i64, &'static str)> {
         Action::Transfer { from, to, quantity } => {
             vec![(from, transfer, -quantity, "-out"), (to, transfer, *quantity, "-in")]
         }
-        Action::Look { .. } => Vec::new(),
+        Action::Miss { .. } | Action::Look { .. } => Vec::new(),
     }
 }
 
@@ -187,7 +208,7 @@ fn judge(operation: &Operation, found: &[Movement]) -> Option<Wrong> {
     let write = match &operation.outcome {
         Outcome::Acknowledged { write, .. } => Some(write.as_str()),
         Outcome::Unknown => None,
-        Outcome::Refused | Outcome::Failed | Outcome::Read(_) => {
+        Outcome::Refused | Outcome::Failed | Outcome::Read(_) | Outcome::Nothing => {
             return (!found.is_empty()).then_some(Wrong::Ghost);
         }
     };

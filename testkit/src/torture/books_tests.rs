@@ -36,7 +36,9 @@ fn run() -> (Vec<Operation>, Books) {
     {
         let write = match &operation.outcome {
             Outcome::Acknowledged { write, .. } => write.clone(),
-            Outcome::Unknown | Outcome::Refused | Outcome::Failed | Outcome::Read(_) => "somebody's".to_owned(),
+            Outcome::Unknown | Outcome::Refused | Outcome::Failed | Outcome::Read(_) | Outcome::Nothing => {
+                "somebody's".to_owned()
+            }
         };
         let movements: Vec<_> = bookings(&operation.action)
             .into_iter()
@@ -62,7 +64,7 @@ fn found(side: Side, spoil: impl FnOnce(&mut SideBooks)) -> Vec<(Side, Wrong)> {
         Side::Legacy => &mut books.legacy,
         Side::Modern => &mut books.modern,
     });
-    audit(&operations, &books).into_iter().map(|finding| (finding.side, finding.wrong)).collect()
+    audit(&operations, &books, &[]).into_iter().map(|finding| (finding.side, finding.wrong)).collect()
 }
 
 fn mark(number: usize) -> String {
@@ -72,7 +74,7 @@ fn mark(number: usize) -> String {
 #[test]
 fn books_that_say_what_clients_were_told_pass() {
     let (operations, books) = run();
-    assert_eq!(audit(&operations, &books), []);
+    assert_eq!(audit(&operations, &books, &[]), []);
     assert_eq!(differing_rows(&books), Vec::<String>::new());
 }
 
@@ -146,4 +148,20 @@ fn a_row_that_one_side_lacks_or_has_otherwise_is_found() {
     assert_eq!(differing_rows(&books), [format!("only on legacy: {row}")]);
     books.modern.rows.insert("another".into());
     assert_eq!(differing_rows(&books).len(), 2);
+}
+
+#[test]
+fn the_ledger_of_a_side_that_was_put_back_has_lost_the_time_between_and_nothing_else() {
+    let (operations, mut books) = run();
+    books.legacy.ledger.clear();
+    let restored = |from: u64, to: u64| {
+        let (copied, back) = (Duration::from_secs(from), Duration::from_secs(to));
+        [Restored { side: Side::Legacy, copied, back }]
+    };
+    assert_eq!(audit(&operations, &books, &restored(0, 99)), []);
+    assert!(audit(&operations, &books, &restored(98, 99)).len() > 1, "they were long acknowledged");
+    books.modern.ledger.clear();
+    assert!(audit(&operations, &books, &restored(0, 99)).iter().all(|it| it.side == Side::Modern));
+    books.legacy.movements.clear();
+    assert!(audit(&operations, &books, &restored(0, 99)).iter().any(|it| it.wrong == Wrong::Missing));
 }

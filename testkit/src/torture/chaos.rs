@@ -1,6 +1,7 @@
 //! Does what the plan says, lane by lane, and notes when each disturbance really began and ended.
 
-use std::sync::atomic::Ordering;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::Side;
@@ -9,8 +10,10 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
 use super::client::Ground;
-use super::injected::{Authority, Disturbance};
-use super::plan::{Fault, Plan, Planned};
+use super::injected::{Authority, Disturbance, RefusedOrder};
+use super::inspect::{Drift, Said};
+use super::plan::{Fault, Plan, Planned, Tables};
+use super::restore::Restored;
 use super::wire::Manner;
 use super::world::World;
 
@@ -27,11 +30,19 @@ pub struct Done {
     /// Who had the authority.
     pub authority: Authority,
     /// Orders to the fleet that did not succeed, and what it said; a disturbed fleet may say no.
-    pub orders_refused: Vec<String>,
+    pub orders_refused: Vec<RefusedOrder>,
     /// Starts of a replica that ended by themselves before it was ready.
     pub starts_repeated: usize,
     /// What did not come back.
     pub lost: Vec<String>,
+    /// Kinds of disturbances that did what they are there for.
+    pub came: BTreeSet<&'static str>,
+    /// What reports said.
+    pub said: Said,
+    /// Sides that were put back to a copy.
+    pub restored: Vec<Restored>,
+    /// The same in words, with what was said to the order that raised them.
+    pub raises: Vec<String>,
 }
 
 impl Default for Done {
@@ -42,6 +53,10 @@ impl Default for Done {
             orders_refused: Vec::new(),
             starts_repeated: 0,
             lost: Vec::new(),
+            came: BTreeSet::new(),
+            said: Said::default(),
+            restored: Vec::new(),
+            raises: Vec::new(),
         }
     }
 }
@@ -54,29 +69,57 @@ pub struct Chaos<'a> {
     pub ground: &'a Ground,
     /// What was done until now.
     pub done: Mutex<Done>,
+    /// One order to the fleet at a time.
+    pub orders: tokio::sync::Mutex<()>,
+    /// Rows that were planted.
+    pub planted: AtomicUsize,
+    /// After so long only what has not come yet is done.
+    pub length: Duration,
 }
 
 impl Chaos<'_> {
     /// Runs all lanes to their end. Afterwards nothing is disturbed.
     pub async fn run(&self, plan: &Plan) {
-        let [replicas, databases, rollout] = &plan.lanes;
-        tokio::join!(self.lane(replicas), self.lane(databases), self.lane(rollout));
+        let [replicas, databases, rollout, statements, reports, deploys] = &plan.lanes;
+        tokio::join!(
+            self.lane(replicas),
+            self.lane(databases),
+            self.lane(rollout),
+            self.lane(statements),
+            self.lane(reports),
+            self.lane(deploys)
+        );
     }
 
     async fn lane(&self, planned: &[Planned]) {
         for Planned { after, fault, lasts } in planned {
+            // On a slow machine each takes longer than planned.
+            if self.ground.epoch.elapsed() > self.length && self.done.lock().came.contains(fault.kind()) {
+                continue;
+            }
             sleep(*after).await;
             let began = self.ground.epoch.elapsed();
             let until = Instant::now() + *lasts;
-            self.begin(*fault).await;
-            tokio::time::sleep_until(until).await;
+            let mut came = self.begin(*fault).await;
+            // Ends by being dropped: a connection that held something is gone then.
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                () = self.meanwhile(*fault) => {}
+            }
             self.end(*fault).await;
+            if let Fault::Widen(side) = fault {
+                came = self.world.widened.get(*side).load(Ordering::Relaxed) > 0;
+            }
+            if came {
+                self.done.lock().came.insert(fault.kind());
+            }
             let ended = self.ground.epoch.elapsed();
             self.done.lock().disturbances.push(Disturbance { fault: *fault, began, ended });
         }
     }
 
-    async fn begin(&self, fault: Fault) {
+    /// Whether it came to what the disturbance is there for.
+    async fn begin(&self, fault: Fault) -> bool {
         match fault {
             Fault::Kill(replica) => {
                 // Before and after: whoever was answered in between may have been answered by the one that died.
@@ -94,15 +137,36 @@ impl Chaos<'_> {
             Fault::Crash(side) => self.told(fault, self.world.server(side).kill().await),
             Fault::Freeze(side) => self.told(fault, self.world.server(side).pause().await),
             Fault::DiskFull(side) => self.told(fault, self.world.set_disk(side, true).await),
+            Fault::Hurry(side) => self.told(fault, self.world.set_hurry(side, true).await),
+            // What they do is done meanwhile.
+            Fault::Cancel(_) | Fault::Lock(..) | Fault::Widen(_) => {}
+            Fault::Restore(side) => return self.restore(side).await,
+            Fault::Stall(_) => self.world.stall_standby(true).await,
+            Fault::FailOver(_) => return self.fail_over().await,
+            Fault::Inspect(drift) => return self.inspect(drift).await,
+            Fault::Deploy(replica, release) => return self.deploy(replica, release).await,
             Fault::Reads(percent) => {
-                let percent = percent.to_string();
+                let (percent, _orders) = (percent.to_string(), self.orders.lock().await);
                 self.order(&["set", "inventory", "--reads", &percent]).await;
             }
             Fault::RollBack => {
-                self.order(&["rollback", "inventory"]).await;
+                let _orders = self.orders.lock().await;
+                let before = self.up().await;
+                if self.order(&["rollback", "inventory"]).await {
+                    self.rolled_back(&before).await;
+                }
             }
             Fault::HandOver(side) => self.hand_over(side).await,
         }
+        true
+    }
+
+    async fn inspect(&self, drift: Drift) -> bool {
+        let mut said = Said::default();
+        let number = self.planted.fetch_add(1, Ordering::Relaxed);
+        let came = self.world.inspect(drift, number, &mut said).await;
+        self.done.lock().said.join(said);
+        came
     }
 
     async fn end(&self, fault: Fault) {
@@ -129,22 +193,72 @@ impl Chaos<'_> {
             }
             Fault::Freeze(side) => self.told(fault, self.world.server(side).resume().await),
             Fault::DiskFull(side) => self.told(fault, self.world.set_disk(side, false).await),
-            Fault::Reads(_) | Fault::RollBack | Fault::HandOver(_) => {}
+            Fault::Hurry(side) => self.told(fault, self.world.set_hurry(side, false).await),
+            Fault::Stall(_) => self.world.stall_standby(false).await,
+            Fault::Cancel(_)
+            | Fault::Lock(..)
+            | Fault::Widen(_)
+            | Fault::Restore(_)
+            | Fault::FailOver(_)
+            | Fault::Inspect(_)
+            | Fault::Deploy(..)
+            | Fault::Reads(_)
+            | Fault::RollBack
+            | Fault::HandOver(_) => {}
+        }
+    }
+
+    /// What goes on for as long as a disturbance lasts. A side that is down is asked again.
+    async fn meanwhile(&self, fault: Fault) {
+        loop {
+            // An error: its server was stopped by another lane.
+            let _ = match fault {
+                Fault::Cancel(side) => self.world.cancel_at_random(side).await,
+                Fault::Lock(side, tables) => self.world.hold(side, tables == Tables::Business).await,
+                Fault::Widen(side) => self.world.widen(side).await,
+                Fault::Kill(_)
+                | Fault::Pause(_)
+                | Fault::Clock(..)
+                | Fault::Slow(..)
+                | Fault::Cut(..)
+                | Fault::Hang(..)
+                | Fault::LoseAnswers(..)
+                | Fault::Crash(_)
+                | Fault::Freeze(_)
+                | Fault::StoreClock(..)
+                | Fault::DiskFull(_)
+                | Fault::Hurry(_)
+                | Fault::Restore(_)
+                | Fault::Stall(_)
+                | Fault::FailOver(_)
+                | Fault::Inspect(_)
+                | Fault::Deploy(..)
+                | Fault::Reads(_)
+                | Fault::RollBack
+                | Fault::HandOver(_) => std::future::pending().await,
+            };
+            sleep(Duration::from_millis(100)).await;
         }
     }
 
     async fn hand_over(&self, side: Side) {
+        let _orders = self.orders.lock().await;
         let began = self.ground.epoch.elapsed();
         let done = self.order(&["handover", "inventory", "--to", side.as_str()]).await;
         self.done.lock().authority.handed(side, began, self.ground.epoch.elapsed(), done);
+        if done {
+            self.world.handed_over(side, &self.done).await;
+        }
     }
 
     /// Whether it succeeded.
-    async fn order(&self, arguments: &[&str]) -> bool {
+    pub(super) async fn order(&self, arguments: &[&str]) -> bool {
+        let began = self.ground.epoch.elapsed();
         let Err(said) = self.world.order(arguments).await else { return true };
         let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-        let at = self.ground.epoch.elapsed();
-        self.done.lock().orders_refused.push(format!("{at:.1?} groups {}: {last}", arguments.join(" ")));
+        let ended = self.ground.epoch.elapsed();
+        let said = format!("{ended:.1?} groups {}: {last}", arguments.join(" "));
+        self.done.lock().orders_refused.push(RefusedOrder { began, ended, said });
         false
     }
 

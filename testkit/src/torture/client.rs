@@ -26,7 +26,7 @@ use super::plan::REPLICAS;
 /// A client waits no longer: more than the fleet's own deadline and the claim behind it.
 const PATIENCE: Duration = Duration::from_secs(9);
 /// After so long a client does not try again.
-const GIVE_UP: Duration = Duration::from_secs(20);
+pub(super) const GIVE_UP: Duration = Duration::from_secs(20);
 /// The header of version tokens.
 const VERSION: &str = "x-strangler-version";
 
@@ -52,6 +52,8 @@ pub struct Ground {
     pub stop: AtomicBool,
     /// Between two operations of one client.
     pub pause: Duration,
+    /// Held by each operation; whoever holds it alone has stopped the load.
+    pub load: tokio::sync::RwLock<()>,
 }
 
 /// The client's own last write to a shelf.
@@ -82,9 +84,12 @@ struct Draw {
     token: bool,
 }
 
-struct Reply {
-    data: Json,
-    code: Option<String>,
+/// An answer.
+pub(super) struct Reply {
+    /// What was asked for.
+    pub(super) data: Json,
+    /// Of the first error.
+    pub(super) code: Option<String>,
     token: Option<String>,
 }
 
@@ -101,13 +106,16 @@ impl Client {
     pub async fn run(mut self) -> Vec<Operation> {
         let mut operations = Vec::new();
         while !self.ground.stop.load(Ordering::Relaxed) {
+            let ground = Arc::clone(&self.ground);
+            let load = ground.load.read().await;
             let draw = self.draw(operations.len());
             let mark = mark(self.number, operations.len());
-            operations.push(if draw.action.writes() {
-                self.write(mark, draw).await
-            } else {
-                self.look(mark, draw).await
+            operations.push(match &draw.action {
+                Action::Adjust { .. } | Action::Count { .. } | Action::Transfer { .. } => self.write(mark, draw).await,
+                Action::Look { .. } => self.look(mark, draw).await,
+                Action::Miss { shelf } => self.miss(mark, shelf.clone(), draw.replica).await,
             });
+            drop(load);
             tokio::time::sleep(self.ground.pause).await;
         }
         operations
@@ -131,6 +139,7 @@ impl Client {
             0..32 => Action::Adjust { shelf, delta: random.random_range(-60..=50) },
             32..40 => Action::Count { shelf, on_hand: random.random_range(0..200) },
             40..52 => Action::Transfer { from: shelf, to: other, quantity: random.random_range(1..40) },
+            52..56 => Action::Miss { shelf: Shelf { sku: format!("NONE-{}", random.random_range(0..1_000)), ..shelf } },
             _ => Action::Look { shelf, promise: Promise::Existed },
         };
         let patient = random.random_ratio(3, 4);
@@ -232,7 +241,23 @@ impl Client {
         Operation { mark, action: Action::Look { shelf, promise }, replica, began, ended, failures, outcome }
     }
 
-    async fn ask(
+    /// Looks for what nobody has: the answer is that there is nothing, and no error.
+    async fn miss(&self, mark: String, shelf: Shelf, replica: usize) -> Operation {
+        let variables = json!({ "s": shelf.sku, "l": shelf.location });
+        let began = self.now();
+        let trouble = match self.ask(replica, LOOK, &variables, &[]).await {
+            Ok(Reply { code: None, data, .. }) if data.get("stockLevel") == Some(&Json::Null) => None,
+            Ok(Reply { code, .. }) => Some(Trouble::Code(code.unwrap_or_else(|| "WRONG_ANSWER".into()))),
+            Err(trouble) => Some(trouble),
+        };
+        let ended = self.now();
+        let outcome = if trouble.is_none() { Outcome::Nothing } else { Outcome::Failed };
+        let failures = trouble.into_iter().map(|trouble| Failure { replica, began, ended, trouble }).collect();
+        Operation { mark, action: Action::Miss { shelf }, replica, began, ended, failures, outcome }
+    }
+
+    /// Asks a replica.
+    pub(super) async fn ask(
         &self,
         replica: usize,
         query: &str,
@@ -269,7 +294,7 @@ fn asked(action: &Action, mark: &str) -> (&'static str, Json) {
         Action::Transfer { from, to, quantity } => {
             (TRANSFER, json!({ "s": from.sku, "f": from.location, "t": to.location, "n": quantity, "m": mark }))
         }
-        Action::Look { shelf, .. } => (LOOK, json!({ "s": shelf.sku, "l": shelf.location })),
+        Action::Look { shelf, .. } | Action::Miss { shelf } => (LOOK, json!({ "s": shelf.sku, "l": shelf.location })),
     }
 }
 
@@ -282,7 +307,7 @@ fn acknowledged(action: &Action, data: &Json, token: Option<String>) -> Option<O
             let levels = &data["transferStock"];
             vec![levels[0]["onHand"].as_i64()?, levels[1]["onHand"].as_i64()?]
         }
-        Action::Look { .. } => return None,
+        Action::Miss { .. } | Action::Look { .. } => return None,
     };
     Some(Outcome::Acknowledged { write: token?, left })
 }

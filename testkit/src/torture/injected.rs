@@ -57,6 +57,50 @@ impl Authority {
     }
 }
 
+/// An order to the fleet that it refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedOrder {
+    /// When it was given.
+    pub began: Duration,
+    /// When it was refused.
+    pub ended: Duration,
+    /// What was ordered, and what the fleet said.
+    pub said: String,
+}
+
+/// Orders that nothing excuses: no disturbance was there but other orders, and modern, whose percentage is fixed, did not
+/// have the authority.
+pub fn orders_not_injected<'a>(
+    orders: &'a [RefusedOrder],
+    disturbances: &[Disturbance],
+    authority: &Authority,
+) -> Vec<&'a RefusedOrder> {
+    let troubles = |fault: Fault| match fault {
+        Fault::Widen(_) | Fault::Inspect(_) | Fault::Reads(_) | Fault::RollBack | Fault::HandOver(_) => false,
+        Fault::Restore(_) | Fault::Stall(_) | Fault::FailOver(_) | Fault::Deploy(..) => true,
+        Fault::Kill(_)
+        | Fault::Pause(_)
+        | Fault::Clock(..)
+        | Fault::StoreClock(..)
+        | Fault::Slow(..)
+        | Fault::Cut(..)
+        | Fault::Hang(..)
+        | Fault::LoseAnswers(..)
+        | Fault::Crash(_)
+        | Fault::Freeze(_)
+        | Fault::DiskFull(_)
+        | Fault::Cancel(_)
+        | Fault::Hurry(_)
+        | Fault::Lock(..) => true,
+    };
+    let excused = |order: &&RefusedOrder| {
+        let together = |it: &Disturbance| it.began <= order.ended && order.began <= it.ended + GRACE;
+        authority.had(Side::Modern, order.began, order.ended)
+            || disturbances.iter().any(|it| troubles(it.fault) && together(it))
+    };
+    orders.iter().filter(|order| !excused(order)).collect()
+}
+
 /// Failures that nothing excuses.
 pub fn not_injected<'a>(
     operations: &'a [Operation],
@@ -95,16 +139,24 @@ fn excuses(disturbance: &Disturbance, writes: bool, failure: &Failure, authority
 /// Whether clients may notice it at all, up to `until`.
 fn may_trouble(disturbance: &Disturbance, until: Duration, authority: &Authority) -> bool {
     match disturbance.fault {
-        Fault::Kill(_) | Fault::Pause(_) => true,
+        Fault::Kill(_) | Fault::Pause(_) | Fault::Deploy(..) => true,
         Fault::Cut(_, side)
         | Fault::Hang(_, side)
         | Fault::LoseAnswers(_, side)
         | Fault::Crash(side)
         | Fault::Freeze(side)
-        | Fault::DiskFull(side) => authority.had(side, disturbance.began, until),
+        | Fault::DiskFull(side)
+        | Fault::Cancel(side)
+        | Fault::Hurry(side)
+        | Fault::Restore(side)
+        | Fault::Stall(side)
+        | Fault::FailOver(side)
+        | Fault::Lock(side, _) => authority.had(side, disturbance.began, until),
         Fault::Clock(..)
         | Fault::StoreClock(..)
         | Fault::Slow(..)
+        | Fault::Widen(_)
+        | Fault::Inspect(_)
         | Fault::Reads(_)
         | Fault::RollBack
         | Fault::HandOver(_) => false,
@@ -120,15 +172,25 @@ fn may_cause(fault: Fault, writes: bool, failure: &Failure) -> bool {
     // A replica or wire that stands still may hold locks of a write, for which the others wait in vain.
     const WAITED: [&str; 2] = ["DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"];
     match fault {
-        Fault::Kill(replica) => here(replica) && is(&["no answer"]),
+        Fault::Kill(replica) | Fault::Deploy(replica, _) => here(replica) && is(&["no answer"]),
         Fault::Pause(replica) => is(&WAITED) || here(replica) && (is(&["no answer"]) || is(&PASSING)),
         Fault::Hang(replica, _) => is(&WAITED) || here(replica) && is(&PASSING),
         Fault::Cut(replica, _) | Fault::LoseAnswers(replica, _) => here(replica) && is(&PASSING),
-        Fault::Crash(_) | Fault::Freeze(_) => is(&PASSING),
+        // Time-outs of one table's writes open the side's breaker: then its reads fail, too.
+        Fault::Crash(_)
+        | Fault::Freeze(_)
+        | Fault::Restore(_)
+        | Fault::Stall(_)
+        | Fault::FailOver(_)
+        | Fault::Cancel(_)
+        | Fault::Hurry(_)
+        | Fault::Lock(..) => is(&PASSING),
         Fault::DiskFull(_) => writes && is(&PASSING),
         Fault::Clock(..)
         | Fault::StoreClock(..)
         | Fault::Slow(..)
+        | Fault::Widen(_)
+        | Fault::Inspect(_)
         | Fault::Reads(_)
         | Fault::RollBack
         | Fault::HandOver(_) => false,
@@ -227,6 +289,18 @@ mod tests {
         assert_eq!(had(&authority, 40, 41), [true, true]);
         authority.handed(Side::Legacy, seconds(50), seconds(51), true);
         assert_eq!(had(&authority, 60, 61), [true, false]);
+    }
+
+    #[test]
+    fn an_order_is_refused_only_in_trouble() {
+        let order = |at| RefusedOrder { began: seconds(at), ended: seconds(at + 1), said: "no".into() };
+        let at = |fault, began, ended| Disturbance { fault, began: seconds(began), ended: seconds(ended) };
+        let trouble = [at(Fault::Kill(1), 10, 12), at(Fault::RollBack, 0, 60)];
+        let orders = [order(5), order(11), order(20), order(40)];
+        let mut authority = Authority::legacy();
+        assert_eq!(orders_not_injected(&orders, &trouble, &authority), [&orders[0], &orders[2], &orders[3]]);
+        authority.handed(Side::Modern, seconds(30), seconds(31), true);
+        assert_eq!(orders_not_injected(&orders, &trouble, &authority), [&orders[0], &orders[2]]);
     }
 
     #[test]

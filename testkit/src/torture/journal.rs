@@ -48,6 +48,11 @@ pub enum Action {
         /// How much, more than nothing.
         quantity: i64,
     },
+    /// `stockLevel` of what nobody has.
+    Miss {
+        /// Where there is nothing.
+        shelf: Shelf,
+    },
     /// `stockLevel`.
     Look {
         /// Where.
@@ -64,6 +69,7 @@ impl Action {
             Self::Adjust { .. } => "adjustStock",
             Self::Count { .. } => "setStock",
             Self::Transfer { .. } => "transferStock",
+            Self::Miss { .. } => "read of nothing",
             Self::Look { promise: Promise::Token(_), .. } => "read with own token",
             Self::Look { promise: Promise::SameReplica(_), .. } => "read where written",
             Self::Look { promise: Promise::Existed, .. } => "read by a stranger",
@@ -75,6 +81,7 @@ impl Action {
         match self {
             Self::Adjust { shelf, .. } | Self::Count { shelf, .. } | Self::Look { shelf, .. } => vec![shelf],
             Self::Transfer { from, to, .. } => vec![from, to],
+            Self::Miss { .. } => Vec::new(),
         }
     }
 
@@ -82,7 +89,7 @@ impl Action {
     pub fn writes(&self) -> bool {
         match self {
             Self::Adjust { .. } | Self::Count { .. } | Self::Transfer { .. } => true,
-            Self::Look { .. } => false,
+            Self::Miss { .. } | Self::Look { .. } => false,
         }
     }
 }
@@ -178,6 +185,8 @@ pub enum Outcome {
     },
     /// A read was answered: so much is on hand.
     Read(i64),
+    /// A read was answered: there is nothing.
+    Nothing,
     /// `INSUFFICIENT_STOCK`, and no attempt is in doubt.
     Refused,
     /// Every attempt is known not to stand.
@@ -192,6 +201,7 @@ impl Outcome {
         match self {
             Self::Acknowledged { .. } => "acknowledged",
             Self::Read(_) => "answered",
+            Self::Nothing => "answered with nothing",
             Self::Refused => "refused",
             Self::Failed => "failed",
             Self::Unknown => "unknown",

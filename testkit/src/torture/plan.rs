@@ -1,7 +1,8 @@
 //! Which disturbance comes when: drawn from the seed alone, before the run begins.
 //!
-//! There are three lanes, each with one disturbance at a time: what happens to *replicas*, to *databases* and the
-//! wires to them, and to the *rollout*. Disturbances of different lanes overlap. A lane draws from a bag that
+//! There are six lanes, each with one disturbance at a time: what happens to *replicas*, to *databases* and the
+//! wires to them, to *statements* that run in them, to the *rollout*, what *reports* are asked, and which release is *deployed*.
+//! Disturbances of different lanes overlap. A lane draws from a bag that
 //! holds each of its disturbances once, and fills it again when it is empty: so a short run has all kinds.
 
 use std::fmt;
@@ -11,6 +12,9 @@ use model::Side;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
+
+use super::inspect::Drift;
+use super::releases::Release;
 
 /// Replicas in a run.
 pub const REPLICAS: usize = 3;
@@ -40,12 +44,39 @@ pub enum Fault {
     StoreClock(Side, i64),
     /// A side's ledger takes no row: its disk is full.
     DiskFull(Side),
+    /// Somebody cancels what replicas run on a side, one statement after the other.
+    Cancel(Side),
+    /// Statements of a side may take a few milliseconds.
+    Hurry(Side),
+    /// Somebody holds tables of a side against all writers.
+    Lock(Side, Tables),
+    /// Somebody makes columns of a side wider.
+    Widen(Side),
+    /// A side is put back to a copy that is some seconds old, and raised by order.
+    Restore(Side),
+    /// The synchronous standby of a side stands still, and goes on at the end.
+    Stall(Side),
+    /// The server of a side dies, and its standby takes over.
+    FailOver(Side),
+    /// A row is changed past the fleet, and reports and a repair are held to what both databases say.
+    Inspect(Drift),
+    /// A replica ends, and comes back with this release's contract.
+    Deploy(usize, Release),
     /// `groups set --reads`, in hundredths of the keys.
     Reads(u8),
     /// `groups rollback`.
     RollBack,
     /// `groups handover --to`.
     HandOver(Side),
+}
+
+/// Tables that somebody may lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tables {
+    /// The stock levels.
+    Business,
+    /// Our ledger and versions.
+    Bookkeeping,
 }
 
 impl Fault {
@@ -63,6 +94,17 @@ impl Fault {
             Self::Freeze(_) => "pause database",
             Self::StoreClock(..) => "clock jump of database",
             Self::DiskFull(_) => "disk full on ledger",
+            Self::Cancel(_) => "cancel statements",
+            Self::Hurry(_) => "tiny statement time-out",
+            Self::Lock(_, Tables::Business) => "lock business table",
+            Self::Lock(_, Tables::Bookkeeping) => "lock bookkeeping",
+            Self::Widen(_) => "widen columns",
+            Self::Restore(_) => "restore side",
+            Self::Stall(_) => "stall standby",
+            Self::FailOver(_) => "fail over",
+            Self::Inspect(drift) => drift.name(),
+            Self::Deploy(_, Release::Old) => "deploy old contract",
+            Self::Deploy(_, Release::New) => "deploy new contract",
             Self::Reads(_) => "change percentage",
             Self::RollBack => "roll back",
             Self::HandOver(_) => "hand over",
@@ -81,7 +123,18 @@ impl fmt::Display for Fault {
             | Self::Cut(replica, side)
             | Self::Hang(replica, side)
             | Self::LoseAnswers(replica, side) => write!(formatter, "{kind} between replica {replica} and {side}"),
-            Self::Crash(side) | Self::Freeze(side) | Self::DiskFull(side) => write!(formatter, "{kind} of {side}"),
+            Self::Crash(side)
+            | Self::Freeze(side)
+            | Self::DiskFull(side)
+            | Self::Cancel(side)
+            | Self::Hurry(side)
+            | Self::Widen(side)
+            | Self::Restore(side)
+            | Self::Stall(side)
+            | Self::FailOver(side)
+            | Self::Lock(side, _) => write!(formatter, "{kind} of {side}"),
+            Self::Inspect(_) => formatter.write_str(kind),
+            Self::Deploy(replica, _) => write!(formatter, "{kind} on replica {replica}"),
             Self::Reads(percent) => write!(formatter, "{kind} to {percent}"),
             Self::RollBack => formatter.write_str(kind),
             Self::HandOver(side) => write!(formatter, "{kind} to {side}"),
@@ -112,20 +165,22 @@ pub struct Possible {
 /// Everything that is going to happen, lane by lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Replicas, databases, rollout.
-    pub lanes: [Vec<Planned>; 3],
+    /// Replicas, databases, rollout, statements, reports, deploys.
+    pub lanes: [Vec<Planned>; 6],
+    /// The side with a synchronous standby.
+    pub standby: Side,
 }
 
 impl Plan {
     /// The plan of `seed` for `length`, without what is not `possible`.
     pub fn draw(seed: u64, length: Duration, possible: Possible) -> Self {
+        let standby = Side::BOTH[usize::from(!seed.is_multiple_of(2))];
         let lane = |number: u64, bag: &dyn Fn(&mut StdRng) -> Vec<Fault>| {
             let mut random = StdRng::seed_from_u64(seed ^ (number << 56));
             let mut planned = Vec::new();
             let mut used = Duration::ZERO;
             loop {
-                let mut faults = bag(&mut random);
-                faults.shuffle(&mut random);
+                let faults = bag(&mut random);
                 for fault in faults {
                     let after = Duration::from_millis(random.random_range(500..2_000));
                     let lasts = Duration::from_millis(random.random_range(500..2_500));
@@ -137,14 +192,34 @@ impl Plan {
                 }
             }
         };
-        Self {
+        let mut plan = Self {
+            standby,
             lanes: [
-                lane(1, &|random| replicas(random, possible.clocks)),
-                lane(2, &|random| databases(random, possible.clocks)),
-                lane(3, &|random| rollout(random, possible.handover)),
+                lane(1, &|random| shuffled(replicas(random, possible.clocks), random)),
+                lane(2, &|random| databases(random, possible.clocks, standby)),
+                lane(3, &|random| shuffled(rollout(random, possible.handover), random)),
+                lane(4, &|random| shuffled(statements(), random)),
+                lane(5, &|random| shuffled(Drift::ALL.map(Fault::Inspect).to_vec(), random)),
+                lane(6, &deploys),
             ],
-        }
+        };
+        // Last of all: there is no other standby then.
+        let fault = Fault::FailOver(standby);
+        plan.lanes[1].push(Planned { after: Duration::ZERO, fault, lasts: Duration::ZERO });
+        plan
     }
+
+    /// Without what is not of these kinds; everything, when none is named. To find out which of them breaks a run.
+    pub fn only(mut self, kinds: &[String]) -> Self {
+        let named = |planned: &Planned| kinds.is_empty() || kinds.iter().any(|kind| kind == planned.fault.kind());
+        self.lanes.iter_mut().for_each(|lane| lane.retain(named));
+        self
+    }
+}
+
+fn shuffled(mut faults: Vec<Fault>, random: &mut StdRng) -> Vec<Fault> {
+    faults.shuffle(random);
+    faults
 }
 
 fn one_of(random: &mut StdRng) -> usize {
@@ -165,7 +240,7 @@ fn jump(random: &mut StdRng) -> i64 {
     3_600 * if random.random_bool(0.5) { hours } else { -hours }
 }
 
-fn databases(random: &mut StdRng, clocks: bool) -> Vec<Fault> {
+fn databases(random: &mut StdRng, clocks: bool, standby: Side) -> Vec<Fault> {
     let mut faults = Vec::new();
     for side in Side::BOTH {
         let wires = [Fault::Slow, Fault::Cut, Fault::Hang, Fault::LoseAnswers];
@@ -175,7 +250,32 @@ fn databases(random: &mut StdRng, clocks: bool) -> Vec<Fault> {
             faults.push(Fault::StoreClock(side, jump(random)));
         }
     }
+    faults.shuffle(random);
+    // Early, so that a short run has them. A standby cannot follow a server that goes back.
+    for fault in [Fault::Restore(standby.other()), Fault::Stall(standby)] {
+        faults.insert(random.random_range(0..8), fault);
+    }
     faults
+}
+
+/// The whole fleet forth to the new release, one replica after the other, and back: in an order of its own.
+fn deploys(random: &mut StdRng) -> Vec<Fault> {
+    let way = |release, random: &mut StdRng| {
+        let mut replicas: Vec<_> = (0..REPLICAS).collect();
+        replicas.shuffle(random);
+        replicas.into_iter().map(move |replica| Fault::Deploy(replica, release))
+    };
+    let forth: Vec<_> = way(Release::New, random).collect();
+    forth.into_iter().chain(way(Release::Old, random)).collect()
+}
+
+fn statements() -> Vec<Fault> {
+    let of = |side| {
+        let locks = [Tables::Business, Tables::Bookkeeping].map(|tables| Fault::Lock(side, tables));
+        let others = [Fault::Cancel(side), Fault::Cancel(side), Fault::Hurry(side), Fault::Widen(side)];
+        [others.to_vec(), locks.to_vec()].concat()
+    };
+    Side::BOTH.into_iter().flat_map(of).collect()
 }
 
 fn rollout(random: &mut StdRng, handover: bool) -> Vec<Fault> {
@@ -208,16 +308,24 @@ mod tests {
     }
 
     #[test]
+    fn kinds_can_be_named() {
+        let plan = || Plan::draw(7, MINUTE, ALL);
+        assert_eq!(plan().only(&[]), plan());
+        let only = plan().only(&["kill replica".to_owned(), "hand over".to_owned()]);
+        assert_eq!(kinds(&only), BTreeSet::from(["kill replica", "hand over"]));
+    }
+
+    #[test]
     fn a_minute_has_every_kind_of_disturbance_and_ends_in_time() {
         for seed in 0..50 {
             let plan = Plan::draw(seed, MINUTE, ALL);
-            assert_eq!(kinds(&plan).len(), 14, "{plan:?}");
+            assert_eq!(kinds(&plan).len(), 27, "{plan:?}");
             for lane in &plan.lanes {
                 assert!(lane.iter().map(|planned| planned.after + planned.lasts).sum::<Duration>() <= MINUTE);
             }
             let less = |clocks, handover| kinds(&Plan::draw(seed, MINUTE, Possible { clocks, handover })).len();
-            assert_eq!(less(false, true), 12, "all but clocks");
-            assert_eq!(less(true, false), 13, "all but handovers");
+            assert_eq!(less(false, true), 25, "all but clocks");
+            assert_eq!(less(true, false), 26, "all but handovers");
         }
     }
 }

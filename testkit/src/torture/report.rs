@@ -33,6 +33,8 @@ pub struct Report {
     pub skipped: Vec<String>,
     /// Orders to the fleet that did not succeed, and what it said.
     pub orders_refused: Vec<String>,
+    /// Sides that were restored, and what the order to raise them said.
+    pub restores: Vec<String>,
     /// Starts of a replica that were repeated.
     pub starts_repeated: usize,
     /// Operations by what was asked and how it ended.
@@ -77,6 +79,7 @@ impl Report {
             "disturbances": self.disturbances,
             "skipped": self.skipped,
             "orders_refused": self.orders_refused,
+            "restores": self.restores,
             "starts_repeated": self.starts_repeated,
             "operations": self.operations.iter().map(operation).collect::<Vec<_>>(),
             "errors": self.errors,
@@ -100,6 +103,9 @@ impl Display for Report {
         writeln!(formatter, "  {:>6}  orders to the fleet that it refused meanwhile", self.orders_refused.len())?;
         for order in self.orders_refused.iter().take(SHOWN) {
             writeln!(formatter, "          {order}")?;
+        }
+        for restore in &self.restores {
+            writeln!(formatter, "          {restore}")?;
         }
         writeln!(formatter, "  {:>6}  starts of a replica that were repeated", self.starts_repeated)?;
         for skipped in &self.skipped {

@@ -86,7 +86,7 @@ impl Shelves {
             Action::Transfer { from, to, quantity } => {
                 vec![(from, Act::Add { by: -quantity, left: left(0) }), (to, Act::Add { by: *quantity, left: left(1) })]
             }
-            Action::Look { .. } => Vec::new(),
+            Action::Miss { .. } | Action::Look { .. } => Vec::new(),
         };
         for (shelf, act) in effects {
             let place = self.put(shelf, span, None, act);
@@ -114,7 +114,7 @@ fn of_shelves(operations: &[Operation], books: &Books, ended: Duration) -> BTree
                     shelves.put(shelf, (operation.began, operation.ended), None, Act::TooFew { by });
                 }
             }
-            Outcome::Unknown | Outcome::Failed | Outcome::Read(_) => {}
+            Outcome::Unknown | Outcome::Failed | Outcome::Read(_) | Outcome::Nothing => {}
         }
     }
     // Behind all writes, since they name them.
@@ -146,7 +146,7 @@ fn taken(action: &Action) -> Option<(&Shelf, i64)> {
     match action {
         Action::Adjust { shelf, delta } => Some((shelf, *delta)),
         Action::Transfer { from, quantity, .. } => Some((from, -quantity)),
-        Action::Count { .. } | Action::Look { .. } => None,
+        Action::Count { .. } | Action::Miss { .. } | Action::Look { .. } => None,
     }
 }
 

@@ -4,6 +4,8 @@
 //! database learns of a killed replica as it would without us.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,6 +38,7 @@ pub enum Manner {
 pub struct Wire {
     manner: watch::Sender<Manner>,
     port: u16,
+    target: Arc<AtomicU16>,
     accepting: JoinHandle<()>,
 }
 
@@ -54,13 +57,19 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let own = listener.local_addr()?.port();
         let manner = watch::Sender::new(Manner::Straight);
-        let accepting = tokio::spawn(accept(listener, port, manner.subscribe()));
-        Ok(Self { manner, port: own, accepting })
+        let target = Arc::new(AtomicU16::new(port));
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&target), manner.subscribe()));
+        Ok(Self { manner, port: own, target, accepting })
     }
 
     /// Where it begins.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// New connections go to another port of this machine.
+    pub fn lead_to(&self, port: u16) {
+        self.target.store(port, Ordering::SeqCst);
     }
 
     /// Behaves like this from now on, also on open connections.
@@ -76,9 +85,10 @@ impl Drop for Wire {
     }
 }
 
-async fn accept(listener: TcpListener, port: u16, manner: watch::Receiver<Manner>) {
+async fn accept(listener: TcpListener, target: Arc<AtomicU16>, manner: watch::Receiver<Manner>) {
     while let Ok((replica, _)) = listener.accept().await {
-        tokio::spawn(relay(replica, SocketAddr::from(([127, 0, 0, 1], port)), manner.clone()));
+        let database = SocketAddr::from(([127, 0, 0, 1], target.load(Ordering::SeqCst)));
+        tokio::spawn(relay(replica, database, manner.clone()));
     }
 }
 
@@ -166,6 +176,12 @@ mod tests {
             assert!(answered < 1_000, "one is lost sooner or later");
         }
         wire.behave(Manner::Straight);
+        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        wire.lead_to(other.local_addr().unwrap().port());
+        let (moved, elsewhere) = (connect().await, other.accept().await);
+        assert!(elsewhere.is_ok(), "it leads elsewhere");
+        drop(moved);
+        wire.lead_to(database().await);
         let mut stream = connect().await;
         assert_eq!(ask(&mut stream, 9).await.unwrap(), 10);
         wire.behave(Manner::Cut);

@@ -76,3 +76,31 @@ async fn a_store_that_hangs_is_given_up_within_the_limit() {
     assert!(store.newest().await.unwrap_err().is_outage());
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
+
+#[tokio::test]
+async fn tables_of_the_first_releases_are_brought_up_to_this_one_by_init_or_by_a_dba() {
+    for by_dba in [false, true] {
+        let database = Database::fresh("control").await;
+        let (client, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute(include_str!("upgrades/first-control.sql")).await.unwrap();
+        // Older still: before webhooks, and before a second person was on record.
+        client
+            .batch_execute("DROP TABLE strangler_webhook; ALTER TABLE strangler_rollout DROP approved_by")
+            .await
+            .unwrap();
+        let store = PostgresControl::new(&settings(database.url())).unwrap();
+        let found = store.bookkeeping().await.unwrap();
+        let problem = found.problem("control").unwrap();
+        for name in ["strangler_webhook", "strangler_rollout.approved_by", "strangler_control_bookkeeping"] {
+            assert!(problem.contains(name), "{problem}");
+        }
+        if by_dba {
+            client.batch_execute(&store.ddl(Some(&found))).await.unwrap();
+        } else {
+            store.prepare().await.unwrap();
+        }
+        assert_eq!(store.bookkeeping().await.unwrap().problem("control"), None);
+        store.publish(&publication(None, Rollout::initial(["inventory".into()]))).await.unwrap();
+    }
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use adapters::local_server::{LocalServer, LocalServerError, Options};
+use adapters::local_server::{LocalServer, LocalServerError, Options, Programs};
 use testkit::postgres::own_server;
 use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
@@ -122,7 +122,7 @@ async fn a_paused_server_hangs_old_and_new_connections_and_resumes_where_it_was(
 #[tokio::test]
 async fn a_folder_without_programs_is_refused_by_name() {
     let empty = tempfile::tempdir().unwrap();
-    let options = Options { binaries: Some(empty.path().to_owned()), ..Options::default() };
+    let options = Options { programs: Programs::In(empty.path().to_owned()), ..Options::default() };
     let error = LocalServer::start(options).await.unwrap_err().to_string();
     assert!(error.contains(&format!("the PostgreSQL in {} cannot be used", empty.path().display())), "{error}");
 }

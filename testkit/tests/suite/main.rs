@@ -6,6 +6,8 @@ mod control;
 #[cfg(test)]
 mod local_server;
 #[cfg(test)]
+mod nothing;
+#[cfg(test)]
 mod repository;
 #[cfg(test)]
 mod shared_postgres;

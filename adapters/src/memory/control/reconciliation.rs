@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use chrono::Utc;
-use model::control::reconciliation::{LastComplete, Reconciliation, RepairCount, RepairOrder, RepairRecord};
+use model::control::reconciliation::{Newest, Reconciliation, RepairCount, RepairOrder, RepairRecord};
 use model::control::{Author, ControlError, Findings, ReconciliationStore, RunId};
 use model::{EntityName, GroupName, Instant};
 
@@ -66,17 +66,16 @@ impl ReconciliationStore for MemoryControl {
         Ok(wanted.take(limit).cloned().collect())
     }
 
-    async fn last_complete(&self, group: &GroupName) -> Result<Vec<LastComplete>, ControlError> {
+    async fn newest_reconciliations(&self, group: &GroupName) -> Result<Vec<Newest>, ControlError> {
         self.up()?;
         let kept = &self.state.lock().reconciliation;
-        let complete = kept.reconciliations.iter().filter(|one| one.group == *group).filter(|one| is_complete(one));
+        let ended = kept.reconciliations.iter().filter(|one| one.group == *group && one.ended.is_some());
         // Later ones replace earlier ones.
-        let newest: BTreeMap<_, _> = complete.map(|one| (one.entity.clone(), one)).collect();
-        let last = |one: &Reconciliation| LastComplete {
-            reconciliation: one.clone(),
-            age: (Utc::now() - one.begun.to_utc()).to_std().unwrap_or_default(),
-        };
-        Ok(newest.into_values().map(last).collect())
+        let newest: BTreeMap<_, _> = ended.map(|one| (one.entity.clone(), one)).collect();
+        let newest = newest
+            .into_values()
+            .map(|one| Newest { reconciliation: one.clone(), age: (Utc::now() - one.begun.to_utc()).to_std().ok() });
+        Ok(newest.collect())
     }
 
     async fn begin_repair(&self, order: &RepairOrder) -> Result<(), ControlError> {
@@ -103,8 +102,4 @@ impl ReconciliationStore for MemoryControl {
         let wanted = kept.repairs.iter().rev().filter(|one| group.is_none_or(|group| one.order.group == *group));
         Ok(wanted.take(limit).cloned().collect())
     }
-}
-
-fn is_complete(one: &Reconciliation) -> bool {
-    one.findings.as_ref().is_some_and(Findings::is_complete)
 }

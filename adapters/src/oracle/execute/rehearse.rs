@@ -2,19 +2,17 @@
 //!
 //! The session undoes what is open when a call on it ends in any other way, and the server when the session is lost; so
 //! there is no path on which a rehearsal commits of itself. A procedure of the ERP that says `COMMIT` would do it all the
-//! same: for the time of the rehearsal the session forbids that (ORA-00034), and the rehearsal is no answer then. What a
-//! procedure does in an autonomous transaction stays: do not replay such a mutation.
+//! same: every session forbids that (ORA-00034), and the rehearsal is no answer then. What a procedure does in an
+//! autonomous transaction stays: do not replay such a mutation.
 //!
 //! No fence: a side that is secondary has it closed, and nothing is written.
 
 use model::{Command, Contract, Rehearsal, Rehearsed, Side, StoreError, Unnumbered};
 
-use super::{Look, Plan};
+use super::Plan;
+use crate::look::Look;
 use crate::oracle::session::Session;
 use crate::oracle::{bookkeeping, own_keys};
-
-const FORBID_COMMITS: &str = "ALTER SESSION DISABLE COMMIT IN PROCEDURE";
-const ALLOW_COMMITS: &str = "ALTER SESSION ENABLE COMMIT IN PROCEDURE";
 
 /// See `Store::rehearse`.
 pub(in crate::oracle) fn rehearse(
@@ -28,15 +26,8 @@ pub(in crate::oracle) fn rehearse(
     // A rehearsal gives no numbers: such a gift would outlive it.
     let numbers = own_keys::of_keys(session, contract, side, &command.touches, Unnumbered::Leave)?;
     let plan = Plan::new(contract, side, &command, &numbers)?;
-    session.run(FORBID_COMMITS, &[])?;
     let rehearsed = plan.rehearse(session);
-    // A session that may not be set back is not used again: closing it undoes what is open, too.
-    if let Err(StoreError::NoAnswer { .. }) = &rehearsed {
-        session.give_up();
-    } else {
-        session.roll_back();
-        session.set_back(ALLOW_COMMITS);
-    }
+    session.roll_back();
     rehearsed
 }
 
@@ -46,7 +37,7 @@ impl Plan<'_> {
         bookkeeping::lock_keys(session, &self.touches)?;
         let before = self.looked(session, Look::Whole)?;
         let outcome = match self.worked(session, &tasks) {
-            Ok(after) => Rehearsed::Done(self.all(after)),
+            Ok((after, _)) => Rehearsed::Done(self.all(after)),
             Err(StoreError::Refused { refusal, .. }) => Rehearsed::Refused(refusal),
             Err(error) => return Err(error),
         };

@@ -34,7 +34,8 @@ impl Door {
         let options = config.get_options().unwrap_or_default().to_owned();
         let limit = settings.limit.as_millis();
         config.options(format!(
-            "{options} -c statement_timeout={limit} -c idle_in_transaction_session_timeout=60000 -c client_min_messages=warning"
+            "{options} -c statement_timeout={limit} -c idle_in_transaction_session_timeout=60000 -c client_min_messages=warning \
+             -c default_transaction_isolation=read\\ committed"
         ));
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_config(config.clone(), NoTls, manager))
@@ -133,7 +134,7 @@ impl From<tokio_postgres::Error> for Broken {
 fn connecting(error: PoolError) -> ControlError {
     if let PoolError::Backend(backend) = &error
         && let Some(state) = backend.code()
-        && matches!(&state.code()[..2], "28" | "3D")
+        && matches!(state.code().get(..2), Some("28" | "3D"))
     {
         let problem = "the login is refused or the database does not exist: check its address".to_owned();
         return ControlError::Misfit { problem, source: Some(error.into()) };
@@ -147,7 +148,7 @@ fn classify(limit: Duration, error: tokio_postgres::Error) -> ControlError {
         return ControlError::NoAnswer { limit };
     };
     let misfit = |problem: String, error| ControlError::Misfit { problem, source: Some(Box::new(error)) };
-    match (&state[..2], state.as_str()) {
+    match (state.get(..2).unwrap_or(""), state.as_str()) {
         // Gave way, was cut off or was told to stop: the same call may succeed.
         ("08" | "40" | "57", _) | (_, "55P03") => ControlError::NoAnswer { limit },
         ("53" | "58", _) | (_, "25006") => ControlError::Unreachable { source: Box::new(error) },

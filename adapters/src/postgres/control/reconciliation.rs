@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::ClientWrapper;
-use model::control::reconciliation::{LastComplete, Reconciliation, RepairCount, RepairOrder, RepairRecord};
+use model::control::reconciliation::{Newest, Reconciliation, RepairCount, RepairOrder, RepairRecord};
 use model::control::{Author, ControlError, Findings, ReconciliationStore, RunId};
 use model::{EntityName, GroupName, Instant};
 use serde::Serialize;
@@ -47,8 +47,8 @@ impl ReconciliationStore for PostgresControl {
         call!(self, list, group, limit)
     }
 
-    async fn last_complete(&self, group: &GroupName) -> Result<Vec<LastComplete>, ControlError> {
-        call!(self, last, group)
+    async fn newest_reconciliations(&self, group: &GroupName) -> Result<Vec<Newest>, ControlError> {
+        call!(self, newest, group)
     }
 
     async fn begin_repair(&self, order: &RepairOrder) -> Result<(), ControlError> {
@@ -95,20 +95,20 @@ async fn list(client: &ClientWrapper, group: Option<&GroupName>, limit: usize) -
     rows.iter().map(reconciliation).collect()
 }
 
-async fn last(client: &ClientWrapper, group: &GroupName) -> Result<Vec<LastComplete>, Broken> {
+async fn newest(client: &ClientWrapper, group: &GroupName) -> Result<Vec<Newest>, Broken> {
     let query = format!(
         "SELECT DISTINCT ON (entity COLLATE \"C\") {RECONCILIATION}, \
          extract(epoch FROM clock_timestamp() - begun_at)::float8 \
-         FROM strangler_reconciliation WHERE group_name = $1 AND complete \
+         FROM strangler_reconciliation WHERE group_name = $1 AND ended_at IS NOT NULL \
          ORDER BY entity COLLATE \"C\", begun_at DESC"
     );
     let query = client.prepare_cached(&query).await?;
     let rows = client.query(&query, &[&group.as_str()]).await?;
-    let last = |row: &Row| {
-        let age = Duration::try_from_secs_f64(row.get(9)).unwrap_or_default();
-        Ok(LastComplete { reconciliation: reconciliation(row)?, age })
+    let newest = |row: &Row| {
+        let age = Duration::try_from_secs_f64(row.get(9)).ok();
+        Ok(Newest { reconciliation: reconciliation(row)?, age })
     };
-    rows.iter().map(last).collect()
+    rows.iter().map(newest).collect()
 }
 
 async fn begin_repair(client: &ClientWrapper, order: &RepairOrder) -> Result<(), Broken> {

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use model::{Command, Contract, Rehearsal, Rehearsed, Side, StoreError, Unnumbered};
 
-use super::{Look, Plan, Told};
-use crate::postgres::pipeline::pipeline;
+use super::{Plan, Told};
+use crate::look::Look;
+use crate::postgres::pipeline::{End, whole};
 use crate::postgres::session::Session;
 use crate::postgres::{bookkeeping, own_keys};
 
@@ -29,22 +30,15 @@ pub(in crate::postgres) async fn rehearse(
     let numbers = own_keys::of_keys(session, contract, side, &command.touches, Unnumbered::Leave).await?;
     let plan = Plan::new(contract, side, &command, &numbers)?;
     let opening = plan.opening(session, Look::Whole).await?;
-    let begin = bookkeeping::begin_rehearsal(&plan.touches, within);
-    session.begins();
-    let mut answers = pipeline(session, Some(&begin), &opening.steps, Some("ROLLBACK")).await;
-    let undone = answers.pop();
-    if let Some(Ok(_)) = &undone {
-        session.ended();
-    }
+    let locks = bookkeeping::rehearsal_locks(&plan.touches, within);
+    // A rehearsal whose end nobody has confirmed is not told of.
+    let answers = whole(session, &locks, &opening.steps, End::RollBack).await?;
     let told = &mut Told::new(session, answers);
-    let _begin = told.next()?;
     let before = plan.looked(opening.look, told)?;
-    let outcome = match plan.worked(&opening, told) {
-        Ok(after) => Rehearsed::Done(plan.all(after)),
+    let outcome = match plan.worked(&opening, told, &before) {
+        Ok((after, _)) => Rehearsed::Done(plan.all(after)),
         Err(StoreError::Refused { refusal, .. }) => Rehearsed::Refused(refusal),
         Err(error) => return Err(error),
     };
-    // A rehearsal whose end nobody has confirmed is not told of.
-    Told::new(session, undone.into_iter().collect()).next()?;
     Ok(Rehearsal { before: plan.all(before), outcome })
 }

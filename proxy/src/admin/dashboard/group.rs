@@ -77,7 +77,7 @@ pub(super) async fn page(of: OfGroup, Query(just): Query<Just>) -> Response {
 pub(super) async fn shown(OfGroup { dashboard, caller, group }: &OfGroup, told: &Told, draft: &Draft) -> Response {
     let question = format!(
         "query($name: String!, $changes: Int!) {{ group(name: $name) {{ {POLICY} figures {FIGURES} {GUARD} \
-         comparisons {{ route match excused mismatch inconclusive }} unsettled {{ writes oldestSeconds }} \
+         comparisons {{ route match excused mismatch inconclusive }} unsettled {{ writes oldestSeconds leftBehind }} \
          readiness {{ answer promotion {{ state said atStep }} gates {{ name state figure limit sentence }} \
          plan {{ reads holdSeconds }} }} changes(limit: $changes) {{ {CHANGE} record }} }} \
          replicas {{ id adminAddress rollout }} rollout {{ version }} \

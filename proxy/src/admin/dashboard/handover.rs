@@ -31,6 +31,10 @@ struct Safety {
     missing: u64,
     missing_keys: Vec<String>,
     undecided: u64,
+    left_behind: u64,
+    keyless: u64,
+    keyless_keys: Vec<String>,
+    left_out: Vec<String>,
     unfit: Vec<Unfit>,
     unfit_keys: Vec<String>,
 }
@@ -51,7 +55,7 @@ pub(super) async fn page(of: OfGroup, Query(wish): Query<Wish>) -> Response {
 
 async fn look(of: &OfGroup, to: &str) -> Result<Safety, Problem> {
     let question = "query($group: String!, $to: Primary!) { safety: handoverSafety(group: $group, to: $to) { safe rows \
-                    unsettled unsettledKeys missing missingKeys undecided unfit { code rows } unfitKeys } }";
+                    unsettled unsettledKeys leftBehind missing missingKeys undecided keyless keylessKeys leftOut unfit { code rows } unfitKeys } }";
     let given = json!({ "group": of.group, "to": orders::primary(to)? });
     Ok(of.dashboard.ask::<Answer>(&of.caller, question, given).await?.safety)
 }
@@ -66,8 +70,14 @@ fn told(of: &OfGroup, title: &str, safety: &Safety) -> Markup {
             (fact("Rows read", &html! { (number(safety.rows)) }))
             (fact("Writes that would wait", &html! { (number(safety.unsettled)) }))
             (fact("Rows that only the present primary has", &html! { (number(safety.missing)) }))
+            @if safety.left_behind > 0 {
+                (fact("Left behind by an earlier handover", &html! { (number(safety.left_behind)) }))
+            }
             @if safety.undecided > 0 {
                 (fact("More rows that are lost or on their way", &html! { (number(safety.undecided)) }))
+            }
+            @if safety.keyless > 0 {
+                (fact("Rows without a usable key", &html! { (number(safety.keyless)) }))
             }
             (fact("Rows that the other side cannot hold", &html! {
                 (number(unfit))
@@ -76,6 +86,8 @@ fn told(of: &OfGroup, title: &str, safety: &Safety) -> Markup {
         }
         (keys("The first writes that would wait", &safety.unsettled_keys))
         (keys("The first rows that only the present primary has", &safety.missing_keys))
+        (keys("The first rows without a usable key", &safety.keyless_keys))
+        (keys("Columns that the contract leaves out", &safety.left_out))
         (keys("The first rows that the other side cannot hold", &safety.unfit_keys))
         p { a href={ "/groups/" (of.group) } { "Back to group " (of.group) } }
     }

@@ -140,7 +140,9 @@ fn verdict(found: &Verified) -> Markup {
     let looked = format!("{} entries and {} rollouts were followed", number(found.entries), number(found.rollouts));
     html! {
         h1 { "Is the record what it was?" }
-        @if found.ok {
+        @if found.ok && found.head_hash.is_none() {
+            p { "There is no entry yet, and no rollout: nothing was verified." }
+        } @else if found.ok {
             div.told.good role="status" { p { b { "Yes. " } (looked) "; each fits the one before it." } }
         } @else {
             (alert(&format!("no: {}", found.tampered.as_deref().unwrap_or("something is not well"))))

@@ -55,7 +55,7 @@ struct Group {
 pub(super) async fn page(State(dashboard): State<Dashboard>, caller: Caller) -> Response {
     let question = format!(
         "{{ groups {{ name inContract {POLICY} comparisons {{ route match excused mismatch inconclusive }} \
-         unsettled {{ writes oldestSeconds }} readiness {{ answer promotion {{ state said atStep }} \
+         unsettled {{ writes oldestSeconds leftBehind }} readiness {{ answer promotion {{ state said atStep }} \
          gates {{ name state figure limit sentence }} }} figures(seconds: {LATELY}) {FIGURES} {GUARD} }} \
          replicas {{ id adminAddress rollout }} rollout {{ version publishedAt who }} \
          proposals {{ group }} }}"
@@ -154,9 +154,17 @@ pub(super) fn unsettled(unsettled: Option<&Unsettled>) -> Markup {
     html! {
         @match unsettled {
             None => span.soft { "not known: the primary did not tell" },
-            Some(Unsettled { writes: 0, .. }) => "none",
-            Some(Unsettled { writes, oldest_seconds }) => {
-                b.warn { (number(*writes)) } " (oldest " (format!("{oldest_seconds:.1}")) " s)"
+            Some(Unsettled { writes, oldest_seconds, left_behind }) => {
+                @match (writes, oldest_seconds) {
+                    (0, _) => "none",
+                    (writes, Some(age)) => { b.warn { (number(*writes)) } " (oldest " (format!("{age:.1}")) " s)" }
+                    (writes, None) => { b.warn { (number(*writes)) } " (of unknown age)" }
+                }
+                @match left_behind {
+                    Some(0) => {}
+                    Some(left) => { ", " b.warn { (number(*left)) " left behind" } }
+                    None => { ", " span.soft { "not known how many were left behind" } }
+                }
             }
         }
     }

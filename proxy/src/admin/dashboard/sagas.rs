@@ -2,6 +2,8 @@
 //!
 //! Not here: arguments and results. They are business data, and no page has them.
 
+use std::time::Duration;
+
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -14,10 +16,14 @@ use serde_json::{Value as Json, json};
 use super::caller::Caller;
 use super::diffs::filled;
 use super::layout::{self, Part, alert, csrf, number, sentence, wide, words};
+use super::told::{Just, Told};
 use super::{Dashboard, Problem};
 
 /// Sagas on the page.
 const SHOWN: usize = 200;
+/// For how long the page of the groups waits for the sides to tell how many are stuck. Whoever looks there while a side
+/// hangs is about to roll back.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// What is asked of each.
 const SAGA: &str = "id route status side beganAt attempts problem refused \
                     steps { name state refused attempts triedAt }";
@@ -63,8 +69,14 @@ pub(super) async fn stuck(dashboard: &Dashboard, caller: &Caller) -> Result<u64,
     struct Counts {
         stuck: u64,
     }
-    let answer = dashboard.ask::<Answer>(caller, "{ sagaCounts { stuck } }", json!({})).await?;
-    Ok(answer.saga_counts.stuck)
+    let asked = dashboard.ask::<Answer>(caller, "{ sagaCounts { stuck } }", json!({}));
+    let late = |_| {
+        Err(Problem {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            message: "a side does not answer; the page of sagas waits longer".to_owned(),
+        })
+    };
+    Ok(tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(late)?.saga_counts.stuck)
 }
 
 /// What whoever looks at the groups must know of sagas; nothing while all is well.
@@ -162,11 +174,6 @@ fn state(status: &str) -> Markup {
     html! { span class={ "state " (class) } { (status) } }
 }
 
-#[derive(Deserialize)]
-pub(super) struct Just {
-    done: Option<String>,
-}
-
 /// What the forms send.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -187,10 +194,9 @@ pub(super) async fn one(
     State(dashboard): State<Dashboard>,
     caller: Caller,
     Path(id): Path<String>,
-    Query(Just { done }): Query<Just>,
+    Query(just): Query<Just>,
 ) -> Response {
-    let told = done.as_deref().and_then(in_words).map(Ok);
-    shown(&dashboard, &caller, &id, told, ("", "")).await
+    shown(&dashboard, &caller, &id, &just.told(in_words), ("", "")).await
 }
 
 pub(super) async fn retry(
@@ -224,43 +230,31 @@ async fn answered(
     match dashboard.ask::<Json>(caller, order, json!({ "id": id, "reason": wish.reason })).await {
         // The id is one that the log knows: letters, digits and hyphens.
         Ok(_) => Redirect::to(&format!("/sagas/{id}?done={code}")).into_response(),
-        Err(problem) => shown(dashboard, caller, id, Some(Err(problem)), (form, &wish.reason)).await,
+        Err(problem) => shown(dashboard, caller, id, &Told::Problem(problem), (form, &wish.reason)).await,
     }
 }
 
 /// The page of one saga, after an order or before the first. `draft`: which form was sent, and the reason in it.
-async fn shown(
-    dashboard: &Dashboard,
-    caller: &Caller,
-    id: &str,
-    told: Option<Result<&'static str, Problem>>,
-    draft: (&str, &str),
-) -> Response {
+async fn shown(dashboard: &Dashboard, caller: &Caller, id: &str, told: &Told, draft: (&str, &str)) -> Response {
     #[derive(Deserialize)]
     struct Answer {
         saga: Saga,
     }
     let question = format!("query($id: String!) {{ saga(id: $id) {{ {SAGA} }} }}");
-    let saga = match dashboard.ask::<Answer>(caller, &question, json!({ "id": id })).await {
-        Ok(Answer { saga }) => saga,
+    let found = dashboard.ask::<Answer>(caller, &question, json!({ "id": id })).await;
+    let code = told.status(&found);
+    let saga = match (found, told) {
+        (Ok(Answer { saga }), _) => saga,
         // What went wrong with the order says more than that the saga cannot be shown now.
-        Err(problem) => {
-            let problem = told.and_then(Result::err).unwrap_or(problem);
+        (Err(_), Told::Problem(problem)) => return layout::failed(caller, Part::Sagas, "No saga to show", problem),
+        (Err(problem), Told::Nothing | Told::Done(_)) => {
             return layout::failed(caller, Part::Sagas, "No saga to show", &problem);
         }
-    };
-    let code = match &told {
-        Some(Err(problem)) => problem.status,
-        Some(Ok(_)) | None => StatusCode::OK,
     };
     let content = html! {
         ol.trail aria-label="Where this is" { li { a href="/sagas" { "Sagas" } } li { (saga.route) } }
         h1 { (saga.route) }
-        @match &told {
-            Some(Err(problem)) => (alert(&problem.message)),
-            Some(Ok(done)) => (layout::done(done)),
-            None => {}
-        }
+        (told.notice())
         div data-live="saga" #saga { (facts(&saga)) (wide("Steps", &steps(&saga))) }
         @if saga.status == SagaStatus::Stuck.as_str() { (orders(caller, &saga, draft)) }
     };

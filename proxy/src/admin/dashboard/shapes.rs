@@ -126,7 +126,8 @@ pub(super) const GUARD: &str = "guard { state sentence healthy health }";
 #[serde(rename_all = "camelCase")]
 pub(super) struct Unsettled {
     pub(super) writes: u64,
-    pub(super) oldest_seconds: f64,
+    pub(super) oldest_seconds: Option<f64>,
+    pub(super) left_behind: Option<u64>,
 }
 
 /// Comparisons of a route by verdict.

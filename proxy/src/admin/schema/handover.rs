@@ -1,11 +1,11 @@
 //! The shapes of handovers.
 
 use async_graphql::{Enum, SimpleObject};
-use model::Side;
+use model::{Side, Stage};
 
 use super::plans::ProposalShape;
 use super::types::PolicyShape;
-use crate::desk::{HandoverDone, HandoverOutcome, SetOutcome, shown_key};
+use crate::desk::{DualWriteEnd, HandoverDone, HandoverOutcome, SetOutcome, shown_key};
 use crate::handover::drain::Left;
 use crate::handover::safety::Safety;
 
@@ -28,7 +28,7 @@ impl From<Primary> for Side {
 /// One step of a handover.
 #[derive(SimpleObject)]
 struct HandoverStep {
-    /// freeze, drain, open, publish, give-up or reopen.
+    /// freeze, drain, open, publish, give-up, reopen, bar or alone.
     step: String,
     millis: f64,
     /// What it waited for or found.
@@ -40,9 +40,10 @@ struct HandoverStep {
 struct LeftBehind {
     /// How many, exactly.
     writes: u64,
+    /// Every key of them, each once.
     keys: Vec<String>,
-    /// Which keys are listed: every key, or those of the oldest changes.
-    listed: String,
+    /// Those of them that changed nothing, by id: a repeat of one is done anew.
+    bare: Vec<String>,
     /// What the other side said of one of them.
     said: Option<String>,
 }
@@ -50,7 +51,8 @@ struct LeftBehind {
 impl From<Left> for LeftBehind {
     fn from(left: Left) -> Self {
         let keys = left.keys.iter().map(shown_key).collect();
-        Self { writes: left.writes, keys, listed: left.listed(), said: left.said }
+        let bare = left.bare.iter().map(ToString::to_string).collect();
+        Self { writes: left.writes, keys, bare, said: left.said }
     }
 }
 
@@ -82,13 +84,13 @@ impl HandoverShape {
                 left: Left::default().into(),
                 proposal: match *proposed {
                     SetOutcome::Proposed(proposal) => Some((*proposal).into()),
-                    SetOutcome::Published { .. } | SetOutcome::AlreadySo { .. } => None,
+                    SetOutcome::Published { .. } | SetOutcome::AlreadySo { .. } | SetOutcome::HandedOver { .. } => None,
                 },
             },
         }
     }
 
-    fn done(group: &model::GroupName, done: HandoverDone) -> Self {
+    pub(super) fn done(group: &model::GroupName, done: HandoverDone) -> Self {
         let HandoverDone { handed, policy, version } = done;
         let step = |step: crate::handover::coordinate::Step| HandoverStep {
             step: step.name.as_str().to_owned(),
@@ -125,11 +127,18 @@ pub(super) struct SafetyShape {
     /// Writes that the other side does not have yet: the handover waits for them.
     unsettled: u64,
     unsettled_keys: Vec<String>,
+    /// Writes that an earlier handover left behind, on either side: nobody brings them over by itself.
+    left_behind: u64,
     /// Rows that only the present primary has.
     missing: u64,
     missing_keys: Vec<String>,
     /// Rows that only the present primary has, while too many writes wait to tell whether they are on their way.
     undecided: u64,
+    /// Rows of the present primary that no look-up by their key finds: nothing brings them over.
+    keyless: u64,
+    keyless_keys: Vec<String>,
+    /// Columns of the present primary that the contract leaves out and that hold something.
+    left_out: Vec<String>,
     unfit: Vec<Unfit>,
     unfit_keys: Vec<String>,
 }
@@ -141,11 +150,42 @@ impl From<Safety> for SafetyShape {
             rows: safety.rows,
             unsettled: safety.unsettled,
             unsettled_keys: safety.unsettled_keys.iter().map(shown_key).collect(),
+            left_behind: safety.left_behind,
             missing: safety.missing,
             missing_keys: safety.missing_keys.iter().map(shown_key).collect(),
             undecided: safety.undecided,
+            keyless: safety.keyless,
+            left_out: safety.left_out,
+            keyless_keys: safety.keyless_keys.iter().map(shown_key).collect(),
             unfit: safety.unfit.into_iter().map(|(code, rows)| Unfit { code, rows }).collect(),
             unfit_keys: safety.unfit_keys.iter().map(|(key, code)| format!("{} {code}", shown_key(key))).collect(),
+        }
+    }
+}
+
+/// What the end of dual write would meet now.
+#[derive(SimpleObject)]
+pub(super) struct DualWriteEndShape {
+    /// The stage that the group is at.
+    stage: String,
+    /// Whether it could be ordered now.
+    possible: bool,
+    /// Writes that legacy does not have yet: they are brought to it first.
+    unsettled: u64,
+    /// The first of their keys.
+    unsettled_keys: Vec<String>,
+    /// Writes that an earlier handover left behind, on either side: they are in its way.
+    left_behind: u64,
+}
+
+impl From<DualWriteEnd> for DualWriteEndShape {
+    fn from(end: DualWriteEnd) -> Self {
+        Self {
+            stage: end.stage.to_string(),
+            possible: end.stage == Stage::Reverse && end.left_behind == 0,
+            unsettled: end.unsettled,
+            unsettled_keys: end.unsettled_keys.iter().map(shown_key).collect(),
+            left_behind: end.left_behind,
         }
     }
 }

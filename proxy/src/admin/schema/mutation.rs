@@ -43,7 +43,10 @@ impl Mutation {
         &self,
         context: &Context<'_>,
         group: String,
-        #[graphql(desc = "legacy, dual-write, shadow or shift")] stage: Option<String>,
+        #[graphql(
+            desc = "legacy, dual-write, shadow or shift; modern, from reverse, ends the dual write and always takes a second person"
+        )]
+        stage: Option<String>,
         #[graphql(desc = "Percentage of keys that modern answers, in steps of 0.01")] reads: Option<f64>,
         #[graphql(desc = "Percentage of reads that are also asked of the other side")] shadow: Option<f64>,
         #[graphql(desc = "Why, for the record")] reason: String,
@@ -188,7 +191,7 @@ impl Mutation {
             PromoteOutcome::Proposed(proposed) => {
                 let proposal = match *proposed {
                     SetOutcome::Proposed(proposal) => Some((*proposal).into()),
-                    SetOutcome::Published { .. } | SetOutcome::AlreadySo { .. } => None,
+                    SetOutcome::Published { .. } | SetOutcome::AlreadySo { .. } | SetOutcome::HandedOver { .. } => None,
                 };
                 PromoteShape::of(desk.promotion(&group).await.map_err(shown)?, proposal)
             }
@@ -242,7 +245,7 @@ async fn acknowledged(
     wait_millis: u32,
 ) -> Result<SetShape> {
     let (mut shape, version) = SetShape::of(group, outcome);
-    if let (Some(version), Ended::Published) = (version, shape.ended) {
+    if let (Some(version), Ended::Published | Ended::HandedOver) = (version, shape.ended) {
         let wait = Duration::from_millis(wait_millis.into()).min(LONGEST_WAIT);
         let seen = desk.acknowledged(version, wait).await.map_err(shown)?;
         shape.acknowledged = seen.by.iter().map(ReplicaShape::from).collect();

@@ -10,7 +10,7 @@ use shadow_compare::report::SampleReport;
 
 use super::differences::{DiffFilterInput, ExcuseShape};
 use super::figures::{FigurePoint, GuardShape};
-use super::handover::{Primary, SafetyShape};
+use super::handover::{DualWriteEndShape, Primary, SafetyShape};
 use super::plans::{PromotionShape, ProposalShape, Readiness, step};
 use super::sagas::{SagaCountsShape, SagaShape};
 use super::types::{
@@ -134,6 +134,14 @@ impl Query {
         let desk = desk(context)?;
         let group = desk.group(&group).map_err(shown)?;
         Ok(desk.handover_safety(&group, to.into()).await.map_err(shown)?.into())
+    }
+
+    /// What ending the dual write of the group would wait for now, or what is in its way. Changes nothing.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn dual_write_end(&self, context: &Context<'_>, group: String) -> Result<DualWriteEndShape> {
+        let desk = desk(context)?;
+        let group = desk.group(&group).map_err(shown)?;
+        Ok(desk.dual_write_end(&group).await.map_err(shown)?.into())
     }
 
     /// Changes that wait for a second person.
@@ -300,7 +308,8 @@ impl Group {
         let unsettled = &evidence["unsettled"];
         Ok(unsettled["writes"].as_u64().map(|writes| Unsettled {
             writes,
-            oldest_seconds: unsettled["oldestSeconds"].as_f64().unwrap_or_default(),
+            oldest_seconds: unsettled["oldestSeconds"].as_f64(),
+            left_behind: unsettled["leftBehind"].as_u64(),
         }))
     }
 
@@ -312,6 +321,12 @@ impl Group {
     /// One sentence about what is unsettled.
     async fn unsettled_in_words(&self, context: &Context<'_>) -> Result<String> {
         Ok(unsettled_in_words(&desk(context)?.witness.testify(&self.group).await))
+    }
+
+    /// What this contract and the one that is registered on the sides differ in, for this group's types; empty outside of
+    /// a rollout of the contract.
+    async fn contracts_apart(&self, context: &Context<'_>) -> Result<Vec<String>> {
+        Ok(desk(context)?.apart_in_words(&self.group).await)
     }
 
     /// "May I promote, and if not, why not?"

@@ -4,6 +4,7 @@ pub(crate) mod sagas;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::begin::Begin as _;
 
 use adapters::Lanes;
 use adapters::memory::MemoryStore;
@@ -121,7 +122,7 @@ pub(crate) async fn laid(needs_second: &[Stage], stage: Stage) -> (Desk, Arc<Mem
     publish(&control, stage).await;
     let desk = desk(needs_second, &control);
     let legacy = desk.witness.sides.clone().unwrap().legacy;
-    legacy.prepare(&desk.contract.groups(), SideRole::Primary, WITHIN).await.unwrap();
+    legacy.begin_as(&desk.contract.groups(), SideRole::Primary, WITHIN).await.unwrap();
     (desk, control)
 }
 
@@ -300,7 +301,7 @@ async fn gates_without_data_are_closed_and_a_promotion_waits_before_them() {
 
 #[tokio::test]
 async fn the_record_is_verified_and_a_rollout_that_nobody_noted_is_found() {
-    let (schema, _) = site(&[], Stage::Shadow).await;
+    let (schema, control) = site(&[], Stage::Shadow).await;
     ask(&schema, "ada", Role::Operator, SET, json!({ "stage": "shift", "reads": 1.0 })).await;
     let verified = "{ verified { ok entries rollouts tampered headPlace } }";
     let answer = ask(&schema, "vic", Role::Viewer, verified, json!({})).await;
@@ -308,4 +309,8 @@ async fn the_record_is_verified_and_a_rollout_that_nobody_noted_is_found() {
         answer["data"]["verified"],
         json!({ "ok": true, "entries": 2, "rollouts": 2, "tampered": null, "headPlace": 2 })
     );
+    // An audit that was emptied as a whole leaves no gap, and rollouts that nobody noted.
+    control.empty_audit();
+    let answer = ask(&schema, "vic", Role::Viewer, verified, json!({})).await;
+    assert_eq!((&answer["data"]["verified"]["ok"], &answer["data"]["verified"]["entries"]), (&json!(false), &json!(0)));
 }

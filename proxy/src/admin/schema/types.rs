@@ -6,6 +6,7 @@ use model::control::{Replica, RolloutRecord};
 use model::{GroupName, Policy, RolloutVersion};
 use serde_json::Value;
 
+use super::handover::HandoverShape;
 use super::plans::ProposalShape;
 use crate::desk::{RollbackOutcome, RouteView, SetOutcome, Verified, evidence_in_words};
 use crate::rollout::describe;
@@ -105,7 +106,11 @@ pub(super) struct RouteEvidence {
 #[derive(SimpleObject)]
 pub(super) struct Unsettled {
     pub(super) writes: u64,
-    pub(super) oldest_seconds: f64,
+    /// Null when it is not known, since the side's clock was put back.
+    pub(super) oldest_seconds: Option<f64>,
+    /// Writes that a handover left behind, on either side: nobody brings them over by itself. Null when a side does not
+    /// tell.
+    pub(super) left_behind: Option<u64>,
 }
 
 /// One published change.
@@ -210,6 +215,8 @@ pub(super) enum Ended {
     Published,
     /// Everything was so already.
     AlreadySo,
+    /// The authority has changed hands, or the dual write has ended: an approval does that.
+    HandedOver,
     /// It waits for a second person.
     Proposed,
 }
@@ -225,6 +232,8 @@ pub(super) struct SetShape {
     pub(super) summary: String,
     pub(super) rollout: Option<u64>,
     pub(super) proposal: Option<ProposalShape>,
+    /// What was done, where the authority has changed hands or the dual write has ended.
+    pub(super) handover: Option<HandoverShape>,
     /// How long it took to reach the replicas.
     pub(super) millis: u64,
     /// Live replicas that work under it.
@@ -242,6 +251,7 @@ impl SetShape {
             summary,
             rollout: rollout.map(|version| version.0),
             proposal,
+            handover: None,
             millis: 0,
             acknowledged: Vec::new(),
             laggards: Vec::new(),
@@ -254,6 +264,11 @@ impl SetShape {
             }
             SetOutcome::AlreadySo { policy, version } => {
                 (shape(Ended::AlreadySo, &policy, "no change".to_owned(), Some(version), None), None)
+            }
+            SetOutcome::HandedOver { done, before } => {
+                let (after, version) = (done.policy, done.version);
+                let shape = shape(Ended::HandedOver, &after, describe(&before, &after), version, None);
+                (Self { handover: Some(HandoverShape::done(group, *done)), ..shape }, version)
             }
             SetOutcome::Proposed(proposal) => {
                 let summary = describe(&proposal.from, &proposal.to);

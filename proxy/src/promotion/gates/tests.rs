@@ -13,13 +13,18 @@ fn limits() -> GateLimits {
     }
 }
 
+fn left_out() -> LeftOut {
+    LeftOut { column: "RSNTXT".into(), column_type: "varchar(80)".into(), rows: 20, filled: 17 }
+}
+
 fn well() -> Known {
     Known {
         compared: Some((40_000, 0)),
         routes: Some([("Query.product".into(), 40_000)].into()),
         fields_never: Some(Vec::new()),
         keys_ratio: Some(0.4),
-        reconciled: Some((Duration::from_secs(3_600), 0)),
+        at_rest: Some(AtRest::Equal(Duration::from_secs(3_600))),
+        left_out: Some(Vec::new()),
         unsettled_age: Some(Duration::ZERO),
         cdc_lag: Some(None),
         modern: Some((5_000, 1)),
@@ -31,7 +36,7 @@ fn well() -> Known {
 fn all_gates_of_a_group_that_is_well_hold() {
     let gates = judge(&well(), &limits());
     assert_eq!(closed(&gates), "", "{gates:#?}");
-    assert_eq!(gates.len(), 9);
+    assert_eq!(gates.len(), 10);
 }
 
 #[test]
@@ -50,9 +55,13 @@ fn each_gate_closes_alone_and_says_why_with_figure_and_limit() {
         Known { routes: Some([("Query.product".into(), 99), ("Query.products".into(), 100)].into()), ..well() },
         Known { fields_never: Some(vec![("Product".into(), "weight".into())]), ..well() },
         Known { keys_ratio: Some(0.099), ..well() },
-        Known { reconciled: None, ..well() },
-        Known { reconciled: Some((Duration::from_secs(60), 3)), ..well() },
-        Known { reconciled: Some((Duration::from_secs(200_000), 0)), ..well() },
+        Known { at_rest: None, ..well() },
+        Known { at_rest: Some(AtRest::Unknown("never compared".into())), ..well() },
+        Known { routes: Some(BTreeMap::new()), ..well() },
+        Known { at_rest: Some(AtRest::Drifted(3)), ..well() },
+        Known { left_out: None, ..well() },
+        Known { left_out: Some(vec![("Product".into(), left_out())]), ..well() },
+        Known { at_rest: Some(AtRest::Equal(Duration::from_secs(200_000))), ..well() },
         Known { unsettled_age: Some(Duration::from_secs(11)), ..well() },
         Known { cdc_lag: Some(Some(Duration::from_millis(501))), ..well() },
         Known { modern: Some((1_000, 2)), ..well() },
@@ -71,7 +80,7 @@ fn each_gate_closes_alone_and_says_why_with_figure_and_limit() {
 
 #[test]
 fn what_is_not_asked_for_holds_and_is_named() {
-    let gates = judge(&Known { reconciled: None, ..well() }, &GateLimits { reconciled_within: None, ..limits() });
+    let gates = judge(&Known { at_rest: None, ..well() }, &GateLimits { reconciled_within: None, ..limits() });
     assert_eq!(closed(&gates), "");
     assert!(gates.iter().any(|gate| gate.state == GateState::NotAsked && gate.name == "reconciliation"));
 }

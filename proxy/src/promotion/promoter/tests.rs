@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use testkit::begin::Begin as _;
 
 use adapters::memory::control::MemoryControl;
 use model::control::{AuditStore, BatchId, ControlStore, Finding, OverrideId, Seen, Sums};
@@ -35,7 +36,29 @@ impl Scene {
         let desk = Desk { clock: now, ..desk(&[], &control) };
         let legacy = desk.witness.sides.clone().unwrap().legacy;
         let within = Duration::from_secs(5);
-        legacy.prepare(&desk.contract.groups(), model::Role::Primary, within).await.unwrap();
+        legacy.begin_as(&desk.contract.groups(), model::Role::Primary, within).await.unwrap();
+        // A row of each type: of empty tables nobody knows which share was compared.
+        for entity in desk.contract.entities.values() {
+            let parts = entity.key().iter().map(|index| match entity.field(*index).kind {
+                model::Kind::Int => model::Value::Int(1),
+                _ => "1".into(),
+            });
+            let parts: Vec<model::Value> = parts.collect();
+            let key = model::EntityKey::new(entity.name.clone(), parts.clone());
+            let names = entity.key().iter().map(|index| entity.field(*index).name.as_str());
+            let command = model::Command {
+                write: model::WriteId(Uuid::now_v7()),
+                group: entity.group.clone(),
+                epoch: model::Epoch(1),
+                work: model::Work::Set(model::Record::of(entity, names.zip(parts))),
+                touches: vec![key],
+                must_fit: &[],
+                must_exist: Vec::new(),
+                idempotency: None,
+            };
+            legacy.execute(&command, within).await.unwrap();
+            legacy.settle(&[command.write], within).await.unwrap();
+        }
         Self { control, desk }
     }
 
@@ -51,6 +74,9 @@ impl Scene {
                 let finding = Finding { route: view.route.clone(), verdict, reason: None };
                 sums.comparisons.insert(finding, Seen { count, ..Seen::once(now()) });
             }
+            let mut keys = shadow_compare::KeysSeen::default();
+            keys.add("[\"1\"]");
+            sums.keys.insert(view.route.clone(), keys.as_bytes().to_vec());
             let entity = &self.desk.contract.root(&view.route).unwrap().entity;
             for field in &entity.fields {
                 sums.fields.insert((view.route.clone(), field.name.clone()), Seen::once(now()));

@@ -90,6 +90,9 @@ fn fresh(steps: usize) -> Progress {
         refusals: 0,
         problem: None,
         halted: None,
+        nonce: None,
+        plan: None,
+        unknown_since: None,
     }
 }
 
@@ -289,4 +292,41 @@ fn a_compensation_that_is_refused_again_and_again_makes_it_stuck_and_an_outage_i
         log = after(log, Next::Undo(0), Outcome::Refused(refused), &terms(false));
     }
     assert_eq!((log.status(), log.problem.as_deref()), (SagaStatus::Stuck, Some("CLOSED")));
+}
+
+#[test]
+fn what_stands_under_a_key_in_other_words_makes_it_stuck_and_is_never_called_closed() {
+    let done = StepState::Done(StepResult { write: None, states: Vec::new() });
+    let mut log = fresh(2);
+    log.steps[0].state = done.clone();
+    for (next, outcome) in [
+        (Next::Do(1), Outcome::Changed),
+        (Next::Do(1), Outcome::Taken),
+        (Next::Close(1), Outcome::Changed),
+        (Next::Undo(0), Outcome::Changed),
+        (Next::Undo(0), Outcome::Taken),
+    ] {
+        let stuck = after(log.clone(), next, outcome.clone(), &terms(false));
+        assert_eq!((stuck.status(), stuck.problem.as_deref()), (SagaStatus::Stuck, Some(CONTRACT_CHANGED)), "{next:?}");
+        assert_eq!(stuck.steps[0].state, done, "{next:?} {outcome:?}: it is still named as standing");
+    }
+}
+
+#[test]
+fn a_saga_whose_first_key_is_anothers_ends_without_a_trace_and_says_so() {
+    let log = after(fresh(2), Next::Do(0), Outcome::Taken, &terms(false));
+    assert_eq!((log.status(), log.refused().unwrap().code.as_str()), (SagaStatus::Undone, KEY_REUSED));
+}
+
+#[test]
+fn a_step_that_is_refused_and_stands_all_the_same_is_not_asked_for_for_ever() {
+    let mut log = fresh(1);
+    let refused = Refused { code: "TOO_LONG".into(), message: "no".into() };
+    for _ in 0..UNDO_ATTEMPTS {
+        log = after(log, Next::Do(0), Outcome::Refused(refused.clone()), &terms(false));
+        assert_eq!(next(&log), Next::Close(0));
+        log = after(log, Next::Close(0), Outcome::NotClosed, &terms(false));
+    }
+    assert_eq!((log.status(), log.problem.as_deref()), (SagaStatus::Stuck, Some("TOO_LONG")));
+    assert!(matches!(log.steps[0].state, StepState::Refusing(_)), "it may stand");
 }

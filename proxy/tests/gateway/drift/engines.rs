@@ -28,6 +28,7 @@ async fn fill(site: &Site, rows: usize) {
             work: Work::Set(record),
             touches: vec![level_key(&sku(n), "BER")],
             must_fit: &Side::BOTH,
+            must_exist: Vec::new(),
             idempotency: None,
         };
         site.stores.legacy.execute(&command, WITHIN).await.unwrap();

@@ -8,6 +8,8 @@ mod fleet;
 mod guard;
 mod handover;
 mod handover_killed;
+mod lives;
+mod lost;
 mod newcomer;
 mod operators;
 mod outages;

@@ -136,10 +136,14 @@ impl Shop {
         }
         self.audit(&expected).await;
         // Nobody but us has written anywhere, whoever was primary meanwhile.
-        for replica in &self.replicas {
-            let metrics = replica.get("/metrics").await.map(|(_, text)| text).unwrap_or_default();
+        let mut told = 0;
+        for replica in self.replicas.iter_mut().filter_map(|replica| (!replica.has_ended()).then_some(replica)) {
+            let (_, metrics) = replica.get("/metrics").await.unwrap();
+            assert!(metrics.contains("strangler_writes_total{"), "{metrics}");
             assert!(!metrics.contains("strangler_foreign_writes_total{"), "{metrics}");
+            told += 1;
         }
+        assert!(told > 0, "no replica is there to tell");
         for side in Side::BOTH {
             assert_eq!(self.movements(side).await, expected.movements.len() as i64, "lost or doubled on {side}");
         }

@@ -9,7 +9,7 @@ use super::fleet::BINARY;
 #[tokio::test]
 async fn the_demo_tells_its_story_to_the_end_and_keeps_every_promise() {
     let demo = tokio::process::Command::new(BINARY)
-        .args(["demo", "--headless", "--graphql-port", "0", "--admin-port", "0"])
+        .args(["demo", "--headless", "--graphql-port", "0", "--admin-port", "0", "--items", "5000"])
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()

@@ -88,7 +88,7 @@ fn a_second_crash_on_the_way_changes_nothing() {
 }
 
 /// A process of its own with real time: all that it had is gone when it ends.
-fn life<T>(life: impl Future<Output = T>) -> T {
+pub(super) fn life<T>(life: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let lived = runtime.block_on(life);
     runtime.shutdown_timeout(Duration::ZERO);

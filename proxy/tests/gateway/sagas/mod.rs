@@ -1,6 +1,8 @@
 //! Sagas over HTTP, with every fault: whole or undone, once, whoever dies when.
 
+mod contracts;
 mod crash;
+mod forgotten;
 mod handover;
 mod operate;
 mod outage;
@@ -78,6 +80,35 @@ async fn a_saga_whose_side_does_not_answer_goes_on_by_itself() {
     assert_eq!(shop.rests().await, (7, 3, 1, 1));
     assert_eq!(place(&replica, 3).await.text, PLACED, "a repeat tells how it ended");
     assert_eq!(shop.rests().await, (7, 3, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn arguments_that_no_step_can_take_are_refused_before_anything_is_stored() {
+    let shop = Shop::in_memory().await;
+    let replica = Replica::ready(&shop.ground, &pace()).await;
+    let query = "mutation($id: ID!, $sku: ID!) { placeOrder(id: $id, sku: $sku, quantity: 1) { id } }";
+    let (much, long) = ("x".repeat(300_000), "x".repeat(41));
+    // Of the second step, whose first would have stood; and too much for any.
+    for (id, sku, code) in [("O-1", "ABCDEFGHI", "TOO_LONG"), (&long, "A", "TOO_LONG"), (&much, "A", "BAD_USER_INPUT")]
+    {
+        for headers in [&[][..], &[("idempotency-key", "k")]] {
+            let reply = replica.ask_with(query, &json!({ "id": id, "sku": sku }), headers).await;
+            assert_eq!(reply.code(), code, "{}", reply.text);
+        }
+    }
+    assert_eq!(shop.ground.stores.legacy.calls(Call::BeginSaga), 0);
+    assert_eq!(shop.rests().await, (10, 0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_client_sent_is_not_kept_when_its_saga_has_ended() {
+    let shop = Shop::in_memory().await;
+    let replica = Replica::ready(&shop.ground, &pace()).await;
+    assert_eq!(place(&replica, 3).await.text, PLACED);
+    let sagas = proxy::saga::operate::list(&shop.stores(), None, 10).await.unwrap();
+    assert!(sagas[0].row.document.contains("\"arguments\":{}"), "{}", sagas[0].row.document);
+    assert_eq!(place(&replica, 3).await.text, PLACED, "a repeat is told the same");
+    assert_eq!(place(&replica, 4).await.code(), "IDEMPOTENCY_KEY_REUSED");
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ async fn moved() -> Shop {
     let shop = Shop::in_memory().await;
     let orders = "orders".into();
     let handed = hand_over_group(&shop.ground, &orders, Side::Modern, false).await.unwrap();
-    shop.ground.hearer()(&orders, Side::Modern, handed.epoch);
+    shop.ground.hearer()(&orders, model::Holder { side: Side::Modern, epoch: handed.epoch, alone: false });
     shop
 }
 

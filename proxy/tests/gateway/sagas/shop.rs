@@ -27,7 +27,66 @@ CREATE TABLE parcel (id varchar(40) PRIMARY KEY, order_id varchar(40) NOT NULL);
 INSERT INTO stock VALUES ('A', 10, 0);";
 
 pub(super) fn loaded() -> Loaded {
-    contract::load(include_str!("shop.graphql"), "shop.graphql").unwrap_or_else(|errors| panic!("{errors}"))
+    changed(|contract| contract)
+}
+
+/// The shop's contract as a later release has it.
+pub(super) fn changed(change: impl FnOnce(String) -> String) -> Loaded {
+    let text = change(include_str!("shop.graphql").to_owned());
+    contract::load(&text, "shop.graphql").unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// A step of the saga asks another mutation, which does the same.
+pub(super) fn renamed() -> Loaded {
+    changed(|contract| contract.replace("reserveStock", "reserveGoods"))
+}
+
+/// A step of the saga is asked for with another argument.
+pub(super) fn mapped() -> Loaded {
+    changed(|contract| {
+        contract
+            .replace(
+                r#"do: "createOrder", undo"#,
+                r#"do: "createOrder", with: [{ argument: "id", from: ":sku" }], undo"#,
+            )
+            .replace(
+                r#"undo: "cancelOrder" }"#,
+                r#"undo: "cancelOrder", undoWith: [{ argument: "id", from: ":sku" }] }"#,
+            )
+            .replace("placeOrder(id: ID!, sku", "placeOrder(sku")
+    })
+}
+
+/// The saga is taken out.
+pub(super) fn removed() -> Loaded {
+    changed(|contract| {
+        let begins = contract.find("  \"Reserves stock,").expect("the saga");
+        format!("{}}}\n", &contract[..begins])
+    })
+}
+
+/// Another saga reserves stock, and then clears an order away, whether it is there or not.
+pub(super) fn clearing() -> Loaded {
+    changed(|contract| {
+        let end = contract.rfind('}').expect("the end of the mutations");
+        format!(
+            r#"{}
+  clearOrder(id: ID!): Boolean!
+    @write(
+      touches: [{{ type: "Order", key: [":id"] }}]
+      legacy: [{{ sql: "DELETE FROM ORDHDR WHERE ORDID = :id" }}]
+      modern: [{{ sql: "DELETE FROM orders WHERE id = :id" }}]
+    )
+  tidy(id: ID!, sku: ID!, quantity: Int!): Stock!
+    @saga(
+      steps: [{{ name: "stock", do: "reserveStock", undo: "releaseStock" }}, {{ name: "order", do: "clearOrder" }}]
+      answer: "stock"
+    )
+}}
+"#,
+            &contract[..end]
+        )
+    })
 }
 
 /// What stands on one side: free and reserved pieces, orders, parcels.
@@ -41,7 +100,10 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(super) async fn in_memory() -> Self {
-        let loaded = loaded();
+        Self::of(loaded()).await
+    }
+
+    pub(super) async fn of(loaded: Loaded) -> Self {
         let memory = PerSide { legacy: (), modern: () }.map(|side, ()| store(side, &loaded));
         let stores = memory.clone().map(|_, store| Arc::new(store) as Arc<dyn Store>);
         let ground = Ground::new(loaded, stores);
@@ -176,6 +238,12 @@ fn store(side: Side, loaded: &Loaded) -> MemoryStore {
         rows.insert(EntityKey::new("Order".into(), vec![given(params, "id")]), Record::of(&order, fields));
         Ok(1)
     });
+    if loaded.contract.root(&"Mutation.clearOrder".into()).is_some() {
+        store.teach(statement(loaded, "clearOrder", side), |rows, params| {
+            let key = EntityKey::new("Order".into(), vec![given(params, "id")]);
+            Ok(u64::from(rows.remove(&key).is_some()))
+        });
+    }
     store.teach(statement(loaded, "bookParcel", side), move |rows, params| {
         let fields = [("id", given(params, "write_id")), ("orderId", given(params, "orderId"))];
         if number(params, "quantity") > 5 {

@@ -1,6 +1,6 @@
 //! What is tried exhaustively, and holds.
 
-use protocol_model::{Kind, Op, Scenario, Side};
+use protocol_model::{Goal, Kind, Op, Scenario, Side};
 
 use super::check;
 
@@ -13,9 +13,12 @@ pub(crate) fn writes() -> Scenario {
         name: "writes",
         ops: vec![set(0), set(0), set(1)],
         handovers: vec![],
+        reverse: false,
         baselines: 0,
         crashes: 1,
         losses: 1,
+        outsiders: vec![],
+        restores: 0,
         only_on_legacy: false,
         flaws: vec![],
     }
@@ -33,14 +36,14 @@ pub(crate) fn deletes() -> Scenario {
 }
 
 pub(crate) fn handover() -> Scenario {
-    Scenario { name: "handover", ops: vec![set(0), set(0)], handovers: vec![Side::Modern], ..writes() }
+    Scenario { name: "handover", ops: vec![set(0), set(0)], handovers: vec![Goal::To(Side::Modern)], ..writes() }
 }
 
 pub(crate) fn there_and_back() -> Scenario {
     Scenario {
         name: "there and back",
         ops: vec![set(0), set(1)],
-        handovers: vec![Side::Modern, Side::Legacy],
+        handovers: vec![Goal::To(Side::Modern), Goal::To(Side::Legacy)],
         losses: 0,
         crashes: 0,
         ..writes()
@@ -48,7 +51,11 @@ pub(crate) fn there_and_back() -> Scenario {
 }
 
 pub(crate) fn two_coordinators() -> Scenario {
-    Scenario { name: "two coordinators", handovers: vec![Side::Modern, Side::Modern], ..there_and_back() }
+    Scenario {
+        name: "two coordinators",
+        handovers: vec![Goal::To(Side::Modern), Goal::To(Side::Modern)],
+        ..there_and_back()
+    }
 }
 
 pub(crate) fn a_coordinator_dies() -> Scenario {
@@ -59,10 +66,65 @@ pub(crate) fn baseline_and_handover() -> Scenario {
     Scenario {
         name: "baseline and handover",
         ops: vec![set(0), Op { key: 0, kind: Kind::Delete }],
-        handovers: vec![Side::Modern],
+        handovers: vec![Goal::To(Side::Modern)],
         crashes: 0,
         ..deletes()
     }
+}
+
+pub(crate) fn transfer() -> Scenario {
+    Scenario {
+        name: "a write of two keys and a handover",
+        ops: vec![Op { key: 0, kind: Kind::Transfer }, set(0)],
+        losses: 0,
+        ..handover()
+    }
+}
+
+pub(crate) fn outsider() -> Scenario {
+    Scenario {
+        name: "somebody outside, a baseline and a handover",
+        ops: vec![set(1)],
+        baselines: 1,
+        handovers: vec![Goal::To(Side::Modern)],
+        only_on_legacy: true,
+        outsiders: vec![0],
+        losses: 0,
+        ..writes()
+    }
+}
+
+pub(crate) fn two_contracts() -> Scenario {
+    Scenario {
+        name: "two contracts",
+        ops: vec![set(0), Op { key: 0, kind: Kind::Narrow }, set(0)],
+        losses: 0,
+        ..writes()
+    }
+}
+
+pub(crate) fn end_of_dual_write() -> Scenario {
+    Scenario {
+        name: "the end of dual write beside a handover",
+        ops: vec![set(0), set(1)],
+        handovers: vec![Goal::Alone, Goal::To(Side::Legacy)],
+        reverse: true,
+        ..there_and_back()
+    }
+}
+
+pub(crate) fn end_of_dual_write_and_a_crash() -> Scenario {
+    Scenario {
+        name: "the end of dual write and a crash",
+        ops: vec![set(0), set(0)],
+        handovers: vec![Goal::Alone],
+        reverse: true,
+        ..writes()
+    }
+}
+
+pub(crate) fn restore() -> Scenario {
+    Scenario { name: "a restore", ops: vec![set(0), set(0)], restores: 1, crashes: 0, losses: 0, ..writes() }
 }
 
 fn holds(scenario: Scenario) {
@@ -102,6 +164,36 @@ fn two_who_hand_over_at_once_have_one_primary_and_lose_nothing() {
 #[test]
 fn one_of_two_coordinators_may_die_anywhere() {
     holds(a_coordinator_dies());
+}
+
+#[test]
+fn a_write_of_two_keys_stands_whole_through_a_handover() {
+    holds(transfer());
+}
+
+#[test]
+fn what_others_write_on_the_new_primary_is_overwritten_by_no_late_page() {
+    holds(outsider());
+}
+
+#[test]
+fn states_of_a_narrow_contract_lose_nothing_of_the_wider_one() {
+    holds(two_contracts());
+}
+
+#[test]
+fn the_end_of_dual_write_and_a_handover_at_once_have_one_primary_and_lose_nothing() {
+    holds(end_of_dual_write());
+}
+
+#[test]
+fn whoever_ends_the_dual_write_may_die_anywhere() {
+    holds(end_of_dual_write_and_a_crash());
+}
+
+#[test]
+fn a_restored_side_is_written_again_when_its_life_was_raised_and_its_keys_were_looked_at() {
+    holds(restore());
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use adapters::Lane;
+use testkit::begin::Begin as _;
 
 use super::*;
 
@@ -9,8 +10,8 @@ async fn the_authority_changes_hands_on_the_page_and_then_the_way_back_takes_the
     let sides = sides.unwrap();
     let group = [model::GroupName::from("inventory")];
     let within = Duration::from_secs(1);
-    sides.legacy.get(Lane::Admin).prepare(&group, model::Role::Primary, within).await.unwrap();
-    sides.modern.get(Lane::Admin).prepare(&group, model::Role::Secondary, within).await.unwrap();
+    sides.legacy.get(Lane::Admin).begin_as(&group, model::Role::Primary, within).await.unwrap();
+    sides.modern.get(Lane::Admin).begin_as(&group, model::Role::Secondary, within).await.unwrap();
     scene.post("/groups/inventory/set", &format!("{}all", SHIFT.replace("reads=25", "reads=100"))).await;
     let page = scene.get(Role::Operator, "/groups/inventory").await.text;
     assert!(page.contains("Make modern primary") && page.contains("/groups/inventory/rollback"), "{page}");

@@ -1,3 +1,6 @@
+use adapters::{Lane, Lanes};
+use testkit::faults::{Call, Fault, FaultyStore};
+
 use super::*;
 use crate::admin::schema::tests::sagas::stuck;
 
@@ -67,4 +70,20 @@ async fn an_order_about_a_saga_that_is_refused_says_why_and_keeps_what_was_typed
         assert!(answer.status == status && !answer.text.contains(SCRIPT), "{path}: {} {}", answer.status, answer.text);
     }
     assert_eq!(scene.post("/sagas/nobody/retry", "reason=x").await.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_side_that_hangs_keeps_nobody_from_the_groups() {
+    let scene = scene_with(&[], Stage::Shift, |desk| {
+        desk.sides = desk.sides.clone().map(|_, lanes| {
+            let store = FaultyStore::new(Arc::clone(lanes.get(Lane::Admin)));
+            store.always(Call::CountSagas, Fault::Hang);
+            Lanes::of(move |_| Arc::new(store.clone()))
+        });
+    });
+    let scene = scene.await;
+    let began = tokio::time::Instant::now();
+    let page = scene.get(Role::Viewer, "/").await.text;
+    assert!(page.contains("Whether sagas are stuck is not known") && page.contains("/groups/inventory"), "{page}");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }

@@ -79,3 +79,12 @@ fn mistakes_in_mutations_are_told_with_what_to_do() {
     ]);
     insta::assert_snapshot!(told);
 }
+
+#[test]
+fn a_statement_that_changes_what_it_does_not_touch_is_a_mistake_on_either_side() {
+    let told = told(&[
+        ("of modern", "UPDATE stock SET count", "UPDATE item SET count"),
+        ("of legacy, in another spelling", "UPDATE STK SET QTY", "update itm set QTY"),
+    ]);
+    assert_eq!(told.matches("and `Item` is not in `touches`").count(), 2, "{told}");
+}

@@ -1,0 +1,4 @@
+-- what: Somebody cancels statements of ours at random, all the time.
+-- as legacy: writes=any of held + refused UNAVAILABLE + unsettled; reconcile=equal; handover=there and back
+-- as modern: writes=any of held + refused UNAVAILABLE + unsettled; reconcile=equal; handover=there and back
+-- disturb: cancels

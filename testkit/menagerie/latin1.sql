@@ -1,0 +1,5 @@
+-- what: The database keeps texts in LATIN1.
+-- check: keeps texts in LATIN1
+-- database: ENCODING 'LATIN1' LOCALE 'C'
+-- as legacy: writes=held; reconcile=equal; handover=there and back
+-- as modern: writes=held; reconcile=equal; handover=there and back

@@ -1,0 +1,3 @@
+-- what: Nothing: a database that does only what it is told. It shows that the judge accepts what is right.
+-- as legacy: writes=held; reconcile=equal; handover=there and back
+-- as modern: writes=held; reconcile=equal; handover=there and back

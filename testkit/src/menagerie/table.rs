@@ -1,0 +1,74 @@
+//! The table of the docs, made of what is declared.
+
+use std::fmt::Write as _;
+
+use model::Side;
+
+use super::animal::{Animal, animals};
+
+/// Where it stands.
+pub const PAGE: &str = "docs/operate/menagerie.md";
+
+const HEAD: &str = "# Databases that do things on their own
+
+Triggers, rules, policies, collations, cascades, limits: a database does things that no client asked for. Each line here
+is a database of `testkit/menagerie`, run as legacy and as modern through writes, deletions, apply, relay, shadow reads,
+reads at 100 %, reconcile, repair, dry runs, a handover there and back, and `check`; after each step what strangler says is
+compared with what SQL says of both databases. **Nothing is called settled, equal, complete or safe that is not**: that is
+the promise, not that everything works.
+
+*held*: both sides had it at the end. *refused CODE*: nothing was written. *unsettled*: the primary has it, the other side
+does not, and reports say so. *unknown*: the client is told that it may stand or not. Then what `reconcile` said, and how
+far the authority was handed over. **Broken** is what does not hold yet.
+
+This page is made of the declarations (`cargo run -p testkit --bin menagerie -- --page`), and a test compares them.
+
+| database | as legacy | as modern | `check` says |
+|---|---|---|---|
+";
+
+/// The whole page.
+pub fn page() -> String {
+    let mut page = HEAD.to_owned();
+    for animal in animals() {
+        let (legacy, modern) = (cell(&animal, Side::Legacy), cell(&animal, Side::Modern));
+        let check: Vec<_> = animal.check.iter().map(|said| format!("\"{}\"", escaped(said))).collect();
+        let check = if check.is_empty() { "nothing: it is no trouble".to_owned() } else { check.join(", ") };
+        let note = animal.note.as_ref().map_or_else(String::new, |note| format!(" {note}"));
+        // Writing to a text cannot fail.
+        let _ = writeln!(
+            page,
+            "| **{}**: {}{} | {legacy} | {modern} | {check} |",
+            animal.name,
+            escaped(&animal.what),
+            escaped(&note)
+        );
+    }
+    page.push_str(TAIL);
+    page
+}
+
+const TAIL: &str = "
+## Oracle
+
+The Oracle adapter passes the same contract suite over a stand-in for Oracle's client library, which keeps its rows in
+PostgreSQL and has no triggers, policies (VPD, FGA), synonyms over links, NLS settings, editions or jobs of its own. What
+an Oracle does by such means is shown by nothing here. `check` names triggers, policies and foreign keys from Oracle's own
+catalogue (`ALL_TRIGGERS`, `ALL_POLICIES`, `ALL_CONSTRAINTS`), which is written from its documentation.
+";
+
+fn cell(animal: &Animal, side: Side) -> String {
+    let expected = animal.expected(side);
+    match &expected.known_broken {
+        Some(mark) => format!("**broken**: {}", escaped(mark)),
+        None => {
+            let any = if expected.any { "by chance: " } else { "" };
+            let writes: Vec<_> = expected.writes.iter().map(String::as_str).collect();
+            format!("{any}{}; reconcile: {}; authority: {}", writes.join(", "), expected.reconcile, expected.handover)
+        }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('|', "\\|")
+}
