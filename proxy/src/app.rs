@@ -14,7 +14,6 @@ use model::control::ControlError;
 use model::{GroupName, Instant, PerSide, ReplicaId, Side, StoreError};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::auth::AuthError;
@@ -43,6 +42,7 @@ use crate::reconcile;
 use crate::rollout::{self, OpenError, RolloutHandle};
 use crate::serving::Port;
 use crate::state_dir::{StateDir, StateDirError};
+use crate::tasks::Tasks;
 use crate::telemetry;
 use crate::tls::{Tls, TlsError};
 use crate::webhooks;
@@ -129,29 +129,11 @@ pub struct Running {
     /// Its rollout.
     pub rollout: RolloutHandle,
     health: Arc<Health>,
-    gateway: Stoppable,
+    gateway: Tasks,
     writes: TaskTracker,
     settlers: PerSide<Settler>,
-    background: Stoppable,
-    last: Stoppable,
-}
-
-/// Tasks and how to stop them.
-struct Stoppable {
-    stop: CancellationToken,
-    tasks: TaskTracker,
-}
-
-impl Stoppable {
-    fn new() -> Self {
-        Self { stop: CancellationToken::new(), tasks: TaskTracker::new() }
-    }
-
-    async fn end(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
+    background: Tasks,
+    last: Tasks,
 }
 
 impl Running {
@@ -204,20 +186,20 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let breakers = PerSide { legacy: (), modern: () }.map(|_, ()| Arc::new(Breaker::new(config.reads.breaker)));
     let secret = config.evidence.secret.clone().map_or_else(|| state.hash_secret(), Ok)?;
     let evidence = Aggregator::new(now);
-    let (background, last) = (Stoppable::new(), Stoppable::new());
-    let (flushing, control, stop) = (evidence.clone(), Arc::clone(&backends.control), last.stop.clone());
+    let (background, last) = (Tasks::default(), Tasks::default());
+    let (flushing, control) = (evidence.clone(), Arc::clone(&backends.control));
     let pause = config.evidence.flush;
-    last.tasks.spawn(async move { flushing.run(control, pause, stop).await });
+    last.keep("evidence", move |stop| flushing.clone().run(Arc::clone(&control), pause, stop));
     // Held to the very end: no second replica may use the folder before this one is through.
-    let follow = follower.run(last.stop.clone());
-    last.tasks.spawn(async move {
-        follow.await;
-        drop(lock);
+    last.keep("rollout", move |stop| {
+        let _held = &lock;
+        follower.clone().run(stop)
     });
 
     let figures = Recorder::new(&backends.loaded.contract, &id, now);
     let (control, handle) = (Arc::clone(&backends.control), rollout.clone());
-    last.tasks.spawn(figures.clone().run(control, Arc::new(move || handle.version()), last.stop.clone()));
+    let (counted, version) = (figures.clone(), Arc::new(move || handle.version()));
+    last.keep("figures", move |stop| counted.clone().run(Arc::clone(&control), version.clone(), stop));
     let guard = guard::Parts {
         replica: id.clone(),
         groups: backends.loaded.contract.groups(),
@@ -227,9 +209,9 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         settings: config.guard.clone(),
         clock: now,
     };
-    let guard = guard::start(guard, &last.tasks, last.stop.clone());
+    let guard = guard::start(guard, &last);
     let health = Arc::new(Health::new(breakers.clone()).with_guard(guard.clone()).with_shapes(Arc::clone(&shapes)));
-    background.tasks.spawn(unasked.follow(Arc::clone(&health), background.stop.clone()));
+    background.once("bookkeeping", unasked.follow(Arc::clone(&health), background.stop().clone()));
 
     let unsettled = Arc::new(UnsettledKeys::default());
     let compared = keep_lives(&backends, state, &unsettled, &newest, &background);
@@ -248,16 +230,18 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let (writes, doors) = parts.write_road(rehearsals, evidence, &secret);
     parts.catch_up(doors, &background);
     let within = config.writes.relay.within;
-    background.tasks.spawn(shapes.run(Arc::clone(&newest), within, background.stop.clone()));
+    let known = Arc::clone(&newest);
+    background.keep("shapes", move |stop| Arc::clone(&shapes).run(Arc::clone(&known), within, stop));
     let here = Here { id: id.clone(), address: advertised, rollout: rollout.clone() };
     let desk = Desk { here: Some(here), guard: Some(guard.clone()), ..backends.desk(config) };
     let promoter = Promoter { desk: desk.clone(), origin: id.to_string() };
-    background.tasks.spawn(promoter.run(background.stop.clone()));
-    openfeature::start(config.flags.as_ref(), desk.clone(), &id, &background.tasks, &background.stop);
-    webhooks::start(&config.webhooks, &backends.control, &id, now, &background.tasks, &background.stop);
-    background.tasks.spawn(lanes::watch(backends.oracles.clone(), background.stop.clone()));
+    background.keep("promotions", move |stop| promoter.clone().run(stop));
+    openfeature::start(config.flags.as_ref(), &desk, &id, &background);
+    webhooks::start(&config.webhooks, &backends.control, &id, now, &background);
+    let oracles = backends.oracles.clone();
+    background.keep("lanes", move |stop| lanes::watch(oracles.clone(), stop));
     let (control, contract) = (Arc::clone(&backends.control), Arc::clone(&backends.loaded.contract));
-    background.tasks.spawn(reconcile::figures::watch(control, contract, background.stop.clone()));
+    background.keep("drift", move |stop| reconcile::figures::watch(Arc::clone(&control), Arc::clone(&contract), stop));
     let tasks = writes.tasks.clone();
     let settlers = PerSide { legacy: writes.sides.legacy.settler.clone(), modern: writes.sides.modern.settler.clone() };
     let saga = parts.sagas(&writes, &background);
@@ -274,7 +258,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         api: admin::schema::schema(desk),
         clock: now,
     };
-    last.tasks.spawn(door.serve(admin, admin_port, last.stop.clone()));
+    last.once("admin", door.serve(admin, admin_port, last.stop().clone()));
     keep_metrics(metrics, &last);
     Ok(Running {
         graphql: graphql_address,
@@ -295,15 +279,15 @@ fn serve_graphql(
     fork: Arc<Fork>,
     newest: gateway::RolloutSource,
     port: Port,
-) -> Stoppable {
+) -> Tasks {
     let gateway = Gateway::new(loaded.client_schema, loaded.contract, fork, newest, config.gateway.clone());
     let router = gateway::router(Arc::clone(&gateway));
-    let serving = Stoppable::new();
-    let stop = serving.stop.clone();
+    let serving = Tasks::default();
+    let stop = serving.stop().clone();
     if let Some(tls) = port.tls.clone() {
-        serving.tasks.spawn(tls.follow(stop.clone()));
+        serving.keep("certificate", move |stop| tls.clone().follow(stop));
     }
-    serving.tasks.spawn(async move {
+    serving.once("graphql", async move {
         gateway::serve(port, router, gateway, stop.cancelled()).await;
     });
     serving
@@ -316,7 +300,7 @@ fn keep_lives(
     state: StateDir,
     unsettled: &Arc<UnsettledKeys>,
     newest: &gateway::RolloutSource,
-    background: &Stoppable,
+    background: &Tasks,
 ) -> Arc<Compared> {
     let control = Arc::clone(&backends.control);
     let compared = Arc::new(Compared::default());
@@ -338,8 +322,9 @@ fn keep_lives(
             }
         }
     });
-    let watch = LifeWatch { memories, compared: Arc::clone(&compared), heard, spells: PerSide::default() };
-    background.tasks.spawn(watch.run(background.stop.clone()));
+    let spells = PerSide::default();
+    let watch = Arc::new(LifeWatch { memories, compared: Arc::clone(&compared), heard, spells });
+    background.keep("lives", move |stop| Arc::clone(&watch).run(stop));
     compared
 }
 
@@ -349,34 +334,29 @@ fn keep_fences(
     backends: &Backends,
     rollout: &RolloutHandle,
     replica: &str,
-    background: &Stoppable,
+    background: &Tasks,
 ) -> Arc<Fences> {
     let (hears, known) = (rollout.clone(), rollout.clone());
     let told = Arc::new(move |group: &GroupName, holder| hears.hear(group, holder));
     let fences = Fences::new(backends.lane(Lane::Admin), told, config.handover.within);
-    let keeper = Keeper {
+    let keeper = Arc::new(Keeper {
         fences: Arc::clone(&fences),
         published: Arc::new(move || known.known().base().clone()),
         publish: publish_unpublished(backends.witness(), replica.to_owned()),
         settings: config.handover,
-    };
-    background.tasks.spawn(keeper.run(background.stop.clone()));
+    });
+    background.keep("fences", move |stop| Arc::clone(&keeper).run(stop));
     fences
 }
 
 /// Tidies up the recorder from time to time.
-fn keep_metrics(metrics: PrometheusHandle, last: &Stoppable) {
-    let stop = last.stop.clone();
-    last.tasks.spawn(async move {
-        let upkeep = async {
-            loop {
-                tokio::time::sleep(telemetry::UPKEEP).await;
+fn keep_metrics(metrics: PrometheusHandle, last: &Tasks) {
+    last.keep("metrics", move |stop| {
+        let metrics = metrics.clone();
+        async move {
+            while stop.run_until_cancelled(tokio::time::sleep(telemetry::UPKEEP)).await.is_some() {
                 metrics.run_upkeep();
             }
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = upkeep => {}
         }
     });
 }

@@ -87,7 +87,7 @@ impl Aggregator {
     }
 
     /// Sends what was gathered every `pause`, until `stop`; then once more. Run it as a task.
-    pub async fn run(&self, control: Arc<dyn ControlStore>, pause: Duration, stop: CancellationToken) {
+    pub async fn run(self, control: Arc<dyn ControlStore>, pause: Duration, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(pause);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut forgot = tokio::time::Instant::now();

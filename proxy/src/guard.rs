@@ -25,8 +25,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use crate::tasks::Tasks;
 use crate::telemetry;
 
 pub use breach::{Breach, Counted, Measure, Thin};
@@ -66,13 +66,13 @@ impl GuardHandle {
 }
 
 /// Starts the guard, and a task that looks after it: starts it again when it ends unexpectedly, and says in
-/// the metrics whether it is alive. Both end with `stop`.
-pub fn start(parts: Parts, tasks: &TaskTracker, stop: CancellationToken) -> GuardHandle {
+/// the metrics whether it is alive. Both end with `tasks`.
+pub fn start(parts: Parts, tasks: &Tasks) -> GuardHandle {
     let handle = GuardHandle {
         board: Arc::new(Board::default()),
         pulse: Arc::new(Pulse::new(parts.settings.enabled, parts.settings.canary)),
     };
-    tasks.spawn(look_after(parts, handle.clone(), stop));
+    tasks.once("guard", look_after(parts, handle.clone(), tasks.stop().clone()));
     handle
 }
 

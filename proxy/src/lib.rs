@@ -40,6 +40,7 @@ pub mod saga;
 pub mod serving;
 pub mod spoken;
 pub mod state_dir;
+pub mod tasks;
 pub mod telemetry;
 pub mod tls;
 pub mod traces;

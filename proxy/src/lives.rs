@@ -72,7 +72,7 @@ pub struct Heard {
 
 impl LifeWatch {
     /// Watches until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut known: PerSide<Option<(Verdict, Option<Incarnation>)>> = PerSide { legacy: None, modern: None };
         loop {
             let both = async { tokio::join!(self.tick(Side::Legacy), self.tick(Side::Modern)) };

@@ -19,10 +19,9 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use model::ReplicaId;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::desk::Desk;
+use crate::tasks::Tasks;
 
 pub use governor::Governor;
 
@@ -48,9 +47,12 @@ pub enum Source {
 }
 
 /// Starts to listen to flags, if there are any.
-pub fn start(flags: Option<&Flags>, desk: Desk, replica: &ReplicaId, tasks: &TaskTracker, stop: &CancellationToken) {
+pub fn start(flags: Option<&Flags>, desk: &Desk, replica: &ReplicaId, tasks: &Tasks) {
     if let Some(flags) = flags {
-        let (flags, replica, stop) = (flags.clone(), replica.clone(), stop.clone());
-        tasks.spawn(async move { Governor::new(&flags, desk, replica).await.run(stop).await });
+        let (flags, desk, replica) = (flags.clone(), desk.clone(), replica.clone());
+        tasks.keep("flags", move |stop| {
+            let (flags, desk, replica) = (flags.clone(), desk.clone(), replica.clone());
+            async move { Governor::new(&flags, desk, replica).await.run(stop).await }
+        });
     }
 }

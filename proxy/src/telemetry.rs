@@ -97,6 +97,8 @@ pub const COMPARISONS_TOTAL: &str = "strangler_comparisons_total";
 pub const SHADOW_DROPPED_TOTAL: &str = "strangler_shadow_dropped_total";
 /// Batches of figures that were never recorded. Answers: can trends be trusted? Label: `reason`.
 pub const FIGURES_DROPPED_TOTAL: &str = "strangler_figures_dropped_total";
+/// Tasks of ours that panicked or ended, and were begun anew. Label: `task`.
+pub const TASKS_FAILED_TOTAL: &str = "strangler_tasks_failed_total";
 /// Shadow reads waiting in the queue.
 pub const SHADOW_QUEUE_LENGTH: &str = "strangler_shadow_queue_length";
 
@@ -227,6 +229,7 @@ pub fn describe() {
     describe_counter!(WEBHOOK_DELIVERIES_TOTAL, "Messages sent to webhooks");
     describe_gauge!(WEBHOOK_LAG_SECONDS, Unit::Seconds, "Age of the oldest entry that a webhook was not told of");
     describe_counter!(FLAG_EVALUATIONS_TOTAL, "Looks at flags of an external provider");
+    describe_counter!(TASKS_FAILED_TOTAL, "Tasks that panicked or ended, and were begun anew");
     describe_counter!(SPANS_DROPPED_TOTAL, "Spans of traces that no collector took");
     describe_counter!(HTTP_REQUESTS_TOTAL, "HTTP requests answered");
     describe_histogram!(

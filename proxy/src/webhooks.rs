@@ -20,8 +20,8 @@ use std::time::Duration;
 use axum::http::Uri;
 use model::control::{ControlStore, Event};
 use model::{Instant, ReplicaId, WebhookName};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+
+use crate::tasks::Tasks;
 
 pub use courier::Courier;
 pub use message::{InvalidSecret, Secret};
@@ -87,12 +87,13 @@ pub fn start(
     control: &Arc<dyn ControlStore>,
     replica: &ReplicaId,
     clock: fn() -> Instant,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
+    tasks: &Tasks,
 ) {
     for webhook in webhooks {
-        let courier = Courier::new(webhook.clone(), Arc::clone(control), replica.clone(), clock);
-        tasks.spawn(courier.run(stop.clone()));
+        let (webhook, control, replica) = (webhook.clone(), Arc::clone(control), replica.clone());
+        tasks.keep("webhook", move |stop| {
+            Courier::new(webhook.clone(), Arc::clone(&control), replica.clone(), clock).run(stop)
+        });
     }
 }
 

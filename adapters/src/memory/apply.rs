@@ -6,7 +6,6 @@ use std::sync::Arc;
 use model::foreign::{Found, Whose, whose};
 use model::store::{Bare, MAX_BATCH};
 use model::{Applied, Change, EntityKey, GroupName, IdempotencyKey, Recorded, StoreError, WriteId, fit};
-use tokio::time::Instant;
 
 use super::{Entry, MemoryStore, Standing, State};
 use crate::gate::Gate;

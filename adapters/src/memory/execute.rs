@@ -8,7 +8,6 @@ use model::{
     Base, Change, Command, EntityKey, Fence, Position, Record, Recorded, Rehearsal, Rehearsed, Stand, States,
     StoreError, Version, WriteId, Written, fit,
 };
-use tokio::time::Instant;
 
 use crate::number::rules;
 

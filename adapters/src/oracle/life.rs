@@ -47,9 +47,14 @@ pub(super) fn require_mine(session: &mut Session) -> Result<(), StoreError> {
 /// writes; one on another server forgets which log it wrote, so that no write commits until somebody has looked.
 pub(super) fn compare(session: &mut Session, expected: &Expected) -> Result<(), StoreError> {
     let memory = *expected.lock();
-    let met = gone_back(session, memory).and_then(|()| moved(session));
+    let met = gone_back(session, memory).and_then(|gone_back| Ok(gone_back + moved(session)?));
     match met {
-        Ok(()) => session.commit(),
+        // As good as always: a session that has changed nothing owes nobody a commit, whose answer could be lost.
+        Ok(0) => {
+            session.roll_back();
+            Ok(())
+        }
+        Ok(_) => session.commit(),
         // It has not our tables, or takes no change: no write can commit there either.
         Err(StoreError::Misfit { .. } | StoreError::Unwritable { .. }) => {
             session.roll_back();
@@ -59,20 +64,22 @@ pub(super) fn compare(session: &mut Session, expected: &Expected) -> Result<(), 
     }
 }
 
-fn gone_back(session: &mut Session, memory: Option<Memory>) -> Result<(), StoreError> {
-    let Some(memory) = memory else { return Ok(()) };
+/// How many rows it changed.
+fn gone_back(session: &mut Session, memory: Option<Memory>) -> Result<u64, StoreError> {
+    let Some(memory) = memory else { return Ok(0) };
     let text = "UPDATE strangler_life SET suspended = :1 WHERE (suspended IS NULL OR suspended = :2) AND NOT (incarnation > :3 OR \
                 (incarnation = :4 AND EXISTS (SELECT 1 FROM strangler_mark m WHERE m.mark = :5 AND m.random = :6)))";
     let incarnation = || Bind::number(memory.incarnation.0);
     let mark = [Bind::number(memory.mark.counter), Bind::number(memory.mark.random)];
     let binds: Vec<_> =
         [Bind::text(MET), Bind::text(RAISING), incarnation(), incarnation()].into_iter().chain(mark).collect();
-    session.run(text, &binds).map(drop)
+    session.run(text, &binds)
 }
 
-fn moved(session: &mut Session) -> Result<(), StoreError> {
+/// How many rows it changed.
+fn moved(session: &mut Session) -> Result<u64, StoreError> {
     let text = "UPDATE strangler_life SET log = 0 WHERE log <> 0 AND system <> (SELECT TO_CHAR(dbid) FROM v$database)";
-    session.run(text, &[]).map(drop)
+    session.run(text, &[])
 }
 
 fn unreadable(side: Side) -> impl Fn() -> StoreError {

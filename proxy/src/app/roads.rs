@@ -11,7 +11,7 @@ use shadow_compare::redact::Redactor;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::{Backends, Stoppable, now};
+use super::{Backends, now};
 use crate::catchup::relay::Relay;
 use crate::catchup::watch::Watch;
 use crate::config::Config;
@@ -26,6 +26,7 @@ use crate::read::seen::Seen;
 use crate::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use crate::read::shadow::{Shadow, ShadowWorker};
 use crate::saga::SagaRoad;
+use crate::tasks::Tasks;
 use crate::write::apply::Door;
 use crate::write::foreign::ForeignWrites;
 use crate::write::rehearse::Rehearsals;
@@ -113,23 +114,24 @@ impl Parts<'_> {
         (Arc::new(road), doors)
     }
 
-    pub(super) fn sagas(&self, writes: &Arc<WriteRoad>, background: &Stoppable) -> Arc<SagaRoad> {
+    pub(super) fn sagas(&self, writes: &Arc<WriteRoad>, background: &Tasks) -> Arc<SagaRoad> {
         let road = Arc::new(SagaRoad {
             writes: Arc::clone(writes),
             contract: Arc::clone(&self.backends.loaded.contract),
             settings: self.config.sagas,
             left: Mutex::default(),
         });
-        background.tasks.spawn(Arc::clone(&road).resume(background.stop.clone()));
+        let resumed = Arc::clone(&road);
+        background.keep("sagas", move |stop| Arc::clone(&resumed).resume(stop));
         road
     }
 
     /// What compares: shadow reads, and rehearsals of writes.
-    pub(super) fn shadow(&self, evidence: Aggregator, secret: &[u8], background: &Stoppable) -> (Shadow, Rehearsals) {
+    pub(super) fn shadow(&self, evidence: Aggregator, secret: &[u8], background: &Tasks) -> (Shadow, Rehearsals) {
         let (shadow, jobs) = Shadow::queue(&self.config.shadow, self.figures.clone());
         let excuses = AcceptedExcuses::default();
-        let (control, stop) = (Arc::clone(&self.backends.control), background.stop.clone());
-        background.tasks.spawn(excuses.clone().follow(control, stop));
+        let (control, followed) = (Arc::clone(&self.backends.control), excuses.clone());
+        background.keep("excuses", move |stop| followed.clone().follow(Arc::clone(&control), stop));
         let observe = Arc::new(move |observation| evidence.observe(&observation));
         let today = || chrono::Utc::now().date_naive();
         let settings = self.config.writes.rehearsals;
@@ -156,8 +158,8 @@ impl Parts<'_> {
             limits: self.config.shadow.per_side.map(|_, limit| Semaphore::new(limit)),
             settings: self.config.shadow,
         });
-        let stop = background.stop.clone();
-        background.tasks.spawn(async move {
+        let stop = background.stop().clone();
+        background.once("shadow", async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = worker.run(jobs) => {}
@@ -166,7 +168,7 @@ impl Parts<'_> {
         (shadow, rehearsals)
     }
 
-    pub(super) fn catch_up(&self, doors: PerSide<Arc<Door>>, background: &Stoppable) {
+    pub(super) fn catch_up(&self, doors: PerSide<Arc<Door>>, background: &Tasks) {
         let stores = self.backends.lane(Lane::Admin);
         let relay = Arc::new(Relay {
             stores: stores.clone(),
@@ -177,7 +179,7 @@ impl Parts<'_> {
             settings: self.config.writes.relay,
             failing: Mutex::default(),
         });
-        background.tasks.spawn(relay.run(background.stop.clone()));
+        background.keep("relay", move |stop| Arc::clone(&relay).run(stop));
         let watch = Arc::new(Watch {
             stores,
             clients: self.backends.lane(Lane::Client),
@@ -188,7 +190,7 @@ impl Parts<'_> {
             within: self.config.writes.relay.within,
             doubted: Mutex::default(),
         });
-        background.tasks.spawn(watch.run(background.stop.clone()));
+        background.keep("unsettled", move |stop| Arc::clone(&watch).run(stop));
     }
 }
 

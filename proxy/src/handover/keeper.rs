@@ -55,7 +55,7 @@ pub struct Keeper {
 
 impl Keeper {
     /// Looks until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut unpublished: HashMap<GroupName, Instant> = HashMap::new();
         loop {
             self.fences.tick();

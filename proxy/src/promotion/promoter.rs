@@ -17,6 +17,7 @@ use crate::rollout::publish::{ChangeError, publish_change_after};
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Takes steps.
+#[derive(Clone)]
 pub struct Promoter {
     /// What is known, and where changes go.
     pub desk: Desk,

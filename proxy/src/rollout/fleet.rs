@@ -15,7 +15,7 @@ const FILE: &str = "known-replicas.json";
 pub const REMEMBERED: Duration = Duration::from_secs(3_600);
 
 /// The list in the state folder.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Cache {
     state: StateDir,
     last: Vec<String>,

@@ -27,6 +27,7 @@ const RETRY: Duration = Duration::from_millis(250);
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The task that keeps a replica's rollout up to date.
+#[derive(Clone)]
 pub struct Follower {
     handle: RolloutHandle,
     witness: Witness,

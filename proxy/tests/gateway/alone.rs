@@ -202,7 +202,7 @@ fn keeper(ground: &Ground, stop: &CancellationToken) -> Arc<Mutex<Vec<Holder>>> 
         Box::pin(async { true })
     });
     let fences = Fences::new(stores(ground), Arc::new(|_, _| {}), SETTINGS.within);
-    tokio::spawn(Keeper { fences, published, publish, settings: SETTINGS }.run(stop.clone()));
+    tokio::spawn(Arc::new(Keeper { fences, published, publish, settings: SETTINGS }).run(stop.clone()));
     told
 }
 

@@ -10,10 +10,10 @@ use proxy::figures::wall_clock;
 use proxy::guard::{self, GuardHandle, GuardSettings, GuardState};
 use proxy::rollout::{self, RolloutHandle, Witness};
 use proxy::state_dir::StateDir;
+use proxy::tasks::Tasks;
 use tempfile::TempDir;
 use testkit::faults::{Call, Fault};
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
+use tokio_util::sync::DropGuard;
 
 use crate::rig::{Pace, Replica, until};
 use crate::shelves::{Shelves, key, shelf, shelf_type};
@@ -123,7 +123,8 @@ async fn guarded(name: &'static str, shelves: &Shelves, control: &Arc<MemoryCont
     let witness = Witness { control: Arc::clone(&store), contract: Arc::clone(&contract), sides: None };
     let state = StateDir::open(folder.path().join(name)).unwrap();
     let (rollout, follower) = rollout::open(witness, state, name, format!("{name}:9090")).await.unwrap();
-    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let tasks = Tasks::default();
+    let stop = tasks.stop().clone();
     tokio::spawn(follower.run(stop.clone()));
     let ground = shelves.ground.following(rollout.clone());
     let replica = Replica::ready(&ground, &Pace { name, ..Pace::default() }).await;
@@ -139,7 +140,7 @@ async fn guarded(name: &'static str, shelves: &Shelves, control: &Arc<MemoryCont
         settings: GuardSettings::default(),
         clock: wall_clock,
     };
-    let guard = guard::start(parts, &tasks, stop.clone());
+    let guard = guard::start(parts, &tasks);
     Guarded { replica, rollout, guard, _stop: stop.drop_guard() }
 }
 

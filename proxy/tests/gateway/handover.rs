@@ -75,7 +75,7 @@ pub(crate) fn keep(ground: &Ground, stop: &CancellationToken) {
     let published = ground.newest();
     let published = Arc::new(move || model::Rollout::clone(&published()));
     let publish: proxy::handover::keeper::Publish = Arc::new(|_, _| Box::pin(async { true }));
-    tokio::spawn(Keeper { fences, published, publish, settings: SETTINGS }.run(stop.clone()));
+    tokio::spawn(Arc::new(Keeper { fences, published, publish, settings: SETTINGS }).run(stop.clone()));
 }
 
 /// Customers who write all the time, and what they were told.

@@ -16,11 +16,10 @@ use chrono::Utc;
 use model::control::{Action, AuditStore, Author, ControlStore, Deed, Event, OverrideId};
 use model::{GroupName, Instant, ReplicaId, Rollout, WebhookName};
 use parking_lot::Mutex;
+use proxy::tasks::Tasks;
 use proxy::webhooks::{self, Pauses, Secret, Webhook};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::replica::{eventually, inventory, witness};
 
@@ -108,10 +107,7 @@ fn webhook(url: &str, events: &[Event]) -> Webhook {
 }
 
 /// One replica's couriers; they end with it.
-struct Telling {
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
+struct Telling(Tasks);
 
 impl Telling {
     fn start(control: &Arc<dyn ControlStore>, webhooks: &[Webhook], replica: &str) -> Self {
@@ -119,15 +115,13 @@ impl Telling {
     }
 
     fn at(control: &Arc<dyn ControlStore>, webhooks: &[Webhook], replica: &str, clock: fn() -> Instant) -> Self {
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        webhooks::start(webhooks, control, &ReplicaId::new(replica), clock, &tasks, &stop);
-        Self { tasks, stop }
+        let tasks = Tasks::default();
+        webhooks::start(webhooks, control, &ReplicaId::new(replica), clock, &tasks);
+        Self(tasks)
     }
 
     async fn end(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.0.end().await;
     }
 }
 

@@ -7,10 +7,10 @@ use model::evidence::{Observation, Verdict};
 use model::store::Backlog;
 use model::{Epoch, Rollout, Side};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::rollout::Known;
+use crate::tasks::Tasks;
 
 /// Follows tokio's clock, which tests may pause.
 fn clock() -> Instant {
@@ -219,9 +219,9 @@ async fn the_canary_is_seen_by_the_guard_and_by_nobody_else() {
 async fn a_guard_whose_figures_do_not_arrive_is_blind_and_one_that_is_stopped_hangs() {
     let control = Arc::new(MemoryControl::new());
     let replica = Replica::new(&control, "a", rollout(7, 25.0));
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let tasks = Tasks::default();
     // GIVEN a guard that looks, and nobody who flushes
-    let handle = super::super::start(replica.parts.clone(), &tasks, stop.clone());
+    let handle = super::super::start(replica.parts.clone(), &tasks);
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert!(handle.check().unwrap_err().contains("canary"), "{:?}", handle.check());
     // WHEN those of the next canary arrive
@@ -232,7 +232,7 @@ async fn a_guard_whose_figures_do_not_arrive_is_blind_and_one_that_is_stopped_ha
     // and those of the one after it do not
     tokio::time::sleep(Duration::from_secs(80)).await;
     assert!(handle.check().unwrap_err().contains("blind"), "{:?}", handle.check());
-    stop.cancel();
+    tasks.stop().cancel();
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(handle.check().unwrap_err().contains("hangs"), "{:?}", handle.check());
 }
@@ -242,8 +242,8 @@ async fn a_guard_that_panics_is_seen_at_once_and_started_again() {
     let control = Arc::new(MemoryControl::new());
     let replica = Replica::new(&control, "a", rollout(7, 25.0));
     let parts = Parts { clock: broken_clock, ..replica.parts.clone() };
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let handle = super::super::start(parts, &tasks, stop.clone());
+    let tasks = Tasks::default();
+    let handle = super::super::start(parts, &tasks);
     let proves_itself = async || {
         tokio::time::sleep(Duration::from_secs(2)).await;
         replica.flush().await;
@@ -257,5 +257,5 @@ async fn a_guard_that_panics_is_seen_at_once_and_started_again() {
     BROKEN.store(false, Ordering::SeqCst);
     proves_itself().await;
     assert!(handle.check().is_ok(), "{:?}", handle.check());
-    stop.cancel();
+    tasks.stop().cancel();
 }
