@@ -2,3 +2,4 @@
 -- as legacy: writes=any of held + refused UNAVAILABLE + unsettled; reconcile=equal; handover=there and back
 -- as modern: writes=any of held + refused UNAVAILABLE + unsettled; reconcile=equal; handover=there and back
 -- disturb: cancels
+-- as oracle: writes=any of held + refused UNAVAILABLE + unsettled; reconcile=equal; handover=there and back

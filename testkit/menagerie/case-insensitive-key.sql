@@ -2,6 +2,7 @@
 -- check: takes different texts for the same key
 -- as legacy: writes=held + refused KEY_NOT_KEPT + unsettled; reconcile=incomplete; handover=stays with modern
 -- as modern: writes=held + unsettled; reconcile=incomplete; handover=not handed over
+-- as oracle: writes=held + refused KEY_NOT_KEPT + unsettled; reconcile=incomplete; handover=stays with modern
 CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 ALTER TABLE item ALTER COLUMN id TYPE varchar(18) COLLATE ci;
 UPDATE item SET id = 'BOLT-1' WHERE id = 'A30';

@@ -2,6 +2,7 @@
 -- check: trigger full
 -- as legacy: writes=held + refused UNAVAILABLE + unsettled; reconcile=equal; handover=stays with modern
 -- as modern: writes=held + unsettled; reconcile=incomplete; handover=not handed over
+-- as oracle: writes=held + refused UNAVAILABLE + unsettled; reconcile=equal; handover=stays with modern
 CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
 END $$;

@@ -1,5 +1,6 @@
 -- what: The database keeps texts in LATIN1.
 -- check: keeps texts in LATIN1
 -- database: ENCODING 'LATIN1' LOCALE 'C'
+-- not as oracle: the stand-in itself needs UTF-8 beneath it
 -- as legacy: writes=held; reconcile=equal; handover=there and back
 -- as modern: writes=held; reconcile=equal; handover=there and back

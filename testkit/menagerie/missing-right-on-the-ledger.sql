@@ -2,6 +2,7 @@
 -- check: the right to INSERT on strangler_ledger is missing
 -- as legacy: writes=held + refused INTERNAL + unsettled; reconcile=equal; handover=stays with modern
 -- as modern: writes=held + unsettled; reconcile=incomplete; handover=not handed over
+-- as oracle: writes=held + refused INTERNAL + unsettled; reconcile=equal; handover=stays with modern
 SELECT 1;
 -- after init
 ALTER TABLE strangler_ledger OWNER TO postgres;

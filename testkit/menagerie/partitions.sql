@@ -2,6 +2,7 @@
 -- check: is partitioned
 -- as legacy: writes=held; reconcile=equal; handover=there and back
 -- as modern: writes=held; reconcile=equal; handover=there and back
+-- as oracle: writes=held; reconcile=equal; handover=there and back
 ALTER TABLE line RENAME TO line_old;
 CREATE TABLE line (item varchar(18) NOT NULL, pos integer NOT NULL, txt varchar(40) NOT NULL, PRIMARY KEY (item, pos))
   PARTITION BY RANGE (pos);

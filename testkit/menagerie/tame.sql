@@ -1,3 +1,4 @@
 -- what: Nothing: a database that does only what it is told. It shows that the judge accepts what is right.
 -- as legacy: writes=held; reconcile=equal; handover=there and back
 -- as modern: writes=held; reconcile=equal; handover=there and back
+-- as oracle: writes=held; reconcile=equal; handover=there and back

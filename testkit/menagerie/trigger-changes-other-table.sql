@@ -2,6 +2,7 @@
 -- check: trigger notes
 -- as legacy: writes=held; reconcile=differs; handover=there and back
 -- known broken as modern: writes are called settled that the other side does not hold
+-- as oracle: writes=held; reconcile=differs; handover=there and back
 CREATE FUNCTION notes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   INSERT INTO line (item, pos, txt) VALUES (NEW.id, 1, 'changed') ON CONFLICT (item, pos) DO UPDATE SET txt = 'changed';
   RETURN NULL;

@@ -2,6 +2,7 @@
 -- check: trigger eats
 -- as legacy: writes=held + refused INTERNAL; reconcile=equal; handover=there and back
 -- as modern: writes=held + refused INTERNAL; reconcile=equal; handover=there and back
+-- as oracle: writes=held + refused INTERNAL + unsettled; reconcile=equal; handover=stays with modern
 SELECT 1;
 -- after init
 CREATE FUNCTION eats() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

@@ -1,7 +1,8 @@
 -- what: A trigger on the versions keeps each as it was.
 -- check: trigger stays
--- as legacy: writes=held; reconcile=equal; handover=there and back
--- as modern: writes=held; reconcile=equal; handover=there and back
+-- as oracle: writes=held; reconcile=equal; handover=there and back
+-- as legacy: writes=held + refused INTERNAL + unsettled; reconcile=equal; handover=stays with modern
+-- as modern: writes=held + unsettled; reconcile=incomplete; handover=not handed over
 SELECT 1;
 -- after init
 CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN OLD; END $$;

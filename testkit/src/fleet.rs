@@ -21,6 +21,8 @@ pub struct Site {
     pub binary: PathBuf,
     /// Address of the legacy database.
     pub legacy: String,
+    /// What stands in section `sides.legacy` in the place of its address: an Oracle has none.
+    pub legacy_section: Option<String>,
     /// Address of the modern database.
     pub modern: String,
     /// Address of the control database.
@@ -59,6 +61,7 @@ impl Site {
         Self {
             binary: binary.into(),
             legacy,
+            legacy_section: None,
             modern,
             control,
             contract: contract.into(),
@@ -77,11 +80,12 @@ impl Site {
     pub fn config(&self, name: &str, graphql: u16, admin: u16) -> PathBuf {
         let path = self.folder.path().join(format!("{name}.toml"));
         let state = self.folder.path().join(name);
+        let legacy = self.legacy_section.clone().unwrap_or_else(|| format!("url = {:?}", self.legacy));
         let text = format!(
             "contract = {:?}\nstate_dir = {:?}\n{}\n\
-             [sides.legacy]\nurl = {:?}\n[sides.modern]\nurl = {:?}\n[control]\nurl = {:?}\n\
+             [sides.legacy]\n{legacy}\n[sides.modern]\nurl = {:?}\n[control]\nurl = {:?}\n\
              [gateway]\nlisten = \"127.0.0.1:{graphql}\"\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n{}\n[guard]\nenabled = {}\n",
-            self.contract, state, self.more, self.legacy, self.modern, self.control, self.more_of_admin, self.guard
+            self.contract, state, self.more, self.modern, self.control, self.more_of_admin, self.guard
         );
         // Put there whole: another command may be reading it.
         let whole = tempfile::NamedTempFile::new_in(self.folder.path()).expect("a file beside it");

@@ -46,6 +46,20 @@ pub fn settings_over(database: &Database) -> Settings {
     Settings { client_lib_dir: Some(client_lib_dir()), ..Settings::new(connect, OWNER, OWNER) }
 }
 
+/// What `role` needs to come through the stand-in to a database; said by a superuser who came that way before.
+pub const COMES_THROUGH: &str = "GRANT ALL ON SCHEMA oracle TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA oracle TO {role}; \
+                                 GRANT ALL ON ALL SEQUENCES IN SCHEMA oracle TO {role}";
+
+/// Comes through the stand-in as its owner, which makes what it needs there.
+///
+/// # Panics
+/// When no session can be had.
+pub fn come_through(settings: &Settings) -> oracle::Connection {
+    // The library is found by whoever comes first; the store says why it cannot be.
+    OracleStore::connect(Side::Legacy, inventory::contract(), settings).expect("the client library");
+    oracle::Connection::connect(&settings.user, &settings.password, &settings.connect).expect("a session")
+}
+
 /// Plans faults of the stand-in for the database behind `settings`; see `clntsh::fault`.
 ///
 /// # Panics
@@ -102,10 +116,7 @@ impl ErpDatabase {
     /// # Panics
     /// When it cannot be made.
     pub fn connection(&self) -> oracle::Connection {
-        let settings = self.settings();
-        // The library is found by whoever comes first; the store says why it cannot be.
-        OracleStore::connect(Side::Legacy, inventory::contract(), &settings).expect("the client library");
-        oracle::Connection::connect(&settings.user, &settings.password, &settings.connect).expect("a session")
+        come_through(&self.settings())
     }
 
     /// Plans faults of the stand-in; see `clntsh::fault`.

@@ -81,18 +81,7 @@ impl Database {
     /// # Panics
     /// When there is no server to be had, or it refuses.
     pub async fn made(prefix: &str, made: &str) -> Self {
-        Self::made_on(shared_server().await, prefix, made).await
-    }
-
-    /// As [`Database::made`], in `server`, which must be running.
-    ///
-    /// # Panics
-    /// When the server refuses.
-    pub async fn made_in(server: &LocalServer, prefix: &str, made: &str) -> Self {
-        Self::made_on(server.port(), prefix, made).await
-    }
-
-    async fn made_on(port: u16, prefix: &str, made: &str) -> Self {
+        let port = shared_server().await;
         let name = format!("{prefix}_{}", Uuid::new_v4().simple());
         let url = local_server::url(port, "postgres");
         let (client, connection) =

@@ -9,6 +9,7 @@ use oracle::{Connector, InitParams};
 use super::error;
 use super::lanes::{Crew, Ticket};
 use super::life;
+use super::policies;
 use super::session::Session;
 use super::settings::{Settings, Track};
 
@@ -61,9 +62,10 @@ impl Connecting {
         let mut connector = Connector::new(&settings.user, &settings.password, &settings.connect);
         connector.stmt_cache_size(settings.statement_cache).driver_name("strangler");
         let connection = connector.connect().map_err(|error| error::connecting(side, error))?;
-        let mut session = Session::new(side, Arc::new(connection));
+        let mut session = Session::new(side, Arc::new(connection), Arc::clone(&crew.policies));
         session.begin_call(ticket);
         session.set_up(&settings.module, crew.track.as_str()).map_err(|error| error::unreachable(side, error))?;
+        policies::look(&mut session).map_err(|error| error::unreachable(side, error))?;
         life::require_mine(&mut session)?;
         if matches!(crew.track, Track::Write | Track::Admin) {
             life::compare(&mut session, &crew.expected).map_err(|error| error::unreachable(side, error))?;

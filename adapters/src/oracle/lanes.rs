@@ -27,6 +27,7 @@ use super::connect::Connecting;
 use super::error;
 use super::life::Expected;
 use super::pace::Pace;
+use super::policies::{self, Policies};
 use super::session::Session;
 use super::settings::{Settings, Track};
 use super::watchdog::Watchdog;
@@ -107,6 +108,8 @@ pub(super) struct Crew {
     watchdog: Arc<Watchdog>,
     /// What new sessions are compared with.
     pub(super) expected: Expected,
+    /// Which tables may hide rows, as all sessions know it.
+    pub(super) policies: Arc<Policies>,
 }
 
 /// All tracks of one server. When the last clone goes, so do the threads.
@@ -123,7 +126,7 @@ impl Lanes {
     pub(super) fn new(side: Side, settings: &Settings) -> Self {
         let watchdog = Watchdog::start(side, settings.grace);
         let all_abandoned = Arc::default();
-        let expected = Expected::default();
+        let (expected, policies) = (Expected::default(), Arc::<Policies>::default());
         let tracks = Track::ALL.map(|track| {
             let (sender, queue) = bounded(settings.queue.get());
             let crew = Crew {
@@ -139,6 +142,7 @@ impl Lanes {
                 pace: Pace::default(),
                 watchdog: Arc::clone(&watchdog),
                 expected: Arc::clone(&expected),
+                policies: Arc::clone(&policies),
             };
             (Arc::new(crew), sender)
         });
@@ -315,7 +319,11 @@ impl Crew {
         let began = Instant::now();
         let guard = self.watchdog.watch(self, badge, &session, &ticket);
         // A panic in the driver must not cost the track a thread. Its caller hears nothing: what was sent may stand.
-        let survived = catch_unwind(AssertUnwindSafe(|| work(Ok(&mut session)))).is_ok();
+        let survived = catch_unwind(AssertUnwindSafe(|| match policies::look(&mut session) {
+            Ok(()) => work(Ok(&mut session)),
+            Err(error) => work(Err(error)),
+        }))
+        .is_ok();
         drop(guard);
         let session = session.end_call().filter(|_| survived);
         self.pace.took(began.elapsed(), session.is_some());

@@ -28,6 +28,7 @@ mod lives;
 mod own_keys;
 mod pace;
 mod params;
+mod policies;
 mod read;
 mod retention;
 mod rights;

@@ -15,6 +15,7 @@ use super::bind::{Bind, Kind};
 use super::connect::{FORBID_COMMITS, SET_UP};
 use super::error::{self, Moment};
 use super::lanes::Ticket;
+use super::policies::Policies;
 use super::table::misfit;
 
 /// The shortest call timeout: zero would mean none.
@@ -32,12 +33,14 @@ pub(super) struct Session {
     pub(super) log: Option<u32>,
     /// When its server was started, once it was asked.
     pub(super) boot: Option<String>,
+    /// Which tables may hide rows from it.
+    pub(super) policies: Arc<Policies>,
 }
 
 impl Session {
-    pub(super) fn new(side: Side, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(side: Side, connection: Arc<Connection>, policies: Arc<Policies>) -> Self {
         let (limit, deadline) = (Duration::ZERO, Instant::now());
-        Self { side, connection, limit, deadline, broken: false, open: false, log: None, boot: None }
+        Self { side, connection, limit, deadline, broken: false, open: false, log: None, boot: None, policies }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {
@@ -85,6 +88,18 @@ impl Session {
         self.connection.set_call_timeout(Some(left)).map_err(|error| self.means(&error, Moment::Statement))
     }
 
+    /// The same, for a statement; none is sent that names a table whose rows may be hidden.
+    fn arm_for(&mut self, text: &str) -> Result<(), StoreError> {
+        if let Some((table, policy)) = self.policies.bar(text) {
+            let problem = format!(
+                "policy {policy} on {table} may hide rows, which would look as if they were not there: grant \
+                 EXEMPT ACCESS POLICY to our account"
+            );
+            return Err(misfit(self.side, problem));
+        }
+        self.arm()
+    }
+
     /// Says what an error means here, and remembers when the session is not to be used again.
     fn means(&mut self, error: &Error, moment: Moment) -> StoreError {
         let (meaning, lost) = error::classify(self.side, self.limit, error, moment);
@@ -94,7 +109,7 @@ impl Session {
 
     /// Runs a query and reads every row. `array`: rows expected at once.
     pub(super) fn query(&mut self, text: &str, binds: &[Bind], array: u32) -> Result<Vec<Row>, StoreError> {
-        self.arm()?;
+        self.arm_for(text)?;
         let connection = Arc::clone(&self.connection);
         let run = || {
             let mut statement =
@@ -114,7 +129,7 @@ impl Session {
 
     /// The same, and whether the count is one of changed rows.
     pub(super) fn run_counted(&mut self, text: &str, binds: &[Bind]) -> Result<(u64, bool), StoreError> {
-        self.arm()?;
+        self.arm_for(text)?;
         self.open = true;
         let connection = Arc::clone(&self.connection);
         let run = || {
@@ -136,7 +151,7 @@ impl Session {
         ins: &[(String, Bind)],
         outs: &[String],
     ) -> Result<Vec<i64>, StoreError> {
-        self.arm()?;
+        self.arm_for(text)?;
         self.open = true;
         let connection = Arc::clone(&self.connection);
         let run = || {
@@ -167,7 +182,7 @@ impl Session {
     /// the code of its error. A failed row leaves the others done.
     pub(super) fn batch(&mut self, text: &str, rows: &[Vec<Bind>]) -> Result<Vec<Result<u64, i32>>, StoreError> {
         let Some(first) = rows.first() else { return Ok(Vec::new()) };
-        self.arm()?;
+        self.arm_for(text)?;
         self.open = true;
         let kinds: Vec<Kind> = (0..first.len()).map(|place| Kind::widest(rows, place)).collect();
         let connection = Arc::clone(&self.connection);

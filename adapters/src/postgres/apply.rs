@@ -15,7 +15,7 @@ use model::{Applied, Change, Contract, EntityKey, GroupName, Side, StoreError, U
 use tokio_postgres::Row;
 
 use super::apply_batch::{Batch, Purpose, batches};
-use super::apply_text::{self, ALTERED, BARRED, END, MET};
+use super::apply_text::{self, ALTERED, BARRED, END, MET, UNKEPT};
 use super::carry::{self, Stand};
 use super::pipeline::{Answers, End, Step, whole};
 use super::session::Session;
@@ -209,6 +209,7 @@ impl Call<'_> {
         match (code.as_deref(), batch) {
             (Some(MET), _) => Ok(Tried::Met(error)),
             (Some(ALTERED), _) => Ok(Tried::Altered(error)),
+            (Some(UNKEPT), _) => Err(unkept(self.side)),
             (Some(BARRED), Some(batch)) => Ok(Tried::Barred(batch.table.entity.group.clone())),
             (_, _) => Err(error),
         }
@@ -308,6 +309,9 @@ impl Call<'_> {
                 Err(error) if error.code().is_some_and(|state| [MET, BARRED].contains(&state.code())) => {
                     return Ok(Vec::new());
                 }
+                Err(error) if error.code().is_some_and(|state| state.code() == UNKEPT) => {
+                    return Err(unkept(self.side));
+                }
                 Err(error) => return Err(self.session.error(error)),
             };
             let Some(batch) = place.checked_sub(first).and_then(|place| batches.get(place)) else { continue };
@@ -341,6 +345,11 @@ impl<'c> Work<'c> {
     pub(super) fn parts(&self) -> (&[&'c Change], &Numbers, [&HashMap<EntityKey, i64>; 2], bool) {
         (&self.open, &self.numbers, [&self.taken, &self.kept], self.strict)
     }
+}
+
+/// A version that does not stay as it was recorded would let an older write pass over a newer one.
+fn unkept(side: Side) -> StoreError {
+    read::misfit(side, "strangler_version keeps another row than it was told: drop the trigger or rule on it".into())
 }
 
 /// Each change was recorded, so each has a version row.

@@ -13,7 +13,7 @@
 //! committed meanwhile; nor does a statement see what its own triggers do after it.
 //!
 //! What is not as it must be fails the whole transaction by an arithmetic error of its own ([`MET`], [`ALTERED`],
-//! [`BARRED`]): nobody has to wait for an answer before the commit is sent, and what is rare pays alone. `apply` then
+//! [`BARRED`], [`UNKEPT`]): nobody has to wait for an answer before the commit is sent, and what is rare pays alone. `apply` then
 //! looks ([`look`], [`witness`]) who is concerned.
 
 use std::collections::BTreeSet;
@@ -38,6 +38,9 @@ pub(super) const ALTERED: &str = "2201E";
 /// remembers a later life of the other one; or it was to be brought back, and the side is not suspended, or of another
 /// life.
 pub(super) const BARRED: &str = "2201F";
+
+/// Of one whose version rows are not what was recorded: something changes them on their way (`width_bucket` of no bucket).
+pub(super) const UNKEPT: &str = "2201G";
 
 /// Parameters of [`record`].
 pub(super) const COMMON: usize = 11;
@@ -92,7 +95,8 @@ pub(super) fn record(side: Side, gate: Gate) -> String {
          (entity, key, epoch, incarnation, position, write_id, deleted, shape, stands) \
          SELECT $9::text, key, epoch, incarnation, position, write_id, deleted, $10::int8, stands \
          FROM input WHERE {} ORDER BY key \
-         {} RETURNING v.key",
+         {} RETURNING v.key, (SELECT width_bucket(1, 0, 2, CASE WHEN bool_or(n.write_id = v.write_id) THEN 1 ELSE 0 END) \
+         FROM input AS n WHERE n.key = v.key)",
         proven(side, gate, "$8::text", "$11::int8"),
         raise_version(&format!(
             ", shape = EXCLUDED.shape, stands = EXCLUDED.stands, stood = CASE WHEN v.shape = EXCLUDED.shape THEN v.stands \

@@ -108,10 +108,11 @@ pub(super) fn insert(
              SELECT entity, key, epoch, incarnation, position, write_id, deleted, n.shape, n.stands FROM written \
              JOIN unnest($7::text[], $8::text[], $10::int8[], $11::int8[]) AS n(entity, key, shape, stands) \
              USING (entity, key) WHERE entity <> '' ORDER BY entity, key \
-             {} RETURNING v.key) \
+             {} RETURNING v.write_id) \
              SELECT incarnation, position, ordinal, base, \
              1 / CASE WHEN (SELECT count(*) FROM written) = cardinality($6::int2[]) THEN 1 ELSE 0 END, \
-             ln(CASE WHEN (SELECT count(*) FROM recorded) = (SELECT count(*) FROM written WHERE entity <> '') \
+             ln(CASE WHEN (SELECT count(*) FROM recorded WHERE write_id = $1::uuid) = \
+             (SELECT count(*) FROM written WHERE entity <> '') \
              THEN 1 ELSE 0 END) FROM (SELECT 1) AS always LEFT JOIN written ON true",
             raise_version(", shape = EXCLUDED.shape, stands = EXCLUDED.stands")
         ),

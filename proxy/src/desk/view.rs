@@ -82,6 +82,15 @@ impl Desk {
 
 /// One sentence about what is unsettled, from what the witness saw.
 pub fn unsettled_in_words(evidence: &Json) -> String {
+    let suspended = evidence["unsettled"]["suspended"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let suspended: Vec<_> = suspended.iter().filter_map(Json::as_str).collect();
+    if !suspended.is_empty() {
+        return format!(
+            "Whether every write is settled is not known: {} {} suspended. `strangler sides show` says more.",
+            suspended.join(" and "),
+            if suspended.len() == 1 { "is" } else { "are" },
+        );
+    }
     let left = evidence["unsettled"]["leftBehind"].as_u64();
     let said = match evidence["unsettled"]["writes"].as_u64() {
         Some(0) if left == Some(0) => "Every write is settled.".to_owned(),
@@ -141,6 +150,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_the_ledger_of_a_suspended_side_says_is_called_settled_by_nobody() {
+        let told = |suspended| {
+            unsettled_in_words(&json!({ "unsettled": { "writes": 0, "leftBehind": 0, "suspended": suspended } }))
+        };
+        assert_eq!(told(json!([])), "Every write is settled.");
+        assert!(told(json!(["legacy"])).contains("not known: legacy is suspended"), "{}", told(json!(["legacy"])));
+        assert!(told(json!(["legacy", "modern"])).contains("legacy and modern are suspended"));
+    }
 
     #[test]
     fn a_handover_is_told_by_its_steps_and_anything_else_by_what_was_compared() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use model::control::{ControlStore, EvidenceFilter, Sums};
 use model::evidence::Verdict;
+use model::life::LifeLook;
 use model::{Contract, GroupName, PerSide, RouteName, Side, Store};
 use serde_json::{Value as Json, json};
 
@@ -32,7 +33,7 @@ impl Witness {
     }
 
     /// `{"comparisons": {"match": 7, …}, "routes": {"Query.stockLevel": {…}}, "unsettled": {"writes": 0,
-    /// "oldestSeconds": 0.0}}`; null in the place of what is not known.
+    /// "oldestSeconds": 0.0, "leftBehind": 0, "suspended": []}}`; null in the place of what is not known.
     pub async fn testify(&self, group: &GroupName) -> Json {
         let routes = self.routes(group);
         let filter = EvidenceFilter { routes: Some(routes.clone()), ..EvidenceFilter::default() };
@@ -57,18 +58,29 @@ impl Witness {
         // The stores keep their limit by themselves; the outer one guards against one that does not.
         let asked = primary_and_other.map(|store| tokio::time::timeout(2 * WITHIN, store.backlog(group, WITHIN)));
         let [own, other] = asked;
-        let (own, other) = tokio::join!(own, other);
+        let (own, other, suspended) = tokio::join!(own, other, suspended(primary_and_other));
         let left_on_the_other = other.ok().and_then(Result::ok).map(|backlog| backlog.all());
         match own {
             Ok(Ok(backlog)) => {
                 let left = left_on_the_other.map(|other| other + backlog.left_behind);
                 let age = if backlog.writes == 0 { Some(Duration::ZERO) } else { backlog.oldest };
                 let age = age.map(|age| age.as_secs_f64());
-                json!({ "writes": backlog.writes, "oldestSeconds": age, "leftBehind": left })
+                json!({ "writes": backlog.writes, "oldestSeconds": age, "leftBehind": left, "suspended": suspended })
             }
             Ok(Err(_)) | Err(_) => Json::Null,
         }
     }
+}
+
+/// The sides of which it is known that they are suspended: what their ledgers say proves nothing.
+async fn suspended(sides: [&Arc<dyn Store>; 2]) -> Vec<&'static str> {
+    let [one, other] = sides.map(|store| tokio::time::timeout(2 * WITHIN, store.life(&[], WITHIN)));
+    let (one, other) = tokio::join!(one, other);
+    let suspended = |(store, look): (&Arc<dyn Store>, _)| {
+        let Ok(Ok(LifeLook { life: Some(life), .. })) = look else { return None };
+        life.suspended.map(|_| store.side().as_str())
+    };
+    sides.into_iter().zip([one, other]).filter_map(suspended).collect()
 }
 
 fn verdicts(sums: &Sums, route: Option<&RouteName>) -> Json {

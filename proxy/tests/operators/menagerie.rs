@@ -1,25 +1,24 @@
-//! Databases that do things on their own, as either side: nothing is called settled, equal, complete or safe that is not.
+//! Databases that do things on their own, as either side and as an Oracle: nothing is called settled, equal, complete or safe that is not.
 //!
 //! Each is a file in `testkit/menagerie`; what came out of each stands in `docs/operate/menagerie.md`.
 
 use std::path::Path;
 
-use model::Side;
+use futures::future::join_all;
 use testkit::menagerie::{self, Animal};
 
-/// One database, as both sides at once.
+/// One database, in all its seats at once.
 async fn show(name: &str) {
     let animal = Animal::read(&menagerie::folder().join(format!("{}.sql", name.replace('_', "-"))));
     if name == "case_insensitive_key" && !testkit::postgres::knows_icu().await {
         return;
     }
     let binary = Path::new(env!("CARGO_BIN_EXE_strangler"));
-    let as_side = async |side| {
-        let course = menagerie::run(&animal, side, binary).await;
+    let seated = async |seat| {
+        let course = menagerie::run(&animal, seat, binary).await;
         menagerie::hold_to(&animal, &course)
     };
-    let (legacy, modern) = tokio::join!(as_side(Side::Legacy), as_side(Side::Modern));
-    let wrong: Vec<_> = [legacy, modern].into_iter().filter_map(Result::err).collect();
+    let wrong: Vec<_> = join_all(animal.seats().map(seated)).await.into_iter().filter_map(Result::err).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -67,6 +66,7 @@ animals!(SHOWN:
     sql_ascii,
     tame,
     tiny_lock_timeout,
+    tiny_statement_timeout,
     trigger_at_commit,
     trigger_changes_other_rows,
     trigger_changes_other_table,
@@ -75,6 +75,7 @@ animals!(SHOWN:
     trigger_returns_null,
     trigger_returns_old,
     trigger_writes_last,
+    view_with_condition,
 );
 
 #[test]

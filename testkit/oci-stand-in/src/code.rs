@@ -29,6 +29,15 @@ impl OracleError {
         Self::new(code, usual_text(code))
     }
 
+    /// The same at a commit: a rule that was deferred undoes the transaction, and stands in the second line.
+    #[must_use]
+    pub fn at_commit(self) -> Self {
+        match self.code {
+            1 | 2290 | 2291 | 2292 => Self::new(2091, format!("transaction rolled back\n{self}")),
+            _ => self,
+        }
+    }
+
     /// Whether it is about the call and not about one row of it: the session is gone, or its time was over.
     pub fn ends_call(&self) -> bool {
         self.ends_session() || matches!(self.code, 1013 | 3136)
@@ -65,7 +74,7 @@ pub const TABLE: [(&str, i32); 45] = [
     ("23503", 2291),
     ("23505", 1),
     ("23514", 2290),
-    ("25006", 1456),
+    ("25006", 16000),
     ("28000", 1017),
     ("28P01", 1017),
     ("2BP01", 2449),

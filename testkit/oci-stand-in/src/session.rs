@@ -145,14 +145,14 @@ impl Session {
     /// Commits.
     ///
     /// # Errors
-    /// ORA-03113, and planned faults: with a lost answer it stands all the same.
+    /// ORA-02091 where a deferred rule forbids it, ORA-03113, and planned faults: with a lost answer it stands all the same.
     pub fn commit(&mut self) -> Outcome<()> {
         self.faulted("commit", "", |session| {
             if !session.is_alive() {
                 return Err(OracleError::plain(3113));
             }
             if std::mem::take(&mut session.in_transaction) {
-                session.raw("COMMIT")?;
+                session.raw("COMMIT").map_err(OracleError::at_commit)?;
             }
             Ok(())
         })

@@ -6,17 +6,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use futures::StreamExt;
-use model::Side;
-use testkit::menagerie;
+use testkit::menagerie::{self, Seat};
 
-/// Runs hostile databases as legacy and as modern, and says what came out.
+/// Runs hostile databases as legacy, as modern and as an Oracle, and says what came out.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Only these. Default: all.
     names: Vec<String>,
-    /// Only as this side.
+    /// Only as this: legacy, modern or oracle.
     #[arg(long)]
-    side: Option<String>,
+    seat: Option<String>,
     /// The binary under test. Default: the one beside this program.
     #[arg(long)]
     strangler: Option<PathBuf>,
@@ -44,22 +43,20 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     let beside = std::env::current_exe()?.with_file_name("strangler");
     let binary = arguments.strangler.clone().unwrap_or(beside);
-    let sides =
-        Side::BOTH.into_iter().filter(|side| arguments.side.as_deref().is_none_or(|wanted| wanted == side.as_str()));
-    let sides: Vec<_> = sides.collect();
+    let wanted = |seat: &Seat| arguments.seat.as_deref().is_none_or(|wanted| wanted == seat.as_str());
     let mut animals = menagerie::animals();
     animals.retain(|animal| arguments.names.is_empty() || arguments.names.contains(&animal.name));
-    let runs = animals.iter().flat_map(|animal| sides.iter().map(move |side| (animal, *side)));
+    let runs = animals.iter().flat_map(|animal| animal.seats().filter(wanted).map(move |seat| (animal, seat)));
     let binary = &binary;
-    let run = |(animal, side)| async move { (animal, menagerie::run(animal, side, binary).await) };
+    let run = |(animal, seat)| async move { (animal, menagerie::run(animal, seat, binary).await) };
     let mut courses = std::pin::pin!(futures::stream::iter(runs).map(run).buffered(arguments.jobs));
     let mut good = true;
     while let Some((animal, course)) = courses.next().await {
         if arguments.short {
-            writeln!(out, "{} as {}: {}", animal.name, course.hostile, course.in_short())?;
+            writeln!(out, "{} as {}: {}", animal.name, course.seat.as_str(), course.in_short())?;
             course.violations.iter().try_for_each(|violation| writeln!(out, "    VIOLATION {}", violation.what))?;
         } else {
-            writeln!(out, "{} as {}\n{course}", animal.name, course.hostile)?;
+            writeln!(out, "{} as {}\n{course}", animal.name, course.seat.as_str())?;
         }
         if arguments.declare {
             animal.declare_as(&course)?;

@@ -5,6 +5,7 @@
 //! -- check: trigger capitals
 //! -- as legacy: writes=refused KEY_CHANGED; reconcile=equal; handover=there and back
 //! -- as modern: writes=unsettled; reconcile=differs; handover=refused
+//! -- as oracle: writes=refused KEY_CHANGED; reconcile=equal; handover=there and back
 //! SQL for the hostile side, before `strangler init`
 //! -- after init
 //! SQL
@@ -12,16 +13,15 @@
 //! SQL between the first round of writes and the second
 //! ```
 //!
-//! Further heads: `database:` (how it is created), `disturb: cancels` or
-//! `resets`, `server: own`, `known broken as SIDE:` (why the
-//! judge complains today; the test fails when it does not any more), `note:` (a sentence for the table).
+//! Further heads: `database:` (how it is created), `disturb: cancels` or `resets`, `known broken as SEAT:` (why the
+//! judge complains today; the test fails when it does not any more), `not as oracle:` (why the stand-in cannot show it),
+//! `note:` (a sentence for the table).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use model::{PerSide, Side};
-
 use super::course::Course;
+use super::seat::Seat;
 
 /// What any machine may answer that is slow at the moment: no sign of the database.
 const SLOW: [&str; 2] = ["unknown", "refused DEADLINE_EXCEEDED"];
@@ -41,8 +41,6 @@ pub struct Animal {
     pub cancels: bool,
     /// Whether what our sessions have made for themselves is taken away between transactions.
     pub resets: bool,
-    /// Whether it needs a server of its own, since it changes the whole server.
-    pub own_server: bool,
     /// Texts that `check` must say.
     pub check: Vec<String>,
     /// What makes it hostile.
@@ -51,7 +49,9 @@ pub struct Animal {
     pub after_init: String,
     /// What happens between two rounds of writes.
     pub between: String,
-    expected: PerSide<Expected>,
+    /// Why the stand-in for Oracle's client library cannot show it.
+    pub not_as_oracle: Option<String>,
+    expected: BTreeMap<Seat, Expected>,
 }
 
 /// What must come out.
@@ -104,12 +104,12 @@ impl Animal {
             database: String::new(),
             cancels: false,
             resets: false,
-            own_server: false,
             check: Vec::new(),
             tables: tables.to_owned(),
             after_init: after_init.to_owned(),
             between: between.to_owned(),
-            expected: PerSide { legacy: Expected::default(), modern: Expected::default() },
+            not_as_oracle: None,
+            expected: BTreeMap::new(),
         };
         for line in tables.lines().filter_map(|line| line.strip_prefix("-- ")) {
             if let Some((head, said)) = line.split_once(": ") {
@@ -127,13 +127,18 @@ impl Animal {
             "note" => self.note = Some(said.to_owned()),
             "database" => said.clone_into(&mut self.database),
             "disturb" => (self.cancels, self.resets) = (said == "cancels", said == "resets"),
-            "server" => self.own_server = said == "own",
             "check" => self.check.push(said.to_owned()),
-            "as legacy" => self.expected.legacy.declare(said),
-            "as modern" => self.expected.modern.declare(said),
-            "known broken as legacy" => self.expected.legacy.known_broken = Some(said.to_owned()),
-            "known broken as modern" => self.expected.modern.known_broken = Some(said.to_owned()),
-            _ => panic!("{}: nobody understands `{head}`", self.name),
+            "not as oracle" => self.not_as_oracle = Some(said.to_owned()),
+            _ => {
+                let seat = |start| head.strip_prefix(start).and_then(Seat::read);
+                if let Some(seat) = seat("as ") {
+                    self.expected.entry(seat).or_default().declare(said);
+                } else if let Some(seat) = seat("known broken as ") {
+                    self.expected.entry(seat).or_default().known_broken = Some(said.to_owned());
+                } else {
+                    panic!("{}: nobody understands `{head}`", self.name);
+                }
+            }
         }
     }
 
@@ -144,7 +149,8 @@ impl Animal {
     pub fn declare_as(&self, course: &Course) -> std::io::Result<()> {
         let path = folder().join(format!("{}.sql", self.name));
         let text = std::fs::read_to_string(&path)?;
-        let heads = [format!("-- as {}: ", course.hostile), format!("-- known broken as {}: ", course.hostile)];
+        let seat = course.seat.as_str();
+        let heads = [format!("-- as {seat}: "), format!("-- known broken as {seat}: ")];
         let mut lines: Vec<_> =
             text.lines().filter(|line| !heads.iter().any(|head| line.starts_with(head))).map(str::to_owned).collect();
         let head = lines.iter().take_while(|line| line.starts_with("-- ") && line.contains(": ")).count();
@@ -156,9 +162,14 @@ impl Animal {
         std::fs::write(&path, lines.join("\n") + "\n")
     }
 
-    /// What must come out when it is that side.
-    pub fn expected(&self, hostile: Side) -> &Expected {
-        self.expected.get(hostile)
+    /// What must come out when it has that seat. Nothing, where nothing is declared: then no run is as declared.
+    pub fn expected(&self, seat: Seat) -> Expected {
+        self.expected.get(&seat).cloned().unwrap_or_default()
+    }
+
+    /// The seats that it can have.
+    pub fn seats(&self) -> impl Iterator<Item = Seat> {
+        Seat::ALL.into_iter().filter(|seat| *seat != Seat::Oracle || self.not_as_oracle.is_none())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use adapters::local_server::LocalServer;
+use adapters::oracle::Settings;
 use model::{PerSide, Side};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use uuid::Uuid;
@@ -13,8 +13,10 @@ use uuid::Uuid;
 use super::animal::Animal;
 use super::judge::{Contents, Newest};
 use super::pooler::Pooler;
+use super::seat::Seat;
 use crate::fleet::Site;
-use crate::postgres::{Database, own_server};
+use crate::oracle;
+use crate::postgres::Database;
 
 /// What both sides hold at the beginning.
 const TABLES: &str = "
@@ -47,7 +49,6 @@ pub(super) struct Cage {
     control: Client,
     databases: [Database; 3],
     _pooler: Option<Pooler>,
-    _server: Option<LocalServer>,
 }
 
 async fn connect(url: &str) -> Client {
@@ -62,15 +63,12 @@ async fn connect(url: &str) -> Client {
 }
 
 impl Cage {
-    pub(super) async fn new(animal: &Animal, hostile: Side, binary: &std::path::Path) -> Self {
-        let server = if animal.own_server { Some(own_server().await) } else { None };
-        let made = async |prefix: &str, how: &str| match &server {
-            Some(server) => Database::made_in(server, prefix, how).await,
-            None => Database::made(prefix, how).await,
-        };
+    pub(super) async fn new(animal: &Animal, seat: Seat, binary: &std::path::Path) -> Self {
+        let hostile = seat.side();
         let how = |side| if side == hostile { animal.database.as_str() } else { "" };
-        let (legacy, modern) = (made("erp", how(Side::Legacy)).await, made("shop", how(Side::Modern)).await);
-        let control = made("control", "").await;
+        let (legacy, modern) =
+            (Database::made("erp", how(Side::Legacy)).await, Database::made("shop", how(Side::Modern)).await);
+        let control = Database::made("control", "").await;
         let role = format!("strangler_{}", Uuid::new_v4().simple());
         let clients = PerSide { legacy: connect(&legacy.url()).await, modern: connect(&modern.url()).await };
         clients.legacy.batch_execute(&format!("CREATE ROLE {role} LOGIN")).await.expect("a role");
@@ -85,6 +83,15 @@ impl Cage {
         };
         let contract = super::animal::folder().join("schema.graphql");
         let mut site = Site::new(binary, address(Side::Legacy), address(Side::Modern), contract);
+        if seat == Seat::Oracle {
+            let settings = oracle::settings_over(&legacy);
+            drop(oracle::come_through(&settings));
+            let Settings { connect, client_lib_dir, .. } = settings;
+            site.legacy_section = Some(format!(
+                "kind = \"oracle\"\nconnect = {connect:?}\nuser = {role:?}\npassword = {role:?}\nclient_lib_dir = {:?}",
+                client_lib_dir.expect("the stand-in"),
+            ));
+        }
         site.control = url(&control);
         site.more = "[handover]\nlimit_ms = 1500\n".to_owned();
         let control_client = connect(&control.url()).await;
@@ -98,9 +105,11 @@ impl Cage {
             control: control_client,
             databases: [legacy, modern, control],
             _pooler: pooler,
-            _server: server,
         };
         cage.fill(animal).await;
+        if seat == Seat::Oracle {
+            cage.sql(hostile, oracle::COMES_THROUGH).await;
+        }
         cage
     }
 

@@ -3,15 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use model::Side;
-
 use super::judge::Violation;
+use super::seat::Seat;
 
 /// How one animal's run went.
 #[derive(Debug, Clone)]
 pub struct Course {
-    /// The side that the hostile database was.
-    pub hostile: Side,
+    /// Where the hostile database stood.
+    pub seat: Seat,
     /// How writes ended: `held`, `refused CODE`, `unknown`, `unsettled`.
     pub writes: BTreeSet<String>,
     /// What the first reconcile said.
@@ -27,9 +26,9 @@ pub struct Course {
 }
 
 impl Course {
-    pub(super) fn new(hostile: Side) -> Self {
+    pub(super) fn new(seat: Seat) -> Self {
         Self {
-            hostile,
+            seat,
             writes: BTreeSet::new(),
             reconcile: "not asked".to_owned(),
             handover: "not asked".to_owned(),

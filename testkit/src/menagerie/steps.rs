@@ -12,6 +12,7 @@ use super::animal::Animal;
 use super::cage::Cage;
 use super::course::Course;
 use super::judge::{self, Contents, Key};
+use super::seat::Seat;
 use super::storefront::{Answer, ask, mutate};
 use crate::fleet::Replica;
 
@@ -46,9 +47,9 @@ struct Run<'a> {
 }
 
 /// See [`super::run`].
-pub(super) async fn run(animal: &Animal, hostile: Side, binary: &Path) -> Course {
-    let cage = Cage::new(animal, hostile, binary).await;
-    let mut run = Run { animal, cage, course: Course::new(hostile), primary: Side::Legacy, round: 0, stuck: 0 };
+pub(super) async fn run(animal: &Animal, seat: Seat, binary: &Path) -> Course {
+    let cage = Cage::new(animal, seat, binary).await;
+    let mut run = Run { animal, cage, course: Course::new(seat), primary: Side::Legacy, round: 0, stuck: 0 };
     run.all().await;
     run.course
 }
@@ -126,6 +127,11 @@ impl Run<'_> {
 
     async fn check(&mut self) {
         let (text, ok) = self.command(&["check"]).await;
+        self.course.check.clone_from(&text);
+        // The stand-in has no catalogue of what the database beneath it does on its own.
+        if self.course.seat == Seat::Oracle {
+            return;
+        }
         for said in &self.animal.check {
             if !text.contains(said) {
                 self.course.broken("`check` does not name it", format!("check does not say `{said}`"));
@@ -134,7 +140,6 @@ impl Run<'_> {
         if self.animal.check.is_empty() && !ok {
             self.course.broken("`check` complains of what is no trouble", "check complains of what is no trouble");
         }
-        self.course.check = text;
     }
 
     /// One of each kind of write, each judged; and what is settled after a while.

@@ -20,11 +20,12 @@ use super::client_lib_dir;
 use crate::inventory;
 
 /// What an account of a test needs: `docs/oracle.md` has the account that makes it grant these.
-const RIGHTS: [&str; 5] = [
+const RIGHTS: [&str; 6] = [
     "CREATE SESSION, CREATE TABLE, UNLIMITED TABLESPACE",
     "EXECUTE ON SYS.DBMS_LOCK",
     "EXECUTE ON SYS.DBMS_FLASHBACK",
     "SELECT ON SYS.V_$DATABASE",
+    "SELECT ON SYS.V_$INSTANCE",
     "SELECT ON SYS.V_$PARAMETER",
 ];
 

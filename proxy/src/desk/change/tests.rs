@@ -52,8 +52,9 @@ async fn dual_write_ends_by_two_persons_and_no_order_leads_back() {
     assert_eq!(desk.approve(&id, &author("ada")).await.unwrap_err().code(), "SAME_PERSON");
     // and another one ends it.
     let (_, outcome) = desk.approve(&id, &author("bob")).await.unwrap();
-    let SetOutcome::AlreadySo { policy, .. } = outcome else { panic!("{outcome:?}") };
-    assert_eq!((policy.stage(), policy.epoch().0), (Stage::Modern, 4));
+    let SetOutcome::HandedOver { done, before } = outcome else { panic!("{outcome:?}") };
+    assert_eq!((before.stage(), done.policy.stage(), done.policy.epoch().0), (Stage::Reverse, Stage::Modern, 4));
+    assert!(done.handed.alone && !done.handed.steps.is_empty() && done.version.is_some(), "{done:?}");
     let record = control.newest().await.unwrap().unwrap();
     assert_eq!((record.author.who.as_str(), record.approved_by.as_deref()), ("ada", Some("bob")));
     assert!(record.summary.contains("end of dual write"), "{}", record.summary);

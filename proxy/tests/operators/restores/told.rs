@@ -32,6 +32,8 @@ async fn check_names_a_suspended_side_and_fences_that_contradict_each_other() {
     kept.legacy.run(NAME, "UPDATE strangler_life SET suspended = 'a test'").await.unwrap();
     let told = complaint(&kept, &["check"]).await;
     assert!(told.contains("legacy is suspended (a test)") && told.contains("sides show"), "{told}");
+    let told = kept.site.must_run(&["groups", "show", "stock"]).await;
+    assert!(told.contains("not known: legacy is suspended") && !told.contains("is settled."), "{told}");
     // Nobody asks.
     assert!(kept.replica.terminate().await);
     kept.legacy.run(NAME, "UPDATE strangler_life SET suspended = NULL, unasked = now()").await.unwrap();
