@@ -35,6 +35,8 @@ mod oracle;
 #[cfg(test)]
 mod own_keys;
 #[cfg(test)]
+mod policies;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod races;

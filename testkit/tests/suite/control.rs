@@ -6,8 +6,8 @@ use std::time::Duration;
 use adapters::memory::control::MemoryControl;
 use adapters::postgres::control::{ControlSettings, PostgresControl};
 use model::Rollout;
-use model::control::{ControlError, ControlStore};
-use testkit::control_contract::publication;
+use model::control::{ControlError, ControlStore, ReconciliationStore as _};
+use testkit::control_contract::{self, publication};
 use testkit::postgres::Database;
 
 fn settings(url: String) -> ControlSettings {
@@ -103,4 +103,22 @@ async fn tables_of_the_first_releases_are_brought_up_to_this_one_by_init_or_by_a
         assert_eq!(store.bookkeeping().await.unwrap().problem("control"), None);
         store.publish(&publication(None, Rollout::initial(["inventory".into()]))).await.unwrap();
     }
+}
+
+/// The clock of the control database was ahead while an older run began, and was put back.
+#[tokio::test]
+async fn a_clock_that_is_put_back_makes_no_older_reconciliation_the_newest() {
+    let (store, database) = fresh_postgres().await;
+    control_contract::the_newest_ended_reconciliation_of_each_type_decides(&store).await;
+    let runs = async || {
+        let newest = store.newest_reconciliations(&"inventory".into()).await.unwrap();
+        let listed = store.reconciliations(None, 100).await.unwrap();
+        (newest.into_iter().map(|one| one.reconciliation.run).collect::<Vec<_>>(), listed[0].run)
+    };
+    let before = runs().await;
+    let (client, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let ahead = "UPDATE strangler_reconciliation SET begun_at = begun_at + interval '1 hour' WHERE run <> $1";
+    assert!(client.execute(ahead, &[&before.1.0]).await.unwrap() > 0);
+    assert_eq!(runs().await, before);
 }

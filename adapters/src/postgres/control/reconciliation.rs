@@ -88,7 +88,7 @@ async fn end(client: &ClientWrapper, run: RunId, entity: &EntityName, findings: 
 async fn list(client: &ClientWrapper, group: Option<&GroupName>, limit: usize) -> Result<Vec<Reconciliation>, Broken> {
     let query = format!(
         "SELECT {RECONCILIATION} FROM strangler_reconciliation WHERE $1::text IS NULL OR group_name = $1 \
-         ORDER BY begun_at DESC, entity COLLATE \"C\" LIMIT $2"
+         ORDER BY place DESC LIMIT $2"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = client.query(&query, &[&group.map(GroupName::as_str), &limit]).await?;
@@ -100,7 +100,7 @@ async fn newest(client: &ClientWrapper, group: &GroupName) -> Result<Vec<Newest>
         "SELECT DISTINCT ON (entity COLLATE \"C\") {RECONCILIATION}, \
          extract(epoch FROM clock_timestamp() - begun_at)::float8 \
          FROM strangler_reconciliation WHERE group_name = $1 AND ended_at IS NOT NULL \
-         ORDER BY entity COLLATE \"C\", begun_at DESC"
+         ORDER BY entity COLLATE \"C\", place DESC"
     );
     let query = client.prepare_cached(&query).await?;
     let rows = client.query(&query, &[&group.as_str()]).await?;
