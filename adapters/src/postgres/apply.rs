@@ -14,7 +14,7 @@ use model::foreign::{Found, NOTHING, Whose, whose};
 use model::{Applied, Change, Contract, EntityKey, GroupName, Side, StoreError, Unnumbered, WriteId};
 use tokio_postgres::Row;
 
-use super::apply_batch::{Batch, Purpose, batches};
+use super::apply_batch::{Batch, Purpose, batches, stands_of, unkept};
 use super::apply_text::{self, ALTERED, BARRED, END, MET, UNKEPT};
 use super::carry::{self, Stand};
 use super::pipeline::{Answers, End, Step, whole};
@@ -345,17 +345,6 @@ impl<'c> Work<'c> {
     pub(super) fn parts(&self) -> (&[&'c Change], &Numbers, [&HashMap<EntityKey, i64>; 2], bool) {
         (&self.open, &self.numbers, [&self.taken, &self.kept], self.strict)
     }
-}
-
-/// A version that does not stay as it was recorded would let an older write pass over a newer one.
-fn unkept(side: Side) -> StoreError {
-    read::misfit(side, "strangler_version keeps another row than it was told: drop the trigger or rule on it".into())
-}
-
-/// Each change was recorded, so each has a version row.
-fn stands_of(side: Side, stands: Vec<Option<Stand>>) -> Result<Vec<Stand>, StoreError> {
-    let missing = || read::misfit(side, "a version was recorded and is not there: does something hide its row?".into());
-    stands.into_iter().map(|stand| stand.ok_or_else(missing)).collect()
 }
 
 /// A row that has not the number which it should have.

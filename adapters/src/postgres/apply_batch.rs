@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 
 use super::apply::{Call, Work};
 use super::apply_text;
+use super::carry::Stand;
 use super::ledger;
 use super::pipeline::Step;
 use super::read::misfit;
@@ -147,4 +148,15 @@ fn common(table: Table<'_>, changes: &[&Change], gate: Gate) -> Vec<Stored> {
     ];
     debug_assert_eq!(values.len(), apply_text::COMMON);
     values
+}
+
+/// A version that does not stay as it was recorded would let an older write pass over a newer one.
+pub(super) fn unkept(side: Side) -> StoreError {
+    misfit(side, "strangler_version keeps another row than it was told: drop the trigger or rule on it".into())
+}
+
+/// Each change was recorded, so each has a version row.
+pub(super) fn stands_of(side: Side, stands: Vec<Option<Stand>>) -> Result<Vec<Stand>, StoreError> {
+    let missing = || misfit(side, "a version was recorded and is not there: does something hide its row?".into());
+    stands.into_iter().map(|stand| stand.ok_or_else(missing)).collect()
 }

@@ -58,7 +58,9 @@ impl Chaos<'_> {
         // Sagas have their log there, whoever has the authority over the stock.
         let is_primary = held == side || side == Side::Legacy;
         // In stage `reverse` there is no percentage: modern answers as primary.
-        if side == Side::Modern && !is_primary && !self.order(&["rollback", "inventory"]).await {
+        let rolls_back = side == Side::Modern && !is_primary;
+        // Given again until no replica is left that may still answer from modern: one may be away for a while.
+        if rolls_back && !until(async || self.order(&["rollback", "inventory"]).await).await {
             return false;
         }
         let copied = self.ground.epoch.elapsed();
