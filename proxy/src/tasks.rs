@@ -4,6 +4,7 @@
 //! while the replica looks healthy. It is begun anew instead, told and counted. It does not take the replica down: what
 //! made it fail may be a row that would fail all replicas alike.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
@@ -26,15 +27,17 @@ pub struct Tasks {
 impl Tasks {
     /// Runs a task until all are stopped. It is handed the token that says so. When it panics, or ends before, it is
     /// begun anew; `name` stands in the log and in `strangler_tasks_failed_total`.
-    pub fn keep<F>(&self, name: &'static str, task: impl Fn(CancellationToken) -> F + Send + 'static)
+    pub fn keep<F>(&self, name: &'static str, task: impl Fn(CancellationToken) -> F + Send + Sync + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let stop = self.stop.clone();
+        let (stop, task) = (self.stop.clone(), Arc::new(task));
         counter!(TASKS_FAILED_TOTAL, "task" => name).increment(0);
         self.tracker.spawn(async move {
             loop {
-                let ended = tokio::spawn(task(stop.clone())).await;
+                let (begun, token) = (Arc::clone(&task), stop.clone());
+                // In there, since what makes the task may panic as well.
+                let ended = tokio::spawn(async move { begun(token).await }).await;
                 if stop.is_cancelled() && ended.is_ok() {
                     return;
                 }
@@ -78,7 +81,6 @@ fn failed(name: &'static str, error: Option<&JoinError>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use metrics_exporter_prometheus::PrometheusBuilder;
@@ -93,10 +95,11 @@ mod tests {
         let counted = Arc::clone(&begun);
         tasks.keep("relay", move |stop| {
             let time = counted.fetch_add(1, Ordering::SeqCst);
+            assert_ne!(time, 0, "it cannot even be made");
             async move {
                 match time {
-                    0 => panic!("a row that nobody can read"),
-                    1 => {}
+                    1 => panic!("a row that nobody can read"),
+                    2 => {}
                     _ => stop.cancelled().await,
                 }
             }
@@ -106,13 +109,13 @@ mod tests {
 
         tokio::time::sleep(PAUSE * 5).await;
 
-        assert_eq!(begun.load(Ordering::SeqCst), 3);
+        assert_eq!(begun.load(Ordering::SeqCst), 4);
         let metrics = rendered.render();
-        for line in ["{task=\"relay\"} 2", "{task=\"bookkeeping\"} 0", "{task=\"shadow\"} 1"] {
+        for line in ["{task=\"relay\"} 3", "{task=\"bookkeeping\"} 0", "{task=\"shadow\"} 1"] {
             assert!(metrics.contains(&format!("strangler_tasks_failed_total{line}")), "{line}: {metrics}");
         }
         tasks.end().await;
-        assert_eq!(begun.load(Ordering::SeqCst), 3);
+        assert_eq!(begun.load(Ordering::SeqCst), 4);
     }
 
     #[tokio::test(start_paused = true)]

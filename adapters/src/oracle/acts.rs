@@ -11,6 +11,7 @@ use oracle::Row;
 
 use super::bind::Bind;
 use super::inspect::{folded, owned};
+use super::policies::IN_FORCE;
 use super::session::Session;
 use super::table::Table;
 use super::wire;
@@ -59,8 +60,8 @@ pub(super) fn of_table(
     triggers(session, &asked, contract, side, table, acts)?;
     for policy in policies(session, &asked)? {
         acts.problems.push(format!(
-            "policy {policy} on {name} hides or refuses rows (DBMS_RLS): what it hides is neither compared nor deleted; grant \
-             EXEMPT ACCESS POLICY, or let its function return nothing for our account"
+            "policy {policy} on {name} may hide rows (DBMS_RLS), and a hidden row looks like none: no statement is sent to it; \
+             grant EXEMPT ACCESS POLICY to our account"
         ));
     }
     references(session, &asked, contract, side, name, acts)?;
@@ -88,8 +89,10 @@ fn texts(session: &mut Session, text: &str, asked: &Asked) -> Result<Vec<String>
 }
 
 fn policies(session: &mut Session, asked: &Asked) -> Result<Vec<String>, StoreError> {
-    let text = "SELECT policy_name FROM all_policies WHERE object_owner = :1 AND object_name = :2 AND enable = 'YES'";
-    texts(session, text, asked)
+    let text = format!(
+        "SELECT p.policy_name FROM all_policies p WHERE p.object_owner = :1 AND p.object_name = :2 AND {IN_FORCE}"
+    );
+    texts(session, &text, asked)
 }
 
 fn triggers(

@@ -321,6 +321,10 @@ impl Crew {
         // A panic in the driver must not cost the track a thread. Its caller hears nothing: what was sent may stand.
         let survived = catch_unwind(AssertUnwindSafe(|| match policies::look(&mut session) {
             Ok(()) => work(Ok(&mut session)),
+            // Of the call itself nothing was sent.
+            Err(StoreError::NoAnswer { .. }) => {
+                work(Err(error::unreachable(self.side, "its policies could not be read")))
+            }
             Err(error) => work(Err(error)),
         }))
         .is_ok();

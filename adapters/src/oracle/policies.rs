@@ -20,9 +20,9 @@ use super::wire;
 /// How often they are looked at.
 const EVERY: Duration = Duration::from_secs(5);
 
-const LOOK: &str = "SELECT p.object_owner, p.object_name, p.policy_name, SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA') \
-                    FROM all_policies p WHERE p.enable = 'YES' AND NOT EXISTS \
-                    (SELECT 1 FROM session_privs s WHERE s.privilege = 'EXEMPT ACCESS POLICY')";
+/// That a policy `p` is in force for this account.
+pub(super) const IN_FORCE: &str = "p.enable = 'YES' AND NOT EXISTS \
+     (SELECT 1 FROM session_privs s WHERE s.privilege = 'EXEMPT ACCESS POLICY')";
 
 /// The policies of one server, as all its sessions know them.
 #[derive(Debug, Default)]
@@ -86,7 +86,11 @@ pub(super) fn look(session: &mut Session) -> Result<(), StoreError> {
     let side = session.side;
     let unreadable = || misfit(side, "ALL_POLICIES has a row that names no table");
     let mut all = Vec::new();
-    let rows = session.query(LOOK, &[], 20)?;
+    let text = format!(
+        "SELECT p.object_owner, p.object_name, p.policy_name, SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA') \
+         FROM all_policies p WHERE {IN_FORCE}"
+    );
+    let rows = session.query(&text, &[], 20)?;
     for row in &rows {
         let cell = |place| wire::text(row, place).ok_or_else(unreadable);
         let (owner, table, name, ours) = (cell(0)?, cell(1)?, cell(2)?, cell(3)?);

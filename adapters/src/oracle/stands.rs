@@ -8,6 +8,7 @@ use model::{Applied, Base, Change, Contract, EntityKey, Side, StoreError, Unnumb
 
 use super::bind::Bind;
 use super::checksum::{digest, joined};
+use super::policies::IN_FORCE;
 use super::read::Lookup;
 use super::session::Session;
 use super::table::{Table, bucket, places};
@@ -141,17 +142,21 @@ pub(super) fn look(
 fn sees_every_row(session: &mut Session, table: &str) -> Result<bool, StoreError> {
     let (text, binds) = match super::inspect::owned(table) {
         (Some(owner), name) => (
-            "SELECT COUNT(*) FROM all_tables t WHERE t.owner = :1 AND t.table_name = :2 AND NOT EXISTS \
-             (SELECT 1 FROM all_policies p WHERE p.object_owner = :3 AND p.object_name = :4 AND p.enable = 'YES')",
+            format!(
+                "SELECT COUNT(*) FROM all_tables t WHERE t.owner = :1 AND t.table_name = :2 AND NOT EXISTS \
+                 (SELECT 1 FROM all_policies p WHERE p.object_owner = :3 AND p.object_name = :4 AND {IN_FORCE})"
+            ),
             vec![Bind::text(owner.clone()), Bind::text(name.clone()), Bind::text(owner), Bind::text(name)],
         ),
         (None, name) => (
-            "SELECT COUNT(*) FROM user_tables t WHERE t.table_name = :1 AND NOT EXISTS \
-             (SELECT 1 FROM user_policies p WHERE p.object_name = :2 AND p.enable = 'YES')",
+            format!(
+                "SELECT COUNT(*) FROM user_tables t WHERE t.table_name = :1 AND NOT EXISTS \
+                 (SELECT 1 FROM user_policies p WHERE p.object_name = :2 AND {IN_FORCE})"
+            ),
             vec![Bind::text(name.clone()), Bind::text(name)],
         ),
     };
-    let rows = session.query(text, &binds, 1)?;
+    let rows = session.query(&text, &binds, 1)?;
     let count: Option<u64> = rows.first().and_then(|row| wire::number(row, 0));
     Ok(count.is_some_and(|count| count > 0))
 }

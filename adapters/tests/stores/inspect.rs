@@ -168,7 +168,7 @@ async fn an_oracle_names_triggers_policies_and_cascades_by_its_dictionary() {
     insta::assert_snapshot!(found.problems.join("\n"), @r"
     trigger ALPHA on INV_ITM_MST (BEFORE EACH ROW, INSERT OR UPDATE) may change the key (ITM_NO): the row stands under another key than the one named, and uses INV_LOC_BAL, whose rows come to the other side only where `touches` names them: drop it, or let it leave the rows of strangler's account alone (WHEN (USER <> '…'))
     foreign key OF_ITEM changes rows of INV_LOC_BAL by itself when one of INV_ITM_MST is deleted (ON DELETE CASCADE): they come to the other side only where `touches` names them; see that both sides cascade alike
-    policy PLANTS on INV_LOC_BAL hides or refuses rows (DBMS_RLS): what it hides is neither compared nor deleted; grant EXEMPT ACCESS POLICY, or let its function return nothing for our account
+    policy PLANTS on INV_LOC_BAL may hide rows (DBMS_RLS), and a hidden row looks like none: no statement is sent to it; grant EXEMPT ACCESS POLICY to our account
     trigger AUDIT on strangler_ledger: nobody but strangler may act on it; drop it
     ");
     let notices = found.notices.join("\n");

@@ -82,14 +82,18 @@ impl Desk {
 
 /// One sentence about what is unsettled, from what the witness saw.
 pub fn unsettled_in_words(evidence: &Json) -> String {
-    let suspended = evidence["unsettled"]["suspended"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let suspended: Vec<_> = suspended.iter().filter_map(Json::as_str).collect();
-    if !suspended.is_empty() {
-        return format!(
-            "Whether every write is settled is not known: {} {} suspended. `strangler sides show` says more.",
-            suspended.join(" and "),
-            if suspended.len() == 1 { "is" } else { "are" },
-        );
+    let not_known =
+        |why: &str| format!("Whether every write is settled is not known: {why}. `strangler sides show` says more.");
+    // Null where the ledgers told nothing, which is said below; within it, where the primary did not say.
+    if let Some(suspended) = evidence["unsettled"].get("suspended") {
+        let Some(suspended) = suspended.as_array() else {
+            return not_known("the primary does not say whether it is suspended");
+        };
+        let suspended: Vec<_> = suspended.iter().filter_map(Json::as_str).collect();
+        if !suspended.is_empty() {
+            let are = if suspended.len() == 1 { "is" } else { "are" };
+            return not_known(&format!("{} {are} suspended", suspended.join(" and ")));
+        }
     }
     let left = evidence["unsettled"]["leftBehind"].as_u64();
     let said = match evidence["unsettled"]["writes"].as_u64() {
@@ -159,6 +163,7 @@ mod tests {
         assert_eq!(told(json!([])), "Every write is settled.");
         assert!(told(json!(["legacy"])).contains("not known: legacy is suspended"), "{}", told(json!(["legacy"])));
         assert!(told(json!(["legacy", "modern"])).contains("legacy and modern are suspended"));
+        assert!(told(Json::Null).contains("the primary does not say"), "{}", told(Json::Null));
     }
 
     #[test]

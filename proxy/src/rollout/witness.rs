@@ -72,15 +72,15 @@ impl Witness {
     }
 }
 
-/// The sides of which it is known that they are suspended: what their ledgers say proves nothing.
-async fn suspended(sides: [&Arc<dyn Store>; 2]) -> Vec<&'static str> {
-    let [one, other] = sides.map(|store| tokio::time::timeout(2 * WITHIN, store.life(&[], WITHIN)));
-    let (one, other) = tokio::join!(one, other);
-    let suspended = |(store, look): (&Arc<dyn Store>, _)| {
-        let Ok(Ok(LifeLook { life: Some(life), .. })) = look else { return None };
-        life.suspended.map(|_| store.side().as_str())
-    };
-    sides.into_iter().zip([one, other]).filter_map(suspended).collect()
+/// The sides that say they are suspended, the primary first: what their ledgers say proves nothing. `None` when the
+/// primary does not tell; of the other side it is its writes that are not known then.
+async fn suspended(sides: [&Arc<dyn Store>; 2]) -> Option<Vec<&'static str>> {
+    let [primary, other] = sides.map(|store| tokio::time::timeout(2 * WITHIN, store.life(&[], WITHIN)));
+    let (primary, other) = tokio::join!(primary, other);
+    let looks = [Some(primary.ok()?.ok()?), other.ok().and_then(Result::ok)];
+    let suspended =
+        |(store, look): (&Arc<dyn Store>, Option<LifeLook>)| look?.life?.suspended.map(|_| store.side().as_str());
+    Some(sides.into_iter().zip(looks).filter_map(suspended).collect())
 }
 
 fn verdicts(sums: &Sums, route: Option<&RouteName>) -> Json {

@@ -48,9 +48,8 @@ async fn statements_that_are_cancelled_at_any_moment_lose_and_double_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_of_an_oracle_that_break_at_any_moment_lose_and_double_nothing() {
-    // A session and a write through the stand-in take many more round trips: they must have a chance to end, on a
-    // busy machine too.
-    lose_and_double_nothing(Erp::on_oracle().await, TERMINATE, Duration::from_millis(601)).await;
+    // A session and a write through the stand-in take many more round trips: they must have a chance to end.
+    lose_and_double_nothing(Erp::on_oracle().await, TERMINATE, Duration::from_millis(457)).await;
 }
 
 /// `pause` is odd, so that a break falls on every moment of a write sooner or later.
