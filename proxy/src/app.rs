@@ -214,7 +214,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     background.once("bookkeeping", unasked.follow(Arc::clone(&health), background.stop().clone()));
 
     let unsettled = Arc::new(UnsettledKeys::default());
-    let compared = keep_lives(&backends, state, &unsettled, &newest, &background);
+    let compared = keep_lives(&backends, state, &breakers, (&unsettled, &newest), &background);
     let fences = keep_fences(config, &backends, &rollout, id.as_str(), &background);
     let parts = Parts {
         config,
@@ -298,8 +298,8 @@ fn serve_graphql(
 fn keep_lives(
     backends: &Backends,
     state: StateDir,
-    unsettled: &Arc<UnsettledKeys>,
-    newest: &gateway::RolloutSource,
+    breakers: &PerSide<Arc<Breaker>>,
+    (unsettled, newest): (&Arc<UnsettledKeys>, &gateway::RolloutSource),
     background: &Tasks,
 ) -> Arc<Compared> {
     let control = Arc::clone(&backends.control);
@@ -323,7 +323,9 @@ fn keep_lives(
         }
     });
     let spells = PerSide::default();
-    let watch = Arc::new(LifeWatch { memories, compared: Arc::clone(&compared), heard, spells });
+    let breakers = breakers.clone();
+    let answers = Arc::new(move |side: Side| breakers.get(side).answers(side));
+    let watch = Arc::new(LifeWatch { memories, compared: Arc::clone(&compared), answers, heard, spells });
     background.keep("lives", move |stop| Arc::clone(&watch).run(stop));
     compared
 }

@@ -46,6 +46,8 @@ pub struct LifeWatch {
     pub memories: Memories,
     /// Hears whether there is anything to compare a side with.
     pub compared: Arc<Compared>,
+    /// Hears that a side has answered, each time.
+    pub answers: Arc<dyn Fn(Side) + Send + Sync>,
     /// Hears what was found, each time.
     pub heard: Arc<dyn Fn(Side, Heard) + Send + Sync>,
     /// Since when what does not pass at once goes on.
@@ -137,6 +139,7 @@ impl LifeWatch {
         self.compared.heard(side, memories.is_some());
         let asked: Vec<Mark> = memories.iter().flatten().map(|memory| memory.mark).collect();
         let look = store.life(&asked, self.memories.within).await?;
+        (self.answers)(side);
         let mut verdict = judge(&look, memories.as_deref());
         look.life.iter().for_each(|life| self.note_mark(side, life));
         let incarnation = look.life.as_ref().map(|life| life.incarnation);

@@ -3,6 +3,7 @@
 //! Prometheus conventions: `strangler_` prefix, base units, `_total` on counters only.
 
 mod guard;
+mod health;
 mod lives;
 mod waiting;
 
@@ -13,10 +14,12 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 use model::control::histogram::BOUNDS;
 use model::evidence::Observation;
 use model::saga::SagaCounts;
-use model::{GroupName, Rollout, RouteName, SagaStatus, Side, StoreError, WebhookName};
+use model::{GroupName, Rollout, RouteName, SagaStatus, Side, WebhookName};
 use tokio::time::Instant;
 
 pub(crate) use guard::{canary_caught, guard_breach, guard_healthy, guard_state};
+pub(crate) use health::route_breaker;
+pub use health::{breaker, side_error};
 pub use lives::{incarnation, mark_age, suspended};
 pub(crate) use waiting::rollout_diverged;
 pub use waiting::{backlog, handover_step, left_behind, strays, unsettled_look};
@@ -29,6 +32,9 @@ pub const FALLBACKS_TOTAL: &str = "strangler_fallbacks_total";
 pub const SIDE_ERRORS_TOTAL: &str = "strangler_side_errors_total";
 /// Whether a side's breaker keeps calls away (1) or not (0). Label: `side`.
 pub const BREAKER_OPEN: &str = "strangler_breaker_open";
+/// Whether a side that answers others is left alone by one route (1), or by the writes brought to one type, or not (0).
+/// Labels: `side`, `route`.
+pub const ROUTE_BREAKER_OPEN: &str = "strangler_route_breaker_open";
 /// Calls that wait for a session of an Oracle side. Answers: is a lane too narrow? Labels: `side`, `lane`
 /// (`read`, `write`, `shadow`, `scan`, `admin`).
 pub const LANE_WAITING: &str = "strangler_lane_waiting";
@@ -179,6 +185,10 @@ pub fn describe() {
     describe_counter!(FALLBACKS_TOTAL, "Reads that the primary answered because the other side failed");
     describe_counter!(SIDE_ERRORS_TOTAL, "Errors of a side");
     describe_gauge!(BREAKER_OPEN, "1 while calls are kept away from a side, else 0");
+    describe_gauge!(
+        ROUTE_BREAKER_OPEN,
+        "1 while a route's calls are kept away from a side that answers others, else 0"
+    );
     describe_gauge!(SIDE_SUSPENDED, "1 while a side takes no writes of ours: it has gone back or was moved");
     describe_gauge!(
         SIDE_MARK_AGE_SECONDS,
@@ -250,16 +260,6 @@ pub fn read_answered(route: &RouteName, side: Side, began: Instant) {
 /// The primary answered for a side that failed.
 pub fn fell_back(route: &RouteName, reason: &'static str) {
     counter!(FALLBACKS_TOTAL, "route" => route.as_str().to_owned(), "reason" => reason).increment(1);
-}
-
-/// A side erred.
-pub fn side_error(side: Side, error: &StoreError) {
-    counter!(SIDE_ERRORS_TOTAL, "side" => side.as_str(), "kind" => error.kind()).increment(1);
-}
-
-/// A side's breaker opened or closed.
-pub fn breaker(side: Side, open: bool) {
-    gauge!(BREAKER_OPEN, "side" => side.as_str()).set(if open { 1.0 } else { 0.0 });
 }
 
 /// A write ended; `side` is the primary when it stands.

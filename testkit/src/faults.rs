@@ -12,11 +12,12 @@
 mod kinds;
 mod lives;
 mod own_keys;
+mod poison;
 mod sagas;
 mod scan;
 mod shapes;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,7 @@ struct Plan {
     always: HashMap<Call, Fault>,
     down: bool,
     wrong_sums: bool,
+    poison: HashSet<EntityKey>,
     calls: HashMap<Call, usize>,
 }
 
@@ -83,11 +85,6 @@ impl FaultyStore {
         self.plan.lock().down = down;
     }
 
-    /// Every sum is one off, as of a server that adds up otherwise than it reads.
-    pub fn wrong_sums(&self) {
-        self.plan.lock().wrong_sums = true;
-    }
-
     /// Forgets every planned fault. Counters stay.
     pub fn heal(&self) {
         let mut plan = self.plan.lock();
@@ -95,10 +92,10 @@ impl FaultyStore {
         plan.always.clear();
         plan.down = false;
         plan.wrong_sums = false;
+        plan.poison.clear();
     }
 
-    /// Waits for the next call that meets [`Fault::CrashBefore`] or [`Fault::CrashAfter`]. The caller of
-    /// that call is to be dropped then, with all of its tasks.
+    /// Waits for the next call that meets a planned crash. Its caller is to be dropped then, with all of its tasks.
     pub async fn crashed(&self) {
         self.crash.notified().await;
     }
@@ -207,7 +204,11 @@ impl Store for FaultyStore {
         fields: FieldSet,
         within: Duration,
     ) -> Result<Vec<Option<Record>>, StoreError> {
-        self.run(Call::Fetch, within, || self.inner.fetch(entity, keys, fields, within)).await
+        self.run(Call::Fetch, within, || async {
+            self.poisoned(keys)?;
+            self.inner.fetch(entity, keys, fields, within).await
+        })
+        .await
     }
 
     async fn list(

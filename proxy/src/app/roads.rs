@@ -1,10 +1,11 @@
 //! The roads of a replica, put together: reads, writes, shadow reads, catch-up.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::Lane;
+use adapters::{Lane, oracle, postgres};
 use model::{Contract, EntityName, PerSide, Rollout, Side, Store};
 use parking_lot::Mutex;
 use shadow_compare::redact::Redactor;
@@ -14,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::{Backends, now};
 use crate::catchup::relay::Relay;
 use crate::catchup::watch::Watch;
-use crate::config::Config;
+use crate::config::{Config, SideSettings};
 use crate::evidence::Aggregator;
 use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
@@ -30,8 +31,9 @@ use crate::tasks::Tasks;
 use crate::write::apply::Door;
 use crate::write::foreign::ForeignWrites;
 use crate::write::rehearse::Rehearsals;
-use crate::write::road::{WriteRoad, WriteSettings, WriteSide};
+use crate::write::road::{WriteRoad, WriteSettings};
 use crate::write::settle::Settler;
+use crate::write::side::WriteSide;
 use crate::write::unsettled::UnsettledKeys;
 
 /// Longest look of a token's writes on the secondary.
@@ -54,11 +56,27 @@ impl Parts<'_> {
         &self.backends.loaded.contract
     }
 
+    /// How many calls of one route a side is given at once: all but a quarter of the connections that it has for them, so
+    /// that a route whose calls all wait leaves some to the others.
+    fn room(
+        &self,
+        side: Side,
+        postgres: impl Fn(&postgres::Settings) -> NonZeroUsize,
+        oracle: impl Fn(&oracle::Settings) -> NonZeroUsize,
+    ) -> usize {
+        let connections = match self.config.sides.get(side) {
+            SideSettings::Postgres(settings) => postgres(settings),
+            SideSettings::Oracle(settings) => oracle(settings),
+        };
+        (connections.get() * 3 / 4).max(1)
+    }
+
     pub(super) fn read_road(&self, shadow: Shadow) -> ReadRoad {
         let stores = self.backends.lane(Lane::Client);
         let side = |side| ReadSide {
             store: Arc::clone(stores.get(side)),
             breaker: Arc::clone(self.breakers.get(side)),
+            room: self.room(side, |settings| settings.reads, |settings| settings.reads),
             batches: batches(self.contract(), stores.get(side)),
         };
         ReadRoad {
@@ -98,6 +116,7 @@ impl Parts<'_> {
             door: Arc::clone(doors.get(side)),
             settler: Settler::start(Arc::clone(admin.get(side)), writes.apply_timeout),
             breaker: Arc::clone(self.breakers.get(side)),
+            room: self.room(side, |settings| settings.writes, |settings| settings.writes),
         };
         let road = WriteRoad {
             sides: PerSide { legacy: side(Side::Legacy), modern: side(Side::Modern) },

@@ -46,7 +46,13 @@ impl Scene {
             state: Some(StateDir::open(folder.path()).unwrap()),
             within: WITHIN,
         };
-        LifeWatch { memories, compared: Arc::default(), heard: Arc::new(|_, _| {}), spells: PerSide::default() }
+        LifeWatch {
+            memories,
+            compared: Arc::default(),
+            answers: Arc::new(|_| {}),
+            heard: Arc::new(|_, _| {}),
+            spells: PerSide::default(),
+        }
     }
 
     /// A write of legacy; brought to modern and settled, or not.

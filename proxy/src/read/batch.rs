@@ -3,6 +3,8 @@
 //! Nobody waits for a timer: the first look-up goes out at once, and what arrives while
 //! [`LANES`] round trips are under way goes out together as soon as one of them is back.
 //!
+//! A round trip that fails, though the side answers, is halved until the look-up that it fails for is alone.
+//!
 //! Promise: a look-up is never answered by a round trip that began before it was asked, so a
 //! client that has just written never sees an older state through another client's look-up.
 
@@ -142,12 +144,12 @@ impl Batch {
         let span = traces::shared_call(&*self.store, "store.fetch", lookups.iter().map(|lookup| &lookup.here));
         let looked =
             traces::within(span, self.store.fetch(&self.entity, &keys, fields, within)).await.map_err(Arc::new);
-        if let Err(error) = &looked
-            && lookups.len() > 1
-            && matches!(**error, StoreError::Misfit { .. })
-        {
-            // A row that cannot be read is the trouble of those who ask for it, and of nobody else.
-            return self.one_by_one(lookups).await;
+        if looked.as_ref().is_err_and(|error| lookups.len() > 1 && !error.is_out_of_reach()) {
+            // A key or a row that cannot be read is the trouble of those who ask for it, and of nobody else.
+            let other_half = lookups.split_off(lookups.len() / 2);
+            let halves = (Box::pin(self.round_trip(lookups)), Box::pin(self.round_trip(other_half)));
+            futures::join!(halves.0, halves.1);
+            return;
         }
         for lookup in lookups {
             let part = match &looked {
@@ -163,28 +165,10 @@ impl Batch {
     fn part(&self, lookup: &Lookup, records: &[Option<Record>], places: &HashMap<EntityKey, usize>) -> Looked {
         let record = |key: &EntityKey| places.get(key).and_then(|place| records.get(*place)).cloned();
         let part: Option<Vec<_>> = lookup.keys.iter().map(record).collect();
-        self.whole(part.filter(|_| records.len() == places.len()).unwrap_or_default(), lookup.keys.len())
-    }
-
-    /// As many records as keys.
-    fn whole(&self, records: Vec<Option<Record>>, keys: usize) -> Looked {
-        if records.len() == keys {
-            return Ok(records);
-        }
-        let problem = format!("not every one of {keys} keys was answered");
-        Err(Arc::new(StoreError::Misfit { side: self.side(), problem, source: None }))
-    }
-
-    async fn one_by_one(&self, lookups: Vec<Lookup>) {
-        let alone = lookups.into_iter().map(|lookup| async move {
-            let span = traces::shared_call(&*self.store, "store.fetch", std::iter::once(&lookup.here));
-            let fetch = self.store.fetch(&self.entity, &lookup.keys, lookup.fields, lookup.within);
-            let looked = traces::within(span, fetch).await.map_err(Arc::new);
-            let whole = |records: Vec<Option<Record>>| self.whole(records, lookup.keys.len());
-            // As above: a receiver that is gone has given up.
-            let _ = lookup.answer.send(looked.and_then(whole));
-        });
-        futures::future::join_all(alone).await;
+        part.filter(|_| records.len() == places.len()).ok_or_else(|| {
+            let problem = format!("not every one of {} keys was answered", lookup.keys.len());
+            Arc::new(StoreError::Misfit { side: self.side(), problem, source: None })
+        })
     }
 }
 

@@ -1,20 +1,37 @@
-//! A breaker per side: after a run of outages a side is left alone for a while, then tried by one.
+//! Breakers: a side that answers nobody is left alone as a whole, and a route that gets no answers by itself.
 //!
-//! While a side is known to be down, all but the one that tries are turned away at once: nobody waits for the dead. When
-//! nobody has asked for a while, nothing is known; then whoever has nobody else to ask may wait for what the one finds
-//! out ([`Breaker::admits_by`]), so that the first requests after an outage and a lull are not refused by a side that is
-//! long back. Either way one call at a time reaches a side that may be down.
+//! One locked table, one query without an index or one exhausted share of connections makes calls of *its* routes run
+//! out of time. That says nothing of the side: whoever has been answered by it lately knows that it is well. So an
+//! outage counts against the side only when nobody has heard from it since; each second a look at its life asks in any
+//! case (`lives`). Against its own route it counts always.
 //!
-//! Not here: what counts as an outage (`StoreError::is_out_of_reach`); shadow reads, which ask no breaker and wait for none.
+//! Promise: while a side answers anybody, only the routes that get no answers are kept away from it; when it answers
+//! again, everybody may ask again.
+//! Not here: what counts as an outage (`StoreError::is_out_of_reach`); shadow reads, which ask no breaker.
 
+mod circuit;
+mod route;
+
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Side, StoreError};
 use parking_lot::Mutex;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use self::circuit::Circuit;
+use self::route::Route;
+pub use self::route::RouteBreaker;
 use crate::telemetry;
+
+/// For how long after an answer a call that gets none says nothing of the side: longer than the pause between two looks
+/// at its life.
+const STILL_WELL: Duration = Duration::from_millis(1_500);
+
+/// The same for a call that did not get through: with all of its connections taken for a while, a side that is well
+/// looks so; one that is gone fails every call at once.
+const STILL_THERE: Duration = Duration::from_millis(300);
 
 /// When a breaker opens, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,114 +48,49 @@ impl Default for BreakerSettings {
     }
 }
 
-/// Stops calls to a side that is down.
+/// The breaker of a side.
 #[derive(Debug)]
 pub struct Breaker {
     settings: BreakerSettings,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-enum State {
-    Closed {
-        failures: u32,
-    },
-    Open {
-        until: Instant,
-    },
-    /// One call is under way to find out; if it never reports, another may try after `until`.
-    Trying {
-        until: Instant,
-        /// There after a lull: others may wait. Dropped with this state, which wakes them.
-        found_out: Option<watch::Sender<()>>,
-    },
-}
-
-/// What a call may do.
-enum Entry {
-    Go,
-    Wait { until: Instant, found_out: watch::Receiver<()> },
-    Stay,
+    whole: Circuit,
+    answered: Mutex<Option<Instant>>,
+    routes: Mutex<HashMap<Box<str>, Arc<Route>>>,
 }
 
 impl Breaker {
     /// A closed breaker.
     pub fn new(settings: BreakerSettings) -> Self {
-        Self { settings, state: Mutex::new(State::Closed { failures: 0 }) }
+        Self { settings, whole: Circuit::new(settings), answered: Mutex::default(), routes: Mutex::default() }
+    }
+
+    /// The breaker of one route's calls to the side: one for each `name`, which is a word of the contract. Of its calls
+    /// at most `room` are under way at once where they ask for a place.
+    pub fn route(self: &Arc<Self>, name: &str, room: usize) -> RouteBreaker {
+        let mut routes = self.routes.lock();
+        let known = routes.get(name).cloned();
+        let route = known.unwrap_or_else(|| {
+            let route = Arc::new(Route::new(name, room, Circuit::new(self.settings)));
+            routes.insert(name.into(), Arc::clone(&route));
+            route
+        });
+        RouteBreaker::new(Arc::clone(self), route)
     }
 
     /// Whether a call may be made now. A `true` from an open breaker makes the caller the one that
     /// tries; it must report what came of it.
     pub fn admits(&self, now: Instant) -> bool {
-        matches!(self.enter(now), Entry::Go)
+        self.whole.admits(now)
     }
 
     /// As [`Self::admits`], for who has nobody else to ask: after a lull, waits until the one that tries has found out,
     /// but not beyond `deadline`, nor longer than a side is left alone.
     pub async fn admits_by(&self, deadline: Instant) -> bool {
-        loop {
-            match self.enter(Instant::now()) {
-                Entry::Go => return true,
-                Entry::Stay => return false,
-                Entry::Wait { until, mut found_out } => {
-                    if timeout_at(until.min(deadline), found_out.changed()).await.is_err() {
-                        return false;
-                    }
-                }
-            }
-        }
+        self.whole.admits_by(deadline).await
     }
 
-    fn enter(&self, now: Instant) -> Entry {
-        let mut state = self.state.lock();
-        let lull = match &*state {
-            State::Closed { .. } => return Entry::Go,
-            // The last that is known of the side is older than two pauses.
-            State::Open { until } if now >= *until => now >= *until + self.settings.pause,
-            State::Trying { until, .. } if now >= *until => false,
-            State::Trying { until, found_out: Some(found_out) } => {
-                return Entry::Wait { until: *until, found_out: found_out.subscribe() };
-            }
-            State::Open { .. } | State::Trying { .. } => return Entry::Stay,
-        };
-        let found_out = lull.then(|| watch::Sender::new(()));
-        *state = State::Trying { until: now + self.settings.pause, found_out };
-        Entry::Go
-    }
-
-    /// Whether calls are being kept away.
+    /// Whether calls to the side are being kept away, whatever the route.
     pub fn is_open(&self) -> bool {
-        !matches!(*self.state.lock(), State::Closed { .. })
-    }
-
-    /// A call was answered (a refusal is an answer). Whether that closed the breaker.
-    pub fn succeeded(&self) -> bool {
-        let mut state = self.state.lock();
-        let was_open = !matches!(*state, State::Closed { .. });
-        *state = State::Closed { failures: 0 };
-        was_open
-    }
-
-    /// A call met an outage. Whether that opened the breaker.
-    pub fn failed(&self, now: Instant) -> bool {
-        let mut state = self.state.lock();
-        let open = State::Open { until: now + self.settings.pause };
-        match &mut *state {
-            State::Closed { failures } if *failures + 1 < self.settings.failures => {
-                *failures += 1;
-                false
-            }
-            State::Closed { .. } => {
-                *state = open;
-                true
-            }
-            State::Trying { .. } => {
-                *state = open;
-                false
-            }
-            // A call that began before it opened: the pause is not prolonged.
-            State::Open { .. } => false,
-        }
+        self.whole.is_open()
     }
 
     /// Takes in how a call to `side` ended, and says in the log when that changes who is asked.
@@ -146,124 +98,117 @@ impl Breaker {
         match error {
             Some(error) => {
                 telemetry::side_error(side, error);
-                if !error.is_out_of_reach() {
-                    self.answered(side);
-                } else if self.failed(Instant::now()) {
-                    tracing::warn!(%side, %error, "{side} does not answer and is left alone; it is tried again from time to time");
-                }
+                if error.is_out_of_reach() { self.missed(side, error) } else { self.answers(side) }
             }
-            None => self.answered(side),
+            None => self.answers(side),
+        }
+    }
+
+    /// The side has answered somebody, whatever it was.
+    pub fn answers(&self, side: Side) {
+        *self.answered.lock() = Some(Instant::now());
+        if self.whole.succeeded() {
+            tracing::info!(%side, "{side} answers again");
+            // What kept them away may have been the same.
+            self.routes.lock().values().for_each(|route| route.relents(side));
         }
         telemetry::breaker(side, self.is_open());
     }
 
-    fn answered(&self, side: Side) {
-        if self.succeeded() {
-            tracing::info!(%side, "{side} answers again");
+    /// A call met an outage. Whether that opened the breaker.
+    pub fn failed(&self, now: Instant) -> bool {
+        self.whole.failed(now)
+    }
+
+    fn missed(&self, side: Side, error: &StoreError) {
+        let now = Instant::now();
+        let spell = if matches!(error, StoreError::NoAnswer { .. }) { STILL_WELL } else { STILL_THERE };
+        let heard_lately = self.answered.lock().is_some_and(|answered| now.duration_since(answered) < spell);
+        if !heard_lately && self.failed(now) {
+            tracing::warn!(%side, %error, "{side} does not answer and is left alone; it is tried again from time to time");
         }
+        telemetry::breaker(side, self.is_open());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_run_of_outages_opens_it_and_one_call_finds_out() {
-        let breaker = Breaker::new(BreakerSettings { failures: 2, pause: Duration::from_secs(1) });
-        let start = Instant::now();
-        breaker.failed(start);
-        breaker.succeeded();
-        breaker.failed(start);
-        assert!(breaker.admits(start), "one outage after a success does not open it");
-        breaker.failed(start);
-        assert!(!breaker.admits(start));
+    const SETTINGS: BreakerSettings = BreakerSettings { failures: 3, pause: Duration::from_secs(1) };
+    const SIDE: Side = Side::Legacy;
 
-        let later = start + Duration::from_secs(1);
-        assert!(breaker.admits(later), "one call tries");
-        assert!(!breaker.admits(later), "and only one");
-        breaker.failed(later);
-        assert!(!breaker.admits(later));
+    fn out_of_time() -> StoreError {
+        StoreError::NoAnswer { side: SIDE, limit: Duration::from_millis(400) }
+    }
 
-        let later = later + Duration::from_secs(1);
-        assert!(breaker.admits(later));
-        breaker.succeeded();
-        assert!(breaker.admits(later) && !breaker.is_open());
+    fn unreachable() -> StoreError {
+        StoreError::Unreachable { side: SIDE, source: "nobody listens".into() }
+    }
+
+    fn pair() -> (Arc<Breaker>, RouteBreaker, RouteBreaker) {
+        let breaker = Arc::new(Breaker::new(SETTINGS));
+        let (one, other) = (breaker.route("Query.one", 1), breaker.route("Query.other", 1));
+        (breaker, one, other)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_try_that_never_reports_does_not_lock_the_side_out() {
-        let breaker = Breaker::new(BreakerSettings { failures: 1, pause: Duration::from_secs(1) });
-        let start = Instant::now();
-        breaker.failed(start);
-        assert!(breaker.admits(start + Duration::from_secs(1)));
-        assert!(breaker.admits(start + Duration::from_secs(2)));
-    }
-    const PAUSE: Duration = Duration::from_secs(1);
-
-    /// Opened a minute ago; nobody has asked since.
-    async fn after_a_lull() -> Arc<Breaker> {
-        let breaker = Arc::new(Breaker::new(BreakerSettings { failures: 1, pause: PAUSE }));
-        breaker.failed(Instant::now());
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        breaker
-    }
-
-    /// Callers that may wait until `within` from now, and have begun to.
-    async fn waiting(breaker: &Arc<Breaker>, within: Duration) -> Vec<tokio::task::JoinHandle<bool>> {
-        let deadline = Instant::now() + within;
-        let callers = (0..20).map(|_| {
-            let breaker = Arc::clone(breaker);
-            tokio::spawn(async move { breaker.admits_by(deadline).await })
-        });
-        let callers = callers.collect();
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        callers
-    }
-
-    async fn admitted(callers: Vec<tokio::task::JoinHandle<bool>>) -> usize {
-        let all = futures::future::join_all(callers).await;
-        all.into_iter().filter(|admitted| *admitted.as_ref().unwrap()).count()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_a_lull_the_others_wait_for_the_one_that_tries_and_go_when_it_is_answered() {
-        let breaker = after_a_lull().await;
-        assert!(breaker.admits_by(Instant::now()).await, "one tries");
-        let callers = waiting(&breaker, Duration::from_secs(5)).await;
-        assert!(callers.iter().all(|caller| !caller.is_finished()), "and only one");
-        assert!(!breaker.admits(Instant::now()), "who can ask somebody else does not wait");
-        breaker.succeeded();
-        let began = Instant::now();
-        assert_eq!((admitted(callers).await, began.elapsed()), (20, Duration::ZERO));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_a_lull_none_of_the_others_reaches_a_side_that_is_still_down() {
-        let breaker = after_a_lull().await;
-        assert!(breaker.admits(Instant::now()));
-        let callers = waiting(&breaker, Duration::from_secs(5)).await;
-        breaker.failed(Instant::now());
-        let began = Instant::now();
-        assert_eq!((admitted(callers).await, began.elapsed()), (0, Duration::ZERO));
-        // Now it is known to be down: the next that come while one tries are turned away at once.
-        tokio::time::sleep(PAUSE).await;
-        assert!(breaker.admits(Instant::now()));
-        let began = Instant::now();
-        assert!(!breaker.admits_by(began + PAUSE).await);
-        assert_eq!(began.elapsed(), Duration::ZERO);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nobody_waits_beyond_a_deadline_or_for_a_try_that_never_reports() {
-        for (deadline, waited) in [(Duration::from_millis(300), 300), (Duration::from_secs(5), 1_000)] {
-            let breaker = after_a_lull().await;
-            let began = Instant::now();
-            assert!(breaker.admits(began));
-            assert_eq!(admitted(waiting(&breaker, deadline).await).await, 0);
-            assert_eq!(began.elapsed(), Duration::from_millis(waited));
+    async fn while_a_side_answers_anybody_only_the_route_without_answers_is_left_alone() {
+        let (breaker, one, other) = pair();
+        for error in [out_of_time, unreachable] {
+            for _ in 0..3 {
+                other.note(SIDE, None);
+                tokio::time::advance(Duration::from_millis(200)).await;
+                one.note(SIDE, Some(&error()));
+            }
+            assert!(!one.admits(Instant::now()), "{}", error());
+            assert!(other.admits(Instant::now()) && !breaker.is_open() && !other.is_suspect());
+            one.note(SIDE, None);
         }
+        (0..3).for_each(|_| one.note(SIDE, Some(&out_of_time())));
+        // A refusal is an answer, for the side and for the route.
+        one.note(SIDE, Some(&StoreError::Fenced { side: SIDE }));
+        assert!(one.admits(Instant::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_each_second_is_enough_to_know_that_the_side_is_well() {
+        let (breaker, one, other) = pair();
+        for _ in 0..20 {
+            breaker.answers(SIDE);
+            for _ in 0..4 {
+                tokio::time::advance(Duration::from_millis(250)).await;
+                one.note(SIDE, Some(&out_of_time()));
+            }
+            assert!(one.is_suspect() && !breaker.is_open() && other.admits(Instant::now()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_side_that_answers_nobody_is_left_alone_by_all_until_somebody_is_answered() {
+        for (error, spell) in [(out_of_time as fn() -> StoreError, STILL_WELL), (unreachable, STILL_THERE)] {
+            let (breaker, one, other) = pair();
+            other.note(SIDE, None);
+            tokio::time::advance(spell).await;
+            (0..3).for_each(|_| one.note(SIDE, Some(&error())));
+            assert!(breaker.is_open() && !one.admits(Instant::now()) && !other.admits(Instant::now()));
+            // The look at its life is answered: everybody may ask, at once.
+            breaker.answers(SIDE);
+            for route in [&one, &other] {
+                assert!(route.admits(Instant::now()) && route.admits(Instant::now()), "{}", error());
+            }
+            assert!(one.is_suspect());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_route_has_no_more_places_than_room() {
+        let (breaker, one, other) = pair();
+        let soon = Instant::now() + Duration::from_millis(50);
+        let held = one.place(soon).await;
+        assert!(held.is_some() && breaker.route("Query.one", 9).place(soon).await.is_none());
+        assert!(other.place(soon).await.is_some());
+        drop(held);
+        assert!(one.place(soon + Duration::from_secs(1)).await.is_some());
     }
 }

@@ -15,7 +15,7 @@ use model::{
 use tokio::time::Instant;
 
 use super::batch::Batch;
-use super::breaker::Breaker;
+use super::breaker::{Breaker, RouteBreaker};
 use super::seen::Seen;
 use super::shadow::{Shadow, ShadowJob, ShadowedRead};
 use crate::error::{Fault, InternalError};
@@ -42,8 +42,16 @@ pub struct ReadSide {
     pub store: Arc<dyn Store>,
     /// Its breaker.
     pub breaker: Arc<Breaker>,
+    /// How many lists of one route may be under way there at once.
+    pub room: usize,
     /// A batcher for each entity type.
     pub batches: HashMap<EntityName, Arc<Batch>>,
+}
+
+impl ReadSide {
+    fn route(&self, root: &Root) -> RouteBreaker {
+        self.breaker.route(root.route.as_str(), self.room)
+    }
 }
 
 /// The read road.
@@ -143,7 +151,13 @@ impl ReadRoad {
                         let problem = format!("{} is not a list", root.route);
                         return Err(Arc::new(StoreError::Misfit { side, problem, source: None }));
                     };
-                    let store = &self.sides.get(side).store;
+                    let asked = self.sides.get(side);
+                    let deadline = Instant::now() + within;
+                    let Some(_place) = asked.route(root).place(deadline).await else {
+                        let source = "all calls that its route may make there are under way".into();
+                        return Err(Arc::new(StoreError::Unreachable { side, source }));
+                    };
+                    let (store, within) = (&asked.store, deadline.saturating_duration_since(Instant::now()));
                     let list = store.list(&root.entity, sql.get(side), &params, fields, within);
                     traces::within(traces::call(&**store, "store.list"), list).await.map_err(Arc::new)
                 }
@@ -228,7 +242,7 @@ impl ReadRoad {
         F: Fn(Side, Duration) -> Fut,
         Fut: Future<Output = Result<T, Arc<StoreError>>>,
     {
-        let breaker = &self.sides.get(side).breaker;
+        let breaker = self.sides.get(side).route(root);
         let began = Instant::now();
         // Another side can stand in for a secondary, and does so at once; for the primary there is none.
         let admitted = if side == primary { breaker.admits_by(began + within).await } else { breaker.admits(began) };

@@ -8,12 +8,11 @@
 //! Not here: who is secondary, what happens to a write that cannot be applied (`road`, `relay`), who hears of rows that
 //! somebody else has changed (`foreign`).
 
-use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::store::{Bare, MAX_BATCH, Unsettled};
-use model::{Applied, Change, Contract, EntityKey, PerSide, Recorded, Side, Store, StoreError, WriteId};
+use model::store::{Bare, Unsettled};
+use model::{Applied, Change, Contract, EntityKey, EntityName, PerSide, Recorded, Side, Store, StoreError, WriteId};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -22,14 +21,10 @@ use super::foreign::ForeignWrites;
 use super::not_taken::NotTaken;
 use super::numbering::Numbering;
 use super::proof::Proof;
-use crate::read::breaker::Breaker;
+use super::queue::{Class, How, Pending, Queues, types};
+use crate::read::breaker::{Breaker, RouteBreaker};
 use crate::traces::{self, Here};
 
-/// Batches under way at once. Two: one travels while the next is gathered.
-const LANES: usize = 2;
-/// Writes that may wait at a door. More wait only when the side hangs; then the relay is told at
-/// once, and memory stays flat.
-const MOST_WAITING: usize = 10_000;
 /// How often a batch that gave way to another transaction is tried again.
 const CONFLICT_RETRIES: u32 = 5;
 
@@ -48,39 +43,7 @@ pub struct Door {
     breaker: Arc<Breaker>,
     within: Duration,
     foreign: Option<Arc<ForeignWrites>>,
-    waiting: Mutex<Waiting>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    queue: VecDeque<Pending>,
-    under_way: usize,
-}
-
-struct Pending {
-    changes: Vec<Change>,
-    /// What is kept of a write without changes.
-    bare: Option<Bare>,
-    how: How,
-    answer: oneshot::Sender<Outcome>,
-    here: Here,
-}
-
-/// What a batch does: all that is in it the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum How {
-    Apply,
-    /// What somebody else has made of a row is overwritten.
-    Over,
-    /// Ledger rows alone.
-    Keep,
-}
-
-impl Pending {
-    /// How many answers it has.
-    fn size(&self) -> usize {
-        self.changes.len() + usize::from(self.bare.is_some())
-    }
+    waiting: Mutex<Queues>,
 }
 
 impl Door {
@@ -138,18 +101,11 @@ impl Door {
     async fn enter(self: &Arc<Self>, changes: Vec<Change>, bare: Option<Bare>, how: How) -> Outcome {
         let untold = self.numbering.untold(self.side(), &changes);
         let (answer, receiver) = oneshot::channel();
-        {
-            let mut waiting = self.waiting.lock();
-            if waiting.queue.len() >= MOST_WAITING {
-                let source = "too many writes wait for it".into();
-                return Err(Arc::new(StoreError::Unreachable { side: self.side(), source }));
-            }
-            waiting.queue.push_back(Pending { changes, bare, how, answer, here: Here::now() });
-            if waiting.under_way < LANES {
-                waiting.under_way += 1;
-                tokio::spawn(Arc::clone(self).run());
-            }
+        if self.waiting.lock().is_full() {
+            let source = "too many writes wait for it".into();
+            return Err(Arc::new(StoreError::Unreachable { side: self.side(), source }));
         }
+        self.queue(Pending { changes, bare, how, answer, here: Here::now() });
         let gone = |_| Err(Arc::new(StoreError::NoAnswer { side: self.side(), limit: self.within }));
         let applied = receiver.await.unwrap_or_else(gone)?;
         let barred = applied.iter().any(|applied| matches!(applied, Applied::Barred));
@@ -160,49 +116,41 @@ impl Door {
         Ok(applied)
     }
 
-    async fn run(self: Arc<Self>) {
-        let lane = Lane(&self);
+    fn queue(self: &Arc<Self>, write: Pending) {
+        let class = Class::of(&write.changes, |entity| self.of_type(entity).is_suspect());
+        if self.waiting.lock().push(class.clone(), write) {
+            tokio::spawn(Arc::clone(self).run(class));
+        }
+    }
+
+    /// The breaker of the writes that are brought to one type.
+    fn of_type(&self, entity: &EntityName) -> RouteBreaker {
+        self.breaker.route(entity.as_str(), usize::MAX)
+    }
+
+    /// One lane: sends batches until nothing waits in its queue.
+    async fn run(self: Arc<Self>, class: Class) {
+        let lane = Lane(&self, &class);
         loop {
             // Writes that are ready now go along instead of one by one.
             tokio::task::yield_now().await;
-            let Some(batch) = self.take() else {
+            let batch = self.waiting.lock().take(&class);
+            let Some(batch) = batch else {
                 // It was given back with the look that found nothing.
                 std::mem::forget(lane);
                 return;
             };
-            self.send(batch).await;
-        }
-    }
-
-    /// The next batch: writes in order of arrival; a write that shares a key with one before it
-    /// waits for a later batch, and so does one for which something else is to be done.
-    fn take(&self) -> Option<Vec<Pending>> {
-        let mut waiting = self.waiting.lock();
-        let mut batch = Vec::new();
-        let mut later = VecDeque::new();
-        let mut keys: HashSet<EntityKey> = HashSet::new();
-        let mut size = 0;
-        let how = waiting.queue.front().map(|first| first.how);
-        while let Some(next) = waiting.queue.pop_front() {
-            let fits = Some(next.how) == how && (batch.is_empty() || size + next.size() <= MAX_BATCH);
-            if !fits || next.changes.iter().any(|change| keys.contains(&change.key)) {
-                keys.extend(next.changes.iter().map(|change| change.key.clone()));
-                later.push_back(next);
-                continue;
+            let answered = self.send(batch).await;
+            if !answered && class.is_usual() {
+                // Whoever does not touch what gave no answer does not wait for it.
+                let writes = self.waiting.lock().unsort();
+                writes.into_iter().for_each(|write| self.queue(write));
             }
-            size += next.size();
-            keys.extend(next.changes.iter().map(|change| change.key.clone()));
-            batch.push(next);
         }
-        waiting.queue = later;
-        if batch.is_empty() {
-            waiting.under_way -= 1;
-            return None;
-        }
-        Some(batch)
     }
 
-    async fn send(self: &Arc<Self>, batch: Vec<Pending>) {
+    /// Whether the side has answered.
+    async fn send(self: &Arc<Self>, batch: Vec<Pending>) -> bool {
         let span = traces::shared_call(&*self.store, "store.apply", batch.iter().map(|pending| &pending.here));
         match traces::within(span, self.try_all(&batch)).await {
             Ok(applied) => {
@@ -212,6 +160,7 @@ impl Door {
                     let outcome = self.met(&pending, part).await;
                     self.answer(pending, outcome);
                 }
+                true
             }
             // One write that the side does not take must not hold up the others, whatever the reason: each on its own.
             // Where nothing answers there is no use in asking for each.
@@ -225,12 +174,15 @@ impl Door {
                     };
                     self.answer(pending, outcome);
                 }
+                true
             }
             Err(error) => {
+                let answered = !error.is_outage();
                 let error = Arc::new(error);
                 for pending in batch {
                     let _ = pending.answer.send(Err(Arc::clone(&error)));
                 }
+                answered
             }
         }
     }
@@ -331,9 +283,14 @@ impl Door {
 
     async fn try_apply(&self, changes: &[Change], bare: &[Bare], how: How) -> Result<Vec<Applied>, StoreError> {
         let asked = changes.len() + bare.len();
+        let types: Vec<_> = types(changes).iter().map(|entity| self.of_type(entity)).collect();
+        let admitted = || {
+            let now = Instant::now();
+            types.iter().all(|of_type| of_type.itself_admits(now)) && self.breaker.admits(now)
+        };
         let (mut retries, mut looked) = (0, false);
         loop {
-            if !self.breaker.admits(Instant::now()) {
+            if !admitted() {
                 let source = "its breaker is open after repeated outages".into();
                 return Err(StoreError::Unreachable { side: self.side(), source });
             }
@@ -343,6 +300,7 @@ impl Door {
                 How::Keep => self.store.keep(bare, self.within).await,
             };
             self.breaker.note(self.side(), applied.as_ref().err());
+            types.iter().for_each(|of_type| of_type.takes_in(self.side(), applied.as_ref().err()));
             match applied {
                 Err(StoreError::Conflict { .. }) if retries < CONFLICT_RETRIES => {
                     retries += 1;
@@ -363,15 +321,10 @@ impl Door {
 
 /// One of a door's lanes. Given back when its task ends in whichever way: two that were lost would close the door for
 /// ever.
-struct Lane<'a>(&'a Door);
+struct Lane<'a>(&'a Door, &'a Class);
 
 impl Drop for Lane<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.0.waiting.lock();
-        waiting.under_way -= 1;
-        // Who waits for a lane that is gone is told so, rather than left waiting.
-        if waiting.under_way == 0 {
-            waiting.queue.clear();
-        }
+        self.0.waiting.lock().lane_ends(self.1);
     }
 }

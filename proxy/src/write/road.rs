@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use model::{
     Applied, Change, EntityKey, EntityType, GroupName, Instant as Time, PerSide, Policy, Record, Rollout, Side, States,
-    Store, StoreError, WriteId, Written,
+    StoreError, WriteId, Written,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -22,10 +22,10 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::again::{jitter, worth_retrying};
-use super::apply::{Door, Outcome};
+use super::apply::Outcome;
 use super::command::{self, Attempt};
 use super::rehearse::{self, Rehearsals};
-use super::settle::Settler;
+use super::side::WriteSide;
 use super::unsettled::UnsettledKeys;
 use crate::arguments::Arguments;
 use crate::error::{Fault, InternalError};
@@ -33,7 +33,6 @@ use crate::figures::Recorder;
 use crate::handover::fences::Fences;
 use crate::lives::compared::Compared;
 use crate::own_keys::{self, Asked};
-use crate::read::breaker::Breaker;
 use crate::roads::RequestContext;
 use crate::telemetry;
 use crate::traces::Here;
@@ -48,18 +47,6 @@ pub struct WriteSettings {
     pub answer_budget: Duration,
     /// How long a claim may wait for the first attempt, beyond the client's deadline.
     pub claim_within: Duration,
-}
-
-/// What the write road needs of one side.
-pub struct WriteSide {
-    /// The store, in its lane for client writes.
-    pub store: Arc<dyn Store>,
-    /// The door through which the side is changed as secondary.
-    pub door: Arc<Door>,
-    /// Marks writes in the side's ledger when it is primary.
-    pub settler: Settler,
-    /// The side's breaker.
-    pub breaker: Arc<Breaker>,
 }
 
 /// The write road.
@@ -304,13 +291,11 @@ impl WriteRoad {
             let attempt = Attempt { write, policy, numbers: &numbers, now, idempotency, bound_to };
             let command = command::build(root, action, &mutation.arguments, &attempt)?;
             let primary = self.sides.get(policy.primary());
-            if !primary.breaker.admits_by(mutation.deadline).await {
-                return Err(InternalError::Unavailable(format!("{} is down", policy.primary())).into());
-            }
+            let admitted = primary.admits(root, mutation.deadline).await?;
             self.unsettled.begin(&root.group, write, &command.touches);
             let remaining = mutation.deadline.saturating_duration_since(Instant::now());
             let executed = rehearse::execute(&*primary.store, action, &policy, &command, remaining).await;
-            primary.breaker.note(policy.primary(), executed.as_ref().err());
+            admitted.ended(policy.primary(), executed.as_ref().err());
             let stands =
                 |changes, before| Standing { write, policy, changes, repeat: false, before, stamped: attempt.now };
             match executed {

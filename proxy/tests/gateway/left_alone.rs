@@ -12,7 +12,7 @@ use proxy::read::breaker::BreakerSettings;
 use testkit::faults::{Call, Fault};
 use tokio::time::Instant;
 
-use crate::rig::{Pace, Replica};
+use crate::rig::{Pace, Replica, not_heard_of};
 use crate::shelves::Shelves;
 
 const PUT: &str = "mutation { put(id: \"A\", onHand: 7) { onHand } }";
@@ -29,6 +29,7 @@ async fn replica(shelves: &Shelves, reads: f64) -> Arc<Replica> {
 /// The outage of a side, until it is left alone, and then a lull.
 async fn outage_and_lull(shelves: &Shelves, replica: &Replica, side: Side) {
     shelves.ground.stores.get(side).down(true);
+    not_heard_of().await;
     for _ in 0..3 {
         replica.ask(LOOK).await;
     }

@@ -27,6 +27,7 @@ mod inventory;
 mod left_alone;
 mod limits;
 mod merging;
+mod one_bad_key;
 mod oracle_faults;
 mod own_keys;
 mod own_server;

@@ -10,7 +10,7 @@ use serde_json::json;
 use testkit::faults::{Call, Fault};
 use tokio::time::Instant;
 
-use crate::rig::{Pace, Replica, until};
+use crate::rig::{Pace, Replica, not_heard_of, until};
 use crate::shelves::Shelves;
 
 const PUT: &str = "mutation { put(id: \"A\", onHand: 7) { onHand } }";
@@ -140,6 +140,7 @@ async fn a_dead_side_is_left_alone_and_asked_again_when_it_is_back() {
     let replica = Replica::ready(&shelves.ground, &Pace { breaker, relay: None, ..Pace::default() }).await;
     let modern = &shelves.ground.stores.modern;
     modern.down(true);
+    not_heard_of().await;
     // WHEN modern is down
     for _ in 0..20 {
         assert_eq!(replica.ask(LOOK).await.text, looked(100));

@@ -11,7 +11,7 @@ use serde_json::json;
 use testkit::faults::{Call, Fault};
 use tokio::time::Instant;
 
-use crate::rig::{Pace, Replica, WITHIN};
+use crate::rig::{Pace, Replica, WITHIN, not_heard_of};
 use crate::shelves::{Shelves, key, shelf_type};
 
 const MOVE: &str = "mutation { move(from: \"A\", to: \"B\", quantity: 10) { onHand } }";
@@ -238,6 +238,7 @@ async fn an_open_breaker_and_a_full_house_drop_rehearsals_and_delay_nobody() {
     let verdicts: Vec<_> = taken(&replica).iter().map(|seen| (seen.verdict, seen.reason.clone())).collect();
     assert_eq!(verdicts, [(Verdict::Inconclusive, Some("dropped".into())), (Verdict::Match, None)]);
     // GIVEN a breaker that is open
+    not_heard_of().await;
     let calls = shelves.ground.stores.modern.calls(Call::Rehearse);
     let outage = StoreError::NoAnswer { side: Side::Modern, limit: WITHIN };
     (0..9).for_each(|_| replica.breakers.modern.note(Side::Modern, Some(&outage)));

@@ -33,8 +33,9 @@ use proxy::saga::SagaRoad;
 use proxy::write::apply::Door;
 use proxy::write::foreign::ForeignWrites;
 use proxy::write::rehearse::Rehearsals;
-use proxy::write::road::{WriteRoad, WriteSettings, WriteSide};
+use proxy::write::road::{WriteRoad, WriteSettings};
 use proxy::write::settle::Settler;
+use proxy::write::side::WriteSide;
 use proxy::write::unsettled::UnsettledKeys;
 use serde_json::{Value as Json, json};
 use shadow_compare::redact::Redactor;
@@ -51,6 +52,14 @@ pub(crate) use pace::Pace;
 
 /// Limit of a call that no fault concerns.
 pub(crate) const WITHIN: Duration = Duration::from_secs(20);
+
+/// Calls of one route that a side is given at once: stores in memory have no connections that could run out.
+const ROOM: usize = 1_000;
+
+/// So much time passes that a side which has answered before is not known to be well any more.
+pub(crate) async fn not_heard_of() {
+    tokio::time::sleep(Duration::from_secs(2)).await;
+}
 
 /// What replicas share: the contract, the stores and the rollout.
 #[derive(Clone)]
@@ -217,6 +226,7 @@ impl Replica {
                 batches: batches(ground, &store),
                 store,
                 breaker: Arc::clone(breakers.get(side)),
+                room: ROOM,
             }),
             unsettled: Arc::clone(&unsettled),
             seen: stores
@@ -234,6 +244,7 @@ impl Replica {
                 store,
                 door: Arc::clone(doors.get(side)),
                 breaker: Arc::clone(breakers.get(side)),
+                room: ROOM,
             }),
             rollout: ground.newest(),
             fences: Fences::new(stores.clone(), ground.hearer(), Duration::from_secs(2)),

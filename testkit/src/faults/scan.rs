@@ -76,3 +76,10 @@ macro_rules! scan_with_faults {
 
 scan_with_faults!(FaultyStore, |this| this, this.inner);
 scan_with_faults!(FaultySnapshot, |this| this.store, this.inner);
+
+impl FaultyStore {
+    /// Every sum is one off, as of a server that adds up otherwise than it reads.
+    pub fn wrong_sums(&self) {
+        self.plan.lock().wrong_sums = true;
+    }
+}

@@ -63,8 +63,13 @@ impl Pair {
             state: Some(StateDir::open(folder.path()).unwrap()),
             within: WITHIN,
         };
-        let watch =
-            LifeWatch { memories, compared: Arc::default(), heard: Arc::new(|_, _| {}), spells: PerSide::default() };
+        let watch = LifeWatch {
+            memories,
+            compared: Arc::default(),
+            answers: Arc::new(|_| {}),
+            heard: Arc::new(|_, _| {}),
+            spells: PerSide::default(),
+        };
         Self { server, stores, watch, befallen, _other: other, _folder: folder }
     }
 
@@ -255,8 +260,13 @@ async fn a_planned_move_by_dump_is_raised_by_itself_and_later_writes_are_newer()
     let mut stores = pair.stores.clone();
     stores.legacy = Arc::clone(&moved);
     let memories = Memories { stores: stores.clone(), ..pair.watch.memories.clone() };
-    let watch =
-        LifeWatch { memories, compared: Arc::default(), heard: Arc::new(|_, _| {}), spells: PerSide::default() };
+    let watch = LifeWatch {
+        memories,
+        compared: Arc::default(),
+        answers: Arc::new(|_| {}),
+        heard: Arc::new(|_, _| {}),
+        spells: PerSide::default(),
+    };
 
     // A connection made after the move is compared before its first use.
     let fresh = PostgresStore::connect(Side::Legacy, inventory::contract(), &Settings::new(new.url(NAME))).unwrap();

@@ -9,6 +9,7 @@ mod guard;
 mod handover;
 mod handover_killed;
 mod lives;
+mod locked;
 mod lost;
 mod newcomer;
 mod operators;
