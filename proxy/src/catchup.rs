@@ -5,6 +5,7 @@ pub mod baseline;
 pub mod left_behind;
 pub mod relay;
 pub mod repair;
+pub mod retention;
 pub mod shapes;
 mod touch;
 pub mod watch;

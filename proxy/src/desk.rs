@@ -15,6 +15,7 @@ mod key_history;
 mod promote;
 mod rollback;
 mod sagas;
+mod sides;
 mod verify;
 mod view;
 
@@ -46,6 +47,7 @@ pub(crate) use handover::shown_key;
 pub use handover::{DualWriteEnd, HandoverDone, HandoverOutcome};
 pub use promote::{PromoteOutcome, PromotionView};
 pub use rollback::{RollbackOptions, RollbackOutcome};
+pub use sides::SideSeen;
 pub use verify::Verified;
 pub use view::{GroupView, RouteView, evidence_in_words, unsettled_in_words};
 

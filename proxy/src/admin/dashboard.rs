@@ -23,6 +23,7 @@ mod overview;
 mod sagas;
 mod sample;
 mod shapes;
+mod sides;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -76,6 +77,7 @@ pub(super) fn router(admin: &Admin) -> Router {
         .route("/sagas/{id}", get(sagas::one))
         .route("/sagas/{id}/retry", post(sagas::retry))
         .route("/sagas/{id}/abandon", post(sagas::abandon))
+        .route("/sides", get(sides::of))
         .route("/breakeven", get(breakeven::page))
         .route("/history", get(history::page))
         .route("/history/verify", get(history::verify))

@@ -13,6 +13,7 @@ mod mutation;
 mod plans;
 mod query;
 mod sagas;
+mod sides;
 mod subscription;
 mod types;
 

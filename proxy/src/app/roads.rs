@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Backends, now};
 use crate::catchup::relay::Relay;
+use crate::catchup::retention::{self, Retention};
 use crate::catchup::watch::Watch;
 use crate::config::{Config, SideSettings};
 use crate::evidence::Aggregator;
@@ -199,13 +200,19 @@ impl Parts<'_> {
             failing: Mutex::default(),
         });
         background.keep("relay", move |stop| Arc::clone(&relay).run(stop));
+        let retention = Arc::new(Retention {
+            stores: stores.clone(),
+            keep: self.config.writes.retention,
+            portion: retention::PORTION,
+            within: self.config.writes.relay.within,
+        });
+        background.keep("retention", move |stop| Arc::clone(&retention).run(stop));
         let watch = Arc::new(Watch {
             stores,
             clients: self.backends.lane(Lane::Client),
             rollout: Arc::clone(self.newest),
             unsettled: Arc::clone(self.unsettled),
             figures: self.figures.clone(),
-            retention: self.config.writes.retention,
             within: self.config.writes.relay.within,
             doubted: Mutex::default(),
         });

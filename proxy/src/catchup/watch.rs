@@ -12,8 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::saga::OpenSagas;
-use model::store::{Forget, Strays};
+use model::store::Strays;
 use model::{GroupName, Incarnation, PerSide, Policy, Rollout, Side, Store};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -29,11 +28,9 @@ const INTERVAL: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Looks between two counts of the backlog.
 const COUNT_EVERY: u32 = 4;
-/// Looks between two questions after the logs' incarnations, and between two clean-ups.
+/// Looks between two questions after the logs' incarnations, and after what lies there for nobody.
 const LIVES_EVERY: u32 = 20;
-const FORGET_EVERY: u32 = 240;
-/// Ledger rows forgotten at once.
-const FORGET_MOST: usize = 5_000;
+const STRAYS_EVERY: u32 = 240;
 /// Most keys that are read; beyond, the whole group counts as unsettled.
 const MOST_KEYS: usize = 5_000;
 
@@ -49,8 +46,6 @@ pub struct Watch {
     pub unsettled: Arc<UnsettledKeys>,
     /// Counts what waits.
     pub figures: Recorder,
-    /// How long settled ledger rows are kept: idempotency keys are known for as long.
-    pub retention: Duration,
     /// Limit of one call.
     pub within: Duration,
     /// The groups that are in doubt: said once.
@@ -72,12 +67,9 @@ impl Watch {
                 if looks.is_multiple_of(LIVES_EVERY) {
                     self.report_new_life(side, lives.get_mut(side)).await;
                 }
-                if looks % FORGET_EVERY == 1 {
+                if looks % STRAYS_EVERY == 1 {
                     self.report_strays(side).await;
                 }
-            }
-            if looks % FORGET_EVERY == FORGET_EVERY - 1 {
-                self.forget().await;
             }
             looks = looks.wrapping_add(1);
             tokio::select! {
@@ -93,26 +85,6 @@ impl Watch {
             tracing::warn!(%side, before = before.0, now = now.0, "{side}'s log began a new life: it was failed over or restored");
         }
         telemetry::incarnation(side, now);
-    }
-
-    /// Forgets old rows on both sides; those of sagas only when both logs say which of them are open.
-    async fn forget(&self) {
-        let open = async |side| match self.stores.get(side).open_sagas(self.within).await {
-            Ok(open) => open,
-            Err(error) => {
-                telemetry::side_error(side, &error);
-                OpenSagas::Unknown
-            }
-        };
-        let (legacy, modern) = tokio::join!(open(Side::Legacy), open(Side::Modern));
-        let old = Forget { retention: self.retention, limit: FORGET_MOST, sagas: legacy.and(modern) };
-        for side in Side::BOTH {
-            match self.stores.get(side).forget(&old, self.within).await {
-                Ok(rows) if rows > 0 => tracing::debug!(%side, rows, "{rows} settled ledger rows forgotten on {side}"),
-                Ok(_) => {}
-                Err(error) => telemetry::side_error(side, &error),
-            }
-        }
     }
 
     /// Says what lies in a ledger for types that the contract does not have: nobody brings it over.

@@ -8,11 +8,12 @@ use model::life::{Life, Noted, Over, Verdict};
 use model::{EntityKey, Side};
 use serde_json::{Value as Json, json};
 
-use self::seen::{Seen, tell};
+use self::seen::tell;
 use super::Stop;
 use super::args::WhoArgs;
 use super::desk::Desk;
 use super::reconcile::redactor;
+use crate::desk::SideSeen;
 use crate::error::with_root;
 use crate::handover::begin::broken;
 use crate::lives::lost::{Order, Outcome};
@@ -97,7 +98,7 @@ pub(super) async fn show(desk: &Desk) -> Result<(), Stop> {
     let (mut shown, mut well) = (Vec::new(), true);
     let mut gone_back = Vec::new();
     for side in Side::BOTH {
-        let seen = match Seen::of(&memories, side).await {
+        let seen = match SideSeen::of(&memories, side).await {
             Ok(seen) => seen,
             // The other one may answer.
             Err(error) => {
@@ -109,7 +110,7 @@ pub(super) async fn show(desk: &Desk) -> Result<(), Stop> {
         };
         well &= seen.is_well();
         tell(desk, &seen)?;
-        shown.push(seen.json());
+        shown.push(seen::json(&seen));
         if matches!(seen.verdict, Verdict::GoneBack(_) | Verdict::Suspended(_)) {
             gone_back.extend(seen.life.map(|life| life.marked_at));
         }
@@ -126,7 +127,7 @@ pub(super) async fn show(desk: &Desk) -> Result<(), Stop> {
 pub(super) async fn run(desk: &Desk, args: &RaiseArgs) -> Result<(), Stop> {
     let author = desk.named_author(args.who.who.as_deref(), Some(args.reason.clone()))?;
     let (side, memories) = (Side::from(args.side), desk.memories());
-    let seen = Seen::of(&memories, side).await?;
+    let seen = SideSeen::of(&memories, side).await?;
     tell(desk, &seen)?;
     let lost = match &seen.missing {
         Ok(missing) => &missing.lost[..],
@@ -165,7 +166,7 @@ pub(super) async fn run(desk: &Desk, args: &RaiseArgs) -> Result<(), Stop> {
     }
     let raised = raise::raise(&memories, side, life, &left.to_bring).await?.ok_or_else(|| raised_by_others(side))?;
     desk.out.line(format!("{side} takes writes again, as incarnation {}.", raised.memory.incarnation.0));
-    let mut shown = seen.json();
+    let mut shown = seen::json(&seen);
     shown["outcome"] = outcome;
     desk.out.json(&shown);
     let contradicting = broken(desk.contract(), &memories.stores, memories.within).await?;
@@ -182,7 +183,7 @@ pub(super) async fn run(desk: &Desk, args: &RaiseArgs) -> Result<(), Stop> {
 }
 
 /// That a raise is needed, and that it is said what becomes of what was lost.
-fn require_decided(args: &RaiseArgs, seen: &Seen, lost: &[Noted]) -> Result<(), Stop> {
+fn require_decided(args: &RaiseArgs, seen: &SideSeen, lost: &[Noted]) -> Result<(), Stop> {
     let side = seen.side;
     match seen.verdict {
         Verdict::Unknown => {

@@ -124,3 +124,28 @@ async fn a_secondary_whose_disk_is_full_costs_no_client_anything_and_answers_rea
     assert_eq!(modern.calls(Call::Fetch), before + 1);
     assert_eq!(shelves.ground.backlog().await, 20);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_primary_whose_commits_hang_answers_reads() {
+    // GIVEN a primary that waits in vain for its standby at each commit
+    let shelves = Shelves::new().await;
+    let replica = replica(&shelves, 0.0).await;
+    let legacy = &shelves.ground.stores.legacy;
+    legacy.always(Call::Execute, Fault::Hang);
+    for _ in 0..5 {
+        let (written, read) = tokio::join!(replica.ask(PUT), replica.ask(LOOK));
+        assert!(!written.body["errors"].is_null());
+        assert!(read.body["errors"].is_null(), "{}", read.text);
+        for _ in 0..3 {
+            assert!(replica.ask(LOOK).await.body["errors"].is_null());
+        }
+    }
+    // THEN no client waits for its writes any more, and reads never did
+    let began = Instant::now();
+    assert_eq!(replica.ask(PUT).await.code(), "UNAVAILABLE");
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert!(!replica.breakers.legacy.is_open());
+    legacy.heal();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(replica.ask(PUT).await.body["errors"].is_null());
+}

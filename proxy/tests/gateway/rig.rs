@@ -376,7 +376,6 @@ fn catch_up(
         rollout: ground.newest(),
         unsettled: Arc::clone(unsettled),
         figures: figures.clone(),
-        retention: Duration::from_secs(86_400),
         within: Duration::from_secs(2),
         doubted: Mutex::default(),
     };

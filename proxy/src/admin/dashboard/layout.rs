@@ -16,18 +16,20 @@ pub(super) enum Part {
     Groups,
     Diffs,
     Sagas,
+    Sides,
     BreakEven,
     History,
 }
 
 impl Part {
-    const ALL: [Self; 5] = [Self::Groups, Self::Diffs, Self::Sagas, Self::BreakEven, Self::History];
+    const ALL: [Self; 6] = [Self::Groups, Self::Diffs, Self::Sagas, Self::Sides, Self::BreakEven, Self::History];
 
     fn link(self) -> (&'static str, &'static str) {
         match self {
             Self::Groups => ("/", "Groups"),
             Self::Diffs => ("/diffs", "Differences"),
             Self::Sagas => ("/sagas", "Sagas"),
+            Self::Sides => ("/sides", "Sides"),
             Self::BreakEven => ("/breakeven", "Break-even"),
             Self::History => ("/history", "History"),
         }

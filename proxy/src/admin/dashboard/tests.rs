@@ -23,8 +23,9 @@ use crate::rollout::RolloutHandle;
 mod evidence;
 mod handover;
 mod sagas;
+mod sides;
 
-const PAGES: [&str; 6] = ["/", "/groups/inventory", "/diffs", "/sagas", "/history", "/history/verify"];
+const PAGES: [&str; 7] = ["/", "/groups/inventory", "/diffs", "/sagas", "/sides", "/history", "/history/verify"];
 const SCRIPT: &str = "<script>alert(1)</script>";
 const SCRIPT_IN_A_FORM: &str = "%3Cscript%3Ealert(1)%3C/script%3E";
 

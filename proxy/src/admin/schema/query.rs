@@ -13,6 +13,7 @@ use super::figures::{FigurePoint, GuardShape};
 use super::handover::{DualWriteEndShape, Primary, SafetyShape};
 use super::plans::{PromotionShape, ProposalShape, Readiness, step};
 use super::sagas::{SagaCountsShape, SagaShape};
+use super::sides::{self, SideShape};
 use super::types::{
     AuditShape, ChangeShape, Me, PolicyShape, ReplicaShape, RolloutShape, RouteEvidence, RouteShape, Unsettled,
     VerifiedShape, rfc3339,
@@ -88,6 +89,11 @@ impl Query {
     /// One mutation in steps.
     async fn saga(&self, context: &Context<'_>, id: String) -> Result<SagaShape> {
         Ok(desk(context)?.saga(&id).await.map_err(shown)?.into())
+    }
+
+    /// Whether each side is the database that we knew, and what it has lost.
+    async fn sides(&self, context: &Context<'_>) -> Result<Vec<SideShape>> {
+        Ok(sides::both(Box::pin(desk(context)?.sides()).await))
     }
 
     /// Replicas that live now.

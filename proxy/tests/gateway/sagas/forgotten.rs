@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::saga::OpenSagas;
 use model::store::Forget;
 use model::{SagaLog, SagaStatus, Side, Store};
-use proxy::catchup::watch::Watch;
+use proxy::catchup::retention::Retention;
 use proxy::read::breaker::BreakerSettings;
 use proxy::saga::{SagaSettings, operate};
 use testkit::faults::{Call, Fault};
@@ -20,22 +20,13 @@ use crate::rig::{Pace, Replica, WITHIN, until};
 const RETENTION: Duration = Duration::from_secs(30);
 
 /// Lets so much time go by that every ledger row is old, and has a replica clean up.
-async fn time_goes_by(shop: &Shop, replica: &Replica) {
-    let watch = Watch {
-        stores: shop.stores(),
-        clients: shop.stores(),
-        rollout: shop.ground.newest(),
-        unsettled: Arc::clone(&replica.unsettled),
-        figures: replica.figures.clone(),
-        retention: RETENTION,
-        within: WITHIN,
-        doubted: Default::default(),
-    };
+async fn time_goes_by(shop: &Shop) {
+    let retention = Arc::new(Retention { stores: shop.stores(), keep: RETENTION, portion: 1_000, within: WITHIN });
     let stop = CancellationToken::new();
-    let watching = tokio::spawn(Arc::new(watch).run(stop.clone()));
+    let forgetting = tokio::spawn(retention.run(stop.clone()));
     tokio::time::sleep(RETENTION * 8).await;
     stop.cancel();
-    watching.await.unwrap();
+    forgetting.await.unwrap();
 }
 
 fn short() -> Pace {
@@ -62,14 +53,14 @@ async fn a_step_that_stands_is_found_when_its_saga_is_tried_again_after_the_rete
     let replica = Replica::ready(&shop.ground, &short()).await;
     until("it is stuck", async || shop.statuses().await == [SagaStatus::Stuck]).await;
     shop.ground.stores.legacy.heal();
-    time_goes_by(&shop, &replica).await;
+    time_goes_by(&shop).await;
     // WHEN somebody tries it again
     retry(&shop).await;
     // THEN the order is a part of it
     assert_eq!(shop.rests().await, (7, 3, 1, 1));
     assert_eq!(place(&replica, 3).await.text, PLACED);
     // and when it has ended, its rows go like any others.
-    time_goes_by(&shop, &replica).await;
+    time_goes_by(&shop).await;
     let all = Forget { retention: Duration::ZERO, limit: 1_000, sagas: OpenSagas::These(Vec::new()) };
     assert_eq!(shop.ground.stores.legacy.forget(&all, WITHIN).await.unwrap(), 0, "nothing was left to forget");
 }
@@ -84,13 +75,13 @@ async fn a_compensation_that_stands_is_not_done_again_after_the_retention() {
     shop.ground.stores.legacy.always(Call::Claim, Fault::Hang);
     assert_eq!(place(&first, 9).await.code(), "SAGA_UNDER_WAY");
     shop.ground.stores.legacy.always(Call::Execute, Fault::Down);
-    let replica = Replica::ready(&shop.ground, &short()).await;
+    let _replica = Replica::ready(&shop.ground, &short()).await;
     until("it is stuck", async || shop.statuses().await == [SagaStatus::Stuck]).await;
     shop.ground.stores.legacy.heal();
     assert_eq!(shop.told(Side::Legacy).await, (10, 0, 0, 0));
     // Somebody else has reserved as much meanwhile: releasing it would not be refused.
     shop.meddle(9);
-    time_goes_by(&shop, &replica).await;
+    time_goes_by(&shop).await;
     retry(&shop).await;
     until("it is undone", async || shop.statuses().await == [SagaStatus::Undone]).await;
     assert_eq!(shop.told(Side::Legacy).await, (10, 9, 0, 0), "released once, not twice");
@@ -103,7 +94,7 @@ async fn while_a_log_does_not_answer_no_sagas_rows_are_forgotten() {
     assert_eq!(place(&replica, 3).await.text, PLACED);
     shop.rests().await;
     shop.ground.stores.modern.always(Call::OpenSagas, Fault::Down);
-    time_goes_by(&shop, &replica).await;
+    time_goes_by(&shop).await;
     shop.ground.stores.modern.heal();
     let all = Forget { retention: Duration::ZERO, limit: 1_000, sagas: OpenSagas::These(Vec::new()) };
     assert_eq!(shop.ground.stores.legacy.forget(&all, WITHIN).await.unwrap(), 3);
