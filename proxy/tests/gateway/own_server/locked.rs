@@ -1,8 +1,9 @@
-//! Somebody holds a lock on one table of one side: whoever does not need that table goes on.
+//! One thing of a side does not answer, a table that somebody has locked or every commit: whoever does not need it goes on.
 
 use std::time::Duration;
 
 use model::Side;
+use proxy::demo::traffic::Expected;
 use serde_json::{Value as Json, json};
 use testkit::fleet::Replica;
 use tokio::task::JoinSet;
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::fleet::{Fleet, metric, storefront};
+use super::outages::with_a_side_of_its_own;
 use crate::erp::{article, connect};
 use crate::rig::until;
 
@@ -125,4 +127,40 @@ async fn a_locked_table_of_the_secondary_keeps_its_own_writes_waiting_and_no_oth
         let on_hand = async |side: Side| fleet.erp.on_hand(side, &article(number)).await;
         assert_eq!(on_hand(Side::Legacy).await, on_hand(Side::Modern).await);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_waits_for_a_standby_at_each_commit_answers_reads() {
+    let (server, control, fleet) = with_a_side_of_its_own(Side::Legacy).await;
+    fleet.set(&["--stage", "shift", "--reads", "0"]).await;
+    let replica = fleet.site.start("one").await;
+    let client = storefront(&replica);
+    let dba = connect(&fleet.erp.databases.legacy).await;
+    let standby = async |name: &str| {
+        dba.batch_execute(&format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'")).await.unwrap();
+        dba.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    };
+    // GIVEN a standby that never answers, and a crowd who write
+    standby("frozen").await;
+    let mut crowd = crowd(&replica);
+    let until_when = Instant::now() + HELD;
+    let mut rounds = 0;
+    while Instant::now() < until_when {
+        // THEN everybody reads
+        for (question, variables) in [(LOOK, json!({ "s": article(20) })), (LIST, json!({}))] {
+            let reply = client.ask(question, &variables).await.unwrap();
+            assert_eq!(reply.code(), None, "{question} in round {rounds}: {:?}", reply.errors);
+        }
+        rounds += 1;
+        assert_eq!(metric(&replica, "strangler_breaker_open{side=\"legacy\"}").await, Some(0.0));
+    }
+    assert!(rounds > 5, "{rounds}");
+    // WHEN the standby is given up THEN they write again, and both sides are equal in the end
+    standby("").await;
+    crowd.shutdown().await;
+    let sku = json!({ "s": article(1) });
+    until("stock is adjusted again", async || client.ask(ADJUST, &sku).await.unwrap().code().is_none()).await;
+    fleet.erp.audit(&Expected::default()).await;
+    drop((replica, fleet, control));
+    server.stop().await.unwrap();
 }

@@ -16,7 +16,7 @@ use crate::rig::until;
 const ADJUST: &str = "mutation($s: ID!) { adjustStock(sku: $s, location: \"BER1\", delta: -1) { onHand } }";
 const LOOK: &str = "query($s: ID!) { stockLevel(sku: $s, location: \"BER1\") { onHand } }";
 
-async fn with_a_side_of_its_own(side: Side) -> (LocalServer, Database, Fleet) {
+pub(super) async fn with_a_side_of_its_own(side: Side) -> (LocalServer, Database, Fleet) {
     let server = own_server().await;
     let (own, shared) = (Database::fresh_in(&server, "own").await, Database::fresh("shared").await);
     let control = Database::fresh("control").await;
