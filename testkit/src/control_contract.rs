@@ -23,7 +23,8 @@ mod figures;
 mod webhooks;
 
 pub use documents::{
-    a_promotion_moves_on_from_its_last_revision_only, a_proposal_is_decided_once, every_change_is_noted_in_one_chain,
+    a_promotion_moves_on_from_its_last_revision_only, a_proposal_is_approved_by_what_is_published,
+    a_proposal_is_decided_once, every_change_is_noted_in_one_chain,
 };
 pub use excuse::an_excuse_is_kept_whole_and_ends_without_being_lost;
 pub use figures::*;
@@ -57,6 +58,7 @@ macro_rules! control_contract {
             old_evidence_is_forgotten_and_young_stays
             every_change_is_noted_in_one_chain
             a_proposal_is_decided_once
+            a_proposal_is_approved_by_what_is_published
             a_promotion_moves_on_from_its_last_revision_only
             figures_are_summed_by_slot_and_a_batch_counts_once
             figures_are_found_by_group_and_time_in_the_order_of_time
@@ -97,6 +99,7 @@ pub fn publication(expected: Option<u64>, rollout: Rollout) -> Publication {
         evidence: serde_json::json!({ "routes": { "Query.stockLevel": { "match": 7 } }, "unsettled": null }),
         overrides: Vec::new(),
         approved_by: None,
+        approves: None,
     }
 }
 

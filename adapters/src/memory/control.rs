@@ -121,6 +121,12 @@ impl ControlStore for MemoryControl {
             let expected = publication.expected;
             return Err(ControlError::Conflict { expected, found });
         }
+        if let Some(approval) = &publication.approves {
+            let decision = approval.under(publication.rollout.version);
+            if !state.decide(approval.proposal, &decision) {
+                return Err(ControlError::Decided);
+            }
+        }
         let record = record(publication);
         state.append(&Deed::of_rollout(&record), record.at);
         state.rollouts.push(record.clone());
@@ -220,7 +226,7 @@ impl FiguresStore for MemoryControl {
 }
 
 fn record(publication: &Publication) -> RolloutRecord {
-    let Publication { expected: _, rollout, author, summary, groups, evidence, overrides, approved_by } =
+    let Publication { expected: _, rollout, author, summary, groups, evidence, overrides, approved_by, approves: _ } =
         publication.clone();
     let at = Instant::new(Utc::now());
     RolloutRecord { rollout, at, author, summary, groups, evidence, overrides, approved_by }

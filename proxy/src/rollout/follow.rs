@@ -117,13 +117,16 @@ impl Follower {
     /// Publishes the overrides that no rollout has taken in, and works under the result.
     async fn push(&self) -> Result<(), ControlError> {
         for told in self.handle.pending() {
-            match publish_rollback(&self.witness, &told).await {
+            let heard = self.handle.known().heard(&told.group);
+            match publish_rollback(&self.witness, &told, heard).await {
                 Ok(_) => {
                     let group = &told.group;
                     tracing::info!(%group, "the rollback of group {group} is recorded in the control store");
                 }
                 Err(ChangeError::Control(error)) => return Err(error),
-                // Both mean that the next round sees another newest rollout.
+                // Waits until legacy is primary again, which `desk::honour` sees to.
+                Err(ChangeError::ModernIsPrimary { .. }) => {}
+                // All mean that the next round sees another newest rollout.
                 Err(ChangeError::NoRollout | ChangeError::Overtaken { .. } | ChangeError::Refused(_)) => return Ok(()),
             }
         }
@@ -152,8 +155,10 @@ impl Follower {
             // Another replica was faster; the next round takes what it published.
             Err(ControlError::Conflict { .. }) => Ok(()),
             Err(
-                error
-                @ (ControlError::Unreachable { .. } | ControlError::NoAnswer { .. } | ControlError::Misfit { .. }),
+                error @ (ControlError::Unreachable { .. }
+                | ControlError::NoAnswer { .. }
+                | ControlError::Decided
+                | ControlError::Misfit { .. }),
             ) => Err(error),
         }
     }

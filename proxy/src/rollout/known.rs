@@ -21,6 +21,10 @@ pub struct Override {
     pub author: Author,
     /// When this replica was told, by its own clock.
     pub at: Instant,
+    /// The epoch under which modern was primary when this replica was told: then it changes nothing. Left out where
+    /// legacy was, as older releases know nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_under: Option<Epoch>,
 }
 
 /// Who has the authority over a group, as the fences say.
@@ -150,13 +154,20 @@ impl Known {
         adopted
     }
 
-    /// Adds an override; false when it is there already.
+    /// Adds an override; false when it is there already. While modern is primary it changes nothing, and says so.
     pub fn add(&mut self, new: Override) -> bool {
         if self.pending.iter().any(|pending| pending.id == new.id) {
             return false;
         }
-        self.pending.push(new);
+        let policy = self.policy(&new.group);
+        let idle_under = (policy.primary() == Side::Modern).then(|| policy.epoch());
+        self.pending.push(Override { idle_under, ..new });
         true
+    }
+
+    /// Who has the authority over `group` as the fences said, where the newest rollout does not say it.
+    pub fn heard(&self, group: &GroupName) -> Option<Holder> {
+        self.handed.get(group).map(|handed| (*handed).into())
     }
 }
 
@@ -178,6 +189,7 @@ mod tests {
             group: group.into(),
             author: Author { who: "ada".into(), origin: "desk".into(), reason: None },
             at: Instant::parse("2026-01-31T08:00:00Z").unwrap(),
+            idle_under: None,
         }
     }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::audit::append;
 use super::connection::Broken;
 use super::listener::CHANNEL;
+use super::proposals;
 
 /// Serializes publishing and making tables. Arbitrary and fixed for ever.
 pub(super) const LOCK: i64 = 0x7374_7261_6e67;
@@ -40,7 +41,11 @@ pub(super) async fn publish(client: &mut ClientWrapper, publication: &Publicatio
         let expected = publication.expected;
         return Err(Broken::Control(ControlError::Conflict { expected, found }));
     }
-    let Publication { expected: _, rollout, author, summary, groups, evidence, overrides, approved_by } = publication;
+    let Publication { expected: _, rollout, author, summary, groups, evidence, overrides, approved_by, approves } = publication;
+    if let Some(approval) = approves {
+        // In this transaction: whoever withdraws it at the same time either waits for it and is too late, or was first.
+        proposals::approve(&transaction, approval, rollout.version).await?;
+    }
     let groups: Vec<&str> = groups.iter().map(GroupName::as_str).collect();
     let overrides: Vec<Uuid> = overrides.iter().map(|id| id.0).collect();
     let policies = serde_json::to_value(&rollout.policies)
