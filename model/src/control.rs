@@ -179,6 +179,19 @@ pub struct Replica {
     pub admin_address: String,
     /// The newest rollout it works under.
     pub rollout: RolloutVersion,
+    /// Names this very run of it: of two that go by one name, each has its own.
+    pub instance: Uuid,
+    /// Whether that rollout is on its disk, so that it survives a restart without control store.
+    pub saved: bool,
+}
+
+/// What came of a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// It is noted.
+    Noted,
+    /// Another live replica goes by this name, from this admin address: nothing was noted.
+    Taken(String),
 }
 
 /// The evidence of one flush; added once, however often it is sent.
@@ -253,11 +266,12 @@ pub trait ControlStore:
     /// As `newest`.
     async fn wait_for_change(&self, known: Option<RolloutVersion>, within: Duration) -> Result<bool, ControlError>;
 
-    /// Notes that `replica` lives, now, by the store's clock.
+    /// Notes that `replica` lives, now, by the store's clock; unless another instance of that name was heard of within
+    /// [`LIVE_WITHIN`].
     ///
     /// # Errors
     /// As `newest`.
-    async fn heartbeat(&self, replica: &Replica) -> Result<(), ControlError>;
+    async fn heartbeat(&self, replica: &Replica) -> Result<Heard, ControlError>;
 
     /// Takes a replica that stops off the list.
     ///

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use chrono::Utc;
 use model::bookkeeping::{Bookkeeping, Due};
 use model::control::{
-    AuditEntry, BatchId, ControlError, ControlStore, Deed, EvidenceFilter, ExcuseRecord, Figures, FiguresStore,
-    OverrideId, Promotion, Proposal, Publication, Replica, RolloutRecord, Sums,
+    AuditEntry, BatchId, ControlError, ControlStore, Deed, EvidenceFilter, ExcuseRecord, Figures, FiguresStore, Heard,
+    LIVE_WITHIN, OverrideId, Promotion, Proposal, Publication, Replica, RolloutRecord, Sums,
 };
 use model::life::Memory;
 use model::{GroupName, Instant, ReplicaId, RolloutVersion, Side, WebhookName};
@@ -157,11 +157,17 @@ impl ControlStore for MemoryControl {
         Ok(changed)
     }
 
-    async fn heartbeat(&self, replica: &Replica) -> Result<(), ControlError> {
+    async fn heartbeat(&self, replica: &Replica) -> Result<Heard, ControlError> {
         self.up()?;
-        let beat = (replica.clone(), tokio::time::Instant::now());
-        self.state.lock().replicas.insert(replica.id.clone(), beat);
-        Ok(())
+        let replicas = &mut self.state.lock().replicas;
+        if let Some((other, at)) = replicas.get(&replica.id)
+            && other.instance != replica.instance
+            && at.elapsed() <= LIVE_WITHIN
+        {
+            return Ok(Heard::Taken(other.admin_address.clone()));
+        }
+        replicas.insert(replica.id.clone(), (replica.clone(), tokio::time::Instant::now()));
+        Ok(Heard::Noted)
     }
 
     async fn retire(&self, replica: &ReplicaId) -> Result<(), ControlError> {

@@ -175,7 +175,8 @@ impl World {
     pub async fn roll_back(&self) -> Result<(), DemoError> {
         let author = Author { who: "demo".into(), origin: "demo".into(), reason: None };
         let at = model::Instant::new(chrono::Utc::now());
-        let told = Override { id: OverrideId(Uuid::new_v4()), group: GroupName::from(GROUP), author, at, idle_under: None };
+        let told =
+            Override { id: OverrideId(Uuid::new_v4()), group: GroupName::from(GROUP), author, at, idle_under: None };
         self.running.rollout.roll_back(told.clone()).await;
         publish::publish_rollback(&self.witness(), &told, None).await?;
         Ok(())

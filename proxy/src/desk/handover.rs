@@ -18,9 +18,9 @@ use crate::handover::fences::Fences;
 use crate::handover::safety::{self, Safety};
 use crate::handover::steps::StepName;
 use crate::read::breaker::{Breaker, BreakerSettings};
+use crate::rollout::Refused;
 use crate::rollout::handed::{HandedOver, publish_handover, with};
 use crate::rollout::publish::{Change, Consent};
-use crate::rollout::Refused;
 use crate::telemetry;
 use crate::write::apply::Door;
 
@@ -119,18 +119,12 @@ impl Desk {
     }
 
     /// The policy of `group`, if its authority may go to `to`, and the rollout that says so.
-    async fn policy_for_handover(
-        &self,
-        group: &GroupName,
-        to: Side,
-    ) -> Result<(Policy, RolloutVersion), DeskError> {
+    async fn policy_for_handover(&self, group: &GroupName, to: Side) -> Result<(Policy, RolloutVersion), DeskError> {
         let newest = self.newest().await?.rollout;
         let policy = newest.policy(group);
         let wrong = |message: String| Err(DeskError::wrong("NOT_POSSIBLE", message));
         match (policy.stage(), to) {
-            (Stage::Shift, Side::Modern) if policy.reads() == model::Percentage::FULL => {
-                Ok((policy, newest.version))
-            }
+            (Stage::Shift, Side::Modern) if policy.reads() == model::Percentage::FULL => Ok((policy, newest.version)),
             (Stage::Shift, Side::Modern) => wrong(format!(
                 "modern answers {} of the reads of group `{group}`: promote it to 100 % before it becomes primary",
                 policy.reads()

@@ -162,7 +162,13 @@ async fn record(
     heard: Option<Holder>,
 ) -> Recorded {
     let control = desk.control.as_ref();
-    let told = Override { id: order.id, group: group.clone(), author: order.author.clone(), at: (desk.clock)(), idle_under: None };
+    let told = Override {
+        id: order.id,
+        group: group.clone(),
+        author: order.author.clone(),
+        at: (desk.clock)(),
+        idle_under: None,
+    };
     let published = tokio::time::timeout(RECORD_WITHIN, publish_rollback(&desk.witness, &told, heard));
     let others = async {
         let replicas = control.replicas(REMEMBERED).await.ok()?;

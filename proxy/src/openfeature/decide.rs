@@ -215,7 +215,8 @@ mod tests {
         assert_eq!(lowered(&[record(4, "ada", 5.0, false), record(3, "guard", 0.0, true), ours.clone()]), Some(3));
         assert_eq!(lowered(&[record(4, "flag", 5.0, false), record(3, "guard", 0.0, true), ours.clone()]), None);
         assert_eq!(lowered(&[record(2, "ada", 0.0, true), first.clone()]), Some(2), "also when there were no reads");
-        let history = [record(4, "flag", 25.0, false), record(3, "flag", 5.0, false), record(2, "flag", 25.0, false), first];
+        let history =
+            [record(4, "flag", 25.0, false), record(3, "flag", 5.0, false), record(2, "flag", 25.0, false), first];
         let (early, late) = (Instant::parse("2026-01-31T08:00:00Z"), Instant::parse("2026-01-31T08:00:01Z"));
         assert_eq!(raises(&history, &group, "flag", early.unwrap()), 2, "lowering is free");
         assert_eq!(raises(&history, &group, "flag", late.unwrap()), 0);

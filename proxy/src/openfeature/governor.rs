@@ -93,8 +93,7 @@ impl Governor {
                 self.tell(&group, None);
                 continue;
             };
-            if let Err(error) = self.listen(&group, &rollout, wanted).await
-            {
+            if let Err(error) = self.listen(&group, &rollout, wanted).await {
                 // The others' flags are heard all the same.
                 tracing::warn!(%group, %error, "the flag of group {group} waits: {error}");
                 first.get_or_insert(error);

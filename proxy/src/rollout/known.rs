@@ -57,6 +57,9 @@ pub struct Known {
     /// The rollouts that `base` comes from, by their hashes.
     #[serde(default)]
     past: Vec<String>,
+    /// Whether a newer one was lost: until the control store tells, legacy answers all reads that it may.
+    #[serde(skip)]
+    doubted: bool,
 }
 
 /// What became of a rollout that the control store holds.
@@ -74,7 +77,7 @@ pub enum Adopted {
 impl Known {
     /// Begins with a rollout and no overrides.
     pub fn new(base: Rollout) -> Self {
-        Self { base, pending: Vec::new(), handed: BTreeMap::new(), past: Vec::new() }
+        Self { base, pending: Vec::new(), handed: BTreeMap::new(), past: Vec::new(), doubted: false }
     }
 
     /// The newest rollout seen, without overrides.
@@ -102,6 +105,16 @@ impl Known {
         self.past = lineage.iter().take(lineage::REMEMBERED).cloned().collect();
     }
 
+    /// Says that a newer one was lost, or may have been: the safer answer is legacy's, until the control store tells.
+    pub(super) fn doubt(&mut self) {
+        self.doubted = true;
+    }
+
+    /// Whether a newer one may have been lost.
+    pub fn is_doubted(&self) -> bool {
+        self.doubted
+    }
+
     /// The overrides that no rollout has taken in yet, as far as we know.
     pub fn pending(&self) -> &[Override] {
         &self.pending
@@ -123,7 +136,7 @@ impl Known {
 
     fn on_top(&self, group: &GroupName, published: Policy) -> Policy {
         let handed = self.handed.get(group).map_or(published, |handed| published.following((*handed).into()));
-        let rolled_back = self.pending.iter().any(|pending| pending.group == *group);
+        let rolled_back = self.doubted || self.pending.iter().any(|pending| pending.group == *group);
         if rolled_back { handed.rolled_back() } else { handed }
     }
 
@@ -148,6 +161,7 @@ impl Known {
             return Adopted::Forgetful;
         };
         self.base = newest;
+        self.doubted = false;
         let base = &self.base;
         self.handed.retain(|group, handed| handed.epoch > base.policy(group).epoch());
         self.pending.retain(|pending| !taken_in.contains(&pending.id));

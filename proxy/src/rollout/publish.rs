@@ -235,7 +235,8 @@ pub async fn publish_rollback(
         if taken_in {
             return Ok(Change::AlreadySo { policy: before, version: newest.version });
         }
-        let now = heard.filter(|holder| holder.epoch > before.epoch()).map_or(before, |holder| before.following(holder));
+        let now =
+            heard.filter(|holder| holder.epoch > before.epoch()).map_or(before, |holder| before.following(holder));
         if now.primary() == Side::Modern && told.idle_under != Some(now.epoch()) {
             let (group, version) = (told.group.clone(), newest.version);
             return Err(ChangeError::ModernIsPrimary { group, version });

@@ -231,7 +231,10 @@ fn a_handover_there_and_back_is_a_pause_and_no_error() {
             let steps: Vec<_> = handed.steps.iter().map(|step| step.name.as_str()).collect();
             // Modern is opened only after a rollout says so; legacy before.
             let modern = to == Side::Modern;
-            assert_eq!(steps, if modern { vec!["freeze", "drain", "publish", "open"] } else { vec!["freeze", "drain", "open"] });
+            assert_eq!(
+                steps,
+                if modern { vec!["freeze", "drain", "publish", "open"] } else { vec!["freeze", "drain", "open"] }
+            );
             assert!(handed.pause.unwrap() < Duration::from_millis(200), "{handed:?}");
             let done = *customers.done.lock();
             until("writes go on", async || *customers.done.lock() > done + 40).await;

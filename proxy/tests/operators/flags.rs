@@ -94,7 +94,13 @@ impl Site {
 
     async fn beat(&self, replicas: &[&str]) {
         for id in replicas {
-            let replica = Replica { id: (*id).into(), admin_address: "127.0.0.1:1".into(), rollout: RolloutVersion(1) };
+            let replica = Replica {
+                id: (*id).into(),
+                admin_address: "127.0.0.1:1".into(),
+                rollout: RolloutVersion(1),
+                instance: uuid::Uuid::nil(),
+                saved: true,
+            };
             self.control.heartbeat(&replica).await.unwrap();
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use model::control::audit::{Verifier, agrees};
 use model::control::{
-    Action, Approval, AuditEntry, Author, ControlError, ControlStore, Decision, Deed, Progress, Promotion, Proposal, ProposalId, Publication,
-    Step, next_rollout,
+    Action, Approval, AuditEntry, Author, ControlError, ControlStore, Decision, Deed, Progress, Promotion, Proposal,
+    ProposalId, Publication, Step, next_rollout,
 };
 use model::{Instant, Rollout, RolloutVersion};
 use serde_json::json;

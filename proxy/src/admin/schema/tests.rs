@@ -85,7 +85,7 @@ pub(crate) fn desk(needs_second: &[Stage], control: &Arc<MemoryControl>) -> Desk
         state: None,
         here: None,
         guard: None,
-            notices: Default::default(),
+        notices: Default::default(),
         clock: at,
     }
 }

@@ -13,7 +13,7 @@ use testkit::faults::{Call, Fault, FaultyStore};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::schema::tests::laid;
-use crate::desk::{Desk, DeskError, Here, HandoverOutcome, RollbackOptions, SetOutcome};
+use crate::desk::{Desk, DeskError, HandoverOutcome, Here, RollbackOptions, SetOutcome};
 use crate::rollout::SetPolicy;
 use crate::state_dir::StateDir;
 

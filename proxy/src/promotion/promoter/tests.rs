@@ -207,7 +207,9 @@ async fn a_rollback_before_the_first_step_ends_the_promotion_though_it_changed_n
     scene.evidence(40_000, 0).await;
     replica.round().await.unwrap();
     assert_eq!(scene.policy().await.reads(), Percentage::ZERO);
-    assert!(matches!(&scene.said().await.progress, Progress::Stopped { why } if why.contains("bob rolled the group back")));
+    assert!(
+        matches!(&scene.said().await.progress, Progress::Stopped { why } if why.contains("bob rolled the group back"))
+    );
 }
 
 #[tokio::test]
