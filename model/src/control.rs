@@ -38,7 +38,7 @@ pub use excuse::{AcceptedExcuse, ExcuseId, ExcuseRecord, ExcuseScope, ExcuseStat
 pub use figures::{Figures, FiguresStore, GroupFigures, Slot};
 pub use life::LifeStore;
 pub use promotion::{PROMOTION_STEP, Progress, Promotion, PromotionStore, Step};
-pub use proposal::{Decision, Proposal, ProposalId, ProposalStore};
+pub use proposal::{Approval, Decision, Proposal, ProposalId, ProposalStore};
 pub use reconciliation::{Findings, ReconciliationStore, RunId};
 pub use sums::{DifferenceKind, EvidenceFilter, Finding, Seen, Sums};
 pub use trend::{Counts, Period, Span, Trend, TrendStore, Width};
@@ -72,6 +72,9 @@ pub enum ControlError {
         /// The newest version there is.
         found: Option<RolloutVersion>,
     },
+    /// Somebody else has decided the proposal that was to be approved with it; nothing was published.
+    #[error("the proposal was decided by somebody else meanwhile, nothing was published")]
+    Decided,
     /// A table or right is missing, or what stands there could not be understood. An operator must act.
     #[error("the control store is not set up: {problem}")]
     Misfit {
@@ -92,7 +95,7 @@ impl ControlError {
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::NoAnswer { .. } => true,
-            Self::Conflict { .. } | Self::Misfit { .. } => false,
+            Self::Conflict { .. } | Self::Decided | Self::Misfit { .. } => false,
         }
     }
 }
@@ -140,6 +143,8 @@ pub struct Publication {
     pub overrides: Vec<OverrideId>,
     /// The second person, where one was needed.
     pub approved_by: Option<String>,
+    /// The proposal that is approved by publishing this: both happen, or neither.
+    pub approves: Option<Approval>,
 }
 
 /// A published rollout, as it stands in the control store for ever.
@@ -174,6 +179,19 @@ pub struct Replica {
     pub admin_address: String,
     /// The newest rollout it works under.
     pub rollout: RolloutVersion,
+    /// Names this very run of it: of two that go by one name, each has its own.
+    pub instance: Uuid,
+    /// Whether that rollout is on its disk, so that it survives a restart without control store.
+    pub saved: bool,
+}
+
+/// What came of a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// It is noted.
+    Noted,
+    /// Another live replica goes by this name, from this admin address: nothing was noted.
+    Taken(String),
 }
 
 /// The evidence of one flush; added once, however often it is sent.
@@ -221,11 +239,11 @@ pub trait ControlStore:
     /// `Unreachable`, `NoAnswer`, `Misfit`.
     async fn newest(&self) -> Result<Option<RolloutRecord>, ControlError>;
 
-    /// Appends a rollout if `expected` is still the newest. Wakes [`ControlStore::wait_for_change`]
-    /// on every replica.
+    /// Appends a rollout if `expected` is still the newest, and marks the proposal that it approves, in one transaction.
+    /// Wakes [`ControlStore::wait_for_change`] on every replica.
     ///
     /// # Errors
-    /// `Conflict`: nothing was published. `Unreachable`, `Misfit`: likewise. `NoAnswer`: it may
+    /// `Conflict`, `Decided`: nothing was published. `Unreachable`, `Misfit`: likewise. `NoAnswer`: it may
     /// stand; look at [`ControlStore::newest`] or [`ControlStore::published`].
     async fn publish(&self, publication: &Publication) -> Result<RolloutRecord, ControlError>;
 
@@ -248,11 +266,12 @@ pub trait ControlStore:
     /// As `newest`.
     async fn wait_for_change(&self, known: Option<RolloutVersion>, within: Duration) -> Result<bool, ControlError>;
 
-    /// Notes that `replica` lives, now, by the store's clock.
+    /// Notes that `replica` lives, now, by the store's clock; unless another instance of that name was heard of within
+    /// [`LIVE_WITHIN`].
     ///
     /// # Errors
     /// As `newest`.
-    async fn heartbeat(&self, replica: &Replica) -> Result<(), ControlError>;
+    async fn heartbeat(&self, replica: &Replica) -> Result<Heard, ControlError>;
 
     /// Takes a replica that stops off the list.
     ///

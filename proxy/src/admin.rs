@@ -10,6 +10,7 @@ mod dashboard;
 mod health;
 pub mod schema;
 pub mod serve;
+mod socket;
 
 use std::sync::Arc;
 
@@ -87,7 +88,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/health/live", get(|| async { axum::Json(json!({ "status": "live" })) }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
-        .route("/api/graphql", get(api::listen).post(api::ask))
+        .route("/api/graphql", get(socket::listen).post(api::ask))
         .route("/api/v1/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }))
         .route("/api/v1/replica", get(replica))
         .route("/api/v1/groups", get(groups))
@@ -150,6 +151,7 @@ async fn roll_back(
         group: group.clone(),
         author: identity.sign(order.author, order.passed_on),
         at: (admin.clock)(),
+        idle_under: None,
     };
     let done = admin.rollout.roll_back(told).await;
     Ok(axum::Json(json!({

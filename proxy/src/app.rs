@@ -236,6 +236,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let desk = Desk { here: Some(here), guard: Some(guard.clone()), ..backends.desk(config) };
     let promoter = Promoter { desk: desk.clone(), origin: id.to_string() };
     background.keep("promotions", move |stop| promoter.clone().run(stop));
+    let honours = desk.clone();
+    background.keep("rollbacks", move |stop| honours.clone().keep_rollbacks(stop));
     openfeature::start(config.flags.as_ref(), &desk, &id, &background);
     webhooks::start(&config.webhooks, &backends.control, &id, now, &background);
     let oracles = backends.oracles.clone();

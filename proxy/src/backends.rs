@@ -79,6 +79,7 @@ impl Backends {
             state: StateDir::open(&config.state_dir).ok(),
             here: None,
             guard: None,
+            notices: Default::default(),
             clock: || Instant::new(chrono::Utc::now()),
         }
     }

@@ -5,13 +5,18 @@
 //!
 //! Not here: who may do what (`admin::schema`), what a change means (`rollout`).
 
+mod bar;
 mod breakeven;
 mod change;
 mod contracts;
+mod decision;
+mod ending;
 mod evidence;
 mod excuses;
 mod handover;
+mod honour;
 mod key_history;
+mod notices;
 mod promote;
 mod rollback;
 mod sagas;
@@ -41,10 +46,12 @@ use crate::state_dir::StateDir;
 pub(crate) use change::acknowledged;
 pub use change::{Acknowledged, SetOutcome};
 pub use contracts::Apart;
+pub use ending::DualWriteEnd;
 pub use evidence::DiffFilter;
 pub use excuses::ExcuseWish;
 pub(crate) use handover::shown_key;
-pub use handover::{DualWriteEnd, HandoverDone, HandoverOutcome};
+pub use handover::{HandoverDone, HandoverOutcome};
+pub use notices::Notices;
 pub use promote::{PromoteOutcome, PromotionView};
 pub use rollback::{RollbackOptions, RollbackOutcome};
 pub use sides::SideSeen;
@@ -102,7 +109,8 @@ impl DeskError {
 
 impl From<ControlError> for DeskError {
     fn from(error: ControlError) -> Self {
-        Self::no("CONTROL_STORE", crate::error::with_root(&error))
+        let code = if matches!(error, ControlError::Decided) { "OVERTAKEN" } else { "CONTROL_STORE" };
+        Self::no(code, crate::error::with_root(&error))
     }
 }
 
@@ -114,9 +122,11 @@ impl From<ChangeError> for DeskError {
                 "CONTROL_STORE",
                 format!("{error}: the change may stand or not, look with `strangler groups history`"),
             ),
+            ChangeError::Control(ControlError::Decided) => Self::no("OVERTAKEN", error.to_string()),
             ChangeError::Control(_) => Self::no("CONTROL_STORE", error.to_string()),
             ChangeError::NoRollout => Self::no("NO_ROLLOUT", error.to_string()),
             ChangeError::Overtaken { .. } => Self::no("OVERTAKEN", error.to_string()),
+            ChangeError::ModernIsPrimary { .. } => Self::no("MODERN_IS_PRIMARY", error.to_string()),
         }
     }
 }
@@ -161,6 +171,8 @@ pub struct Desk {
     pub here: Option<Here>,
     /// The guard of the replica that asks; `None` where there is none.
     pub guard: Option<GuardHandle>,
+    /// What people should know of groups now, as the replica that asks sees it.
+    pub notices: Notices,
     /// The wall clock.
     pub clock: fn() -> Instant,
 }

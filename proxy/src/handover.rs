@@ -1,6 +1,7 @@
-//! Handing the authority over a group from one side to the other: freeze, drain, open, publish.
+//! Handing the authority over a group from one side to the other: freeze, drain, decide, open.
 //!
-//! The fences of both sides are the truth (`model::fence`); a rollout follows them. Every step can be repeated and
+//! The fences of both sides are the truth (`model::fence`); a rollout follows them, but for one thing: modern is opened
+//! only after a rollout says that it is (`decide`), so that no handover overruns a rollback. Every step can be repeated and
 //! resumed by anybody, since what is to be done next is read from the fences alone.
 //!
 //! A group begins, or is taken up again, by `begin`: it looks at both sides before it opens a fence.
@@ -11,6 +12,7 @@
 
 pub mod begin;
 pub mod coordinate;
+pub mod decide;
 pub mod drain;
 pub mod fences;
 pub mod keeper;

@@ -5,7 +5,8 @@
 //! person. No request ever evaluates a flag.
 //!
 //! *Promise*: a flag that is absent, makes no sense or cannot be asked for changes nothing. After somebody has
-//! lowered the group's reads, or rolled it back, the flag is not listened to until it says something else.
+//! lowered the group's reads, or rolled it back, only another value that has stood for a while raises them, and never
+//! more often within an hour than is set. So two servers behind one address that disagree undo no rollback.
 //! Not here: stages. They are for people.
 
 mod decide;
@@ -23,6 +24,7 @@ use model::ReplicaId;
 use crate::desk::Desk;
 use crate::tasks::Tasks;
 
+pub use decide::Limits;
 pub use governor::Governor;
 
 /// The only provider so far: a flagd, or the file that one would serve.
@@ -35,6 +37,8 @@ pub struct Flags {
     pub source: Source,
     /// Pause between two looks.
     pub interval: Duration,
+    /// What they must keep to.
+    pub limits: Limits,
 }
 
 /// Where flags are asked for.

@@ -11,12 +11,14 @@
 
 pub mod fleet;
 mod follow;
+pub mod handed;
 mod handle;
 mod known;
 mod lineage;
 mod open;
 mod propose;
 pub mod publish;
+pub mod since;
 mod snapshot;
 pub(crate) mod tell;
 mod witness;

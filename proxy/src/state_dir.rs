@@ -31,7 +31,7 @@ pub enum StateDirError {
     /// Reading or writing failed.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
-        /// `make`, `read`, `write`, `lock`.
+        /// `make`, `read`, `write`, `rename`, `remove`, `lock`.
         doing: &'static str,
         /// What.
         path: PathBuf,
@@ -109,6 +109,30 @@ impl StateDir {
             let _ = fs::remove_file(&fresh);
             StateDirError::Io { doing: "write", path, source }
         })
+    }
+
+    /// Gives `from` the name `to`, on disk. Needs no room on it.
+    ///
+    /// # Errors
+    /// [`StateDirError::Io`].
+    pub fn rename(&self, from: &str, to: &str) -> Result<(), StateDirError> {
+        let path = self.path.join(from);
+        let renamed = fs::rename(&path, self.path.join(to)).and_then(|()| File::open(&self.path)?.sync_all());
+        renamed.map_err(|source| StateDirError::Io { doing: "rename", path, source })
+    }
+
+    /// Takes `name` away, if it is there.
+    ///
+    /// # Errors
+    /// [`StateDirError::Io`].
+    pub fn remove(&self, name: &str) -> Result<(), StateDirError> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StateDirError::Io { doing: "remove", path, source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Puts a file that cannot be used out of the way, to be looked at; where it is now.

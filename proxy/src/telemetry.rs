@@ -5,6 +5,7 @@
 mod guard;
 mod health;
 mod lives;
+mod rollout;
 mod waiting;
 
 use std::time::Duration;
@@ -14,13 +15,14 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 use model::control::histogram::BOUNDS;
 use model::evidence::Observation;
 use model::saga::SagaCounts;
-use model::{GroupName, Rollout, RouteName, SagaStatus, Side, WebhookName};
+use model::{GroupName, RouteName, SagaStatus, Side, WebhookName};
 use tokio::time::Instant;
 
 pub(crate) use guard::{canary_caught, guard_breach, guard_healthy, guard_state};
 pub(crate) use health::route_breaker;
 pub use health::{breaker, side_error};
 pub use lives::{incarnation, mark_age, suspended};
+pub(crate) use rollout::{control_store, rollout_saved, rollout_swapped};
 pub(crate) use waiting::rollout_diverged;
 pub use waiting::{backlog, handover_step, left_behind, strays, unsettled_look};
 
@@ -114,6 +116,8 @@ pub const READS_MODERN_RATIO: &str = "strangler_reads_modern_ratio";
 pub const ROLLOUT_VERSION: &str = "strangler_rollout_version";
 /// 1 while the control store answers, else 0. Answers: can changes and evidence be recorded? Labels: none.
 pub const CONTROL_STORE_UP: &str = "strangler_control_store_up";
+/// 1 while the newest rollout is on this replica's disk, else 0. Answers: what would a restart begin with? Labels: none.
+pub const ROLLOUT_SAVED: &str = "strangler_rollout_saved";
 /// Comparisons whose evidence was lost. Answers: how much do reports not know? Labels: `reason`
 /// (`refused`: by the control store).
 pub const EVIDENCE_DROPPED_TOTAL: &str = "strangler_evidence_dropped_total";
@@ -230,6 +234,7 @@ pub fn describe() {
     describe_counter!(SAGAS_LEFT_TOTAL, "Sagas that this replica could not go on with and gave back");
     describe_counter!(SAGAS_ENDED_TOTAL, "Sagas that this replica brought to where they rest");
     describe_gauge!(CONTROL_STORE_UP, "1 while the control store answers, else 0");
+    describe_gauge!(ROLLOUT_SAVED, "1 while the newest rollout is on this replica's disk, else 0");
     describe_counter!(EVIDENCE_DROPPED_TOTAL, "Comparisons whose evidence was lost");
     describe_counter!(ADMIN_REFUSED_TOTAL, "Requests that the admin port did not let in");
     describe_counter!(GUARD_BREACHES_TOTAL, "Breaches that the guard found");
@@ -345,20 +350,6 @@ pub(crate) fn figures_dropped(reason: &'static str) {
 pub fn shadow_queue(length: usize) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge; the queue is small")]
     gauge!(SHADOW_QUEUE_LENGTH).set(length as f64);
-}
-
-/// A replica works under `rollout` from now on.
-#[expect(clippy::cast_precision_loss, reason = "no fleet publishes 2^52 rollouts")]
-pub(crate) fn rollout_swapped(rollout: &Rollout) {
-    gauge!(ROLLOUT_VERSION).set(rollout.version.0 as f64);
-    for (group, policy) in &rollout.policies {
-        gauge!(READS_MODERN_RATIO, "group" => group.to_string()).set(policy.reads().ratio());
-    }
-}
-
-/// The control store answered, or did not.
-pub(crate) fn control_store(up: bool) {
-    gauge!(CONTROL_STORE_UP).set(if up { 1.0 } else { 0.0 });
 }
 
 /// A comparison was made.

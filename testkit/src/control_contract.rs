@@ -10,8 +10,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use model::control::sums::{SAMPLES_KEPT_FIRST, SAMPLES_KEPT_NEWEST};
 use model::control::{
-    Author, BatchId, ControlError, ControlStore, EvidenceFilter, LIVE_WITHIN, OverrideId, Publication, Replica, Sums,
-    next_rollout,
+    Author, BatchId, ControlError, ControlStore, EvidenceFilter, OverrideId, Publication, Sums, next_rollout,
 };
 use model::evidence::{Cause, Difference, Observation, Sample, Verdict};
 use model::{Epoch, GroupName, Instant, PerSide, Percentage, Policy, Rollout, RolloutVersion, Rule, Stage};
@@ -20,13 +19,16 @@ use uuid::Uuid;
 
 mod documents;
 mod figures;
+mod replicas;
 mod webhooks;
 
 pub use documents::{
-    a_promotion_moves_on_from_its_last_revision_only, a_proposal_is_decided_once, every_change_is_noted_in_one_chain,
+    a_promotion_moves_on_from_its_last_revision_only, a_proposal_is_approved_by_what_is_published,
+    a_proposal_is_decided_once, every_change_is_noted_in_one_chain,
 };
 pub use excuse::an_excuse_is_kept_whole_and_ends_without_being_lost;
 pub use figures::*;
+pub use replicas::{of_two_replicas_with_one_name_the_second_is_told, replicas_are_live_while_they_are_heard_of};
 pub use trend::a_trend_adds_up_what_was_seen_in_each_period;
 mod reconciliation;
 
@@ -49,6 +51,7 @@ macro_rules! control_contract {
             rollbacks_that_were_taken_in_are_known_for_ever
             a_waiter_hears_of_a_change_and_gives_up_in_time
             replicas_are_live_while_they_are_heard_of
+            of_two_replicas_with_one_name_the_second_is_told
             preparing_twice_at_once_changes_nothing
             evidence_is_summed_and_a_batch_counts_once
             evidence_is_found_by_route_field_cause_and_time
@@ -57,6 +60,7 @@ macro_rules! control_contract {
             old_evidence_is_forgotten_and_young_stays
             every_change_is_noted_in_one_chain
             a_proposal_is_decided_once
+            a_proposal_is_approved_by_what_is_published
             a_promotion_moves_on_from_its_last_revision_only
             figures_are_summed_by_slot_and_a_batch_counts_once
             figures_are_found_by_group_and_time_in_the_order_of_time
@@ -97,6 +101,7 @@ pub fn publication(expected: Option<u64>, rollout: Rollout) -> Publication {
         evidence: serde_json::json!({ "routes": { "Query.stockLevel": { "match": 7 } }, "unsettled": null }),
         overrides: Vec::new(),
         approved_by: None,
+        approves: None,
     }
 }
 
@@ -215,24 +220,6 @@ pub async fn a_waiter_hears_of_a_change_and_gives_up_in_time(store: &dyn Control
     published.unwrap();
     println!("heard {:?} after the wait began, published after 400 ms", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(15));
-}
-
-/// Promise.
-pub async fn replicas_are_live_while_they_are_heard_of(store: &dyn ControlStore) {
-    let replica = |id: &str, version| Replica {
-        id: id.into(),
-        admin_address: format!("{id}:9090"),
-        rollout: RolloutVersion(version),
-    };
-    store.heartbeat(&replica("b", 1)).await.unwrap();
-    store.heartbeat(&replica("a", 1)).await.unwrap();
-    store.heartbeat(&replica("b", 2)).await.unwrap();
-    assert_eq!(store.replicas(LIVE_WITHIN).await.unwrap(), [replica("a", 1), replica("b", 2)]);
-    store.retire(&"a".into()).await.unwrap();
-    store.retire(&"nobody".into()).await.unwrap();
-    assert_eq!(store.replicas(LIVE_WITHIN).await.unwrap(), [replica("b", 2)]);
-    tokio::time::sleep(Duration::from_millis(60)).await;
-    assert!(store.replicas(Duration::from_millis(50)).await.unwrap().is_empty());
 }
 
 /// Promise.

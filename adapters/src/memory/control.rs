@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use chrono::Utc;
 use model::bookkeeping::{Bookkeeping, Due};
 use model::control::{
-    AuditEntry, BatchId, ControlError, ControlStore, Deed, EvidenceFilter, ExcuseRecord, Figures, FiguresStore,
-    OverrideId, Promotion, Proposal, Publication, Replica, RolloutRecord, Sums,
+    AuditEntry, BatchId, ControlError, ControlStore, Deed, EvidenceFilter, ExcuseRecord, Figures, FiguresStore, Heard,
+    LIVE_WITHIN, OverrideId, Promotion, Proposal, Publication, Replica, RolloutRecord, Sums,
 };
 use model::life::Memory;
 use model::{GroupName, Instant, ReplicaId, RolloutVersion, Side, WebhookName};
@@ -121,6 +121,12 @@ impl ControlStore for MemoryControl {
             let expected = publication.expected;
             return Err(ControlError::Conflict { expected, found });
         }
+        if let Some(approval) = &publication.approves {
+            let decision = approval.under(publication.rollout.version);
+            if !state.decide(approval.proposal, &decision) {
+                return Err(ControlError::Decided);
+            }
+        }
         let record = record(publication);
         state.append(&Deed::of_rollout(&record), record.at);
         state.rollouts.push(record.clone());
@@ -151,11 +157,17 @@ impl ControlStore for MemoryControl {
         Ok(changed)
     }
 
-    async fn heartbeat(&self, replica: &Replica) -> Result<(), ControlError> {
+    async fn heartbeat(&self, replica: &Replica) -> Result<Heard, ControlError> {
         self.up()?;
-        let beat = (replica.clone(), tokio::time::Instant::now());
-        self.state.lock().replicas.insert(replica.id.clone(), beat);
-        Ok(())
+        let replicas = &mut self.state.lock().replicas;
+        if let Some((other, at)) = replicas.get(&replica.id)
+            && other.instance != replica.instance
+            && at.elapsed() <= LIVE_WITHIN
+        {
+            return Ok(Heard::Taken(other.admin_address.clone()));
+        }
+        replicas.insert(replica.id.clone(), (replica.clone(), tokio::time::Instant::now()));
+        Ok(Heard::Noted)
     }
 
     async fn retire(&self, replica: &ReplicaId) -> Result<(), ControlError> {
@@ -220,7 +232,7 @@ impl FiguresStore for MemoryControl {
 }
 
 fn record(publication: &Publication) -> RolloutRecord {
-    let Publication { expected: _, rollout, author, summary, groups, evidence, overrides, approved_by } =
+    let Publication { expected: _, rollout, author, summary, groups, evidence, overrides, approved_by, approves: _ } =
         publication.clone();
     let at = Instant::new(Utc::now());
     RolloutRecord { rollout, at, author, summary, groups, evidence, overrides, approved_by }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::control::{
     AcceptedExcuse, Author, BatchId, ControlError, ControlStore, EvidenceFilter, ExcuseId, ExcuseRecord, ExcuseStore,
-    Figures, FiguresStore, LifeStore, OverrideId, Publication, Replica, RolloutRecord, Span, Sums, Trend, TrendStore,
+    Figures, FiguresStore, Heard, LifeStore, OverrideId, Publication, Replica, RolloutRecord, Span, Sums, Trend,
+    TrendStore,
 };
 use model::life::Memory;
 use model::{Bookkeeping, GroupName, Instant as Time, ReplicaId, RolloutVersion, Side};
@@ -148,7 +149,7 @@ impl ControlStore for PostgresControl {
         }
     }
 
-    async fn heartbeat(&self, replica: &Replica) -> Result<(), ControlError> {
+    async fn heartbeat(&self, replica: &Replica) -> Result<Heard, ControlError> {
         call!(self, rollouts::heartbeat, replica)
     }
 

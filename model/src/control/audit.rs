@@ -48,11 +48,13 @@ pub enum Action {
     SagaAbandoned,
     /// Somebody let a side take writes again that had gone back or was moved. Noted before it does.
     SideRaised,
+    /// The authority over a group has changed hands: how long writes waited, step by step.
+    HandedOver,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Rollout,
         Self::Proposed,
         Self::Approved,
@@ -66,6 +68,7 @@ impl Action {
         Self::SagaRetried,
         Self::SagaAbandoned,
         Self::SideRaised,
+        Self::HandedOver,
     ];
 
     /// The word used in tables and on the command line: `promotion-started`.
@@ -84,6 +87,7 @@ impl Action {
             Self::SagaRetried => "saga-retried",
             Self::SagaAbandoned => "saga-abandoned",
             Self::SideRaised => "side-raised",
+            Self::HandedOver => "handed-over",
         }
     }
 

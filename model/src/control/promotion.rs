@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Author, ControlError};
+use super::{Approval, Author, ControlError};
 use crate::name::GroupName;
+use crate::policy::RolloutVersion;
 use crate::share::Percentage;
 use crate::value::Instant;
 
@@ -54,6 +55,10 @@ pub struct Promotion {
     pub at_step: Option<usize>,
     /// Since when it is held, or the promotion began.
     pub since: Instant,
+    /// The newest rollout when it began, or the one of its last step: a rollback of the group after it ends it. `None`:
+    /// begun by a release that did not say.
+    #[serde(default)]
+    pub since_rollout: Option<RolloutVersion>,
     /// Who began it, from where and why.
     pub author: Author,
     /// The second person, where one was needed.
@@ -94,4 +99,15 @@ pub trait PromotionStore: Send + Sync {
     /// # Errors
     /// `Unreachable`, `NoAnswer` (it may stand), `Misfit`.
     async fn save_promotion(&self, promotion: &Promotion) -> Result<bool, ControlError>;
+
+    /// As [`Self::save_promotion`], and marks the proposal that it comes of as approved under `seen`, in one transaction.
+    ///
+    /// # Errors
+    /// As `save_promotion`; `Decided`: nothing was saved.
+    async fn begin_approved(
+        &self,
+        promotion: &Promotion,
+        approval: &Approval,
+        seen: RolloutVersion,
+    ) -> Result<bool, ControlError>;
 }

@@ -43,6 +43,22 @@ pub enum Decision {
     },
 }
 
+/// A second person's word for a proposal. It counts only together with what it approves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// The proposal.
+    pub proposal: ProposalId,
+    /// The second person.
+    pub by: Author,
+}
+
+impl Approval {
+    /// The decision that it is, once `rollout` holds what was proposed.
+    pub fn under(&self, rollout: RolloutVersion) -> Decision {
+        Decision::Approved { by: self.by.clone(), rollout }
+    }
+}
+
 /// A change that waits for a second person, or did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,6 +76,10 @@ pub struct Proposal {
     pub steps: Vec<Step>,
     /// Who proposed it, from where and why.
     pub author: Author,
+    /// The newest rollout when it was proposed: a rollback of the group since then ends it. `None`: made by a release
+    /// that did not say.
+    #[serde(default)]
+    pub seen: Option<RolloutVersion>,
     /// When.
     pub at: Instant,
     /// From then on it can no longer be approved.

@@ -55,11 +55,13 @@ pub enum Event {
     SagaAbandoned,
     /// A side takes writes again that had gone back or was moved.
     SideRaised,
+    /// The authority over a group has changed hands.
+    HandedOver,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Rollout,
         Self::RolledBack,
         Self::GuardRolledBack,
@@ -76,6 +78,7 @@ impl Event {
         Self::SagaRetried,
         Self::SagaAbandoned,
         Self::SideRaised,
+        Self::HandedOver,
     ];
 
     /// What `entry` is.
@@ -97,6 +100,7 @@ impl Event {
             Action::SagaRetried => Self::SagaRetried,
             Action::SagaAbandoned => Self::SagaAbandoned,
             Action::SideRaised => Self::SideRaised,
+            Action::HandedOver => Self::HandedOver,
         }
     }
 
@@ -119,6 +123,7 @@ impl Event {
             Self::SagaRetried => "saga-retried",
             Self::SagaAbandoned => "saga-abandoned",
             Self::SideRaised => "side-raised",
+            Self::HandedOver => "handed-over",
         }
     }
 

@@ -1,12 +1,9 @@
-//! The admin API over HTTP: `POST /api/graphql`, and a WebSocket at the same place for live figures.
+//! The admin API over HTTP: `POST /api/graphql`. What comes over a WebSocket at the same place is in `socket`.
 
-use async_graphql::Data;
-use async_graphql::http::ALL_WEBSOCKET_PROTOCOLS;
-use async_graphql_axum::{GraphQLProtocol, GraphQLRequest, GraphQLResponse, GraphQLWebSocket};
+use async_graphql_axum::{GraphQLRequest, GraphQLResponse};
 use axum::Extension;
-use axum::extract::{State, WebSocketUpgrade};
+use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Response;
 
 use super::Admin;
 use super::auth::{Identity, Via};
@@ -15,8 +12,6 @@ use crate::serving::Peer;
 
 /// Who a script on this machine says it is, where nobody is asked who they are.
 const WHO_HEADER: &str = "x-strangler-who";
-/// Most bytes of one WebSocket message.
-const LARGEST_MESSAGE: usize = 1 << 16;
 
 /// Where a request comes from, for the record.
 pub(super) fn origin(peer: Option<Extension<Peer>>) -> Origin {
@@ -41,19 +36,4 @@ pub(super) async fn ask(
 ) -> GraphQLResponse {
     let request = request.into_inner().data(named(identity, &headers)).data(origin(peer));
     admin.api.execute(request).await.into()
-}
-
-pub(super) async fn listen(
-    State(admin): State<Admin>,
-    Extension(identity): Extension<Identity>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
-    protocol: GraphQLProtocol,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    let mut data = Data::default();
-    data.insert(named(identity, &headers));
-    data.insert(origin(peer));
-    let upgrade = upgrade.max_message_size(LARGEST_MESSAGE).protocols(ALL_WEBSOCKET_PROTOCOLS);
-    upgrade.on_upgrade(move |stream| GraphQLWebSocket::new(stream, admin.api.clone(), protocol).with_data(data).serve())
 }

@@ -17,6 +17,7 @@ mod login;
 mod origin;
 mod refusal;
 mod session;
+mod standing;
 pub mod token;
 mod tokens;
 
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::AuthSettings;
 use guard::Guard;
+pub(crate) use standing::Standing;
 
 /// What somebody may do. Each role includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -61,7 +61,7 @@ pub(super) async fn list(out: Printer, link: &Link) -> Result<(), Stop> {
 pub(super) async fn show(out: Printer, link: &Link, name: &str) -> Result<(), Stop> {
     let document = format!(
         "query($name: String!) {{ rollout {{ version }} replicas {{ id adminAddress rollout }} group(name: $name) {{ \
-         name policy {{ {POLICY} }} evidence unsettledInWords contractsApart comparisons {{ route match excused mismatch inconclusive }} \
+         name policy {{ {POLICY} }} evidence unsettledInWords contractsApart notices comparisons {{ route match excused mismatch inconclusive }} \
          readiness {{ {READINESS} }} changes {{ {CHANGE} }} }} }}"
     );
     let answer = link.ask(&document, json!({ "name": name })).await?;
@@ -80,6 +80,7 @@ pub(super) async fn show(out: Printer, link: &Link, name: &str) -> Result<(), St
     ));
     out.line(text(&group["unsettledInWords"]));
     list_of(&group["contractsApart"]).iter().for_each(|apart| out.line(text(apart)));
+    list_of(&group["notices"]).iter().for_each(|notice| out.line(text(notice)));
     let mut rows = vec![heading(&["ROUTE", "MATCH", "EXCUSED", "MISMATCH", "INCONCLUSIVE"])];
     rows.extend(list_of(&group["comparisons"]).iter().map(|route| {
         ["route", "match", "excused", "mismatch", "inconclusive"].map(|field| text(&route[field])).to_vec()
@@ -99,6 +100,7 @@ pub(super) async fn show(out: Printer, link: &Link, name: &str) -> Result<(), St
     shown["rollout"] = answer["rollout"]["version"].clone();
     shown["replicas"] = answer["replicas"].clone();
     shown["contractsApart"] = group["contractsApart"].clone();
+    shown["notices"] = group["notices"].clone();
     shown["evidence"] = group["evidence"].clone();
     shown["readiness"] = group["readiness"].clone();
     shown["changes"] = list_of(&group["changes"]).iter().map(|change| change["record"].clone()).collect();

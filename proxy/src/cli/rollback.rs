@@ -72,9 +72,12 @@ fn report(desk: &Desk, group: &GroupName, outcome: &RollbackOutcome, took: u128)
     for (address, why) in &outcome.open {
         out.line(format!("  {address} {why}: if it runs, it may still answer from modern"));
     }
-    if outcome.version.is_err() {
-        for address in &outcome.unsaved {
-            out.line(format!("  {address} could not save it: do not restart it before the control store is back"));
+    for address in &outcome.unsaved {
+        match outcome.version {
+            Ok(_) => out.line(format!("  {address} could not write it to its `state_dir`: see to its disk")),
+            Err(_) => out.line(format!(
+                "  {address} could not write it to its `state_dir`: restarted now it answers all reads from legacy, and the control store never hears of this order from it"
+            )),
         }
     }
     out.json(&json!({

@@ -15,7 +15,7 @@ use crate::rollout::tell;
 fn outcome() -> String {
     format!(
         "ended group summary rollout millis policy {{ {POLICY} }} proposal {{ id expires }} \
-         handover {{ pauseMillis steps {{ step millis note }} }} acknowledged {{ id adminAddress rollout }} laggards {{ id adminAddress rollout }}"
+         handover {{ pauseMillis steps {{ step millis note }} }} acknowledged {{ id adminAddress rollout saved }} laggards {{ id adminAddress rollout }}"
     )
 }
 
@@ -171,6 +171,11 @@ async fn tell_outcome(out: Printer, link: &Link, done: &Json) -> Result<(), Stop
                     }
                     out.line("The change stands; they take it as soon as they reach the control database.");
                 }
+            }
+            let unsaved = done["acknowledged"].as_array().into_iter().flatten().filter(|one| one["saved"] == false);
+            for one in unsaved {
+                let (id, address) = (text(&one["id"]), text(&one["adminAddress"]));
+                out.warn(format!("{id} at {address} could not write it to its `state_dir`: restarted without control store, it would answer all reads from legacy"));
             }
             for field in ["rollout", "millis", "acknowledged", "laggards"] {
                 shown[field] = done[field].clone();

@@ -7,12 +7,17 @@ use axum::http::Uri;
 use super::Origins;
 use super::check::{Checked, millis};
 use super::raw::RawOpenFeature;
-use crate::openfeature::{FLAGD, Flags, Source};
+use crate::openfeature::{FLAGD, Flags, Limits, Source};
 use crate::outgoing::can_reach;
 
 /// `None`: people and promotions alone change percentages.
 pub(super) fn flags(raw: RawOpenFeature, origins: &Origins<'_>) -> Checked<Option<Flags>> {
     let interval = millis(raw.interval_ms, "openfeature.interval_ms", origins)?;
+    let settle = millis(raw.settle_ms, "openfeature.settle_ms", origins)?;
+    let raises_per_hour = usize::try_from(raw.raises_per_hour).ok().filter(|most| *most > 0).ok_or_else(|| {
+        origins.rule("openfeature.raises_per_hour", "must be at least 1: leave the provider out to listen to no flag")
+    })?;
+    let limits = Limits { settle, raises_per_hour };
     let key = "openfeature.source";
     let source = match (raw.provider.as_deref(), raw.source) {
         (None, None) => return Ok(None),
@@ -25,7 +30,7 @@ pub(super) fn flags(raw: RawOpenFeature, origins: &Origins<'_>) -> Checked<Optio
         }
         (Some(_), _) => return Err(origins.rule("openfeature.provider", "must be \"flagd\"")),
     };
-    Ok(Some(Flags { source: place(&source, key, origins)?, interval }))
+    Ok(Some(Flags { source: place(&source, key, origins)?, interval, limits }))
 }
 
 /// `host:port` and addresses are servers; everything else is a path.
@@ -77,6 +82,8 @@ mod tests {
             "source = \"a\"",
             "provider = \"flagd\"\nsource = \"ftp://a\"",
             "interval_ms = 0",
+            "settle_ms = 0",
+            "raises_per_hour = 0",
         ] {
             writeln!(report, "{}\n  {}", text.replace('\n', " "), parse(text).unwrap_err()).unwrap();
         }

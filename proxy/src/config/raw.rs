@@ -293,7 +293,13 @@ section!(RawBreakeven {
     horizon_days: u32 = 365,
 });
 
-section!(RawOpenFeature { provider: Option<String> = None, source: Option<String> = None, interval_ms: u64 = 2_000 });
+section!(RawOpenFeature {
+    provider: Option<String> = None,
+    source: Option<String> = None,
+    interval_ms: u64 = 2_000,
+    settle_ms: u64 = 300_000,
+    raises_per_hour: u64 = 6,
+});
 
 section!(RawWebhook {
     name: String = String::new(),

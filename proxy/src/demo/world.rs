@@ -158,7 +158,7 @@ impl World {
     pub async fn set(&self, set: SetPolicy, why: &str) -> Result<Duration, DemoError> {
         let began = Instant::now();
         let author = Author { who: "demo".into(), origin: "demo".into(), reason: Some(why.into()) };
-        let change = publish::publish_change(&self.witness(), &GROUP.into(), &set, &author, None).await?;
+        let change = publish::publish_change(&self.witness(), &GROUP.into(), &set, &author).await?;
         let version = match change {
             Change::Published { record, .. } => record.rollout.version,
             Change::AlreadySo { version, .. } => version,
@@ -175,9 +175,10 @@ impl World {
     pub async fn roll_back(&self) -> Result<(), DemoError> {
         let author = Author { who: "demo".into(), origin: "demo".into(), reason: None };
         let at = model::Instant::new(chrono::Utc::now());
-        let told = Override { id: OverrideId(Uuid::new_v4()), group: GroupName::from(GROUP), author, at };
+        let told =
+            Override { id: OverrideId(Uuid::new_v4()), group: GroupName::from(GROUP), author, at, idle_under: None };
         self.running.rollout.roll_back(told.clone()).await;
-        publish::publish_rollback(&self.witness(), &told).await?;
+        publish::publish_rollback(&self.witness(), &told, None).await?;
         Ok(())
     }
 

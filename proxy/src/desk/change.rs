@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use model::control::{
-    Action, Author, ControlError, ControlStore, Decision, Deed, LIVE_WITHIN, Proposal, ProposalId, Replica,
+    Action, Approval, Author, ControlError, ControlStore, Decision, Deed, LIVE_WITHIN, Proposal, ProposalId, Replica,
     RolloutRecord, Step,
 };
-use model::{GroupName, Instant as WallTime, Policy, Rollout, RolloutVersion, Stage};
+use model::{GroupName, Instant as WallTime, Policy, Rollout, RolloutVersion, Side, Stage};
 use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::handover::{Goal, HandoverDone};
 use super::{ApprovalRules, Desk, DeskError};
-use crate::rollout::publish::{Change, publish_change_after};
+use crate::rollout::publish::{Change, Consent, publish_change_after};
+use crate::rollout::since::rolled_back_since;
 use crate::rollout::{SetPolicy, describe, propose};
 
 /// How often the replicas' heartbeats are looked at.
@@ -96,11 +97,13 @@ impl Desk {
     /// # Errors
     /// [`DeskError`]; nothing was changed, except after `NoAnswer` of the control store.
     pub async fn set(&self, group: &GroupName, wish: &SetPolicy, author: &Author) -> Result<SetOutcome, DeskError> {
-        let mut first = None;
+        let mut first: Option<(Policy, RolloutVersion)> = None;
         for _ in 0..ATTEMPTS {
             let seen = self.newest().await?.rollout;
             let from = seen.policy(group);
-            if *first.get_or_insert(from) != from {
+            let (policy, version) = *first.get_or_insert((from, seen.version));
+            // A rollback that changed no percentage is one all the same.
+            if policy != from || rolled_back_since(self.control.as_ref(), group, version).await?.is_some() {
                 break;
             }
             // Whether it takes a second person was decided by what is seen here: nothing else may be changed. Another
@@ -141,16 +144,16 @@ impl Desk {
     ) -> Result<SetOutcome, DeskError> {
         if wish.stage == Some(Stage::Modern) {
             if from.stage() != Stage::Modern {
-                return self.ask_to_end(group, from, wish, author).await;
+                return self.ask_to_end(group, from, wish, author, seen).await;
             }
             // The rollout says so; whether both sides do is another matter.
             self.sound_fences(group).await?;
         }
         let to = propose(&from, wish).map_err(|refused| DeskError::wrong("NOT_POSSIBLE", refused.to_string()))?;
         if self.approvals.ask(&from, &to) {
-            return self.keep_proposal(group, from, to, Vec::new(), author).await;
+            return self.keep_proposal(group, from, to, Vec::new(), author, seen).await;
         }
-        match publish_change_after(&self.witness, group, wish, author, None, Some(seen)).await? {
+        match publish_change_after(&self.witness, group, wish, author, Consent::NotNeeded, Some(seen)).await? {
             Change::Published { record, before } => Ok(SetOutcome::Published { record, before }),
             Change::AlreadySo { policy, version } => Ok(SetOutcome::AlreadySo { policy, version }),
         }
@@ -171,6 +174,7 @@ impl Desk {
         to: Policy,
         steps: Vec<Step>,
         author: &Author,
+        seen: RolloutVersion,
     ) -> Result<SetOutcome, DeskError> {
         let at = (self.clock)();
         let open_for = TimeDelta::from_std(self.approvals.open_for).unwrap_or(TimeDelta::days(1));
@@ -181,6 +185,7 @@ impl Desk {
             to,
             steps,
             author: author.clone(),
+            seen: Some(seen),
             at,
             expires: WallTime::new(at.to_utc() + open_for),
             decision: None,
@@ -247,54 +252,82 @@ impl Desk {
             );
             return Err(DeskError::no(OVERTAKEN, message));
         }
-        // Decided first: what was withdrawn a moment ago must not come into force. Whoever dies after that leaves an
-        // approval without effect, which changes nothing and can be proposed again.
-        self.decide(&proposal, author, seen.version).await?;
+        if let Some(proposed) = proposal.seen
+            && let Some(rollback) = rolled_back_since(self.control.as_ref(), &group, proposed).await?
+        {
+            let (who, version) = (rollback.author.who, rollback.rollout.version);
+            let message = format!("{who} has rolled group `{group}` back since (rollout {version}): propose again");
+            return Err(DeskError::no(OVERTAKEN, message));
+        }
+        // What is approved and what comes into force is one transaction: whoever withdraws it at the same time was either
+        // first, and nothing happens, or is told that it was approved.
+        let approval = Approval { proposal: proposal.id, by: author.clone() };
+        let outcome = self.in_force(&proposal, &approval, seen.version).await?;
+        let version = match &outcome {
+            SetOutcome::Published { record, .. } => record.rollout.version,
+            SetOutcome::AlreadySo { version, .. } => *version,
+            SetOutcome::HandedOver { done, .. } => done.version.unwrap_or(seen.version),
+            SetOutcome::Proposed(_) => seen.version,
+        };
+        self.note(Action::Approved, &proposal, author, Some(version)).await?;
+        Ok((group, outcome))
+    }
+
+    /// Brings into force what is approved, if it still waits and nothing else was published since rollout `seen`.
+    async fn in_force(
+        &self,
+        proposal: &Proposal,
+        approval: &Approval,
+        seen: RolloutVersion,
+    ) -> Result<SetOutcome, DeskError> {
+        let group = &proposal.group;
+        let (consent, proposer) = (Consent::Giving(approval), &proposal.author);
         if !proposal.steps.is_empty() {
-            let view = self.begin_promotion(&proposal.group, &proposal.author, Some(&author.who)).await?;
+            let view = self.begin_promotion(group, proposer, Some(approval)).await?;
             let version = self.newest().await?.rollout.version;
-            self.note(Action::Approved, &proposal, author, Some(version)).await?;
-            return Ok((group, SetOutcome::AlreadySo { policy: view.policy, version }));
+            return Ok(SetOutcome::AlreadySo { policy: view.policy, version });
+        }
+        let before = proposal.from;
+        if proposal.to.stage() == Stage::Modern && before.stage() != Stage::Modern {
+            let done = Box::new(self.end_dual_write_now(group, proposer, consent, seen).await?);
+            return Ok(SetOutcome::HandedOver { done, before });
+        }
+        if proposal.to.primary() != before.primary() {
+            let to = proposal.to.primary();
+            let consent = match to {
+                Side::Modern => consent,
+                // Legacy is opened before it is published: decided first. Whoever dies after that leaves an approval
+                // without effect, which changes nothing and can be proposed again.
+                Side::Legacy => {
+                    self.decide(approval, seen).await?;
+                    Consent::Given(&approval.by.who)
+                }
+            };
+            let goal = Goal::Side { to, force: false };
+            let done = Box::new(self.hand_over_now(group, goal, proposer, consent, seen).await?);
+            return Ok(SetOutcome::HandedOver { done, before });
         }
         let wish = SetPolicy {
             stage: Some(proposal.to.stage()),
             reads: Some(proposal.to.reads()),
             shadow: Some(proposal.to.shadow()),
         };
-        let ends = proposal.to.stage() == Stage::Modern && proposal.from.stage() != Stage::Modern;
-        if ends || proposal.to.primary() != proposal.from.primary() {
-            let by = author.who.as_str();
-            let done = if ends {
-                self.end_dual_write_now(&group, &proposal.author, by).await?
-            } else {
-                let goal = Goal::Side { to: proposal.to.primary(), force: false };
-                self.hand_over_now(&group, goal, &proposal.author, Some(by)).await?
-            };
-            self.note(Action::Approved, &proposal, author, Some(done.version.unwrap_or(seen.version))).await?;
-            let outcome = SetOutcome::HandedOver { done: Box::new(done), before: proposal.from };
-            return Ok((group, outcome));
-        }
         // Only after what was just looked at: nobody has approved what comes of another change.
-        let (by, after) = (Some(author.who.as_str()), Some(seen.version));
-        let change = publish_change_after(&self.witness, &proposal.group, &wish, &proposal.author, by, after).await?;
-        let (outcome, version) = match change {
-            Change::Published { record, before } => {
-                let version = record.rollout.version;
-                (SetOutcome::Published { record, before }, version)
+        match publish_change_after(&self.witness, group, &wish, proposer, consent, Some(seen)).await? {
+            Change::Published { record, before } => Ok(SetOutcome::Published { record, before }),
+            Change::AlreadySo { policy, version } => {
+                self.decide(approval, seen).await?;
+                Ok(SetOutcome::AlreadySo { policy, version })
             }
-            Change::AlreadySo { policy, version } => (SetOutcome::AlreadySo { policy, version }, version),
-        };
-        self.note(Action::Approved, &proposal, author, Some(version)).await?;
-        Ok((group, outcome))
+        }
     }
 
-    /// Marks a proposal as approved, seen under `rollout`.
-    async fn decide(&self, proposal: &Proposal, by: &Author, rollout: RolloutVersion) -> Result<(), DeskError> {
-        let decision = Decision::Approved { by: by.clone(), rollout };
-        if self.control.decide_proposal(proposal.id, &decision).await? {
+    /// Marks a proposal as approved, seen under `rollout`, where nothing is published with it.
+    async fn decide(&self, approval: &Approval, rollout: RolloutVersion) -> Result<(), DeskError> {
+        if self.control.decide_proposal(approval.proposal, &approval.under(rollout)).await? {
             return Ok(());
         }
-        Err(DeskError::no(OVERTAKEN, "somebody has decided it meanwhile: look at `strangler groups history`"))
+        Err(ControlError::Decided.into())
     }
 
     /// Takes a proposal back, or turns it down.
@@ -303,15 +336,29 @@ impl Desk {
     /// When none waits under this id, or the control store does not do it.
     pub async fn withdraw(&self, id: &str, author: &Author) -> Result<Proposal, DeskError> {
         let proposal = self.open_proposal(id).await?;
+        self.withdraw_seen(proposal, author).await
+    }
+
+    /// Withdraws a proposal that was open when somebody looked.
+    pub(super) async fn withdraw_seen(&self, proposal: Proposal, author: &Author) -> Result<Proposal, DeskError> {
         let decision = Decision::Withdrawn { by: author.clone() };
         if !self.control.decide_proposal(proposal.id, &decision).await? {
-            return Err(DeskError::no(
-                "OVERTAKEN",
-                "somebody has decided it meanwhile: look at `strangler groups history`",
-            ));
+            return Err(DeskError::no(OVERTAKEN, self.decided_by(proposal.id).await));
         }
         self.note(Action::Withdrawn, &proposal, author, None).await?;
         Ok(Proposal { decision: Some(decision), ..proposal })
+    }
+
+    /// What became of a proposal that somebody else has decided, in words.
+    async fn decided_by(&self, id: ProposalId) -> String {
+        let all = self.control.proposals(PROPOSALS).await.unwrap_or_default();
+        match all.into_iter().find(|proposal| proposal.id == id).and_then(|proposal| proposal.decision) {
+            Some(Decision::Approved { by, rollout }) => {
+                format!("{} has approved it meanwhile: it is in force since rollout {rollout}", by.who)
+            }
+            Some(Decision::Withdrawn { by }) => format!("{} has withdrawn it meanwhile", by.who),
+            None => "somebody has decided it meanwhile: look at `strangler groups history`".to_owned(),
+        }
     }
 
     async fn note(

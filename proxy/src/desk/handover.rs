@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::Lane;
-use model::control::Author;
+use model::control::{Action, Author, Deed};
 use model::fence::Authority;
-use model::{EntityKey, GroupName, Holder, PerSide, Percentage, Policy, RolloutVersion, Side, Stage, Store, WriteId};
+use model::{EntityKey, GroupName, Holder, PerSide, Policy, RolloutVersion, Side, Stage, Store, WriteId};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
+use super::decision::Decision;
 use super::{Desk, DeskError, SetOutcome};
 use crate::handover::coordinate::{Coordinator, Handed, NotHanded, Step};
 use crate::handover::drain::Left;
@@ -17,15 +18,14 @@ use crate::handover::fences::Fences;
 use crate::handover::safety::{self, Safety};
 use crate::handover::steps::StepName;
 use crate::read::breaker::{Breaker, BreakerSettings};
-use crate::rollout::publish::{Change, HandedOver, publish_handover};
-use crate::rollout::{Refused, SetPolicy};
+use crate::rollout::Refused;
+use crate::rollout::handed::{HandedOver, publish_handover, with};
+use crate::rollout::publish::{Change, Consent};
 use crate::telemetry;
 use crate::write::apply::Door;
 
 /// Limit of one call of the look at what would be lost.
 const LOOK_WITHIN: Duration = Duration::from_secs(30);
-/// Keys that are named of what waits.
-const SHOWN_KEYS: usize = 20;
 
 /// What came of an order to hand a group over.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,19 +34,6 @@ pub enum HandoverOutcome {
     Done(Box<HandoverDone>),
     /// It waits for a second person.
     Proposed(Box<SetOutcome>),
-}
-
-/// What the end of dual write of a group meets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DualWriteEnd {
-    /// The stage that it is at: the end begins at `reverse`.
-    pub stage: Stage,
-    /// Writes that legacy does not have yet: they are brought to it first.
-    pub unsettled: u64,
-    /// The first of their keys.
-    pub unsettled_keys: Vec<EntityKey>,
-    /// Writes that an earlier handover left behind, on either side: they are in its way.
-    pub left_behind: u64,
 }
 
 /// A handover that was done.
@@ -70,11 +57,12 @@ pub(super) enum Goal {
 }
 
 /// A step as it is recorded.
-fn step_json(step: &Step) -> Json {
+pub(super) fn step_json(step: &Step) -> Json {
     json!({ "step": step.name.as_str(), "millis": step.took.as_secs_f64() * 1_000.0, "note": step.note })
 }
 
-fn left_json(left: &Left) -> Json {
+/// What is left behind, as it is recorded.
+pub(super) fn left_json(left: &Left) -> Json {
     let keys: Vec<String> = left.keys.iter().map(shown_key).collect();
     json!({ "writes": left.writes, "leftBefore": left.before, "keys": keys, "bare": left.bare, "said": left.said })
 }
@@ -92,11 +80,11 @@ pub(crate) fn shown_key(key: &EntityKey) -> String {
 }
 
 impl Desk {
-    fn handover_stores(&self) -> PerSide<Arc<dyn Store>> {
+    pub(super) fn handover_stores(&self) -> PerSide<Arc<dyn Store>> {
         self.sides.clone().map(|_, lanes| Arc::clone(lanes.get(Lane::Admin)))
     }
 
-    fn fences(&self) -> Arc<Fences> {
+    pub(super) fn fences(&self) -> Arc<Fences> {
         let here = self.here.as_ref().map(|here| here.rollout.clone());
         let told = move |group: &GroupName, holder| {
             if let Some(rollout) = &here {
@@ -119,88 +107,111 @@ impl Desk {
         force: bool,
         author: &Author,
     ) -> Result<HandoverOutcome, DeskError> {
-        let before = self.policy_for_handover(group, to).await?;
+        self.publish_as_held(group).await?;
+        let (before, seen) = self.policy_for_handover(group, to).await?;
         let after = before.handed_to(to, before.epoch());
         if before.primary() != to && self.approvals.ask(&before, &after) {
-            let proposed = self.keep_proposal(group, before, after, Vec::new(), author).await?;
+            let proposed = self.keep_proposal(group, before, after, Vec::new(), author, seen).await?;
             return Ok(HandoverOutcome::Proposed(Box::new(proposed)));
         }
-        let done = self.hand_over_now(group, Goal::Side { to, force }, author, None).await?;
+        let done = self.hand_over_now(group, Goal::Side { to, force }, author, Consent::NotNeeded, seen).await?;
         Ok(HandoverOutcome::Done(Box::new(done)))
     }
 
-    /// The policy of `group`, if its authority may go to `to`.
-    async fn policy_for_handover(&self, group: &GroupName, to: Side) -> Result<Policy, DeskError> {
-        let policy = self.newest().await?.rollout.policy(group);
+    /// The policy of `group`, if its authority may go to `to`, and the rollout that says so.
+    async fn policy_for_handover(&self, group: &GroupName, to: Side) -> Result<(Policy, RolloutVersion), DeskError> {
+        let newest = self.newest().await?.rollout;
+        let policy = newest.policy(group);
         let wrong = |message: String| Err(DeskError::wrong("NOT_POSSIBLE", message));
         match (policy.stage(), to) {
-            (Stage::Shift, Side::Modern) if policy.reads() == model::Percentage::FULL => Ok(policy),
+            (Stage::Shift, Side::Modern) if policy.reads() == model::Percentage::FULL => Ok((policy, newest.version)),
             (Stage::Shift, Side::Modern) => wrong(format!(
                 "modern answers {} of the reads of group `{group}`: promote it to 100 % before it becomes primary",
                 policy.reads()
             )),
-            (Stage::Shift | Stage::Reverse, _) => Ok(policy),
+            (Stage::Shift | Stage::Reverse, _) => Ok((policy, newest.version)),
             (Stage::Legacy | Stage::DualWrite | Stage::Shadow, Side::Modern) => wrong(format!(
                 "group `{group}` is at stage `{}`: modern becomes primary from stage `shift` at 100 %",
                 policy.stage()
             )),
-            (Stage::Legacy | Stage::DualWrite | Stage::Shadow, Side::Legacy) => Ok(policy),
+            (Stage::Legacy | Stage::DualWrite | Stage::Shadow, Side::Legacy) => Ok((policy, newest.version)),
             (Stage::Modern, _) => wrong(format!("group `{group}`: {}", Refused::NoReturn)),
         }
     }
 
-    /// Hands over without asking anybody else.
+    /// Hands over without asking anybody else. To modern only if nothing of the group was published since rollout `seen`.
     pub(super) async fn hand_over_now(
         &self,
         group: &GroupName,
         goal: Goal,
         author: &Author,
-        approved_by: Option<&str>,
+        consent: Consent<'_>,
+        seen: RolloutVersion,
     ) -> Result<HandoverDone, DeskError> {
         self.both_live().await?;
         let fences = self.fences();
         let breaker = |_| Arc::new(Breaker::new(BreakerSettings::default()));
         let doors = Door::both(&self.contract, &self.handover_stores(), breaker, self.handover.within, None);
-        let coordinator = Coordinator { fences: &fences, doors: &doors, group, settings: self.handover };
+        let decision = Decision::new(&self.witness, group, author, consent, seen).await;
+        let decide = decision.as_ref();
+        let coordinator = Coordinator { fences: &fences, doors: &doors, group, decide, settings: self.handover };
         let outcome = match goal {
             Goal::Side { to, force } => coordinator.hand_to(to, force).await,
             Goal::Alone => coordinator.end_dual_write().await,
         };
         // Whoever runs it hears at once what the fences say now.
         let _ = fences.look(group).await;
-        match outcome {
-            Ok(mut handed) => {
-                let began = Instant::now();
-                let evidence = json!({
-                    "handover": {
-                        "to": handed.to.as_str(),
-                        "alone": handed.alone,
-                        "pauseMillis": handed.pause.map(|pause| pause.as_secs_f64() * 1_000.0),
-                        "steps": handed.steps.iter().map(step_json).collect::<Vec<_>>(),
-                        "left": left_json(&handed.left),
-                    }
-                });
-                let holder = Holder { side: handed.to, epoch: handed.epoch, alone: handed.alone };
-                let told = HandedOver { group, holder, evidence, approved_by };
-                let (policy, version, note) = match publish_handover(&self.witness, &told, author).await {
-                    Ok(Change::Published { record, .. }) => {
-                        let version = record.rollout.version;
-                        (record.rollout.policy(group), Some(version), format!("rollout {version} says so"))
-                    }
-                    Ok(Change::AlreadySo { policy, version }) => {
-                        (policy, Some(version), format!("rollout {version} said so already"))
-                    }
-                    Err(error) => {
-                        let policy = self.known_policy(group, holder);
-                        (policy, None, format!("not yet, replicas follow the fences and publish it later ({error})"))
-                    }
-                };
-                telemetry::handover_step(StepName::Publish.as_str(), began.elapsed());
-                handed.steps.push(Step { name: StepName::Publish, took: began.elapsed(), note });
-                Ok(HandoverDone { handed, policy, version })
-            }
-            Err(error) => Err(self.not_handed(group, goal, error, author).await),
+        let handed = match outcome {
+            Ok(handed) => handed,
+            Err(error) => return Err(self.not_handed(group, goal, error, author).await),
+        };
+        let (done, detail) = self.published(handed, &decision, group, author, consent).await;
+        let group = Some(group.clone());
+        let deed = Deed { action: Action::HandedOver, group, author: author.clone(), rollout: done.version, detail };
+        if let Err(error) = self.control.note(&deed).await {
+            tracing::warn!(%error, "how long writes waited for the handover is not in the record: {error}");
         }
+        Ok(done)
+    }
+
+    /// A handover that is done, with the rollout that says so: published before modern was opened, or now.
+    async fn published(
+        &self,
+        mut handed: Handed,
+        decision: &Decision<'_>,
+        group: &GroupName,
+        author: &Author,
+        consent: Consent<'_>,
+    ) -> (HandoverDone, Json) {
+        let detail = json!({
+            "to": handed.to.as_str(),
+            "alone": handed.alone,
+            "pauseMillis": handed.pause.map(|pause| pause.as_secs_f64() * 1_000.0),
+            "steps": handed.steps.iter().map(step_json).collect::<Vec<_>>(),
+            "left": left_json(&handed.left),
+        });
+        if let Some((policy, version)) = decision.published() {
+            return (HandoverDone { handed, policy, version: Some(version) }, detail);
+        }
+        let began = Instant::now();
+        let holder = Holder { side: handed.to, epoch: handed.epoch, alone: handed.alone };
+        let told = HandedOver { group, holder, evidence: decision.evidence(detail.clone()), consent };
+        let (policy, version, note) = match publish_handover(&self.witness, &told, author).await {
+            Ok(Change::Published { record, .. }) => {
+                let version = record.rollout.version;
+                (record.rollout.policy(group), Some(version), format!("rollout {version} says so"))
+            }
+            Ok(Change::AlreadySo { policy, version }) => {
+                (policy, Some(version), format!("rollout {version} said so already"))
+            }
+            Err(error) => {
+                let policy = self.known_policy(group, holder);
+                (policy, None, format!("not yet, replicas follow the fences and publish it later ({error})"))
+            }
+        };
+        telemetry::handover_step(StepName::Publish.as_str(), began.elapsed());
+        handed.steps.push(Step { name: StepName::Publish, took: began.elapsed(), note });
+        (HandoverDone { handed, policy, version }, detail)
     }
 
     /// A side that has gone back lacks writes that count as settled: what it has is neither told nor handed over.
@@ -228,6 +239,10 @@ impl Desk {
     /// An undone handover raised the epoch: that is published too, with what was in the way.
     async fn not_handed(&self, group: &GroupName, goal: Goal, error: NotHanded, author: &Author) -> DeskError {
         let message = crate::error::with_root(&error);
+        let undone = |steps: &[Step], left: &Left| {
+            let steps: Vec<_> = steps.iter().map(step_json).collect();
+            json!({ "handover": { "undone": true, "left": left_json(left), "steps": steps } })
+        };
         match error {
             NotHanded::WritersStay { .. } => DeskError::no("WRITERS_STAY", message),
             NotHanded::Undone { .. } => DeskError::no("UNDONE", message),
@@ -235,20 +250,18 @@ impl Desk {
             NotHanded::Unopened(_) => DeskError::no("UNOPENED_FENCE", message),
             NotHanded::Broken { .. } => DeskError::no("BROKEN_FENCES", message),
             NotHanded::Store(_) => DeskError::no("SIDE_DOWN", message),
-            NotHanded::Undrained { to, left, steps, .. } => {
+            NotHanded::Overtaken { steps, .. } => {
+                self.publish_undone(group, undone(&steps, &Left::default()), author).await;
+                DeskError::no("OVERTAKEN", message)
+            }
+            NotHanded::Undecided { steps, .. } => {
+                self.publish_undone(group, undone(&steps, &Left::default()), author).await;
+                DeskError::no("CONTROL_STORE", message)
+            }
+            NotHanded::Undrained { left, steps, .. } => {
                 let keys = shown_left(&left);
                 let said = left.said.as_ref().map(|said| format!(" ({said})")).unwrap_or_default();
-                if let Ok(standings) = self.fences().standings(group).await {
-                    let side = to.other();
-                    let epoch = standings.get(side).fence.epoch;
-                    let evidence = json!({ "handover": { "undone": true, "left": left_json(&left),
-                        "steps": steps.iter().map(step_json).collect::<Vec<_>>() } });
-                    let holder = Holder { side, epoch, alone: false };
-                    let told = HandedOver { group, holder, evidence, approved_by: None };
-                    if let Err(error) = publish_handover(&self.witness, &told, author).await {
-                        tracing::warn!(%group, %error, "that the handover of group {group} was undone is not published yet: {error}");
-                    }
-                }
+                self.publish_undone(group, undone(&steps, &left), author).await;
                 let forced = match goal {
                     Goal::Side { .. } => ", or use --force, which lists what is left behind in the record",
                     Goal::Alone => ": legacy gets nothing after it",
@@ -261,64 +274,32 @@ impl Desk {
         }
     }
 
-    /// Asks a second person to end the dual write of `group`, which is always needed: there is no way back from it.
-    pub(super) async fn ask_to_end(
-        &self,
-        group: &GroupName,
-        from: Policy,
-        wish: &SetPolicy,
-        author: &Author,
-    ) -> Result<SetOutcome, DeskError> {
-        let wrong = |why: String| DeskError::wrong("NOT_POSSIBLE", why);
-        if from.stage() != Stage::Reverse {
-            return Err(wrong(Refused::Alone { from: from.stage() }.to_string()));
+    /// Publishes that a handover was undone, as the fences say. Replicas do it later where it cannot be done now.
+    async fn publish_undone(&self, group: &GroupName, evidence: Json, author: &Author) {
+        let Ok(authority) = self.fences().look(group).await else { return };
+        let Some(holder) = authority.holder() else { return };
+        let evidence = with(self.witness.testify(group).await, &evidence);
+        let told = HandedOver { group, holder, evidence, consent: Consent::NotNeeded };
+        if let Err(error) = publish_handover(&self.witness, &told, author).await {
+            tracing::warn!(%group, %error, "that the handover of group {group} was undone is not published yet: {error}");
         }
-        let (reads, shadow) = (wish.reads.unwrap_or(Percentage::FULL), wish.shadow.unwrap_or(Percentage::ZERO));
-        let to = Policy::new(Stage::Modern, reads, shadow, from.epoch()).map_err(|error| wrong(error.to_string()))?;
-        self.nothing_left_behind(group).await?;
-        self.keep_proposal(group, from, to, Vec::new(), author).await
     }
 
-    /// Ends the dual write of `group` without asking anybody else.
-    pub(super) async fn end_dual_write_now(
-        &self,
-        group: &GroupName,
-        author: &Author,
-        approved_by: &str,
-    ) -> Result<HandoverDone, DeskError> {
-        self.nothing_left_behind(group).await?;
-        self.hand_over_now(group, Goal::Alone, author, Some(approved_by)).await
-    }
-
-    /// That no write of `group` is on one side alone by an earlier handover: afterwards nobody can end that any more.
-    async fn nothing_left_behind(&self, group: &GroupName) -> Result<(), DeskError> {
-        let waits = self.dual_write_end(group).await?;
-        if waits.left_behind == 0 {
-            return Ok(());
+    /// Publishes who has the authority over `group` where the newest rollout does not say so: a handover that was undone
+    /// a moment ago is not one that was overtaken.
+    async fn publish_as_held(&self, group: &GroupName) -> Result<(), DeskError> {
+        let policy = self.newest().await?.rollout.policy(group);
+        // A side that does not tell is told of by what follows.
+        let Ok(authority) = self.fences().look(group).await else { return Ok(()) };
+        if authority.holder().is_some_and(|holder| holder.epoch > policy.epoch()) {
+            let author = Author {
+                who: "strangler".to_owned(),
+                origin: self.here.as_ref().map_or_else(|| "command line".to_owned(), |here| here.id.to_string()),
+                reason: Some("the fences say so, and no rollout did".to_owned()),
+            };
+            self.publish_undone(group, Json::Null, &author).await;
         }
-        let message = format!(
-            "{} writes of group `{group}` were left behind by an earlier handover and are on one side alone: end them first (`strangler repair {group} --left-behind`)",
-            waits.left_behind
-        );
-        Err(DeskError::no("LEFT_BEHIND", message))
-    }
-
-    /// What the end of dual write would wait for, or be stopped by, now. Changes nothing.
-    ///
-    /// # Errors
-    /// When a side does not answer.
-    pub async fn dual_write_end(&self, group: &GroupName) -> Result<DualWriteEnd, DeskError> {
-        let down = |error: model::StoreError| DeskError::no("SIDE_DOWN", crate::error::with_root(&error));
-        let (stores, within) = (self.handover_stores(), self.handover.within);
-        let modern = stores.modern.backlog(group, within).await.map_err(down)?;
-        let legacy = stores.legacy.backlog(group, within).await.map_err(down)?;
-        let keys = stores.modern.unsettled_keys(group, SHOWN_KEYS, within).await.map_err(down)?;
-        Ok(DualWriteEnd {
-            stage: self.newest().await?.rollout.policy(group).stage(),
-            unsettled: modern.writes,
-            unsettled_keys: keys.into_iter().map(|(key, _)| key).collect(),
-            left_behind: modern.left_behind + legacy.all(),
-        })
+        Ok(())
     }
 
     /// That the fences of both sides go together.

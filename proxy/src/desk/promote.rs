@@ -6,7 +6,7 @@ use std::time::Duration;
 use adapters::Lane;
 use chrono::TimeDelta;
 use model::control::reconciliation::{at_rest, left_out};
-use model::control::{Action, Author, Deed, EvidenceFilter, LIVE_WITHIN, Progress, Promotion, Step, Sums};
+use model::control::{Action, Approval, Author, Deed, EvidenceFilter, LIVE_WITHIN, Progress, Promotion, Step, Sums};
 use model::evidence::Verdict;
 use model::{EntityName, FieldName, GroupName, Instant, Policy, RouteName, Stage};
 use serde_json::json;
@@ -68,13 +68,14 @@ impl Desk {
     /// # Errors
     /// [`DeskError`] when it is on its way already, or in a stage from which no promotion begins.
     pub async fn promote(&self, group: &GroupName, author: &Author) -> Result<PromoteOutcome, DeskError> {
-        let policy = self.newest().await?.rollout.policy(group);
+        let newest = self.newest().await?.rollout;
+        let policy = newest.policy(group);
         let steps = self.steps_from(group, &policy).await?;
         let last = steps[steps.len() - 1].reads;
         let to = Policy::new(Stage::Shift, last, policy.shadow(), policy.epoch())
             .map_err(|error| DeskError::wrong("NOT_POSSIBLE", error.to_string()))?;
         if self.approvals.ask(&policy, &to) {
-            let proposed = self.keep_proposal(group, policy, to, steps, author).await?;
+            let proposed = self.keep_proposal(group, policy, to, steps, author, newest.version).await?;
             return Ok(PromoteOutcome::Proposed(Box::new(proposed)));
         }
         Ok(PromoteOutcome::Begun(Box::new(self.begin_promotion(group, author, None).await?)))
@@ -108,9 +109,10 @@ impl Desk {
         &self,
         group: &GroupName,
         author: &Author,
-        approved_by: Option<&str>,
+        approval: Option<&Approval>,
     ) -> Result<PromotionView, DeskError> {
-        let policy = self.newest().await?.rollout.policy(group);
+        let newest = self.newest().await?.rollout;
+        let policy = newest.policy(group);
         let steps = self.steps_from(group, &policy).await?;
         let last = self.last_promotion(group).await?;
         if last.as_ref().is_some_and(|last| last.progress == Progress::Running) {
@@ -122,20 +124,25 @@ impl Desk {
             steps,
             at_step: None,
             since: (self.clock)(),
+            since_rollout: Some(newest.version),
             author: author.clone(),
-            approved_by: approved_by.map(str::to_owned),
+            approved_by: approval.map(|approval| approval.by.who.clone()),
             progress: Progress::Running,
             said: "begins".to_owned(),
             // The first revision is 1.
             revision: last.map_or(0, |last| last.revision) + 1,
         };
-        if !self.control.save_promotion(&promotion).await? {
+        let saved = match approval {
+            Some(approval) => self.control.begin_approved(&promotion, approval, newest.version).await?,
+            None => self.control.save_promotion(&promotion).await?,
+        };
+        if !saved {
             return Err(DeskError::no(
                 "OVERTAKEN",
                 format!("somebody else began to promote group `{group}` meanwhile"),
             ));
         }
-        let detail = json!({ "steps": plan, "approvedBy": approved_by });
+        let detail = json!({ "steps": plan, "approvedBy": promotion.approved_by });
         self.note_promotion(Action::PromotionStarted, &promotion, author, detail).await?;
         let replicas = self.control.replicas(LIVE_WITHIN).await?.len();
         let mut view = self.promotion(group).await?;

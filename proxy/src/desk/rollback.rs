@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use model::control::{Author, LIVE_WITHIN, OverrideId, Replica};
-use model::{GroupName, Policy, RolloutVersion, Side, Stage};
+use model::{GroupName, Holder, Policy, RolloutVersion, Side, Stage};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::bar::Barred;
 use super::{Desk, DeskError, acknowledged};
 use crate::admin::RollbackOrder;
 use crate::rollout::fleet::{Cache, REMEMBERED};
@@ -79,7 +80,12 @@ impl Desk {
         options: &RollbackOptions<'_>,
         warn: impl Fn(&str),
     ) -> Result<RollbackOutcome, DeskError> {
-        if let Some(policy) = self.seen_policy(group).await.filter(|policy| policy.primary() == Side::Modern) {
+        let seen = self.seen_policy(group).await.filter(|policy| policy.primary() == Side::Modern);
+        let mut prevented = None;
+        if let Some(policy) = seen {
+            prevented = self.prevented(group, &policy).await;
+        }
+        if let Some(policy) = seen.filter(|_| prevented.is_none()) {
             let message = if policy.stage() == Stage::Modern {
                 format!("group `{group}`: {}", Refused::NoReturn)
             } else {
@@ -94,7 +100,7 @@ impl Desk {
         let mut at_once = BTreeMap::new();
         if let Some(here) = &self.here {
             let (id, author) = (order.id, order.author.clone());
-            let told = Override { id, group: group.clone(), author, at: (self.clock)() };
+            let told = Override { id, group: group.clone(), author, at: (self.clock)(), idle_under: None };
             let saved = here.rollout.roll_back(told).await.saved;
             at_once.insert(here.address.clone(), Ok(Told { saved }));
         }
@@ -104,12 +110,19 @@ impl Desk {
         known.retain(|address| !at_once.contains_key(address));
         let (mut told, recorded) = tokio::join!(
             tell_all(&teller, &known, group, &order),
-            record(self, &teller, group, &order, &known, deadline)
+            record(self, &teller, group, &order, &known, deadline, prevented)
         );
         told.extend(recorded.told.clone());
         // Last: this replica has it, whatever its own admin port says of it.
         told.extend(at_once);
-        Ok(RollbackOutcome::of(told, recorded, &self.fleet.replicas.iter().cloned().collect()))
+        // What is recorded ends a handover that was begun before it. What is not has the fence alone.
+        let overrun = recorded.version.is_err() && self.barred_within(group).await == Barred::Modern;
+        let mut outcome = RollbackOutcome::of(told, recorded, &self.fleet.replicas.iter().cloned().collect());
+        if overrun {
+            let why = "has become primary meanwhile: replicas that have the rollback give the authority back to legacy as soon as the control store answers";
+            outcome.open.insert(Side::Modern.as_str().to_owned(), why.to_owned());
+        }
+        Ok(outcome)
     }
 
     /// By this replica's rollout, else by the newest one. While the control store is down nobody here knows, and the
@@ -146,10 +159,17 @@ async fn record(
     order: &RollbackOrder,
     known: &BTreeSet<String>,
     deadline: Instant,
+    heard: Option<Holder>,
 ) -> Recorded {
     let control = desk.control.as_ref();
-    let told = Override { id: order.id, group: group.clone(), author: order.author.clone(), at: (desk.clock)() };
-    let published = tokio::time::timeout(RECORD_WITHIN, publish_rollback(&desk.witness, &told));
+    let told = Override {
+        id: order.id,
+        group: group.clone(),
+        author: order.author.clone(),
+        at: (desk.clock)(),
+        idle_under: None,
+    };
+    let published = tokio::time::timeout(RECORD_WITHIN, publish_rollback(&desk.witness, &told, heard));
     let others = async {
         let replicas = control.replicas(REMEMBERED).await.ok()?;
         let heard: BTreeSet<String> = replicas.into_iter().map(|replica| replica.admin_address).collect();

@@ -228,7 +228,7 @@ impl Guard {
         tracing::error!(%group, rollout = %change, "the guard rolls group {group} back: {sentence}");
         let author =
             Author { who: "guard".to_owned(), origin: self.parts.replica.to_string(), reason: Some(sentence.clone()) };
-        let told = Override { id: override_id(group, change), group: group.clone(), author, at: now };
+        let told = Override { id: override_id(group, change), group: group.clone(), author, at: now, idle_under: None };
         self.parts.rollout.roll_back(told).await;
         let action = Action { at: now, rollout: change, sentence };
         if let Some(mut view) = self.board.views().into_iter().find(|view| view.group == *group) {

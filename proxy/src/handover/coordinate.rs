@@ -11,11 +11,14 @@ use model::{Epoch, GroupName, PerSide, Side, Store, StoreError};
 use thiserror::Error;
 use tokio::time::Instant;
 
+use super::decide::Decide;
 use super::drain::{Drain, Left};
 use super::fences::Fences;
 use super::steps::StepName;
 use crate::telemetry;
 use crate::write::apply::Door;
+
+mod decided;
 
 /// Pause before a side that did not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -95,6 +98,24 @@ pub enum NotHanded {
         /// Who has it.
         by: Side,
     },
+    /// The group was changed, rolled back or withdrawn since the handover was decided; it has its primary again.
+    #[error("{why}: the handover was undone")]
+    Overtaken {
+        /// By whom, in words.
+        why: String,
+        /// What was done.
+        steps: Vec<Step>,
+    },
+    /// It could not be published that the authority goes there; the group has its primary again.
+    #[error("it could not be published in time that {to} is primary ({why}): the handover was undone")]
+    Undecided {
+        /// The side that was to be primary.
+        to: Side,
+        /// What the control store said.
+        why: String,
+        /// What was done.
+        steps: Vec<Step>,
+    },
     /// There is no way back.
     #[error(
         "modern takes the writes of group {0} alone: legacy lacks all of them. To leave that, legacy would have to be filled anew from modern, as modern once was from legacy, which strangler does not do"
@@ -129,6 +150,8 @@ pub struct Coordinator<'a> {
     pub doors: &'a PerSide<Arc<Door>>,
     /// The group.
     pub group: &'a GroupName,
+    /// Is asked before modern is opened.
+    pub decide: &'a dyn Decide,
     /// Limits.
     pub settings: HandoverSettings,
 }
@@ -209,8 +232,11 @@ impl Coordinator<'_> {
                 Authority::Frozen { last: Side::Modern, .. } => self.bar(&fences, &mut run).await?,
                 Authority::Frozen { last, .. } => return Err(NotHanded::Undone { by: last }),
                 // Another handover may have been given up with writes that were not brought over.
-                Authority::GivenUp { .. } if run.drained == Some(fences.modern) => {
-                    self.step(Move::alone(&fences), StepName::Alone, &mut run).await?;
+                Authority::GivenUp { epoch, .. } if run.drained == Some(fences.modern) => {
+                    let holder = Holder { side: Side::Modern, epoch, alone: true };
+                    if self.decided(holder, Epoch(epoch.0.saturating_sub(2)), &mut run).await? {
+                        self.step(Move::alone(&fences), StepName::Alone, &mut run).await?;
+                    }
                 }
                 Authority::GivenUp { .. } => self.step(Move::open(&fences), StepName::Reopen, &mut run).await?,
                 Authority::Unopened => return Err(NotHanded::Unopened(self.group.clone())),
@@ -263,11 +289,19 @@ impl Coordinator<'_> {
         run: &mut Run,
     ) -> Result<(), NotHanded> {
         let left = self.drain(last, run).await?;
-        if left.writes == 0 || force {
-            run.left = left;
-            return self.step(Move::open(fences), StepName::Open, run).await;
+        if left.writes > 0 && !force {
+            return self.undrained(last, left, run).await;
         }
-        self.undrained(last, left, run).await
+        run.left = left;
+        let step = Move::open(fences);
+        // Legacy is opened first and published then: no rollback is overrun by it.
+        if let (Side::Legacy, Some(step)) = (last, &step) {
+            let holder = Holder { side: step.side, epoch: step.to.epoch, alone: false };
+            if !self.decided(holder, Epoch(step.to.epoch.0.saturating_sub(1)), run).await? {
+                return Ok(());
+            }
+        }
+        self.step(step, StepName::Open, run).await
     }
 
     /// Brings what the frozen side has to the other one; what is left.
@@ -286,31 +320,6 @@ impl Coordinator<'_> {
         };
         run.note(StepName::Drain, began, note);
         Ok(left)
-    }
-
-    /// Undoes what cannot be brought to its end.
-    async fn undrained(&self, last: Side, left: Left, run: &mut Run) -> Result<(), NotHanded> {
-        run.until = Instant::now() + self.settings.limit;
-        self.undo(last, run).await?;
-        let steps = std::mem::take(&mut run.steps);
-        Err(NotHanded::Undrained { to: last.other(), within: self.settings.limit * 3 / 4, left, steps })
-    }
-
-    /// Gives the authority back to the frozen side, `last`. Done means that the fences say so.
-    async fn undo(&self, last: Side, run: &mut Run) -> Result<(), NotHanded> {
-        loop {
-            let standings = self.fences.standings(self.group).await?;
-            let fences = standings.map(|_, standing| standing.fence);
-            match Authority::of(&fences) {
-                Authority::Frozen { .. } => self.step(Move::give_up(&fences), StepName::GiveUp, run).await?,
-                Authority::GivenUp { .. } => self.step(Move::open(&fences), StepName::Reopen, run).await?,
-                Authority::Held { by, .. } if by == last => return Ok(()),
-                Authority::Held { by, .. } => return Err(NotHanded::Undone { by }),
-                Authority::Alone { .. } => return Err(NotHanded::Alone(self.group.clone())),
-                Authority::Unopened => return Err(NotHanded::Unopened(self.group.clone())),
-                Authority::Broken => return Err(self.broken(fences)),
-            }
-        }
     }
 
     /// Moves a fence that no writer holds.

@@ -73,6 +73,23 @@ impl Fences {
         {
             return Ok(*authority);
         }
+        self.look_at(group, &mut last).await
+    }
+
+    /// As [`Self::look`], and never of a moment ago.
+    ///
+    /// # Errors
+    /// As [`Self::look`].
+    pub async fn look_anew(&self, group: &GroupName) -> Result<Authority, StoreError> {
+        let mut last = self.last.lock().await;
+        self.look_at(group, &mut last).await
+    }
+
+    async fn look_at(
+        &self,
+        group: &GroupName,
+        last: &mut HashMap<GroupName, (Instant, Authority)>,
+    ) -> Result<Authority, StoreError> {
         let began = Instant::now();
         let mut authority = self.ask(group).await?;
         for _ in 1..LOOKS {

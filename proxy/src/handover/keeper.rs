@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::coordinate::HandoverSettings;
 use super::fences::Fences;
 use crate::rollout::Witness;
-use crate::rollout::publish::{HandedOver, publish_handover};
+use crate::rollout::handed::{HandedOver, publish_handover};
+use crate::rollout::publish::Consent;
 
 /// Pause between two looks, as that of `catchup::watch`: what it allows for propagation and half again.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -34,8 +35,8 @@ pub fn publish_unpublished(witness: Witness, replica: String) -> Publish {
         Box::pin(async move {
             let reason = Some("the fences say so, and no rollout did".to_owned());
             let author = Author { who: "strangler".to_owned(), origin, reason };
-            let evidence = serde_json::Value::Null;
-            let told = HandedOver { group: &group, holder, evidence, approved_by: None };
+            let evidence = witness.testify(&group).await;
+            let told = HandedOver { group: &group, holder, evidence, consent: Consent::NotNeeded };
             publish_handover(&witness, &told, &author).await.is_ok()
         })
     })

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::control::{Author, Decision, LIVE_WITHIN, Progress};
-use model::{GroupName, Percentage, ReplicaId, Rollout, RolloutVersion};
+use chrono::TimeDelta;
+use model::control::{Author, Decision, LIVE_WITHIN, Progress, Proposal, RolloutRecord};
+use model::{GroupName, Instant as WallTime, Percentage, ReplicaId, Rollout, RolloutVersion};
 use open_feature::{Client, EvaluationErrorCode, OpenFeature};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::decide::{Known, Verdict, decide, lowered};
+use super::decide::{Known, Limits, Lowered, Verdict, decide, lowered, raises};
 use super::provider::Provider;
 use super::{FLAGD, Flags};
 use crate::desk::{Desk, DeskError, SetOutcome};
@@ -30,10 +32,13 @@ pub struct Governor {
     who: String,
     flags: Client,
     interval: Duration,
+    limits: Limits,
     /// What a group's flag said when the rollout that lowered it was first seen.
     spent: BTreeMap<GroupName, (RolloutVersion, Percentage)>,
-    /// By which rollout a group was lowered last, as of which rollout: history is read again only when there is news.
-    looked: BTreeMap<GroupName, (RolloutVersion, Option<RolloutVersion>)>,
+    /// What a group's flag says, and since when, without a look that found anything else.
+    stands: BTreeMap<GroupName, (Percentage, Instant)>,
+    /// A group's changes as of a rollout: they are read again only when there is news.
+    looked: BTreeMap<GroupName, (RolloutVersion, Vec<RolloutRecord>)>,
     /// What was wrong with a group's flag; said once.
     complaints: BTreeMap<GroupName, String>,
 }
@@ -52,7 +57,9 @@ impl Governor {
             who: format!("openfeature:{FLAGD}"),
             flags: client,
             interval: flags.interval,
+            limits: flags.limits,
             spent: BTreeMap::new(),
+            stands: BTreeMap::new(),
             looked: BTreeMap::new(),
             complaints: BTreeMap::new(),
         }
@@ -80,9 +87,13 @@ impl Governor {
         let rollout = self.desk.newest().await?.rollout;
         let mut first = None;
         for group in self.desk.contract.groups() {
-            if let Some(wanted) = self.flag(&group).await
-                && let Err(error) = self.listen(&group, &rollout, wanted).await
-            {
+            let Some(wanted) = self.flag(&group).await else {
+                // What nobody can see does not stand.
+                self.stands.remove(&group);
+                self.tell(&group, None);
+                continue;
+            };
+            if let Err(error) = self.listen(&group, &rollout, wanted).await {
                 // The others' flags are heard all the same.
                 tracing::warn!(%group, %error, "the flag of group {group} waits: {error}");
                 first.get_or_insert(error);
@@ -121,21 +132,20 @@ impl Governor {
     }
 
     async fn listen(&mut self, group: &GroupName, rollout: &Rollout, wanted: Percentage) -> Result<(), DeskError> {
-        let policy = rollout.policy(group);
-        let spent = self.lowered(group, rollout.version).await?.map(|version| {
-            let seen = self.spent.entry(group.clone()).or_insert((version, wanted));
-            if seen.0 != version {
-                *seen = (version, wanted);
-            }
-            seen.1
-        });
-        let promotion = self.desk.last_promotion(group).await?;
-        let promoting = promotion.is_some_and(|promotion| promotion.progress == Progress::Running);
-        match decide(&Known { policy, promoting, spent }, wanted) {
+        let known = self.known(group, rollout, wanted).await?;
+        let verdict = decide(&known, wanted, &self.limits);
+        let acts = self.acts().await?;
+        self.tell(group, verdict.notice(wanted, &self.limits).filter(|_| acts));
+        match verdict {
             Verdict::Set => {}
-            Verdict::AlreadySo | Verdict::OtherStage | Verdict::UnderPromotion | Verdict::Spent => return Ok(()),
+            Verdict::AlreadySo
+            | Verdict::OtherStage
+            | Verdict::UnderPromotion
+            | Verdict::Spent
+            | Verdict::Unsettled
+            | Verdict::TooOften => return Ok(()),
         }
-        if !self.acts().await? || self.has_asked(group, wanted).await? {
+        if !acts || self.has_asked(group, wanted).await? {
             return Ok(());
         }
         let reason = format!("flag strangler.{group}.reads says {wanted}");
@@ -156,17 +166,53 @@ impl Governor {
         Ok(())
     }
 
-    /// The rollout by which somebody else lowered the group last, as of rollout `now`.
-    async fn lowered(&mut self, group: &GroupName, now: RolloutVersion) -> Result<Option<RolloutVersion>, DeskError> {
-        if let Some((seen, by)) = self.looked.get(group)
-            && *seen == now
+    async fn known(&mut self, group: &GroupName, rollout: &Rollout, wanted: Percentage) -> Result<Known, DeskError> {
+        let stands = self.stands.entry(group.clone()).or_insert_with(|| (wanted, Instant::now()));
+        if stands.0 != wanted {
+            *stands = (wanted, Instant::now());
+        }
+        let stood = stands.1.elapsed();
+        let history = self.history(group, rollout.version).await?;
+        let hour_ago = WallTime::new((self.desk.clock)().to_utc() - TimeDelta::hours(1));
+        let raised = raises(&history, group, &self.who, hour_ago);
+        let lowered = lowered(&history, group, &self.who).map(|version| {
+            let seen = self.spent.entry(group.clone()).or_insert((version, wanted));
+            if seen.0 != version {
+                *seen = (version, wanted);
+            }
+            Lowered { spent: seen.1, stood }
+        });
+        let promotion = self.desk.last_promotion(group).await?;
+        let promoting = promotion.is_some_and(|promotion| promotion.progress == Progress::Running);
+        let raised_lately = raised + self.asked_since(group, hour_ago).await?;
+        Ok(Known { policy: rollout.policy(group), promoting, lowered, raised_lately })
+    }
+
+    /// Tells people what they should know of a group's flag: in the log once, and to whoever looks at the group.
+    fn tell(&self, group: &GroupName, notice: Option<String>) {
+        if self.desk.notices.set(group, "flag", notice.clone())
+            && let Some(notice) = notice
         {
-            return Ok(*by);
+            tracing::warn!(%group, "group {group}: {notice}");
+        }
+    }
+
+    /// The changes of a group, newest first, as of rollout `now`.
+    async fn history(&mut self, group: &GroupName, now: RolloutVersion) -> Result<Vec<RolloutRecord>, DeskError> {
+        if let Some((_, history)) = self.looked.get(group).filter(|(seen, _)| *seen == now) {
+            return Ok(history.clone());
         }
         let history = self.desk.control.history(Some(group), HISTORY).await?;
-        let by = lowered(&history, group, &self.who);
-        self.looked.insert(group.clone(), (now, by));
-        Ok(by)
+        self.looked.insert(group.clone(), (now, history.clone()));
+        Ok(history)
+    }
+
+    /// How often we have asked a second person to raise the group since `since`: what was published of that apart.
+    async fn asked_since(&self, group: &GroupName, since: WallTime) -> Result<usize, DeskError> {
+        let ours = |asked: &Proposal| asked.group == *group && asked.author.who == self.who && asked.at >= since;
+        let waits = |asked: &Proposal| !matches!(asked.decision, Some(Decision::Approved { .. }));
+        let proposals = self.desk.control.proposals(PROPOSALS).await?;
+        Ok(proposals.iter().filter(|asked| ours(asked) && waits(asked)).count())
     }
 
     /// Whether this is the replica that acts: the first of those that live.

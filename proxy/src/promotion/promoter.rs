@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::steps::{Next, decide};
 use crate::desk::{Desk, DeskError};
 use crate::rollout::SetPolicy;
-use crate::rollout::publish::{ChangeError, publish_change_after};
+use crate::rollout::publish::{ChangeError, Consent, publish_change_after};
+use crate::rollout::since::rolled_back_since;
 
 /// Pause between two looks.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -70,11 +71,25 @@ impl Promoter {
         let stepped = |place: usize, said: String| Promotion {
             at_step: Some(place),
             since: now,
+            since_rollout: Some(seen.version),
             said,
             revision,
             ..promotion.clone()
         };
-        let next = match decide(&promotion, &policy, &gates, now) {
+        // A policy that looks as the plan left it may have been rolled back and raised since: that is not for the plan.
+        let rolled_back = match promotion.since_rollout {
+            Some(since) => rolled_back_since(self.desk.control.as_ref(), &group, since).await?,
+            None => None,
+        };
+        let next = match (decide(&promotion, &policy, &gates, now), rolled_back) {
+            (stop @ Next::Stop(_), _) => stop,
+            (_, Some(by)) => Next::Stop(format!(
+                "{} rolled the group back since the last step (rollout {})",
+                by.author.who, by.rollout.version
+            )),
+            (next, None) => next,
+        };
+        let next = match next {
             Next::Wait(said) if said == promotion.said => return Ok(()),
             Next::Wait(said) => Promotion { said, revision, ..promotion.clone() },
             Next::Take(place, step) => {
@@ -120,9 +135,9 @@ impl Promoter {
         let wish = SetPolicy { stage: Some(Stage::Shift), reads: Some(reads), shadow: None };
         let reason = format!("{PROMOTION_STEP}{} of {}, every gate holds", place + 1, promotion.steps.len());
         let author = self.author(promotion, Some(reason));
-        let approved_by = promotion.approved_by.as_deref();
+        let consent = promotion.approved_by.as_deref().map_or(Consent::NotNeeded, Consent::Given);
         let (witness, group) = (&self.desk.witness, &promotion.group);
-        match publish_change_after(witness, group, &wish, &author, approved_by, Some(seen)).await {
+        match publish_change_after(witness, group, &wish, &author, consent, Some(seen)).await {
             Ok(_) => Ok(true),
             Err(ChangeError::Overtaken { .. }) => Ok(false),
             Err(error) => Err(error.into()),

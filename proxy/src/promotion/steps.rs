@@ -80,6 +80,7 @@ mod tests {
             steps: vec![step(1.0), step(25.0), step(100.0)],
             at_step,
             since: at(0),
+            since_rollout: None,
             author: Author { who: "ada".into(), origin: "desk".into(), reason: None },
             approved_by: None,
             progress: Progress::Running,

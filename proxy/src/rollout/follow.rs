@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use model::Rollout;
-use model::control::{ControlError, ControlStore, Replica};
+use model::control::{ControlError, ControlStore, Heard, Replica};
+use model::{ReplicaId, Rollout};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -33,11 +33,13 @@ pub struct Follower {
     witness: Witness,
     replica: Replica,
     fleet: Option<fleet::Cache>,
+    /// The name it goes by while another replica has its own.
+    alias: Option<ReplicaId>,
 }
 
 impl Follower {
     pub(super) fn new(handle: RolloutHandle, witness: Witness, replica: Replica) -> Self {
-        Self { handle, witness, replica, fleet: None }
+        Self { handle, witness, replica, fleet: None, alias: None }
     }
 
     /// Also keeps the list of live replicas in `cache`, for rollbacks while the control store is down.
@@ -71,7 +73,9 @@ impl Follower {
             }
         }
         // Best effort: a replica that is gone is dropped from the list after a while anyway.
-        let _ = tokio::time::timeout(FAREWELL, self.witness.control.retire(&self.replica.id)).await;
+        // Whose name is another one's takes its own off.
+        let name = self.alias.as_ref().unwrap_or(&self.replica.id);
+        let _ = tokio::time::timeout(FAREWELL, self.witness.control.retire(name)).await;
     }
 
     fn news(&self) -> Option<model::RolloutVersion> {
@@ -106,10 +110,38 @@ impl Follower {
             }
             None => self.restore(None).await?,
         }
-        self.replica.rollout = self.handle.version();
-        control.heartbeat(&self.replica).await?;
+        self.beat().await?;
+        let control = &self.witness.control;
         if let Some(cache) = &mut self.fleet {
             cache.remember(control.replicas(fleet::REMEMBERED).await?).await;
+        }
+        Ok(())
+    }
+
+    /// Tells that this replica lives, under a name of its own: where another one goes by ours, as after a copied state
+    /// folder, nobody may take that one's word for this one.
+    async fn beat(&mut self) -> Result<(), ControlError> {
+        let control = &self.witness.control;
+        let (rollout, saved) = (self.handle.version(), self.handle.unsaved().is_none());
+        self.replica = Replica { rollout, saved, ..self.replica.clone() };
+        match control.heartbeat(&self.replica).await? {
+            Heard::Noted => {
+                if let Some(name) = self.alias.take() {
+                    control.retire(&name).await?;
+                    self.handle.set_name_taken(None);
+                }
+            }
+            Heard::Taken(address) => {
+                let instance = self.replica.instance.simple().to_string();
+                let name = ReplicaId::new(format!("{}-{}", self.replica.id, &instance[..6]));
+                let beat = Replica { id: name.clone(), ..self.replica.clone() };
+                control.heartbeat(&beat).await?;
+                self.alias = Some(name.clone());
+                self.handle.set_name_taken(Some(format!(
+                    "another replica at {address} goes by the name {} too, so this one is {name}: its `state_dir` was copied, or `fleet.id` is the same on both. Stop it, delete `replica-id` in its `state_dir` or give it another `fleet.id`, and start it again",
+                    self.replica.id
+                )));
+            }
         }
         Ok(())
     }
@@ -117,13 +149,16 @@ impl Follower {
     /// Publishes the overrides that no rollout has taken in, and works under the result.
     async fn push(&self) -> Result<(), ControlError> {
         for told in self.handle.pending() {
-            match publish_rollback(&self.witness, &told).await {
+            let heard = self.handle.known().heard(&told.group);
+            match publish_rollback(&self.witness, &told, heard).await {
                 Ok(_) => {
                     let group = &told.group;
                     tracing::info!(%group, "the rollback of group {group} is recorded in the control store");
                 }
                 Err(ChangeError::Control(error)) => return Err(error),
-                // Both mean that the next round sees another newest rollout.
+                // Waits until legacy is primary again, which `desk::honour` sees to.
+                Err(ChangeError::ModernIsPrimary { .. }) => {}
+                // All mean that the next round sees another newest rollout.
                 Err(ChangeError::NoRollout | ChangeError::Overtaken { .. } | ChangeError::Refused(_)) => return Ok(()),
             }
         }
@@ -152,8 +187,10 @@ impl Follower {
             // Another replica was faster; the next round takes what it published.
             Err(ControlError::Conflict { .. }) => Ok(()),
             Err(
-                error
-                @ (ControlError::Unreachable { .. } | ControlError::NoAnswer { .. } | ControlError::Misfit { .. }),
+                error @ (ControlError::Unreachable { .. }
+                | ControlError::NoAnswer { .. }
+                | ControlError::Decided
+                | ControlError::Misfit { .. }),
             ) => Err(error),
         }
     }

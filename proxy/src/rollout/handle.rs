@@ -25,7 +25,11 @@ struct Inner {
     /// Held while the snapshot is written, so that an older one never overwrites a newer one.
     disk: tokio::sync::Mutex<Option<StateDir>>,
     saved: AtomicBool,
+    /// Why the newest state could not be written last time.
+    unsaved: Mutex<Option<String>>,
     control_up: AtomicBool,
+    /// That another replica goes by this one's name.
+    name_taken: Mutex<Option<String>>,
     /// Tells the follower that there is an override to push.
     told: Notify,
 }
@@ -51,7 +55,9 @@ impl RolloutHandle {
             known: Mutex::new(known),
             disk: tokio::sync::Mutex::new(state),
             saved: AtomicBool::new(false),
+            unsaved: Mutex::default(),
             control_up: AtomicBool::new(false),
+            name_taken: Mutex::default(),
             told: Notify::new(),
         }))
     }
@@ -84,6 +90,11 @@ impl RolloutHandle {
     /// Whether the newest state is on disk.
     pub fn is_saved(&self) -> bool {
         self.0.saved.load(Ordering::Relaxed)
+    }
+
+    /// Why the newest state is not on disk and could not be written; `None` while nothing is wrong with that.
+    pub fn unsaved(&self) -> Option<String> {
+        self.0.unsaved.lock().clone()
     }
 
     /// Whether the control store answered the follower last time.
@@ -137,9 +148,36 @@ impl RolloutHandle {
         adopted
     }
 
+    /// Answers reads from legacy until the control store tells the newest rollout: one that came after ours may be lost.
+    pub(super) fn doubt(&self, why: &str) {
+        let version = self.version();
+        tracing::error!(%version, "{why}: the percentages of version {version} may have been lowered since, so legacy answers all reads until the control store tells");
+        self.change(Known::doubt);
+    }
+
     /// Remembers which rollouts the newest one comes from; kept with the next save.
     pub(super) fn remember(&self, lineage: &[String]) {
         self.change(|known| known.remember(lineage));
+    }
+
+    /// That another replica goes by this one's name, and what to do; `None` while it does not.
+    pub fn name_taken(&self) -> Option<String> {
+        self.0.name_taken.lock().clone()
+    }
+
+    /// Says so in the log once.
+    pub(super) fn set_name_taken(&self, why: Option<String>) {
+        let is_news = {
+            let mut taken = self.0.name_taken.lock();
+            let news = *taken != why;
+            taken.clone_from(&why);
+            news
+        };
+        match why {
+            Some(why) if is_news => tracing::error!("{why}"),
+            Some(_) => {}
+            None => tracing::info!("this replica goes by its own name again"),
+        }
     }
 
     pub(super) fn set_control_up(&self, up: bool) -> bool {
@@ -176,14 +214,24 @@ impl RolloutHandle {
         let known = self.known();
         let written_state = known.clone();
         let written = tokio::task::spawn_blocking(move || snapshot::save(&state, &known)).await;
-        let saved = match written {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the rollout could not be saved, a restart without control store would use an older one: {error}");
-                false
-            }
-            Err(_) => false,
+        let why = match written {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("writing it was broken off".to_owned()),
         };
+        let saved = why.is_none();
+        telemetry::rollout_saved(saved);
+        let before = std::mem::replace(&mut *self.0.unsaved.lock(), why.clone());
+        // Said once: it is tried again at every round.
+        match (before, why) {
+            (None, Some(why)) => {
+                tracing::error!(
+                    "the rollout could not be saved, a restart without control store would answer all reads from legacy: {why}"
+                );
+            }
+            (Some(_), None) => tracing::info!("the rollout is saved again"),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
         // Something may have changed while it was written; its own save comes after this one.
         let newest = self.0.known.lock();
         self.0.saved.store(saved && *newest == written_state, Ordering::Relaxed);

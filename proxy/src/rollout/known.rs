@@ -21,6 +21,10 @@ pub struct Override {
     pub author: Author,
     /// When this replica was told, by its own clock.
     pub at: Instant,
+    /// The epoch under which modern was primary when this replica was told: then it changes nothing. Left out where
+    /// legacy was, as older releases know nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_under: Option<Epoch>,
 }
 
 /// Who has the authority over a group, as the fences say.
@@ -53,6 +57,9 @@ pub struct Known {
     /// The rollouts that `base` comes from, by their hashes.
     #[serde(default)]
     past: Vec<String>,
+    /// Whether a newer one was lost: until the control store tells, legacy answers all reads that it may.
+    #[serde(skip)]
+    doubted: bool,
 }
 
 /// What became of a rollout that the control store holds.
@@ -70,7 +77,7 @@ pub enum Adopted {
 impl Known {
     /// Begins with a rollout and no overrides.
     pub fn new(base: Rollout) -> Self {
-        Self { base, pending: Vec::new(), handed: BTreeMap::new(), past: Vec::new() }
+        Self { base, pending: Vec::new(), handed: BTreeMap::new(), past: Vec::new(), doubted: false }
     }
 
     /// The newest rollout seen, without overrides.
@@ -98,6 +105,16 @@ impl Known {
         self.past = lineage.iter().take(lineage::REMEMBERED).cloned().collect();
     }
 
+    /// Says that a newer one was lost, or may have been: the safer answer is legacy's, until the control store tells.
+    pub(super) fn doubt(&mut self) {
+        self.doubted = true;
+    }
+
+    /// Whether a newer one may have been lost.
+    pub fn is_doubted(&self) -> bool {
+        self.doubted
+    }
+
     /// The overrides that no rollout has taken in yet, as far as we know.
     pub fn pending(&self) -> &[Override] {
         &self.pending
@@ -119,7 +136,7 @@ impl Known {
 
     fn on_top(&self, group: &GroupName, published: Policy) -> Policy {
         let handed = self.handed.get(group).map_or(published, |handed| published.following((*handed).into()));
-        let rolled_back = self.pending.iter().any(|pending| pending.group == *group);
+        let rolled_back = self.doubted || self.pending.iter().any(|pending| pending.group == *group);
         if rolled_back { handed.rolled_back() } else { handed }
     }
 
@@ -144,19 +161,27 @@ impl Known {
             return Adopted::Forgetful;
         };
         self.base = newest;
+        self.doubted = false;
         let base = &self.base;
         self.handed.retain(|group, handed| handed.epoch > base.policy(group).epoch());
         self.pending.retain(|pending| !taken_in.contains(&pending.id));
         adopted
     }
 
-    /// Adds an override; false when it is there already.
+    /// Adds an override; false when it is there already. While modern is primary it changes nothing, and says so.
     pub fn add(&mut self, new: Override) -> bool {
         if self.pending.iter().any(|pending| pending.id == new.id) {
             return false;
         }
-        self.pending.push(new);
+        let policy = self.policy(&new.group);
+        let idle_under = (policy.primary() == Side::Modern).then(|| policy.epoch());
+        self.pending.push(Override { idle_under, ..new });
         true
+    }
+
+    /// Who has the authority over `group` as the fences said, where the newest rollout does not say it.
+    pub fn heard(&self, group: &GroupName) -> Option<Holder> {
+        self.handed.get(group).map(|handed| (*handed).into())
     }
 }
 
@@ -178,6 +203,7 @@ mod tests {
             group: group.into(),
             author: Author { who: "ada".into(), origin: "desk".into(), reason: None },
             at: Instant::parse("2026-01-31T08:00:00Z").unwrap(),
+            idle_under: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::control::{ControlError, Replica};
 use model::{Rollout, StoreError};
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::follow::{Follower, lineage_since};
 use super::handle::RolloutHandle;
@@ -69,6 +70,9 @@ pub async fn open(
         Ok(None) => Ok(None),
         Err(error) => Err(error),
     };
+    let told_newest = matches!(told, Ok(Some(_)));
+    let outdated = matches!(&kept, Ok(Some(kept)) if kept.outdated);
+    let kept = kept.map(|kept| kept.map(|kept| kept.known));
     let known = match (kept, told) {
         (Ok(Some(kept)), told) => {
             let follows = match &told {
@@ -91,8 +95,15 @@ pub async fn open(
         (Ok(None), Ok(None)) => Known::new(Rollout::initial(witness.contract.groups())),
     };
     let handle = RolloutHandle::new(known, Some(state));
-    handle.save().await;
-    let replica = Replica { id: id.into(), admin_address, rollout: handle.version() };
+    if !told_newest && outdated {
+        handle.doubt("a newer rollout than the one on disk could not be written");
+    }
+    // A folder that cannot be written now may not have been when the last rollout came.
+    if !handle.save().await && !told_newest {
+        handle.doubt("the folder with the last rollout cannot be written");
+    }
+    let (rollout, instance, saved) = (handle.version(), Uuid::new_v4(), handle.unsaved().is_none());
+    let replica = Replica { id: id.into(), admin_address, rollout, instance, saved };
     let follower = Follower::new(handle.clone(), witness, replica);
     Ok((handle, follower))
 }
@@ -136,3 +147,6 @@ fn merge(mut kept: Known, told: Result<Option<Rollout>, ControlError>) -> Known 
     }
     kept
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use model::control::{Author, ControlError, ControlStore, OverrideId, Publication, RolloutRecord, next_rollout};
-use model::{GroupName, Holder, Policy, Rollout, RolloutVersion};
+use model::control::{
+    Approval, Author, ControlError, ControlStore, OverrideId, Publication, RolloutRecord, next_rollout,
+};
+use model::{GroupName, Holder, Policy, Rollout, RolloutVersion, Side};
 use serde_json::{Value as Json, json};
 use thiserror::Error;
 
@@ -17,7 +19,7 @@ use super::propose::{Refused, SetPolicy, describe, propose};
 use super::witness::Witness;
 
 /// How often a lost race is run again.
-const ATTEMPTS: usize = 8;
+pub(super) const ATTEMPTS: usize = 8;
 
 /// Why a change was not made.
 #[derive(Debug, Error)]
@@ -38,9 +40,53 @@ pub enum ChangeError {
         /// What changed.
         summary: String,
     },
+    /// Legacy only follows: it is no safer to answer from it. Nothing was changed.
+    #[error("modern is primary of group `{group}` since rollout {version}: legacy only follows")]
+    ModernIsPrimary {
+        /// The group.
+        group: GroupName,
+        /// The rollout that says so.
+        version: RolloutVersion,
+    },
     /// The control store did not do it.
     #[error(transparent)]
     Control(#[from] ControlError),
+}
+
+impl ChangeError {
+    pub(super) fn overtaken(group: &GroupName, by: RolloutRecord) -> Self {
+        Self::Overtaken { group: group.clone(), who: by.author.who, summary: by.summary }
+    }
+}
+
+/// What a second person says to a change.
+#[derive(Debug, Clone, Copy)]
+pub enum Consent<'a> {
+    /// None is needed.
+    NotNeeded,
+    /// This person agreed before.
+    Given(&'a str),
+    /// This is agreed to by publishing it.
+    Giving(&'a Approval),
+}
+
+impl<'a> Consent<'a> {
+    /// The second person.
+    pub fn who(self) -> Option<&'a str> {
+        match self {
+            Self::NotNeeded => None,
+            Self::Given(who) => Some(who),
+            Self::Giving(approval) => Some(&approval.by.who),
+        }
+    }
+
+    /// The proposal that is approved with it.
+    pub fn approves(self) -> Option<&'a Approval> {
+        match self {
+            Self::NotNeeded | Self::Given(_) => None,
+            Self::Giving(approval) => Some(approval),
+        }
+    }
 }
 
 /// What came of a change.
@@ -82,6 +128,7 @@ pub async fn publish_initial(
         evidence: Json::Null,
         overrides: Vec::new(),
         approved_by: None,
+        approves: None,
     };
     match control.publish(&publication).await {
         Ok(record) => Ok(record.rollout),
@@ -90,7 +137,10 @@ pub async fn publish_initial(
             newest.map(|record| record.rollout).ok_or(conflict)
         }
         Err(
-            error @ (ControlError::Unreachable { .. } | ControlError::NoAnswer { .. } | ControlError::Misfit { .. }),
+            error @ (ControlError::Unreachable { .. }
+            | ControlError::NoAnswer { .. }
+            | ControlError::Decided
+            | ControlError::Misfit { .. }),
         ) => Err(error),
     }
 }
@@ -121,6 +171,7 @@ pub async fn publish_new_groups(
         evidence: Json::Null,
         overrides: Vec::new(),
         approved_by: None,
+        approves: None,
     };
     control.publish(&publication).await.map(|record| record.rollout)
 }
@@ -157,18 +208,24 @@ pub(super) async fn publish_forgotten(
         evidence: json!({ lineage::RESTORES: [lineage::hash(base)] }),
         overrides: known.pending().iter().map(|pending| pending.id).collect(),
         approved_by: None,
+        approves: None,
     };
     control.publish(&publication).await
 }
 
-/// Publishes a rollback of `told.group`, unless a rollout has taken it in already.
+/// Publishes a rollback of `told.group`, unless a rollout has taken it in already. `heard`: who has the authority, as far
+/// as the fences have said and the newest rollout perhaps does not.
 ///
 /// A group that has no reads on modern is published all the same: the record is what tells replicas
-/// that are late that this rollback is over.
+/// that are late that this rollback is over, and promotions, proposals and handovers that were begun before it.
 ///
 /// # Errors
-/// [`ChangeError::NoRollout`], [`ChangeError::Control`].
-pub async fn publish_rollback(witness: &Witness, told: &Override) -> Result<Change, ChangeError> {
+/// [`ChangeError::NoRollout`], [`ChangeError::ModernIsPrimary`], [`ChangeError::Control`].
+pub async fn publish_rollback(
+    witness: &Witness,
+    told: &Override,
+    heard: Option<Holder>,
+) -> Result<Change, ChangeError> {
     let evidence = witness.testify(&told.group).await;
     for _ in 0..ATTEMPTS {
         // In this order: what is published after `newest` makes the compare-and-swap fail.
@@ -178,8 +235,14 @@ pub async fn publish_rollback(witness: &Witness, told: &Override) -> Result<Chan
         if taken_in {
             return Ok(Change::AlreadySo { policy: before, version: newest.version });
         }
-        let after = before.rolled_back();
-        let change = Step { newest: &newest, group: &told.group, before, after, word: "rollback", approved_by: None };
+        let now =
+            heard.filter(|holder| holder.epoch > before.epoch()).map_or(before, |holder| before.following(holder));
+        if now.primary() == Side::Modern && told.idle_under != Some(now.epoch()) {
+            let (group, version) = (told.group.clone(), newest.version);
+            return Err(ChangeError::ModernIsPrimary { group, version });
+        }
+        let (after, consent) = (now.rolled_back(), Consent::NotNeeded);
+        let change = Step { newest: &newest, group: &told.group, before, after, word: "rollback", consent };
         match change.publish(witness, &told.author, evidence.clone(), vec![told.id]).await {
             Ok(record) => return Ok(Change::Published { record: Box::new(record), before }),
             Err(ControlError::Conflict { .. }) => {}
@@ -189,7 +252,7 @@ pub async fn publish_rollback(witness: &Witness, told: &Override) -> Result<Chan
     Err(ChangeError::Control(ControlError::Conflict { expected: None, found: None }))
 }
 
-/// Publishes what an operator wants for `group`; `approved_by` names the second person, where one was needed.
+/// Publishes what an operator wants for `group`.
 ///
 /// # Errors
 /// [`ChangeError`]; nothing was changed, except after `NoAnswer` of the control store.
@@ -198,13 +261,12 @@ pub async fn publish_change(
     group: &GroupName,
     set: &SetPolicy,
     author: &Author,
-    approved_by: Option<&str>,
 ) -> Result<Change, ChangeError> {
-    publish_change_after(witness, group, set, author, approved_by, None).await
+    publish_change_after(witness, group, set, author, Consent::NotNeeded, None).await
 }
 
 /// As [`publish_change`], but only after rollout `seen`, if one is given: whoever decided by it must not undo what
-/// was published since.
+/// was published since. With a second person's `consent`, where one was needed.
 ///
 /// # Errors
 /// As [`publish_change`]; [`ChangeError::Overtaken`] when `seen` is no longer the newest.
@@ -213,7 +275,7 @@ pub async fn publish_change_after(
     group: &GroupName,
     set: &SetPolicy,
     author: &Author,
-    approved_by: Option<&str>,
+    consent: Consent<'_>,
     seen: Option<RolloutVersion>,
 ) -> Result<Change, ChangeError> {
     let evidence = witness.testify(group).await;
@@ -225,63 +287,13 @@ pub async fn publish_change_after(
         if unseen || *first_seen.get_or_insert(before) != before {
             let changes = witness.control.history(Some(group), 1).await?;
             let last = changes.into_iter().next().unwrap_or(record);
-            let (who, summary) = (last.author.who, last.summary);
-            return Err(ChangeError::Overtaken { group: group.clone(), who, summary });
+            return Err(ChangeError::overtaken(group, last));
         }
         let after = propose(&before, set)?;
         if after == before {
             return Ok(Change::AlreadySo { policy: before, version: record.rollout.version });
         }
-        let change = Step { newest: &record.rollout, group, before, after, word: "set", approved_by };
-        match change.publish(witness, author, evidence.clone(), Vec::new()).await {
-            Ok(record) => return Ok(Change::Published { record: Box::new(record), before }),
-            Err(ControlError::Conflict { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(ChangeError::Control(ControlError::Conflict { expected: None, found: None }))
-}
-
-/// A side has the authority over a group, and the fences say so already.
-#[derive(Debug)]
-pub struct HandedOver<'a> {
-    /// The group.
-    pub group: &'a GroupName,
-    /// Who has it.
-    pub holder: Holder,
-    /// How it came to that, for the record.
-    pub evidence: Json,
-    /// The second person, where one was needed.
-    pub approved_by: Option<&'a str>,
-}
-
-/// Publishes a handover that is done: whatever else was changed meanwhile, it is so. Published before, it is not again.
-///
-/// # Errors
-/// [`ChangeError::NoRollout`], [`ChangeError::Control`].
-pub async fn publish_handover(
-    witness: &Witness,
-    told: &HandedOver<'_>,
-    author: &Author,
-) -> Result<Change, ChangeError> {
-    let mut evidence = witness.testify(told.group).await;
-    if let (Some(evidence), Some(own)) = (evidence.as_object_mut(), told.evidence.as_object()) {
-        evidence.extend(own.clone());
-    }
-    for _ in 0..ATTEMPTS {
-        let newest = witness.control.newest().await?.ok_or(ChangeError::NoRollout)?.rollout;
-        let before = newest.policy(told.group);
-        if before.epoch() >= told.holder.epoch {
-            return Ok(Change::AlreadySo { policy: before, version: newest.version });
-        }
-        let after = before.following(told.holder);
-        let word = match (told.holder.alone, before.primary() == told.holder.side) {
-            (true, _) => "end of dual write",
-            (false, true) => "handover undone",
-            (false, false) => "handover",
-        };
-        let (group, approved_by) = (told.group, told.approved_by);
-        let change = Step { newest: &newest, group, before, after, word, approved_by };
+        let change = Step { newest: &record.rollout, group, before, after, word: "set", consent };
         match change.publish(witness, author, evidence.clone(), Vec::new()).await {
             Ok(record) => return Ok(Change::Published { record: Box::new(record), before }),
             Err(ControlError::Conflict { .. }) => {}
@@ -292,17 +304,17 @@ pub async fn publish_handover(
 }
 
 /// One step of one group.
-struct Step<'a> {
-    newest: &'a Rollout,
-    group: &'a GroupName,
-    before: Policy,
-    after: Policy,
-    word: &'a str,
-    approved_by: Option<&'a str>,
+pub(super) struct Step<'a> {
+    pub(super) newest: &'a Rollout,
+    pub(super) group: &'a GroupName,
+    pub(super) before: Policy,
+    pub(super) after: Policy,
+    pub(super) word: &'a str,
+    pub(super) consent: Consent<'a>,
 }
 
 impl Step<'_> {
-    async fn publish(
+    pub(super) async fn publish(
         &self,
         witness: &Witness,
         author: &Author,
@@ -318,7 +330,8 @@ impl Step<'_> {
             groups: vec![self.group.clone()],
             evidence,
             overrides,
-            approved_by: self.approved_by.map(str::to_owned),
+            approved_by: self.consent.who().map(str::to_owned),
+            approves: self.consent.approves().cloned(),
         };
         witness.control.publish(&publication).await
     }

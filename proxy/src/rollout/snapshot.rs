@@ -9,6 +9,9 @@ use crate::state_dir::{StateDir, StateDirError};
 /// Its name in the state folder.
 pub(super) const FILE: &str = "rollout";
 
+/// Its name once a newer one could not be written.
+const OUTDATED: &str = "rollout.outdated";
+
 /// First on the first line; the rest of that line is the checksum of all that follows. The number is
 /// raised when the form changes.
 const HEAD: &str = "strangler-rollout-1 ";
@@ -29,13 +32,29 @@ pub enum SnapshotError {
     },
 }
 
+/// What the disk has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// The last one that could be written.
+    pub(super) known: Known,
+    /// Whether one that followed could not be.
+    pub(super) outdated: bool,
+}
+
 /// Reads the snapshot; `None` when there is none yet.
 ///
 /// # Errors
 /// [`SnapshotError::Damaged`] when a byte of it is not as written.
-pub(super) fn load(state: &StateDir) -> Result<Option<Known>, SnapshotError> {
-    let Some(bytes) = state.read(FILE)? else { return Ok(None) };
-    let damaged = |what| SnapshotError::Damaged { file: state.path().join(FILE).display().to_string(), what };
+pub(super) fn load(state: &StateDir) -> Result<Option<Kept>, SnapshotError> {
+    if let Some(known) = load_from(state, FILE)? {
+        return Ok(Some(Kept { known, outdated: false }));
+    }
+    Ok(load_from(state, OUTDATED)?.map(|known| Kept { known, outdated: true }))
+}
+
+fn load_from(state: &StateDir, name: &str) -> Result<Option<Known>, SnapshotError> {
+    let Some(bytes) = state.read(name)? else { return Ok(None) };
+    let damaged = |what| SnapshotError::Damaged { file: state.path().join(name).display().to_string(), what };
     let text = str::from_utf8(&bytes).map_err(|_| damaged("it is no text"))?;
     let rest = text.strip_prefix(HEAD).ok_or_else(|| damaged("it is no snapshot of this release"))?;
     let (sum, known) = rest.split_once('\n').ok_or_else(|| damaged("it is cut off"))?;
@@ -48,11 +67,19 @@ pub(super) fn load(state: &StateDir) -> Result<Option<Known>, SnapshotError> {
 /// Writes the snapshot. Returns when it is on disk.
 ///
 /// # Errors
-/// [`SnapshotError::State`]; then the old one stands.
+/// [`SnapshotError::State`]; then the old one stands, marked as outdated where that can be done: a full disk lets a file
+/// be renamed.
 pub(super) fn save(state: &StateDir, known: &Known) -> Result<(), SnapshotError> {
-    let known = serde_json::to_string_pretty(known).expect("maps with text keys are JSON");
-    let text = format!("{HEAD}{}\n{known}", checksum(&known));
-    Ok(state.write(FILE, text.as_bytes())?)
+    let written = serde_json::to_string_pretty(known).expect("maps with text keys are JSON");
+    let text = format!("{HEAD}{}\n{written}", checksum(&written));
+    // One that may be outdated goes on to be: a second restart knows no more than the first.
+    let (name, other) = if known.is_doubted() { (OUTDATED, FILE) } else { (FILE, OUTDATED) };
+    if let Err(error) = state.write(name, text.as_bytes()) {
+        // Where it cannot be, the folder cannot be written at the next start either, which says as much.
+        let _ = state.rename(FILE, OUTDATED);
+        return Err(error.into());
+    }
+    Ok(state.remove(other)?)
 }
 
 fn checksum(text: &str) -> String {
@@ -73,7 +100,7 @@ mod tests {
         assert!(load(&state).unwrap().is_none());
         let known = Known::new(Rollout::initial(["inventory".into()]));
         save(&state, &known).unwrap();
-        assert_eq!(load(&state).unwrap(), Some(known));
+        assert_eq!(load(&state).unwrap(), Some(Kept { known, outdated: false }));
     }
 
     proptest! {

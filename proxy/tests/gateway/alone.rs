@@ -15,7 +15,7 @@ use proxy::write::apply::Door;
 use testkit::faults::{Call, Fault};
 use tokio_util::sync::CancellationToken;
 
-use crate::handover::{Customers, SETTINGS, authority, hand_over_group, is_crash, keep, stores};
+use crate::handover::{Agreed, Customers, SETTINGS, authority, hand_over_group, is_crash, keep, stores};
 use crate::rig::{Ground, Pace, Replica, WITHIN, process, until};
 use crate::shelves::{self, Shelves};
 
@@ -26,7 +26,9 @@ async fn end(ground: &Ground) -> Result<Handed, NotHanded> {
     let breaker = |_| Arc::new(Breaker::new(BreakerSettings::default()));
     let doors = Door::both(&ground.loaded.contract, &stores, breaker, SETTINGS.within, None);
     let group = ground.group();
-    Coordinator { fences: &fences, doors: &doors, group: &group, settings: SETTINGS }.end_dual_write().await
+    Coordinator { fences: &fences, doors: &doors, group: &group, decide: &Agreed, settings: SETTINGS }
+        .end_dual_write()
+        .await
 }
 
 /// Shelves whose writes modern takes, at stage `reverse`.

@@ -113,6 +113,7 @@ async fn publish(control: &MemoryControl, expected: Option<RolloutVersion>, grou
         evidence: serde_json::Value::Null,
         overrides: Vec::new(),
         approved_by: None,
+        approves: None,
     };
     control.publish(&publication).await.unwrap();
 }

@@ -119,8 +119,13 @@ async fn a_change_waits_for_every_live_replica_and_names_those_that_lag() {
     println!("both acknowledged after {} ms", printed["millis"]);
 
     // A replica that lives and does not follow. Its heartbeat is repeated, or it would count as gone.
-    let stuck =
-        model::control::Replica { id: "stuck".into(), admin_address: "127.0.0.1:1".into(), rollout: RolloutVersion(1) };
+    let stuck = model::control::Replica {
+        id: "stuck".into(),
+        admin_address: "127.0.0.1:1".into(),
+        rollout: RolloutVersion(1),
+        instance: uuid::Uuid::nil(),
+        saved: true,
+    };
     let beating = tokio::spawn({
         let control = Arc::clone(&control);
         async move {

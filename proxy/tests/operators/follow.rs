@@ -37,7 +37,7 @@ pub(crate) fn shift(percent: f64) -> SetPolicy {
 }
 
 pub(crate) async fn set(control: &Arc<dyn ControlStore>, percent: f64) -> RolloutVersion {
-    match publish_change(&witness(control), &inventory(), &shift(percent), &author(), None).await.unwrap() {
+    match publish_change(&witness(control), &inventory(), &shift(percent), &author()).await.unwrap() {
         Change::Published { record, .. } => record.rollout.version,
         Change::AlreadySo { version, .. } => version,
     }
@@ -86,7 +86,7 @@ async fn of_two_operators_on_one_group_the_second_is_told() {
     let group = inventory();
     let author = author();
     let sets = [1.0, 2.0, 3.0, 4.0].map(shift);
-    let outcomes = sets.each_ref().map(|set| publish_change(&witness, &group, set, &author, None));
+    let outcomes = sets.each_ref().map(|set| publish_change(&witness, &group, set, &author));
     let outcomes = futures::future::join_all(outcomes).await;
     let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     assert!(won >= 1);

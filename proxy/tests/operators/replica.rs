@@ -84,6 +84,7 @@ pub(crate) fn desk(control: &Arc<dyn ControlStore>) -> Desk {
         state: None,
         here: None,
         guard: None,
+        notices: Default::default(),
         clock: || Instant::new(chrono::Utc::now()),
         contract,
     }

@@ -153,9 +153,10 @@ async fn a_receiver_is_told_what_it_asks_for_in_order_and_signed() {
         group: inventory(),
         author: author(who),
         at: now(),
+        idle_under: None,
     };
     for who in ["ada", "guard"] {
-        proxy::rollout::publish::publish_rollback(&witness(&control), &told(who)).await.unwrap();
+        proxy::rollout::publish::publish_rollback(&witness(&control), &told(who), None).await.unwrap();
         note(&control, Action::PromotionStopped).await;
     }
     let asked_for = [Event::RolledBack, Event::GuardRolledBack, Event::PromotionStopped];

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use model::control::audit::{Verifier, agrees};
 use model::control::{
-    Action, AuditEntry, Author, ControlStore, Decision, Deed, Progress, Promotion, Proposal, ProposalId, Publication,
-    Step, next_rollout,
+    Action, Approval, AuditEntry, Author, ControlError, ControlStore, Decision, Deed, Progress, Promotion, Proposal,
+    ProposalId, Publication, Step, next_rollout,
 };
 use model::{Instant, Rollout, RolloutVersion};
 use serde_json::json;
@@ -70,19 +70,7 @@ pub async fn every_change_is_noted_in_one_chain(store: &dyn ControlStore) {
 
 /// A proposal comes back as it was kept, and is decided once.
 pub async fn a_proposal_is_decided_once(store: &dyn ControlStore) {
-    let now = Utc::now();
-    let proposal = |who: &str, seconds: i64| Proposal {
-        id: ProposalId(Uuid::new_v4()),
-        group: group("inventory"),
-        from: shifted(1.0),
-        to: shifted(50.0),
-        steps: vec![Step { reads: 50.0.try_into().unwrap(), hold: Duration::from_secs(60) }],
-        author: author(who),
-        at: Instant::new(now + TimeDelta::seconds(seconds)),
-        expires: Instant::new(now + TimeDelta::hours(1)),
-        decision: None,
-    };
-    let (older, newer) = (proposal("ada", 0), proposal("bob", 1));
+    let (older, newer) = (proposal_by("ada", 0), proposal_by("bob", 1));
     for kept in [&older, &newer, &older] {
         store.keep_proposal(kept).await.unwrap();
     }
@@ -98,19 +86,103 @@ pub async fn a_proposal_is_decided_once(store: &dyn ControlStore) {
     assert!(!store.decide_proposal(ProposalId(Uuid::new_v4()), &approved).await.unwrap());
 }
 
-/// Of two replicas that take the same step of a promotion, one wins.
-pub async fn a_promotion_moves_on_from_its_last_revision_only(store: &dyn ControlStore) {
-    let begun = Promotion {
+/// A proposal is approved by what is published, or not at all: of approving and withdrawing it at once, one wins, and
+/// nothing is published for the one that lost.
+pub async fn a_proposal_is_approved_by_what_is_published(store: &dyn ControlStore) {
+    store.publish(&publication(None, rollout(1, 1.0))).await.unwrap();
+    let (mut approved, mut version) = (0, 1);
+    for round in 0..30 {
+        let proposal = proposal_by("ada", round);
+        store.keep_proposal(&proposal).await.unwrap();
+        let approval = Approval { proposal: proposal.id, by: author("bob") };
+        let next = rollout(version + 1, 2.0 + f64::from(u32::try_from(version).unwrap()));
+        let sent = Publication { approves: Some(approval.clone()), ..publication(Some(version), next) };
+        let withdrawn = Decision::Withdrawn { by: author("ada") };
+        let (published, withdrew) = match round % 3 {
+            0 => join!(store.publish(&sent), store.decide_proposal(proposal.id, &withdrawn)),
+            1 => {
+                let (withdrew, published) = join!(store.decide_proposal(proposal.id, &withdrawn), store.publish(&sent));
+                (published, withdrew)
+            }
+            _ => {
+                let withdrew = store.decide_proposal(proposal.id, &withdrawn).await;
+                (store.publish(&sent).await, withdrew)
+            }
+        };
+        let withdrew = withdrew.unwrap();
+        assert_ne!(published.is_ok(), withdrew, "round {round}: {published:?}");
+        match published {
+            Ok(_) => (approved, version) = (approved + 1, version + 1),
+            Err(error) => assert!(matches!(error, ControlError::Decided), "{error}"),
+        }
+        let newest = store.newest().await.unwrap().unwrap().rollout.version;
+        assert_eq!(newest, RolloutVersion(version), "round {round}");
+        let kept = store.proposals(1).await.unwrap().remove(0).decision;
+        let stands = if withdrew { withdrawn } else { approval.under(newest) };
+        assert_eq!(kept, Some(stands), "round {round}");
+    }
+    assert!(approved > 0);
+    // A promotion likewise.
+    let (first, second) = (proposal_by("ada", 100), proposal_by("ada", 101));
+    for proposal in [&first, &second] {
+        store.keep_proposal(proposal).await.unwrap();
+    }
+    store.decide_proposal(first.id, &Decision::Withdrawn { by: author("ada") }).await.unwrap();
+    let begun = promotion();
+    let seen = RolloutVersion(version);
+    let approval = |proposal: &Proposal| Approval { proposal: proposal.id, by: author("bob") };
+    let refused = store.begin_approved(&begun, &approval(&first), seen).await;
+    assert!(matches!(refused, Err(ControlError::Decided)), "{refused:?}");
+    assert_eq!(store.promotions().await.unwrap(), []);
+    assert!(store.begin_approved(&begun, &approval(&second), seen).await.unwrap());
+    assert_eq!(store.promotions().await.unwrap(), [begun.clone()]);
+    assert_eq!(store.proposals(1).await.unwrap()[0].decision, Some(approval(&second).under(seen)));
+    // One that does not follow the last promotion approves nothing.
+    let third = proposal_by("ada", 102);
+    store.keep_proposal(&third).await.unwrap();
+    assert!(!store.begin_approved(&begun, &approval(&third), seen).await.unwrap());
+    assert_eq!(store.proposals(1).await.unwrap()[0].decision, None);
+}
+
+fn rollout(version: u64, percent: f64) -> Rollout {
+    let policies = [(group("inventory"), shifted(percent))].into();
+    Rollout { version: RolloutVersion(version), policies }
+}
+
+fn proposal_by(who: &str, seconds: i64) -> Proposal {
+    let now = Utc::now();
+    Proposal {
+        id: ProposalId(Uuid::new_v4()),
+        group: group("inventory"),
+        from: shifted(1.0),
+        to: shifted(50.0),
+        steps: vec![Step { reads: 50.0.try_into().unwrap(), hold: Duration::from_secs(60) }],
+        author: author(who),
+        seen: Some(RolloutVersion(2)),
+        at: Instant::new(now + TimeDelta::seconds(seconds)),
+        expires: Instant::new(now + TimeDelta::hours(1)),
+        decision: None,
+    }
+}
+
+fn promotion() -> Promotion {
+    Promotion {
         group: group("inventory"),
         steps: vec![Step { reads: 1.5.try_into().unwrap(), hold: Duration::from_millis(1_500) }],
         at_step: None,
         since: Instant::parse("2026-01-31T08:00:00.123456Z").unwrap(),
+        since_rollout: Some(RolloutVersion(7)),
         author: author("ada"),
         approved_by: Some("bob".into()),
         progress: Progress::Running,
         said: "begins".into(),
         revision: 1,
-    };
+    }
+}
+
+/// Of two replicas that take the same step of a promotion, one wins.
+pub async fn a_promotion_moves_on_from_its_last_revision_only(store: &dyn ControlStore) {
+    let begun = promotion();
     assert!(!store.save_promotion(&Promotion { revision: 2, ..begun.clone() }).await.unwrap());
     assert!(store.save_promotion(&begun).await.unwrap());
     assert!(!store.save_promotion(&begun).await.unwrap());

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use chrono::Utc;
 use model::control::{
-    AuditEntry, AuditStore, ControlError, Decision, Deed, Promotion, PromotionStore, Proposal, ProposalId,
+    Approval, AuditEntry, AuditStore, ControlError, Decision, Deed, Promotion, PromotionStore, Proposal, ProposalId,
     ProposalStore,
 };
-use model::{GroupName, Instant};
+use model::{GroupName, Instant, RolloutVersion};
 
 use super::{MemoryControl, State};
 
@@ -16,6 +16,21 @@ impl State {
         let entry = AuditEntry::following(last, deed, at);
         self.audit.push(entry.clone());
         entry
+    }
+
+    /// Notes what became of a proposal; false when that was noted before.
+    pub(super) fn decide(&mut self, id: ProposalId, decision: &Decision) -> bool {
+        let open = self.proposals.iter_mut().find(|proposal| proposal.id == id && proposal.decision.is_none());
+        open.map(|proposal| proposal.decision = Some(decision.clone())).is_some()
+    }
+
+    fn save(&mut self, promotion: &Promotion) {
+        self.promotions.insert(promotion.group.clone(), promotion.clone());
+    }
+
+    /// Whether `promotion` follows the group's last one.
+    fn follows(&self, promotion: &Promotion) -> bool {
+        promotion.revision == self.promotions.get(&promotion.group).map_or(0, |kept| kept.revision) + 1
     }
 }
 
@@ -52,13 +67,7 @@ impl ProposalStore for MemoryControl {
 
     async fn decide_proposal(&self, id: ProposalId, decision: &Decision) -> Result<bool, ControlError> {
         self.up()?;
-        let mut state = self.state.lock();
-        let open = state.proposals.iter_mut().find(|proposal| proposal.id == id && proposal.decision.is_none());
-        let decided = open.is_some();
-        if let Some(proposal) = open {
-            proposal.decision = Some(decision.clone());
-        }
-        Ok(decided)
+        Ok(self.state.lock().decide(id, decision))
     }
 
     async fn proposals(&self, limit: usize) -> Result<Vec<Proposal>, ControlError> {
@@ -80,11 +89,28 @@ impl PromotionStore for MemoryControl {
     async fn save_promotion(&self, promotion: &Promotion) -> Result<bool, ControlError> {
         self.up()?;
         let mut state = self.state.lock();
-        let kept = state.promotions.get(&promotion.group).map_or(0, |kept| kept.revision);
-        let follows = promotion.revision == kept + 1;
+        let follows = state.follows(promotion);
         if follows {
-            state.promotions.insert(promotion.group.clone(), promotion.clone());
+            state.save(promotion);
         }
         Ok(follows)
+    }
+
+    async fn begin_approved(
+        &self,
+        promotion: &Promotion,
+        approval: &Approval,
+        seen: RolloutVersion,
+    ) -> Result<bool, ControlError> {
+        self.up()?;
+        let mut state = self.state.lock();
+        if !state.follows(promotion) {
+            return Ok(false);
+        }
+        if !state.decide(approval.proposal, &approval.under(seen)) {
+            return Err(ControlError::Decided);
+        }
+        state.save(promotion);
+        Ok(true)
     }
 }

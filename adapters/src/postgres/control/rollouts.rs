@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
-use model::control::{Author, ControlError, Deed, OverrideId, Publication, Replica, RolloutRecord};
+use model::control::{Author, ControlError, Deed, Heard, LIVE_WITHIN, OverrideId, Publication, Replica, RolloutRecord};
 use model::{GroupName, Instant, ReplicaId, Rollout, RolloutVersion};
 use serde_json::Value as Json;
 use tokio_postgres::Row;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::audit::append;
 use super::connection::Broken;
 use super::listener::CHANNEL;
+use super::proposals;
 
 /// Serializes publishing and making tables. Arbitrary and fixed for ever.
 pub(super) const LOCK: i64 = 0x7374_7261_6e67;
@@ -40,7 +41,12 @@ pub(super) async fn publish(client: &mut ClientWrapper, publication: &Publicatio
         let expected = publication.expected;
         return Err(Broken::Control(ControlError::Conflict { expected, found }));
     }
-    let Publication { expected: _, rollout, author, summary, groups, evidence, overrides, approved_by } = publication;
+    let Publication { expected: _, rollout, author, summary, groups, evidence, overrides, approved_by, approves } =
+        publication;
+    if let Some(approval) = approves {
+        // In this transaction: whoever withdraws it at the same time either waits for it and is too late, or was first.
+        proposals::approve(&transaction, approval, rollout.version).await?;
+    }
     let groups: Vec<&str> = groups.iter().map(GroupName::as_str).collect();
     let overrides: Vec<Uuid> = overrides.iter().map(|id| id.0).collect();
     let policies = serde_json::to_value(&rollout.policies)
@@ -97,15 +103,25 @@ pub(super) async fn published(client: &ClientWrapper, overrides: &[OverrideId]) 
     Ok(rows.iter().map(|row| OverrideId(row.get(0))).collect())
 }
 
-pub(super) async fn heartbeat(client: &ClientWrapper, replica: &Replica) -> Result<(), Broken> {
-    let Replica { id, admin_address, rollout } = replica;
-    let statement = "INSERT INTO strangler_replica (id, admin_address, rollout_version, seen_at) \
-                     VALUES ($1, $2, $3, clock_timestamp()) ON CONFLICT (id) DO UPDATE SET \
+pub(super) async fn heartbeat(client: &ClientWrapper, replica: &Replica) -> Result<Heard, Broken> {
+    let Replica { id, admin_address, rollout, instance, saved } = replica;
+    // One statement: of two that go by one name, one is noted.
+    let statement = "INSERT INTO strangler_replica AS kept (id, admin_address, rollout_version, instance, saved, seen_at) \
+                     VALUES ($1, $2, $3, $4, $5, clock_timestamp()) ON CONFLICT (id) DO UPDATE SET \
                      admin_address = excluded.admin_address, rollout_version = excluded.rollout_version, \
-                     seen_at = excluded.seen_at";
+                     instance = excluded.instance, saved = excluded.saved, seen_at = excluded.seen_at \
+                     WHERE kept.instance IS NULL OR kept.instance = excluded.instance \
+                     OR kept.seen_at < excluded.seen_at - make_interval(secs => $6)";
     let statement = client.prepare_cached(statement).await?;
-    client.execute(&statement, &[&id.as_str(), admin_address, &to_stored(*rollout)?]).await?;
-    Ok(())
+    let within = LIVE_WITHIN.as_secs_f64();
+    let version = to_stored(*rollout)?;
+    let noted = client.execute(&statement, &[&id.as_str(), admin_address, &version, instance, saved, &within]).await?;
+    if noted == 1 {
+        return Ok(Heard::Noted);
+    }
+    let query = "SELECT admin_address FROM strangler_replica WHERE id = $1";
+    let other = client.query_opt(query, &[&id.as_str()]).await?;
+    Ok(Heard::Taken(other.map_or_else(String::new, |row| row.get(0))))
 }
 
 pub(super) async fn retire(client: &ClientWrapper, replica: &ReplicaId) -> Result<(), Broken> {
@@ -114,7 +130,7 @@ pub(super) async fn retire(client: &ClientWrapper, replica: &ReplicaId) -> Resul
 }
 
 pub(super) async fn replicas(client: &ClientWrapper, within: Duration) -> Result<Vec<Replica>, Broken> {
-    let query = "SELECT id, admin_address, rollout_version FROM strangler_replica \
+    let query = "SELECT id, admin_address, rollout_version, instance, saved FROM strangler_replica \
                  WHERE seen_at >= clock_timestamp() - make_interval(secs => $1) ORDER BY id COLLATE \"C\"";
     let query = client.prepare_cached(query).await?;
     let rows = client.query(&query, &[&within.as_secs_f64()]).await?;
@@ -123,6 +139,9 @@ pub(super) async fn replicas(client: &ClientWrapper, within: Duration) -> Result
             id: ReplicaId::new(row.get::<_, String>(0)),
             admin_address: row.get(1),
             rollout: from_stored(row.get(2))?,
+            // Null where an older release beats.
+            instance: row.get::<_, Option<Uuid>>(3).unwrap_or_default(),
+            saved: row.get::<_, Option<bool>>(4).unwrap_or(true),
         })
     };
     rows.iter().map(replica).collect()

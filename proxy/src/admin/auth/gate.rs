@@ -15,9 +15,10 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use bytes::Bytes;
 
-use super::guard::Guard;
+use super::guard::{Guard, Recognised};
 use super::refusal::Refusal;
 use super::session::Session;
+use super::standing::{Rests, Standing};
 use super::{Auth, CsrfToken, Identity, Role, Via, login, origin};
 
 /// Largest body of any request.
@@ -39,6 +40,7 @@ pub(super) fn protect(auth: &Auth, router: Router) -> Router {
 struct Admitted {
     identity: Option<Identity>,
     session: Option<Session>,
+    rests: Option<Rests>,
 }
 
 async fn gate(State(auth): State<Auth>, request: Request, next: Next) -> Response {
@@ -85,6 +87,10 @@ async fn admit(auth: &Auth, parts: &mut Parts, body: Body) -> Result<Body, Refus
     }
     // A socket has no body before it is one, and no way to show a csrf token: its origin was checked.
     if !has_body(&parts.method) {
+        // It stays open: what it rests on is asked again.
+        if let Some(rests) = admitted.rests {
+            parts.extensions.insert(Standing::new(auth, rests));
+        }
         if let Some(session) = admitted.session {
             parts.extensions.insert(session);
         }
@@ -115,7 +121,7 @@ fn on_loopback(parts: &Parts) -> Result<Admitted, Refusal> {
         return Err(Refusal::CrossSite);
     }
     let identity = Identity { who: "local".to_owned(), role: Role::Admin, via: Via::Loopback };
-    Ok(Admitted { identity: Some(identity), session: None })
+    Ok(Admitted { rests: Some(Rests::Loopback(identity.clone())), identity: Some(identity), session: None })
 }
 
 async fn guarded(guard: &Guard, parts: &Parts) -> Result<Admitted, Refusal> {
@@ -128,7 +134,8 @@ async fn guarded(guard: &Guard, parts: &Parts) -> Result<Admitted, Refusal> {
         return Ok(Admitted::default());
     }
     let recognised = guard.recognise(parts).await?;
-    Ok(Admitted { identity: Some(recognised.identity), session: recognised.session })
+    let Recognised { identity, session, rests } = recognised;
+    Ok(Admitted { identity: Some(identity), session, rests: Some(rests) })
 }
 
 /// What everybody may ask. Probes and Prometheus come without a token.

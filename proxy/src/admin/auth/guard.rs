@@ -13,6 +13,7 @@ use super::jwt::Jwt;
 use super::origin::text;
 use super::refusal::Refusal;
 use super::session::{Session, Sessions, Source};
+use super::standing::Rests;
 use super::tokens::Tokens;
 use super::{AuthError, Identity, Via};
 use crate::config::AuthSettings;
@@ -41,6 +42,8 @@ pub(super) struct Recognised {
     pub(super) identity: Identity,
     /// Set when it was by a cookie.
     pub(super) session: Option<Session>,
+    /// What it rests on.
+    pub(super) rests: Rests,
 }
 
 impl Guard {
@@ -81,11 +84,13 @@ impl Guard {
             let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
             let (_, token) = bearer.ok_or(Refusal::BadCredential)?;
             let good = self.check(token.trim(), address(parts)).await?;
-            return Ok(Recognised { identity: good.identity, session: None });
+            let rests = Rests::of(&good.source, token.trim());
+            return Ok(Recognised { identity: good.identity, session: None, rests });
         }
         let cookie = self.cookie(parts).ok_or(Refusal::NoCredential)?;
         let session = self.sessions.recognise(cookie, self.now())?;
-        Ok(Recognised { identity: self.holder(&session)?, session: Some(session) })
+        let rests = Rests::Session(session.clone());
+        Ok(Recognised { identity: self.holder(&session)?, session: Some(session), rests })
     }
 
     /// The value of our cookie. More than one is somebody's trick.
@@ -100,15 +105,24 @@ impl Guard {
     /// Whose session it is, as things are now.
     fn holder(&self, session: &Session) -> Result<Identity, Refusal> {
         match &session.source {
-            Source::Token { id, mark } => {
-                let entry = self.tokens.as_ref().and_then(|tokens| tokens.still(id, mark));
-                let entry = entry.filter(|entry| !entry.is_over(self.today())).ok_or(Refusal::Expired)?;
-                Ok(Identity { who: entry.name.clone(), role: entry.role, via: Via::Session })
-            }
+            Source::Token { id, mark } => self.of_line(id, mark, Via::Session),
             // The provider is no longer asked: nor are those whom it sent.
             Source::Jwt { .. } if self.jwt.is_none() => Err(Refusal::Expired),
             Source::Jwt { who, role } => Ok(Identity { who: who.clone(), role: *role, via: Via::Session }),
         }
+    }
+
+    /// Whose the line of the file is, if it is still there as it was and its last day is not over.
+    pub(super) fn of_line(&self, id: &str, mark: &str, via: Via) -> Result<Identity, Refusal> {
+        let entry = self.tokens.as_ref().and_then(|tokens| tokens.still(id, mark));
+        let entry = entry.filter(|entry| !entry.is_over(self.today())).ok_or(Refusal::Expired)?;
+        Ok(Identity { who: entry.name.clone(), role: entry.role, via })
+    }
+
+    /// Whose a session is that was recognised before, if it has not ended since.
+    pub(super) fn still(&self, session: &Session) -> Result<Identity, Refusal> {
+        self.sessions.goes_on(session, self.now())?;
+        self.holder(session)
     }
 
     /// Whose `token` it is. Failures of `address` are counted.

@@ -69,7 +69,7 @@ impl Refusal {
         }
     }
 
-    fn code(&self) -> &'static str {
+    pub(super) fn code(&self) -> &'static str {
         match self {
             Self::NoCredential | Self::BadCredential | Self::Expired => "UNAUTHENTICATED",
             Self::Role { .. } => "FORBIDDEN",

@@ -81,11 +81,17 @@ impl Sessions {
     /// The session of a cookie's value.
     pub(super) fn recognise(&self, cookie: &str, now: i64) -> Result<Session, Refusal> {
         let session = self.open(cookie).ok_or(Refusal::BadCredential)?;
+        self.goes_on(&session, now)?;
+        Ok(session)
+    }
+
+    /// Whether a session has neither ended nor idled.
+    pub(super) fn goes_on(&self, session: &Session, now: i64) -> Result<(), Refusal> {
         let idle_since = session.given.saturating_add(self.idle);
         if now >= session.ends || now >= idle_since || self.ended.lock().contains_key(&session.id) {
             return Err(Refusal::Expired);
         }
-        Ok(session)
+        Ok(())
     }
 
     fn open(&self, cookie: &str) -> Option<Session> {

@@ -2,6 +2,7 @@
 
 mod browser;
 mod loopback;
+mod sockets;
 mod tokens;
 
 use std::cell::Cell;

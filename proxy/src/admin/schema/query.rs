@@ -335,6 +335,11 @@ impl Group {
         Ok(desk(context)?.apart_in_words(&self.group).await)
     }
 
+    /// What a person should know of it now, as this replica sees it, in sentences.
+    async fn notices(&self, context: &Context<'_>) -> Result<Vec<String>> {
+        Ok(desk(context)?.notices.of(&self.group))
+    }
+
     /// "May I promote, and if not, why not?"
     async fn readiness(&self, context: &Context<'_>) -> Result<Readiness> {
         let view = desk(context)?.promotion(&self.group).await.map_err(shown)?;

@@ -85,6 +85,7 @@ pub(crate) fn desk(needs_second: &[Stage], control: &Arc<MemoryControl>) -> Desk
         state: None,
         here: None,
         guard: None,
+        notices: Default::default(),
         clock: at,
     }
 }
@@ -107,6 +108,7 @@ pub(crate) async fn publish(control: &MemoryControl, stage: Stage) {
         evidence: Json::Null,
         overrides: Vec::new(),
         approved_by: None,
+        approves: None,
     };
     control.publish(&publication).await.unwrap();
 }

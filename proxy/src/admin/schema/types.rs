@@ -61,11 +61,14 @@ pub(super) struct ReplicaShape {
     pub(super) admin_address: String,
     /// The rollout that it works under.
     pub(super) rollout: u64,
+    /// Whether that rollout is on its disk.
+    pub(super) saved: bool,
 }
 
 impl From<&Replica> for ReplicaShape {
     fn from(replica: &Replica) -> Self {
-        Self { id: replica.id.to_string(), admin_address: replica.admin_address.clone(), rollout: replica.rollout.0 }
+        let Replica { id, admin_address, rollout, instance: _, saved } = replica;
+        Self { id: id.to_string(), admin_address: admin_address.clone(), rollout: rollout.0, saved: *saved }
     }
 }
 
@@ -290,6 +293,8 @@ pub(super) struct RollbackShape {
     pub(super) control_store: Option<String>,
     /// Admin addresses of replicas that have confirmed.
     pub(super) confirmed: Vec<String>,
+    /// Admin addresses of those that could not write it to their disk.
+    pub(super) unsaved: Vec<String>,
     /// Replicas that may be running and have not confirmed.
     pub(super) open: Vec<OpenReplica>,
 }
@@ -308,6 +313,7 @@ impl From<RollbackOutcome> for RollbackShape {
             rollout: outcome.version.as_ref().ok().map(|version| version.0),
             control_store: outcome.version.err(),
             confirmed: outcome.confirmed.into_iter().collect(),
+            unsaved: outcome.unsaved.into_iter().collect(),
             open: outcome.open.into_iter().map(|(address, why)| OpenReplica { address, why }).collect(),
         }
     }

@@ -111,6 +111,7 @@ async fn publish(control: &MemoryControl, rollout: Rollout, expected: Option<u64
         evidence: serde_json::Value::Null,
         overrides: Vec::new(),
         approved_by: None,
+        approves: None,
     };
     control.publish(&publication).await.unwrap();
 }

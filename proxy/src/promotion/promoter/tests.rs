@@ -152,8 +152,8 @@ async fn a_rollback_ends_the_promotion_and_nothing_raises_reads_again() {
     let replica = scene.replica("a");
     replica.round().await.unwrap();
     let author = Author { who: "guard".into(), origin: "a".into(), reason: Some("a breach".into()) };
-    let told = Override { id: OverrideId(Uuid::new_v4()), group: group(), author, at: now() };
-    publish_rollback(&scene.desk.witness, &told).await.unwrap();
+    let told = Override { id: OverrideId(Uuid::new_v4()), group: group(), author, at: now(), idle_under: None };
+    publish_rollback(&scene.desk.witness, &told, None).await.unwrap();
     NOW.fetch_add(6, Ordering::SeqCst);
     for _ in 0..3 {
         replica.round().await.unwrap();
@@ -187,9 +187,45 @@ async fn a_rollback_between_decision_and_step_is_not_undone() {
     // What the replica has seen when it decides; then somebody rolls back.
     let seen = scene.control.newest().await.unwrap().unwrap().rollout.version;
     let author = Author { who: "bob".into(), origin: "desk".into(), reason: None };
-    let told = Override { id: OverrideId(Uuid::new_v4()), group: group(), author, at: now() };
-    publish_rollback(&scene.desk.witness, &told).await.unwrap();
+    let told = Override { id: OverrideId(Uuid::new_v4()), group: group(), author, at: now(), idle_under: None };
+    publish_rollback(&scene.desk.witness, &told, None).await.unwrap();
     let taken = replica.take(&scene.said().await, 1, 100.0.try_into().unwrap(), seen).await.unwrap();
     assert!(!taken);
     assert_eq!(scene.policy().await.reads(), Percentage::ZERO);
+}
+
+#[tokio::test]
+async fn a_rollback_before_the_first_step_ends_the_promotion_though_it_changed_no_percentage() {
+    let scene = Scene::new().await;
+    scene.desk.promote(&group(), &ada()).await.unwrap();
+    let replica = scene.replica("a");
+    replica.round().await.unwrap();
+    let author = Author { who: "bob".into(), origin: "desk".into(), reason: None };
+    let told = Override { id: OverrideId(Uuid::new_v4()), group: group(), author, at: now(), idle_under: None };
+    publish_rollback(&scene.desk.witness, &told, None).await.unwrap();
+    // WHEN the gates open
+    scene.evidence(40_000, 0).await;
+    replica.round().await.unwrap();
+    assert_eq!(scene.policy().await.reads(), Percentage::ZERO);
+    assert!(
+        matches!(&scene.said().await.progress, Progress::Stopped { why } if why.contains("bob rolled the group back"))
+    );
+}
+
+#[tokio::test]
+async fn a_group_that_was_rolled_back_and_raised_by_hand_to_the_next_step_is_left_to_the_hand() {
+    let scene = Scene::new().await;
+    scene.evidence(40_000, 0).await;
+    scene.desk.promote(&group(), &ada()).await.unwrap();
+    let replica = scene.replica("a");
+    replica.round().await.unwrap();
+    let author = Author { who: "bob".into(), origin: "desk".into(), reason: None };
+    let told = Override { id: OverrideId(Uuid::new_v4()), group: group(), author, at: now(), idle_under: None };
+    publish_rollback(&scene.desk.witness, &told, None).await.unwrap();
+    let wish = SetPolicy { reads: Some(1.0.try_into().unwrap()), ..SetPolicy::default() };
+    scene.desk.set(&group(), &wish, &ada()).await.unwrap();
+    NOW.fetch_add(6, Ordering::SeqCst);
+    replica.round().await.unwrap();
+    assert_eq!(f64::from(scene.policy().await.reads()), 1.0);
+    assert!(matches!(scene.said().await.progress, Progress::Stopped { .. }));
 }
