@@ -1,0 +1,4 @@
+-- Which run of a replica was heard of: a copied state folder gives two of them one name. And whether its rollout is on its
+-- disk.
+ALTER TABLE strangler_replica ADD COLUMN IF NOT EXISTS instance uuid;
+ALTER TABLE strangler_replica ADD COLUMN IF NOT EXISTS saved boolean;
