@@ -23,6 +23,7 @@ use crate::rollout::RolloutHandle;
 mod evidence;
 mod handover;
 mod sagas;
+mod sentences;
 
 const PAGES: [&str; 6] = ["/", "/groups/inventory", "/diffs", "/sagas", "/history", "/history/verify"];
 const SCRIPT: &str = "<script>alert(1)</script>";
