@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::Excuse;
-use crate::control::{ExcuseRecord, Span, Trend};
+use crate::control::{EvidenceFilter, ExcuseRecord, Span, Trend};
 use crate::name::{FieldName, RouteName};
 use crate::rule::Rule;
 use crate::side::PerSide;
@@ -184,6 +184,19 @@ pub struct Evidence {
     pub declared: Vec<DeclaredExcuse>,
     /// The counts over time, where they were asked for.
     pub trend: Option<(Span, Trend)>,
+    /// What of it was asked for: "never" is not said of a part.
+    pub filter: EvidenceFilter,
+    /// What there is in all, where only a part was asked for.
+    pub in_all: Option<InAll>,
+}
+
+/// What was compared in all, whatever part of it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct InAll {
+    /// Answers that were compared and say something.
+    pub answers: u64,
+    /// When the last of them was; `None` without any.
+    pub last: Option<Instant>,
 }
 
 /// An excuse of the contract, on one of the routes that answer with its field.
@@ -214,7 +227,7 @@ pub struct Explained {
     pub count: u64,
 }
 
-/// How often one kind of difference was found. One comparison may add to several.
+/// How often one kind of difference was found. One answer may add to several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// The route that was shadowed.
@@ -225,8 +238,10 @@ pub struct Tally {
     pub cause: Cause,
     /// [`Verdict::Mismatch`], or [`Verdict::Excused`] when it was excused at the time.
     pub verdict: Verdict,
-    /// How many differences.
+    /// How many rows, counted in each answer that holds them.
     pub count: u64,
+    /// How many answers hold them; `None` where a release that counted rows only has counted some.
+    pub answers: Option<u64>,
     /// When the first was confirmed.
     pub first_seen: Instant,
     /// When the last was confirmed.
@@ -246,7 +261,7 @@ pub struct Sample {
     pub difference: Difference,
 }
 
-/// What has been compared on one route, and what never was.
+/// What has been compared on one route, and what was not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
     /// The route.
@@ -259,9 +274,9 @@ pub struct Coverage {
     pub keys_compared: u64,
     /// Keys that exist; `None` when nobody has counted them.
     pub keys_total: Option<u64>,
-    /// Fields that were compared at least once.
+    /// Fields that were compared at least once, in the time that was asked for.
     pub fields_compared: Vec<FieldName>,
-    /// Fields of the contract that never were.
+    /// Fields of the contract that were not.
     pub fields_never: Vec<FieldName>,
 }
 

@@ -146,6 +146,15 @@ impl Record {
         self.slots[index.get()] = Some(value);
     }
 
+    /// Of it only these fields, as far as they are known; nothing is carried along.
+    #[must_use]
+    pub fn only(&self, fields: FieldSet) -> Self {
+        let wanted = |place: usize| fields.contains(FieldIndex::new(place));
+        let slots = self.slots.iter().enumerate();
+        let slots = slots.map(|(place, slot)| slot.clone().filter(|_| wanted(place)));
+        Self { slots: slots.collect(), carried: BTreeMap::new() }
+    }
+
     /// Which fields are known.
     pub fn fields(&self) -> FieldSet {
         let known = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_some());

@@ -2,81 +2,37 @@
 //!
 //! The model, and what it leaves out, is in `docs/breakeven.md`. Pure: figures in, figures and sentences out.
 //!
-//! Promise: nothing is concluded without comparisons, and a probability is never taken as zero because nothing
-//! was found: its upper bound at 95 % decides beside the measured one.
+//! Promise: what we were told comes with the result; nothing is concluded from too few comparisons, and a probability
+//! is never taken as zero because nothing was found: its upper bound at 95 % decides beside the measured one.
 //! Not here: reading evidence and configuration (`cli::breakeven`).
 
 use std::fmt;
 use std::time::Duration;
 
+use model::Instant;
 use serde::Serialize;
+use shadow_compare::words::number;
 use thiserror::Error;
 
 mod bound;
+mod given;
 mod words;
 
 pub use bound::upper_bound;
-
-/// A count or a sum of money a day: finite and not negative.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
-pub struct Amount(f64);
-
-/// The number is no amount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("must be a number from 0 to a million million")]
-pub struct InvalidAmount;
-
-impl TryFrom<f64> for Amount {
-    type Error = InvalidAmount;
-
-    fn try_from(number: f64) -> Result<Self, InvalidAmount> {
-        if (0.0..=1e12).contains(&number) { Ok(Self(number)) } else { Err(InvalidAmount) }
-    }
-}
-
-impl std::str::FromStr for Amount {
-    type Err = InvalidAmount;
-
-    fn from_str(text: &str) -> Result<Self, InvalidAmount> {
-        text.parse::<f64>().map_err(|_| InvalidAmount)?.try_into()
-    }
-}
-
-impl Amount {
-    /// The number.
-    pub fn get(self) -> f64 {
-        self.0
-    }
-}
-
-/// What people have to say, since nothing here can measure it; from configuration and flags.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Given {
-    /// What money is counted in, such as EUR.
-    pub currency: String,
-    /// Business transactions a day that read what is compared.
-    pub daily_transactions: Option<Amount>,
-    /// What one wrong answer costs.
-    pub cost_per_error: Option<Amount>,
-    /// Licences and machines of the old system, a day.
-    pub licences_per_day: Option<Amount>,
-    /// Revenue that the old system keeps from being made, a day.
-    pub missed_revenue_per_day: Option<Amount>,
-    /// The team that runs both systems, a day.
-    pub team_per_day: Option<Amount>,
-    /// For how many days errors would go on, if nobody mended anything.
-    pub horizon_days: u32,
-}
+use given::Costs;
+pub use given::{Amount, Given, Input, InvalidAmount, Source};
+pub(crate) use words::{days, estimate, exact, money, percent, seconds as short};
 
 /// What was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Measured {
-    /// Comparisons that say something.
+    /// Answers compared that say something.
     pub comparisons: u64,
     /// Those that ended in a confirmed mismatch.
     pub mismatches: u64,
+    /// From when on they were compared; null: as far back as counts are kept.
+    pub since: Option<Instant>,
     /// How long 99 of 100 writes take at most until both sides have them; null when that was not measured.
     #[serde(serialize_with = "seconds")]
     pub settle_p99: Option<Duration>,
@@ -86,12 +42,33 @@ fn seconds<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Resu
     time.map(|time| time.as_secs_f64()).serialize(serializer)
 }
 
+/// Of what the balance is made. What was repaired is mended: what was found before says nothing of now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evidence {
+    /// Everything that is on record, or that was asked for.
+    pub all: Measured,
+    /// Since the last repair; `None`: none is on record, or a time was asked for.
+    pub current: Option<Measured>,
+}
+
 /// Why nothing can be said.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Unknown {
     /// People have not said all that is needed.
     #[error("break-even needs {}", .0.join(", "))]
-    NotGiven(Vec<&'static str>),
+    NotGiven(Vec<String>),
+    /// Not enough was compared to say anything of a probability as small as the one that decides.
+    #[error(
+        "too few: {} of about {} answers that must be compared before anything can be concluded: shadow more reads",
+        number(*.have),
+        number(*.need)
+    )]
+    TooFew {
+        /// Answers that were compared.
+        have: u64,
+        /// How many it takes: fewer could be without a mismatch by chance.
+        need: u64,
+    },
     /// No comparison was conclusive.
     #[error(
         "nothing has been compared, so the probability of an error is not known and nothing can be concluded: shadow \
@@ -130,6 +107,8 @@ pub struct Case {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BreakEven {
+    /// What we were told, each with its unit and who said so.
+    pub given: Vec<Input>,
     /// The result in a sentence.
     pub answer: String,
     /// The same for people who don't know what a shadow read is, in two sentences.
@@ -138,8 +117,14 @@ pub struct BreakEven {
     pub balance: Balance,
     /// What money is counted in.
     pub currency: String,
-    /// What was measured.
+    /// What was measured, and the result is made of: since the last repair where enough was compared since.
     pub measured: Measured,
+    /// What was measured in all, the part in `measured` among it.
+    pub all_time: Measured,
+    /// Since the last repair, where too little was compared since to be of use; else null.
+    pub too_few: Option<Measured>,
+    /// How many answers must be compared before anything can be concluded.
+    pub needed: u64,
     /// What waiting costs a day.
     pub waiting_per_day: f64,
     /// Days that errors would go on.
@@ -150,64 +135,86 @@ pub struct BreakEven {
     pub cases: Vec<Case>,
 }
 
-/// Weighs `given` and `measured`.
+/// Weighs `given` and what was measured.
 ///
 /// # Errors
 /// [`Unknown`]: what is missing, and how to get it.
-pub fn weigh(given: &Given, measured: Measured) -> Result<BreakEven, Unknown> {
-    let needs = [
-        (given.daily_transactions, "daily_transactions (--daily-transactions)"),
-        (given.cost_per_error, "cost_per_error (--cost-per-error)"),
-        (given.licences_per_day, "licences_per_day (--licences-per-day)"),
-        (given.missed_revenue_per_day, "missed_revenue_per_day (--missed-revenue-per-day)"),
-        (given.team_per_day, "team_per_day (--team-per-day)"),
-    ];
-    let [Some(transactions), Some(cost), Some(licences), Some(missed), Some(team)] = needs.map(|(amount, _)| amount)
-    else {
-        let missing = needs.iter().filter(|(amount, _)| amount.is_none()).map(|(_, name)| *name);
-        return Err(Unknown::NotGiven(missing.collect()));
+pub fn weigh(given: &Given, evidence: Evidence) -> Result<BreakEven, Unknown> {
+    let costs = given.costs().map_err(Unknown::NotGiven)?;
+    let Evidence { all, current } = evidence;
+    let needed = costs.needed();
+    let enough = |measured: &Measured| measured.comparisons >= needed;
+    let (measured, too_few) = match current {
+        Some(current) if enough(&current) => (current, None),
+        other => (all, other),
     };
     if measured.comparisons == 0 {
         return Err(Unknown::NothingCompared);
     }
-    let waiting = licences.get() + missed.get() + team.get();
-    let error_costs = transactions.get() * cost.get();
-    let probability = measured.mismatches as f64 / measured.comparisons as f64;
-    let highest = upper_bound(measured.mismatches, measured.comparisons);
-    let case = |assumption: &str, probability: f64| {
-        let probability = probability.min(1.0);
-        let errors = error_costs * probability;
-        let days = errors * f64::from(given.horizon_days) / waiting;
-        let break_even_days = (waiting > 0.0).then_some(days);
-        Case { assumption: assumption.to_owned(), probability, errors_per_day: errors, break_even_days }
-    };
-    let mut cases = vec![case("measured", probability), case("upper bound (95 %)", highest)];
-    // Nothing was found: there is nothing to multiply, so the bound is varied in its place.
-    let (name, base) = if measured.mismatches == 0 { ("upper bound", highest) } else { ("measured", probability) };
-    for (word, factor) in [("÷ 10", 0.1), ("÷ 2", 0.5), ("× 2", 2.0), ("× 10", 10.0)] {
-        cases.push(case(&format!("{name} {word}"), base * factor));
+    if !enough(&measured) {
+        return Err(Unknown::TooFew { have: measured.comparisons, need: needed });
     }
-    let balance = if cases[0].errors_per_day >= waiting {
+    let cases = costs.cases(&measured, given.horizon_days);
+    let balance = if cases[0].errors_per_day >= costs.waiting {
         Balance::ErrorsCostMore
-    } else if cases[1].errors_per_day >= waiting {
+    } else if cases[1].errors_per_day >= costs.waiting {
         Balance::NotCertain
     } else {
         Balance::WaitingCostsMore
     };
     let mut weighed = BreakEven {
+        given: given.inputs(),
         answer: String::new(),
         plain: [String::new(), String::new()],
         balance,
         currency: given.currency.clone(),
         measured,
-        waiting_per_day: waiting,
+        all_time: all,
+        too_few,
+        needed,
+        waiting_per_day: costs.waiting,
         horizon_days: given.horizon_days,
-        break_even_probability: (error_costs > 0.0).then(|| waiting / error_costs),
+        break_even_probability: costs.even(),
         cases,
     };
     weighed.answer = words::answer(&weighed);
     weighed.plain = words::plain(&weighed);
     Ok(weighed)
+}
+
+impl Costs {
+    /// The probability at which errors cost as much a day as waiting; `None` when errors cost nothing.
+    fn even(&self) -> Option<f64> {
+        (self.errors > 0.0).then(|| self.waiting / self.errors)
+    }
+
+    /// By the rule of three: with so many answers and no mismatch, the probability that decides is just excluded.
+    fn needed(&self) -> u64 {
+        match self.even() {
+            // Waiting that costs nothing, or errors that cost nothing: nothing is to be told apart.
+            Some(even) if even > 0.0 => (3.0 / even).ceil().clamp(1.0, 1e15) as u64,
+            Some(_) | None => 1,
+        }
+    }
+
+    fn cases(&self, measured: &Measured, horizon_days: u32) -> Vec<Case> {
+        let probability = measured.mismatches as f64 / measured.comparisons as f64;
+        let highest = upper_bound(measured.mismatches, measured.comparisons);
+        let case = |assumption: &str, probability: f64| {
+            let probability = probability.min(1.0);
+            let errors = self.errors * probability;
+            let days = errors * f64::from(horizon_days) / self.waiting;
+            let break_even_days = (self.waiting > 0.0).then_some(days);
+            Case { assumption: assumption.to_owned(), probability, errors_per_day: errors, break_even_days }
+        };
+        let mut cases = vec![case("measured", probability), case("upper bound (95 %)", highest)];
+        // Nothing was found: there is nothing to multiply, so the bound is varied in its place.
+        let (name, base) = if measured.mismatches == 0 { ("upper bound", highest) } else { ("measured", probability) };
+        for (word, factor) in [("÷ 10", 0.1), ("÷ 2", 0.5), ("× 2", 2.0), ("× 10", 10.0)] {
+            cases.push(case(&format!("{name} {word}"), base * factor));
+        }
+        cases
+    }
 }
 
 impl fmt::Display for BreakEven {

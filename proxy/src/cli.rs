@@ -13,7 +13,7 @@ mod diffs;
 pub mod excuses;
 mod groups;
 mod handover;
-mod history;
+pub mod history;
 mod init;
 mod left_behind;
 mod link;
@@ -131,8 +131,9 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
         Command::Sagas(command) => Box::pin(sagas(cli, out, command)).await,
         Command::Sides(SidesCommand::Show) => Box::pin(sides::show(&desk()?)).await,
         Command::Sides(SidesCommand::Raise(args)) => Box::pin(sides::run(&desk()?, args)).await,
-        Command::History(HistoryCommand::List { group, limit }) => {
-            history::list(out, &link(cli, out, None)?, group.as_deref(), *limit).await
+        Command::History(HistoryCommand::List(args)) => history::list(out, &link(cli, out, None)?, args).await,
+        Command::History(HistoryCommand::Export { format, after }) => {
+            history::export(out, &link(cli, out, None)?, *format, *after).await
         }
         Command::History(HistoryCommand::Verify) => history::verify(out, &link(cli, out, None)?).await,
         Command::Routes(RoutesCommand::List) => routes::list(out, &link(cli, out, None)?).await,

@@ -9,6 +9,7 @@
 //! restored from a backup never changes a percentage; a rollback told to a replica holds there.
 //! Not here: who answers a read (`route`), how to call all this (`cli`, `admin`).
 
+mod back;
 pub mod fleet;
 mod follow;
 pub mod handed;
@@ -23,6 +24,7 @@ mod snapshot;
 pub(crate) mod tell;
 mod witness;
 
+pub use back::way_back;
 pub use follow::Follower;
 pub use handle::{RolledBack, RolloutHandle};
 pub use known::{Adopted, Known, Override};

@@ -95,6 +95,8 @@ pub fn judge(question: &Question, answers: &PerSide<Answer>, excuses: &Excuses) 
 /// One comparison in progress.
 struct Bench<'a> {
     entity: &'a EntityType,
+    /// What both sides were asked for, the key among it.
+    asked: FieldSet,
     fields: FieldSet,
     /// The compared fields with their rules, looked up once and not once per record.
     rules: Vec<(FieldIndex, &'a Compare)>,
@@ -108,7 +110,8 @@ impl<'a> Bench<'a> {
         let entity = &*question.entity;
         let fields = question.compared();
         let rules = fields.iter().map(|index| (index, &entity.field(index).compare)).collect();
-        Self { entity, fields, rules, excuses, differences: Vec::new(), keys: Vec::new() }
+        let asked = question.fields.union(entity.key_fields());
+        Self { entity, asked, fields, rules, excuses, differences: Vec::new(), keys: Vec::new() }
     }
 
     /// Compares one record, legacy's first.
@@ -121,7 +124,9 @@ impl<'a> Bench<'a> {
             [Some(legacy), Some(modern)] => self.compare_fields(legacy, modern),
         };
         if !found.is_empty() {
-            let [legacy, modern] = pair.map(Option::<&Record>::cloned);
+            // Look-ups are batched, so that a side may hold what somebody else asked it for: of both only what both were
+            // asked for is evidence.
+            let [legacy, modern] = pair.map(|record| record.map(|record| record.only(self.asked)));
             let seen = Seen::Records(Arc::new(PerSide { legacy, modern }));
             let differences = found.into_iter().map(|(field, cause, excused)| {
                 let key = key.clone();

@@ -5,7 +5,8 @@
 //! [`redact`] turns the judgement into evidence that may be stored. [`excuses`] says what does not count,
 //! [`explain`] and [`propose`] which rule would make a difference none. [`coverage`] counts what has
 //! ever been compared; [`report`] makes lines, records and pages of the stored evidence. [`mod@reconcile`]
-//! compares two stores at rest, by sums of chunks first; [`rehearsal`] two operations that began with one state.
+//! compares two stores at rest, by sums of chunks first; [`rehearsal`] two operations that began with one state. [`words`]
+//! is how counts are written, everywhere.
 //!
 //! Promise: nothing here does IO, reads a clock or draws a random number; `judge(x, x)` is a match.
 //! Not here: asking the sides, waiting and storing (`proxy`).
@@ -22,6 +23,7 @@ pub mod reconcile;
 pub mod redact;
 pub mod rehearsal;
 pub mod report;
+pub mod words;
 
 pub use confirm::{Confirmation, Look, Patience, Step};
 pub use coverage::KeysSeen;

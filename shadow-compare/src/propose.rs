@@ -15,6 +15,8 @@ use model::{Decimal, FieldName, PerSide, RouteName, Rule, Side};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::words::{answers, number, rows};
+
 /// One kind of difference, with all that proposals are made of.
 #[derive(Debug, Clone)]
 pub struct Noise<'a> {
@@ -24,7 +26,7 @@ pub struct Noise<'a> {
     pub field: Option<&'a FieldName>,
     /// Why.
     pub cause: Cause,
-    /// All differences of this kind.
+    /// All differences of this kind: rows of a field, answers where their order differs.
     pub count: u64,
     /// How many of them each rule explains.
     pub explained: Vec<(Rule, u64)>,
@@ -182,12 +184,14 @@ fn finish(
 ) -> Proposal {
     let count = noise.count;
     let verb = if explained == 1 { "is" } else { "are" };
-    let mut answer = format!("{finding}: {explained} of {count} differences {verb} explained by {by}");
+    // Of a field rows are counted, of the order of a list whole answers.
+    let of = if noise.field.is_some() { rows(count) } else { answers(count) };
+    let mut answer = format!("{finding}: {} of {of} {verb} explained by {by}", number(explained));
     match count.saturating_sub(explained) {
         0 => answer.push('.'),
         1 => answer.push_str("; the other one would go on counting."),
         rest => {
-            let _ = write!(answer, "; the other {rest} would go on counting.");
+            let _ = write!(answer, "; the other {} would go on counting.", number(rest));
         }
     }
     Proposal { excuse: command(noise, rule), answer, rule, explained, differences: count, contract, place }
@@ -210,12 +214,14 @@ fn command(noise: &Noise<'_>, rule: Option<Rule>) -> String {
 /// The side whose every kept value has no more digits than the rule leaves, where the other's has.
 fn rounding_side(noise: &Noise<'_>, rule: Rule) -> Option<Side> {
     let (Rule::Scale(digits) | Rule::Cut(digits)) = rule else { return None };
-    let number = |json: &Json| json.as_str().and_then(|text| text.parse::<Decimal>().ok());
+    let decimal = |json: &Json| json.as_str().and_then(|text| text.parse::<Decimal>().ok());
     let pairs: Option<Vec<PerSide<Decimal>>> = noise
         .samples
         .iter()
         .filter(|sample| sample.explained.contains(&rule))
-        .map(|sample| Some(PerSide { legacy: number(&sample.values.legacy)?, modern: number(&sample.values.modern)? }))
+        .map(|sample| {
+            Some(PerSide { legacy: decimal(&sample.values.legacy)?, modern: decimal(&sample.values.modern)? })
+        })
         .collect();
     let pairs = pairs.filter(|pairs| !pairs.is_empty())?;
     let short = |number: &Decimal| number.scale() <= u32::from(digits);

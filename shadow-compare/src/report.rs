@@ -5,7 +5,7 @@
 //! terminal, [`Report::json`] for scripts, [`Report::html`] as one page without anything to load.
 //!
 //! Promises: pure, the same evidence gives the same bytes; every value is escaped for its form.
-//! No comparisons are never reported as "no differences".
+//! No comparisons are never reported as "no differences", and "never" is not said of a part of the evidence.
 //! Not here: reading the evidence store, choosing what to show (`proxy`, `strangler diffs`).
 
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use model::{FieldName, Instant, RouteName};
 use serde::Serialize;
 
 use crate::propose::{Noise, Proposal, propose};
+use scope::Scope;
 
 mod answer;
 mod diff;
@@ -24,6 +25,7 @@ mod history;
 mod html;
 mod json;
 mod sample;
+mod scope;
 mod table;
 mod text;
 mod trend;
@@ -31,6 +33,7 @@ mod trend;
 pub use excuse::ExcuseReport;
 pub use history::{HistoryReport, SideHistory, StateReport};
 pub use sample::SampleReport;
+pub use scope::AskedFor;
 pub use trend::{Counted, Point, TrendReport};
 
 /// Everything that is known about all routes, worst route first.
@@ -41,7 +44,9 @@ pub struct Report {
     pub answer: String,
     /// When it was made.
     pub made_at: Instant,
-    /// Comparisons of all routes.
+    /// What part of the evidence it is about.
+    pub asked: AskedFor,
+    /// Answers compared, of all routes.
     pub totals: Totals,
     /// Those over time; null where they were not asked for.
     pub trend: Option<TrendReport>,
@@ -49,7 +54,7 @@ pub struct Report {
     pub routes: Vec<RouteReport>,
 }
 
-/// Comparisons by verdict.
+/// Answers by verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
@@ -79,7 +84,7 @@ pub struct RouteReport {
     pub trend: Option<TrendReport>,
     /// Why comparisons were inconclusive, by reason.
     pub inconclusive_reasons: BTreeMap<String, u64>,
-    /// What was ever compared.
+    /// What was compared of it.
     pub coverage: CoverageReport,
     /// What differs: mismatches first, then by count.
     pub differences: Vec<Line>,
@@ -87,19 +92,19 @@ pub struct RouteReport {
     pub excuses: Vec<ExcuseReport>,
 }
 
-/// What was ever compared on a route.
+/// What was compared on a route.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CoverageReport {
-    /// Different keys compared, estimated.
+    /// Different keys ever compared, estimated.
     pub keys_compared: u64,
     /// Keys that exist; null when nobody has counted them.
     pub keys_total: Option<u64>,
     /// Share of keys compared, from 0 to 1 with four digits; null without a total.
     pub keys_ratio: Option<f64>,
-    /// Fields compared at least once.
+    /// Fields compared at least once in the time that was asked for.
     pub fields_compared: Vec<FieldName>,
-    /// Fields never compared.
+    /// Fields that were not.
     pub fields_never: Vec<FieldName>,
 }
 
@@ -113,8 +118,12 @@ pub struct Line {
     pub cause: Cause,
     /// `mismatch` or `excused`.
     pub verdict: Verdict,
-    /// How often.
+    /// How many rows, counted in each answer that holds them.
     pub count: u64,
+    /// The same, under the name of its unit.
+    pub rows: u64,
+    /// How many answers hold them; null where a release that counted rows only has counted some.
+    pub answers: Option<u64>,
     /// When first.
     pub first_seen: Instant,
     /// When last.
@@ -152,16 +161,18 @@ impl Report {
             let excuse = ExcuseReport::accepted(record, today);
             routes.entry(&record.excuse.scope.route).or_default().excuses.push(excuse);
         }
-        let trend = evidence.trend.as_ref();
+        let (trend, scope) = (evidence.trend.as_ref(), Scope::of(evidence, made_at));
         let parts = routes.into_iter();
-        let mut routes: Vec<_> = parts.map(|(name, parts)| RouteReport::of(name, &Parts { trend, ..parts })).collect();
+        let of_route = |(name, parts)| RouteReport::of(name, &Parts { trend, ..parts }, &scope);
+        let mut routes: Vec<_> = parts.map(of_route).collect();
         // Stable: routes that are equally bad stay in the order of their names.
         routes.sort_by_key(|route| std::cmp::Reverse(route.totals.mismatches));
         let totals = routes.iter().map(|route| route.totals).fold(Totals::default(), Totals::plus);
         let of_all = |(span, trend): &(Span, Trend)| {
             TrendReport::of(span, trend.comparisons.iter().map(|((_, verdict), counts)| (*verdict, counts)))
         };
-        Self { answer: answer::of_all(&totals, &routes), made_at, totals, trend: trend.map(of_all), routes }
+        let answer = answer::of_all(&totals, &routes, &scope);
+        Self { answer, made_at, asked: scope.asked(), totals, trend: trend.map(of_all), routes }
     }
 }
 
@@ -177,8 +188,8 @@ struct Parts<'a> {
 }
 
 impl RouteReport {
-    fn of(route: &RouteName, parts: &Parts<'_>) -> Self {
-        let totals = parts.coverage.map(Totals::of).unwrap_or_default();
+    fn of(route: &RouteName, parts: &Parts<'_>, scope: &Scope<'_>) -> Self {
+        let (totals, scope) = (parts.coverage.map(Totals::of).unwrap_or_default(), scope.of_route(parts.coverage));
         let reasons = parts.coverage.map(|c| c.reasons.clone()).unwrap_or_default();
         let differences = lines(route, parts);
         let trend = |(span, trend): &(Span, Trend)| {
@@ -186,7 +197,7 @@ impl RouteReport {
             TrendReport::of(span, own.map(|((_, verdict), counts)| (*verdict, counts)))
         };
         Self {
-            answer: answer::of_route(&totals, &reasons, &differences),
+            answer: answer::of_route(&totals, &reasons, &differences, &scope),
             route: route.clone(),
             totals,
             trend: parts.trend.map(trend),
@@ -245,7 +256,8 @@ fn lines(route: &RouteName, parts: &Parts<'_>) -> Vec<Line> {
     for tally in &parts.tallies {
         let line = lines.entry((&tally.field, tally.cause, tally.verdict));
         let line = line.or_insert_with(|| Line::empty(tally.field.as_ref(), tally.cause, tally.verdict));
-        (line.count, line.first_seen, line.last_seen) = (tally.count, tally.first_seen, tally.last_seen);
+        (line.count, line.rows, line.answers) = (tally.count, tally.count, tally.answers);
+        (line.first_seen, line.last_seen) = (tally.first_seen, tally.last_seen);
     }
     let mut samples = parts.samples.clone();
     samples.sort_by(|a, b| (b.seen_at, &a.id).cmp(&(a.seen_at, &b.id)));
@@ -255,6 +267,7 @@ fn lines(route: &RouteName, parts: &Parts<'_>) -> Vec<Line> {
         let line = lines.entry((&difference.field, difference.cause, verdict));
         let line = line.or_insert_with(|| Line {
             count: 1,
+            rows: 1,
             first_seen: sample.seen_at,
             last_seen: sample.seen_at,
             ..Line::empty(difference.field.as_ref(), difference.cause, verdict)
@@ -285,6 +298,8 @@ impl Line {
             cause,
             verdict,
             count: 0,
+            rows: 0,
+            answers: None,
             first_seen: never,
             last_seen: never,
             trend: Vec::new(),

@@ -13,6 +13,8 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+mod summary;
+
 use super::{Author, ControlError, RolloutRecord};
 use crate::name::GroupName;
 use crate::policy::RolloutVersion;
@@ -301,11 +303,16 @@ pub trait AuditStore: Send + Sync {
     /// `Unreachable`, `NoAnswer`, `Misfit`.
     async fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, ControlError>;
 
-    /// The newest entries about `group` (or any), newest first, at most `limit`.
+    /// The entries about `group` (or any) before place `before` (or the newest), newest first, at most `limit`.
     ///
     /// # Errors
     /// As `audit`.
-    async fn newest_audit(&self, group: Option<&GroupName>, limit: usize) -> Result<Vec<AuditEntry>, ControlError>;
+    async fn newest_audit(
+        &self,
+        group: Option<&GroupName>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, ControlError>;
 }
 
 /// JSON text that does not depend on the order in which an object's fields were written.

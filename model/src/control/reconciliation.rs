@@ -250,6 +250,13 @@ pub struct RepairRecord {
     pub count: Option<RepairCount>,
 }
 
+impl RepairRecord {
+    /// When it ended with every key level; `None` while it goes on, or where it left any that is not: nothing is mended then.
+    pub fn mended_at(&self) -> Option<Instant> {
+        self.ended.filter(|_| self.count.as_ref().is_some_and(RepairCount::is_level))
+    }
+}
+
 /// Where reconciliations and repairs are kept.
 ///
 /// Calls keep time limits and fail as those of [`super::ControlStore`]. Every call may be repeated.

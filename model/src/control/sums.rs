@@ -1,8 +1,10 @@
 //! Evidence in the form in which it is stored: sums that can be added up in any order, and bounded
 //! samples. Pure; replicas sum up between two flushes, the control store sums up what they send.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
+
+use serde::Serialize;
 
 use crate::evidence::{Cause, Observation, Sample, Tally, Verdict};
 use crate::name::{FieldName, RouteName};
@@ -75,9 +77,10 @@ impl DifferenceKind {
         }
     }
 
-    /// The kind with its count, as reports show it.
-    pub fn tally(&self, seen: Seen) -> Tally {
+    /// The kind with its counts, as reports show it: rows, and the answers that hold them where those are known.
+    pub fn tally(&self, seen: Seen, answers: Option<u64>) -> Tally {
         Tally {
+            answers,
             route: self.route.clone(),
             field: self.field.clone(),
             cause: self.cause,
@@ -94,8 +97,11 @@ impl DifferenceKind {
 pub struct Sums {
     /// Comparisons by verdict.
     pub comparisons: BTreeMap<Finding, Seen>,
-    /// Differences by kind.
+    /// Differences by kind: each row that differs so counts once, so one answer may count several times.
     pub differences: BTreeMap<DifferenceKind, Seen>,
+    /// In how many answers a kind was found. One that stands in `differences` and not here was counted, at least in part,
+    /// by a release that counted rows only: how many answers they were in is not known.
+    pub answers: BTreeMap<DifferenceKind, u64>,
     /// Of the differences of a kind, those that a rule explains. One difference may count under several rules.
     pub explained: BTreeMap<(DifferenceKind, Rule), Seen>,
     /// Comparisons that looked at a field.
@@ -107,7 +113,7 @@ pub struct Sums {
 }
 
 /// Which evidence is wanted; an empty filter wants all of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct EvidenceFilter {
     /// Of these routes; `None`: of every route.
     pub routes: Option<Vec<RouteName>>,
@@ -143,6 +149,7 @@ impl Sums {
         let Observation { route, verdict, reason, differences, fields, keys: _ } = observation;
         let finding = Finding { route: route.clone(), verdict: *verdict, reason: reason.clone() };
         add(&mut self.comparisons, finding, Seen::once(at));
+        let mut kinds = BTreeSet::new();
         for difference in differences {
             let kind = DifferenceKind {
                 route: route.clone(),
@@ -153,7 +160,9 @@ impl Sums {
             for rule in &difference.explained {
                 add(&mut self.explained, (kind.clone(), *rule), Seen::once(at));
             }
-            add(&mut self.differences, kind, Seen::once(at));
+            // All rows of a kind are in this one answer.
+            let answers = u64::from(kinds.insert(kind.clone()));
+            self.add_rows(kind, Seen::once(at), Some(answers));
         }
         for field in fields {
             add(&mut self.fields, (route.clone(), field.clone()), Seen::once(at));
@@ -166,7 +175,8 @@ impl Sums {
             add(&mut self.comparisons, finding, seen);
         }
         for (kind, seen) in other.differences {
-            add(&mut self.differences, kind, seen);
+            let answers = other.answers.get(&kind).copied();
+            self.add_rows(kind, seen, answers);
         }
         for (explained, seen) in other.explained {
             add(&mut self.explained, explained, seen);
@@ -179,6 +189,23 @@ impl Sums {
         }
         self.samples.extend(other.samples);
         self.bound_samples();
+    }
+
+    /// Adds rows of a kind. The answers that hold them are known only where every part of the sum knows its own.
+    pub fn add_rows(&mut self, kind: DifferenceKind, rows: Seen, answers: Option<u64>) {
+        let before = match self.differences.contains_key(&kind) {
+            true => self.answers.get(&kind).copied(),
+            false => Some(0),
+        };
+        match before.zip(answers) {
+            Some((before, more)) => {
+                self.answers.insert(kind.clone(), before.saturating_add(more));
+            }
+            None => {
+                self.answers.remove(&kind);
+            }
+        }
+        add(&mut self.differences, kind, rows);
     }
 
     /// Keeps of each kind of difference the oldest and the newest samples, in order of time.
@@ -210,6 +237,7 @@ impl Sums {
             route(&kind.route) && field(kind.field.as_ref()) && cause(kind.cause) && since(seen.last)
         };
         self.differences.retain(|kind, seen| wanted(kind, seen));
+        self.answers.retain(|kind, _| self.differences.contains_key(kind));
         self.explained.retain(|(kind, _), seen| wanted(kind, seen));
         self.fields.retain(|(r, f), seen| route(r) && field(Some(f)) && since(seen.last));
         self.samples.retain(|sample| {
@@ -281,6 +309,32 @@ mod tests {
         }
         sums.bound_samples();
         sums
+    }
+
+    #[test]
+    fn rows_and_the_answers_that_hold_them_are_counted_apart() {
+        let kind = DifferenceKind::of(&sample(1));
+        let difference = sample(1).difference;
+        let answer = |rows: usize| Observation {
+            route: kind.route.clone(),
+            verdict: Verdict::Mismatch,
+            reason: None,
+            differences: vec![difference.clone(); rows],
+            fields: Vec::new(),
+            keys: Vec::new(),
+        };
+        let mut sums = Sums::default();
+        sums.absorb(&answer(5), at(1));
+        sums.absorb(&answer(2), at(2));
+        let found = |sums: &Sums| (sums.differences[&kind].count, sums.answers.get(&kind).copied());
+        assert_eq!(found(&sums), (7, Some(2)));
+        // What a release counted that did not count answers, in whatever order it is added.
+        let mut older = Sums::default();
+        older.add_rows(kind.clone(), Seen::once(at(3)), None);
+        let mut forth = sums.clone();
+        forth.merge(older.clone());
+        older.merge(sums);
+        assert_eq!((found(&forth), found(&older)), ((8, None), (8, None)));
     }
 
     #[test]

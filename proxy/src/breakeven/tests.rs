@@ -15,20 +15,32 @@ fn given() -> Given {
         missed_revenue_per_day: amount(9_000.0),
         team_per_day: amount(3_600.0),
         horizon_days: 365,
+        sources: [("cost_per_error", Source::Flag)].into(),
     }
 }
 
-fn measured(mismatches: u64, comparisons: u64) -> Measured {
-    Measured { comparisons, mismatches, settle_p99: Some(Duration::from_millis(2_400)) }
+fn counted(mismatches: u64, comparisons: u64) -> Measured {
+    Measured { comparisons, mismatches, since: None, settle_p99: Some(Duration::from_millis(2_400)) }
+}
+
+fn measured(mismatches: u64, comparisons: u64) -> Evidence {
+    Evidence { all: counted(mismatches, comparisons), current: None }
+}
+
+fn repaired(mismatches: u64, comparisons: u64) -> Measured {
+    let since = Instant::parse("2026-01-31T07:56:00Z");
+    Measured { since, ..counted(mismatches, comparisons) }
 }
 
 #[test]
 fn the_balance_is_told_in_figures_and_in_plain_words() {
-    let unmeasured = Measured { settle_p99: None, ..measured(3, 1_000_000) };
+    let unmeasured = Evidence { all: Measured { settle_p99: None, ..counted(3, 1_000_000) }, current: None };
+    let since = |current| Evidence { all: counted(294, 25_551), current: Some(current) };
     let cases = [
         ("few errors", measured(3, 1_000_000)),
         ("none found", measured(0, 2_000_000)),
-        ("none found in few", measured(0, 50)),
+        ("none since the repair", since(repaired(0, 1_240))),
+        ("too few since the repair", since(repaired(0, 50))),
         ("many errors", measured(4_000, 200_000)),
         ("settling not measured", unmeasured),
     ];
@@ -55,15 +67,60 @@ fn nothing_is_concluded_from_nothing() {
         assert!(error.contains(key), "{error}");
     }
     let one = Given { team_per_day: None, ..given() };
-    assert_eq!(weigh(&one, measured(0, 9)), Err(Unknown::NotGiven(vec!["team_per_day (--team-per-day)"])));
+    let missing = vec!["team_per_day (--team-per-day)".to_owned()];
+    assert_eq!(weigh(&one, measured(0, 9)), Err(Unknown::NotGiven(missing)));
 }
 
 #[test]
-fn none_of_fifty_is_not_none() {
-    let weighed = weigh(&given(), measured(0, 50)).unwrap();
-    assert_eq!(weighed.balance, Balance::NotCertain);
-    assert!(weighed.cases[0].errors_per_day == 0.0 && weighed.cases[1].errors_per_day > 100_000.0);
-    assert!(weighed.cases.iter().skip(1).all(|case| case.errors_per_day > 0.0));
+fn too_few_are_refused_and_say_how_many_it_takes() {
+    for (mismatches, few) in [(0, 50), (1, 2), (2, 431)] {
+        let refused = weigh(&given(), measured(mismatches, few)).unwrap_err();
+        assert_eq!(refused, Unknown::TooFew { have: few, need: 432 });
+        assert!(refused.to_string().starts_with(&format!("too few: {few} of about 432 answers")), "{refused}");
+    }
+    // With just as many and none that differs, the bound lies below what decides.
+    let enough = weigh(&given(), measured(0, 435)).unwrap();
+    assert_eq!(enough.balance, Balance::WaitingCostsMore);
+    assert!(enough.cases.iter().skip(1).all(|case| case.errors_per_day > 0.0));
+}
+
+#[test]
+fn what_was_repaired_no_longer_weighs_and_what_was_compared_since_does() {
+    let since = |current| weigh(&given(), Evidence { all: counted(294, 25_551), current: Some(current) }).unwrap();
+    let mended = since(repaired(0, 1_240));
+    assert_eq!(
+        (mended.balance, mended.measured, mended.all_time),
+        (Balance::WaitingCostsMore, repaired(0, 1_240), counted(294, 25_551))
+    );
+    assert!(
+        mended.answer.starts_with("Since the last repair, 2026-01-31 07:56:00Z, waiting costs more"),
+        "{}",
+        mended.answer
+    );
+    let few = since(repaired(0, 50));
+    assert_eq!(
+        (few.balance, few.measured, few.too_few),
+        (Balance::ErrorsCostMore, counted(294, 25_551), Some(repaired(0, 50)))
+    );
+    assert!(
+        few.answer.contains("too few answers were compared: 50 of about 432. In all, errors cost"),
+        "{}",
+        few.answer
+    );
+}
+
+#[test]
+fn what_we_were_told_comes_with_the_result_and_who_said_it() {
+    let weighed = weigh(&given(), measured(3, 1_000_000)).unwrap();
+    let told: Vec<_> = weighed.given.iter().map(|input| (input.name, input.value, input.source.as_str())).collect();
+    assert_eq!(told[0], ("daily_transactions", Some(120_000.0), "breakeven.daily_transactions"));
+    assert_eq!(told[1], ("cost_per_error", Some(18.0), "--cost-per-error"));
+    assert_eq!(told[5], ("horizon_days", Some(365.0), "breakeven.horizon_days"));
+    let text = weighed.to_string();
+    let (first, answer) = (text.find("120\u{a0}000 transactions a day").unwrap(), text.find(&weighed.answer).unwrap());
+    assert!(first < answer, "{text}");
+    // One figure per fact: what was told is never shown rounded beside itself.
+    assert_eq!(text.matches("2.4 s").count(), 1, "{text}");
 }
 
 #[test]
@@ -82,10 +139,13 @@ fn waiting_that_costs_nothing_is_never_beaten() {
 
 #[test]
 fn amounts_are_finite_and_not_negative() {
-    for wrong in [-0.01, f64::NAN, f64::INFINITY, 1.1e12] {
+    for wrong in [-0.01, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.1e12] {
         assert_eq!(Amount::try_from(wrong), Err(InvalidAmount));
     }
-    assert!("12,5".parse::<Amount>().is_err() && "12.5".parse::<Amount>().is_ok());
+    for text in ["12,5", "NaN", "inf", "-1", "1e13", ""] {
+        assert!(text.parse::<Amount>().is_err(), "{text}");
+    }
+    assert!("12.5".parse::<Amount>().is_ok() && "-0".parse::<Amount>().unwrap().get().is_sign_positive());
 }
 
 proptest! {

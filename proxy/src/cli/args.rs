@@ -234,12 +234,15 @@ pub struct WithdrawArgs {
 #[derive(Debug, Subcommand)]
 pub enum HistoryCommand {
     /// Every change, of whatever kind, newest first.
-    List {
-        /// Only changes of this group.
-        group: Option<String>,
-        /// At most so many.
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        limit: usize,
+    List(super::history::RecordArgs),
+    /// The whole record with the hashes of its chain, oldest first, for an archive or another system.
+    Export {
+        /// jsonl has the text that each hash covers; csv is for spreadsheets.
+        #[arg(long, value_enum, default_value_t = super::history::Format::Jsonl)]
+        format: super::history::Format,
+        /// Only entries behind this place: where the last export ended.
+        #[arg(long, default_value_t = 0, value_name = "PLACE")]
+        after: u64,
     },
     /// Look for entries that were altered, put in or taken out.
     Verify,

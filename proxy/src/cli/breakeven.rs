@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Stop;
 use super::desk::Desk;
-use crate::breakeven::{Amount, Given};
+use crate::breakeven::{Amount, Given, Source};
 use crate::desk::DiffFilter;
 use crate::spoken::duration;
 
@@ -47,7 +47,16 @@ pub(super) async fn run(desk: &Desk, args: &BreakevenArgs) -> Result<(), Stop> {
     let filter = DiffFilter { route: args.route.clone(), since: args.since.clone(), ..DiffFilter::default() };
     let filter = office.evidence_filter(&filter)?;
     let configured = office.breakeven.clone();
+    let flags = [
+        ("daily_transactions", args.daily_transactions),
+        ("cost_per_error", args.cost_per_error),
+        ("licences_per_day", args.licences_per_day),
+        ("missed_revenue_per_day", args.missed_revenue_per_day),
+        ("team_per_day", args.team_per_day),
+    ];
+    let sources = flags.into_iter().filter_map(|(name, amount)| amount.map(|_| (name, Source::Flag)));
     let given = Given {
+        sources: sources.collect(),
         currency: args.currency.clone().unwrap_or(configured.currency),
         daily_transactions: args.daily_transactions.or(configured.daily_transactions),
         cost_per_error: args.cost_per_error.or(configured.cost_per_error),

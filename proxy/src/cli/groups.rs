@@ -1,6 +1,7 @@
 //! `groups list`, `show` and `history`.
 
 use serde_json::{Value as Json, json};
+use shadow_compare::words::number;
 
 use super::Stop;
 use super::link::Link;
@@ -8,6 +9,10 @@ use super::print::{Printer, seconds, text};
 
 /// The fields of a policy, as scripts get them.
 pub(super) const POLICY: &str = "stage reads shadow primary epoch";
+
+/// How a group does now.
+const LATELY: &str = "minutes answers mismatches dayAnswers dayMismatches lastMismatchSeconds lastComparedSeconds \
+                      repairedSince repairedAt concern inWords";
 
 /// A group's policy for scripts.
 pub(super) fn policy_json(group: &Json, policy: &Json) -> Json {
@@ -32,8 +37,9 @@ fn list_of(value: &Json) -> &[Json] {
 }
 
 pub(super) async fn list(out: Printer, link: &Link) -> Result<(), Stop> {
-    let document =
-        format!("{{ rollout {{ version publishedAt who }} groups {{ name inContract policy {{ {POLICY} }} }} }}");
+    let document = format!(
+        "{{ rollout {{ version publishedAt who }} groups {{ name inContract policy {{ {POLICY} }} lately {{ {LATELY} }} }} }}"
+    );
     let answer = link.ask(&document, json!({})).await?;
     link.remember_replicas().await;
     let groups = list_of(&answer["groups"]);
@@ -53,7 +59,16 @@ pub(super) async fn list(out: Printer, link: &Link) -> Result<(), Stop> {
     let rollout = &answer["rollout"];
     let (version, at, who) = (&rollout["version"], seconds(&rollout["publishedAt"]), text(&rollout["who"]));
     out.line(format!("\nRollout {version}, published {at} by {who}."));
-    let groups: Vec<Json> = groups.iter().map(|group| policy_json(&group["name"], &group["policy"])).collect();
+    // In the table it would be wider than any terminal.
+    for group in groups {
+        out.line(format!("{}: {}.", text(&group["name"]), text(&group["lately"]["inWords"])));
+    }
+    let shown = |group: &Json| {
+        let mut shown = policy_json(&group["name"], &group["policy"]);
+        shown["lately"] = group["lately"].clone();
+        shown
+    };
+    let groups: Vec<Json> = groups.iter().map(shown).collect();
     out.json(&json!({ "rollout": version, "publishedAt": rollout["publishedAt"], "groups": groups }));
     Ok(())
 }
@@ -61,7 +76,7 @@ pub(super) async fn list(out: Printer, link: &Link) -> Result<(), Stop> {
 pub(super) async fn show(out: Printer, link: &Link, name: &str) -> Result<(), Stop> {
     let document = format!(
         "query($name: String!) {{ rollout {{ version }} replicas {{ id adminAddress rollout }} group(name: $name) {{ \
-         name policy {{ {POLICY} }} evidence unsettledInWords contractsApart notices comparisons {{ route match excused mismatch inconclusive }} \
+         name policy {{ {POLICY} }} lately {{ {LATELY} }} evidence unsettledInWords contractsApart notices comparisons {{ route match excused mismatch inconclusive }} \
          readiness {{ {READINESS} }} changes {{ {CHANGE} }} }} }}"
     );
     let answer = link.ask(&document, json!({ "name": name })).await?;
@@ -78,14 +93,17 @@ pub(super) async fn show(out: Printer, link: &Link, name: &str) -> Result<(), St
         text(&policy["primary"]),
         policy["epoch"]
     ));
+    out.line(format!("Shadow reads found: {}.", text(&group["lately"]["inWords"])));
     out.line(text(&group["unsettledInWords"]));
     list_of(&group["contractsApart"]).iter().for_each(|apart| out.line(text(apart)));
     list_of(&group["notices"]).iter().for_each(|notice| out.line(text(notice)));
     let mut rows = vec![heading(&["ROUTE", "MATCH", "EXCUSED", "MISMATCH", "INCONCLUSIVE"])];
     rows.extend(list_of(&group["comparisons"]).iter().map(|route| {
-        ["route", "match", "excused", "mismatch", "inconclusive"].map(|field| text(&route[field])).to_vec()
+        let counts = ["match", "excused", "mismatch", "inconclusive"];
+        let counts = counts.map(|field| route[field].as_u64().map(number).unwrap_or_default());
+        [vec![text(&route["route"])], counts.to_vec()].concat()
     }));
-    out.line("");
+    out.line("\nAnswers compared, as far back as counts are kept:");
     out.table(&rows);
     out.line("");
     tell_readiness(out, &group["readiness"]);
@@ -102,6 +120,7 @@ pub(super) async fn show(out: Printer, link: &Link, name: &str) -> Result<(), St
     shown["contractsApart"] = group["contractsApart"].clone();
     shown["notices"] = group["notices"].clone();
     shown["evidence"] = group["evidence"].clone();
+    shown["lately"] = group["lately"].clone();
     shown["readiness"] = group["readiness"].clone();
     shown["changes"] = list_of(&group["changes"]).iter().map(|change| change["record"].clone()).collect();
     out.json(&shown);
@@ -140,7 +159,11 @@ pub(super) async fn history(out: Printer, link: &Link, group: Option<&str>, limi
     let answer = link.ask(&document, json!({ "group": group, "limit": limit.min(500) })).await?;
     let changes = list_of(&answer["history"]);
     if changes.is_empty() {
-        out.line("Nothing was changed yet.");
+        // Without a rollout there is no group, so of no group alone nothing was changed.
+        out.line(match group {
+            Some(group) => format!("No rollout on record has changed group {group}."),
+            None => "Nothing was changed yet.".to_owned(),
+        });
     } else {
         tell_changes(out, changes);
     }

@@ -1,10 +1,11 @@
 //! `groups rollback`: all reads back to legacy, whatever is down.
 
 use std::path::Path;
+use std::time::Duration;
 
-use model::GroupName;
 use model::control::Author;
-use serde_json::json;
+use model::{GroupName, Policy};
+use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
 use super::Stop;
@@ -13,7 +14,10 @@ use super::desk::Desk;
 use super::link::Link;
 use super::print::{Printer, text};
 use crate::desk::{RollbackOptions, RollbackOutcome};
-use crate::rollout::tell;
+use crate::rollout::{tell, way_back};
+
+/// How long the record may take to tell what was changed: the rollback itself is done.
+const WITHIN: Duration = Duration::from_secs(1);
 
 /// Asks the replica that `--admin` names to tell the others.
 pub(super) async fn there(out: Printer, link: &Link, args: &RollbackArgs) -> Result<(), Stop> {
@@ -31,8 +35,27 @@ pub(super) async fn there(out: Printer, link: &Link, args: &RollbackArgs) -> Res
         let (address, why) = (text(&open["address"]), text(&open["why"]));
         out.line(format!("  {address} {why}: if it runs, it may still answer from modern"));
     }
+    if !done["rollout"].is_null() {
+        tell_change(out, link, group).await;
+    }
     out.json(done);
     if done["done"] == true { Ok(()) } else { Err(Stop::Told) }
+}
+
+/// What it changed, and how to go back. After the rollback, and only if the record tells it soon.
+async fn tell_change(out: Printer, link: &Link, group: &str) {
+    let document = "query($group: String!) { history(group: $group, limit: 2) { summary record } }";
+    let asked = tokio::time::timeout(WITHIN, link.ask(document, json!({ "group": group }))).await;
+    let Ok(Ok(answer)) = asked else { return };
+    let changes = answer["history"].as_array().cloned().unwrap_or_default();
+    let Some(last) = changes.first() else { return };
+    out.line(format!("  It was: {}.", text(&last["summary"])));
+    let policy =
+        |change: &Json| serde_json::from_value::<Policy>(change["record"]["rollout"]["policies"][group].clone()).ok();
+    let before = changes.get(1).and_then(policy);
+    if let Some(back) = before.zip(policy(last)).and_then(|(before, after)| way_back(&before, &after)) {
+        out.line(format!("  Back: strangler groups set {group}{back} --reason WHY"));
+    }
 }
 
 pub(super) async fn run(desk: &Desk, token_file: Option<&Path>, args: &RollbackArgs) -> Result<(), Stop> {
@@ -45,7 +68,11 @@ pub(super) async fn run(desk: &Desk, token_file: Option<&Path>, args: &RollbackA
     let warn = |problem: &str| desk.out.warn(format!("strangler: {problem}"));
     let ordered = desk.office().roll_back(&group, author, &options, warn).await;
     let outcome = ordered.map_err(|refused| Stop::No(refused.to_string()))?;
-    report(desk, &group, &outcome, begun.elapsed().as_millis())
+    let told = report(desk, &group, &outcome, begun.elapsed().as_millis());
+    if outcome.version.is_ok() {
+        tell_change(desk.out, &desk.link(None), group.as_str()).await;
+    }
+    told
 }
 
 fn report(desk: &Desk, group: &GroupName, outcome: &RollbackOutcome, took: u128) -> Result<(), Stop> {

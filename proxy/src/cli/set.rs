@@ -2,6 +2,7 @@
 
 use model::{Percentage, Stage};
 use serde_json::{Value as Json, json};
+use shadow_compare::words::counted;
 
 use super::Stop;
 use super::args::{ApproveArgs, SetArgs, WhoArgs, WithdrawArgs};
@@ -14,7 +15,7 @@ use crate::rollout::tell;
 /// What came of a change.
 fn outcome() -> String {
     format!(
-        "ended group summary rollout millis policy {{ {POLICY} }} proposal {{ id expires }} \
+        "ended group summary rollout millis policy {{ {POLICY} }} before {{ reads }} back closedGates proposal {{ id expires }} \
          handover {{ pauseMillis steps {{ step millis note }} }} acknowledged {{ id adminAddress rollout saved }} laggards {{ id adminAddress rollout }}"
     )
 }
@@ -177,7 +178,8 @@ async fn tell_outcome(out: Printer, link: &Link, done: &Json) -> Result<(), Stop
                 let (id, address) = (text(&one["id"]), text(&one["adminAddress"]));
                 out.warn(format!("{id} at {address} could not write it to its `state_dir`: restarted without control store, it would answer all reads from legacy"));
             }
-            for field in ["rollout", "millis", "acknowledged", "laggards"] {
+            tell_gates_and_way_back(out, done);
+            for field in ["rollout", "millis", "acknowledged", "laggards", "back", "closedGates"] {
                 shown[field] = done[field].clone();
             }
             out.json(&shown);
@@ -186,6 +188,19 @@ async fn tell_outcome(out: Printer, link: &Link, done: &Json) -> Result<(), Stop
     }
     out.json(&shown);
     Ok(())
+}
+
+/// A change by hand asks no gate: which do not hold is said where modern answers more than before. And how to go back.
+fn tell_gates_and_way_back(out: Printer, done: &Json) {
+    let reads = |policy: &Json| policy["reads"].as_f64().unwrap_or_default();
+    let closed: Vec<String> = done["closedGates"].as_array().into_iter().flatten().map(text).collect();
+    if reads(&done["policy"]) > reads(&done["before"]) && !closed.is_empty() {
+        let gates = counted(closed.len() as u64, "gate does not hold", "gates do not hold");
+        out.line(format!("{gates}: {}.", closed.join(", ")));
+    }
+    if let Some(back) = done["back"].as_str() {
+        out.line(format!("Back: {back}"));
+    }
 }
 
 pub(super) async fn promote(out: Printer, link: &Link, args: &super::args::PromoteArgs) -> Result<(), Stop> {

@@ -27,5 +27,6 @@ pub(super) fn given(raw: RawBreakeven, origins: &Origins<'_>) -> Checked<Given> 
         missed_revenue_per_day: amount(raw.missed_revenue_per_day, "breakeven.missed_revenue_per_day")?,
         team_per_day: amount(raw.team_per_day, "breakeven.team_per_day")?,
         horizon_days: raw.horizon_days,
+        sources: std::collections::BTreeMap::new(),
     })
 }

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use model::control::{EvidenceFilter, ExcuseScope, Span};
-use model::evidence::{Cause, Evidence, Sample};
+use model::evidence::{Cause, Evidence, InAll, Sample, Verdict};
 use model::{Instant, RouteName};
 use shadow_compare::Report;
 
@@ -63,13 +63,13 @@ impl Desk {
         })
     }
 
-    fn since(&self, text: &str) -> Result<Instant, DeskError> {
+    pub(super) fn since(&self, text: &str) -> Result<Instant, DeskError> {
         if let Some(instant) = Instant::parse(text) {
             return Ok(instant);
         }
         let ago = duration(text).ok().and_then(|ago| TimeDelta::from_std(ago).ok());
         let ago = ago.ok_or_else(|| {
-            DeskError::wrong("BAD_TIME", "--since takes 2h, 7d, or a time such as 2026-01-31T08:00:00Z")
+            DeskError::wrong("BAD_TIME", "`since` takes 2h, 7d, or a time such as 2026-01-31T08:00:00Z")
         })?;
         Ok(Instant::new((self.clock)().to_utc() - ago))
     }
@@ -93,7 +93,23 @@ impl Desk {
         let mut excuses = self.control.excuses().await?;
         excuses.retain(|record| concerns(&record.excuse.scope, filter));
         let evidence = stored(&sums, &self.contract, filter, &self.totals(None).await);
-        Ok(Report::of(&Evidence { trend, excuses, ..evidence }, until))
+        let in_all = self.in_all(filter).await?;
+        Ok(Report::of(&Evidence { trend, excuses, in_all, ..evidence }, until))
+    }
+
+    /// What was compared in all, where `filter` asks for a part of it.
+    async fn in_all(&self, filter: &EvidenceFilter) -> Result<Option<InAll>, DeskError> {
+        if filter.since.is_none() && filter.routes.is_none() {
+            return Ok(None);
+        }
+        let all = self.control.evidence(&EvidenceFilter::default()).await?;
+        let said = all.comparisons.iter().filter(|(finding, _)| finding.verdict != Verdict::Inconclusive);
+        let (mut answers, mut last) = (0, None);
+        for (_, seen) in said {
+            answers += seen.count;
+            last = last.max(Some(seen.last));
+        }
+        Ok(Some(InAll { answers, last }))
     }
 
     /// The sample whose id begins with `id`.

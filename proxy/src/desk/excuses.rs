@@ -56,7 +56,8 @@ impl Desk {
             .map_err(|error| DeskError::wrong("BAD_EXCUSE", error.to_string()))?;
         self.control.excuse(&excuse).await?;
         let detail = json!({
-            "excuse": id.to_string(), "what": excuse.scope.to_string(), "owner": excuse.owner, "until": excuse.until,
+            "excuse": id.to_string(), "what": excuse.scope.to_string(), "scope": excuse.scope, "owner": excuse.owner,
+            "until": excuse.until,
         });
         let deed = Deed { action: Action::Excused, group, author: author.clone(), rollout: None, detail };
         self.control.note(&deed).await?;
@@ -96,7 +97,11 @@ impl Desk {
         let id = record.excuse.id;
         self.control.withdraw_excuse(id, author).await?;
         let group = self.contract.root(&record.excuse.scope.route).map(|root| root.group.clone());
-        let detail = json!({ "excuse": id.to_string(), "what": record.excuse.scope.to_string() });
+        let excuse = &record.excuse;
+        let detail = json!({
+            "excuse": id.to_string(), "what": excuse.scope.to_string(), "scope": excuse.scope, "owner": excuse.owner,
+            "until": excuse.until, "excusedBy": excuse.author.who,
+        });
         let deed = Deed { action: Action::Unexcused, group, author: author.clone(), rollout: None, detail };
         self.control.note(&deed).await?;
         Ok(record)

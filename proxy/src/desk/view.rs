@@ -5,6 +5,7 @@ use model::control::{EvidenceFilter, Sums};
 use model::evidence::Verdict;
 use model::{GroupName, Policy, RouteName};
 use serde_json::Value as Json;
+use shadow_compare::words::number;
 
 use super::{Desk, DeskError};
 
@@ -100,7 +101,7 @@ pub fn unsettled_in_words(evidence: &Json) -> String {
         Some(0) if left == Some(0) => "Every write is settled.".to_owned(),
         Some(0) => "Every write of the primary is settled.".to_owned(),
         Some(1) => "1 write is not settled yet.".to_owned(),
-        Some(writes) => format!("{writes} writes are not settled yet."),
+        Some(writes) => format!("{} writes are not settled yet.", number(writes)),
         None => "How many writes are unsettled is not known: the primary did not tell.".to_owned(),
     };
     match left {
@@ -120,10 +121,16 @@ pub fn evidence_in_words(evidence: &Json) -> String {
     }
     let count = |verdict: Verdict| evidence["comparisons"][verdict.as_str()].as_u64();
     let counts = Verdict::ALL.into_iter().filter_map(|verdict| Some((verdict, count(verdict)?)));
-    let counts: Vec<_> = counts.filter(|(_, n)| *n > 0).map(|(verdict, n)| format!("{n} {verdict}")).collect();
-    let compared = if counts.is_empty() { "nothing compared".to_owned() } else { counts.join(", ") };
+    let counts: Vec<_> =
+        counts.filter(|(_, n)| *n > 0).map(|(verdict, n)| format!("{} {verdict}", number(n))).collect();
+    let compared = match (&evidence["comparisons"], counts.is_empty()) {
+        // The control store did not tell: that is not nothing.
+        (Json::Null, _) => "not known what was compared".to_owned(),
+        (_, true) => "nothing compared".to_owned(),
+        (_, false) => counts.join(", "),
+    };
     match evidence["unsettled"]["writes"].as_u64() {
-        Some(writes) => format!("{compared}; {writes} unsettled"),
+        Some(writes) => format!("{compared}; {} unsettled", number(writes)),
         None => compared,
     }
 }
@@ -177,6 +184,10 @@ mod tests {
         assert_eq!(told, "undone; freeze 1.2 ms, open 2.0 ms; 7 writes left behind");
         let compared = json!({ "comparisons": { "match": 3, "mismatch": 0 }, "unsettled": { "writes": 2 } });
         assert_eq!(evidence_in_words(&compared), "3 match; 2 unsettled");
+        let silent = json!({ "comparisons": null, "unsettled": { "writes": 0 } });
+        assert_eq!(evidence_in_words(&silent), "not known what was compared; 0 unsettled");
+        let none = json!({ "comparisons": {}, "unsettled": null });
+        assert_eq!(evidence_in_words(&none), "nothing compared");
         assert_eq!(evidence_in_words(&Json::Null), "");
     }
 }

@@ -1,5 +1,5 @@
 //! From what the control store holds to what reports are made of: the contract is added, so that what
-//! was never compared shows as well.
+//! was not compared shows as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,11 +33,16 @@ pub fn stored(
         readable.map(|root| &root.route).chain(sums.comparisons.keys().map(|finding| &finding.route)).collect();
     let routes = routes.into_iter().filter(|route| wanted(route));
     Evidence {
-        coverage: routes.map(|route| coverage(route, sums, contract, totals)).collect(),
-        tallies: sums.differences.iter().map(|(kind, seen)| kind.tally(*seen)).collect(),
+        coverage: routes.map(|route| coverage(route, sums, contract, filter, totals)).collect(),
+        tallies: sums
+            .differences
+            .iter()
+            .map(|(kind, seen)| kind.tally(*seen, sums.answers.get(kind).copied()))
+            .collect(),
         samples: sums.samples.clone(),
         explained: sums.explained.iter().filter_map(explained).collect(),
         declared,
+        filter: filter.clone(),
         ..Evidence::default()
     }
 }
@@ -53,7 +58,13 @@ fn explained(((kind, rule), seen): (&(DifferenceKind, Rule), &Seen)) -> Option<E
     })
 }
 
-fn coverage(route: &RouteName, sums: &Sums, contract: &Contract, totals: &BTreeMap<EntityName, u64>) -> Coverage {
+fn coverage(
+    route: &RouteName,
+    sums: &Sums,
+    contract: &Contract,
+    filter: &EvidenceFilter,
+    totals: &BTreeMap<EntityName, u64>,
+) -> Coverage {
     let mut verdicts: BTreeMap<Verdict, u64> = BTreeMap::new();
     let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
     for (finding, seen) in sums.comparisons.iter().filter(|(finding, _)| finding.route == *route) {
@@ -67,7 +78,9 @@ fn coverage(route: &RouteName, sums: &Sums, contract: &Contract, totals: &BTreeM
     let of_route = sums.fields.keys().filter(|(of, _)| of == route);
     let fields_compared: Vec<FieldName> = of_route.map(|(_, field)| field.clone()).collect();
     let of_contract = contract.root(route).map(|root| root.entity.fields.iter()).into_iter().flatten();
-    let never = of_contract.map(|field| &field.name).filter(|name| !fields_compared.contains(name));
+    // Of one field that was asked for nothing is said of the others.
+    let asked = |name: &&FieldName| filter.field.as_ref().is_none_or(|field| field == *name);
+    let never = of_contract.map(|field| &field.name).filter(asked).filter(|name| !fields_compared.contains(name));
     Coverage {
         route: route.clone(),
         verdicts,

@@ -108,6 +108,12 @@ pub fn describe(before: &Policy, after: &Policy) -> String {
     if before.shadow() != after.shadow() {
         changes.push(format!("shadow {} -> {}", before.shadow(), after.shadow()));
     }
+    if before.primary() != after.primary() {
+        changes.push(format!("primary {} -> {}", before.primary(), after.primary()));
+    }
+    if before.epoch() != after.epoch() {
+        changes.push(format!("epoch {} -> {}", before.epoch().0, after.epoch().0));
+    }
     if changes.is_empty() { "no change".to_owned() } else { changes.join(", ") }
 }
 

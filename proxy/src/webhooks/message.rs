@@ -88,6 +88,7 @@ impl Message {
                 "origin": entry.author.origin,
                 "reason": entry.author.reason,
                 "rollout": entry.rollout,
+                "summary": entry.summary(),
                 "detail": detail,
                 "hash": entry.hash,
             },

@@ -76,7 +76,7 @@ async fn each_level_names_the_next_down_to_the_history_of_a_key() {
     let words: Vec<_> = next.split(' ').skip(1).collect();
     let (report, error, code) = bench.run(&words);
     assert_eq!(code, 0, "{error}");
-    assert!(report.contains("legacy rounds to 2 digits: 1 of 1 differences is explained by `scale: 2`"), "{report}");
+    assert!(report.contains("legacy rounds to 2 digits: 1 of 1 row is explained by `scale: 2`"), "{report}");
     assert!(report.contains("@compare(scale: 2)") && report.contains("Mismatches by minute"), "{report}");
     assert!(report.contains("strangler diffs show feed01 --history"), "{report}");
     let (shown, error, code) = bench.run(&["diffs", "show", "feed01", "--history"]);
@@ -84,9 +84,21 @@ async fn each_level_names_the_next_down_to_the_history_of_a_key() {
     assert_eq!(code, 0, "{error}");
     assert!(shown.contains("legacy: not known") && shown.contains("modern: not known"), "{shown}");
 
+    // Three are too few to say anything of so small a probability.
+    let (_, error, code) = bench.run(&MONEY);
+    assert_eq!(code, 1);
+    assert!(error.contains("too few: 3 of about 432 answers"), "{error}");
+    for _ in 0..150 {
+        control.add_evidence(BatchId(Uuid::new_v4()), &Sums { samples: Vec::new(), ..evidence() }).await.unwrap();
+    }
     let weighed = bench.json(&MONEY);
     assert_eq!(weighed["balance"], "errors-cost-more");
-    assert_eq!(weighed["measured"]["mismatches"], 1);
+    assert_eq!(weighed["measured"]["mismatches"], 151);
+    let told = &weighed["given"][1];
+    assert_eq!(
+        (&told["name"], &told["value"], &told["source"]),
+        (&json!("cost_per_error"), &json!(18.0), &json!("--cost-per-error"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

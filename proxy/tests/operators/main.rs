@@ -22,6 +22,8 @@ mod handover;
 #[cfg(test)]
 mod menagerie;
 #[cfg(test)]
+mod record;
+#[cfg(test)]
 mod replica;
 #[cfg(test)]
 mod restores;

@@ -51,6 +51,7 @@ fn given() -> Given {
         missed_revenue_per_day: None,
         team_per_day: None,
         horizon_days: 365,
+        sources: std::collections::BTreeMap::new(),
     }
 }
 

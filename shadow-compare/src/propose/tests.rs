@@ -100,7 +100,7 @@ fn all_differences_are_counted_and_hidden_values_are_not_needed() {
     let [proposal] = propose(&noise).try_into().unwrap();
     assert_eq!(
         proposal.answer,
-        "both sides agree to 2 digits when rounded: 312 of 312 differences are explained by `scale: 2`."
+        "both sides agree to 2 digits when rounded: 312 of 312 rows are explained by `scale: 2`."
     );
 }
 

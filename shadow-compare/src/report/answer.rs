@@ -1,33 +1,44 @@
 //! The answer in a sentence, and the words that all forms share.
+//!
+//! Every sentence counts answers: the whole first, then its parts, none of which is larger. Rows are for tables.
 
 use std::collections::BTreeMap;
 
 use model::evidence::{Cause, Verdict};
 use model::{FieldName, RouteName};
 
+use super::scope::Scope;
 use super::{Line, RouteReport, Totals};
+use crate::words::{answers, differ, number};
 
 /// How many kinds of difference the answer names; the rest are counted.
 const NAMED: usize = 3;
 
+type Kind<'a> = (Option<&'a RouteName>, &'a Line);
+
 /// The answer for all routes.
-pub(super) fn of_all(totals: &Totals, routes: &[RouteReport]) -> String {
+pub(super) fn of_all(totals: &Totals, routes: &[RouteReport], scope: &Scope<'_>) -> String {
     let mut reasons = BTreeMap::new();
     for (reason, count) in routes.iter().flat_map(|route| &route.inconclusive_reasons) {
         *reasons.entry(reason.clone()).or_insert(0) += count;
     }
     let lines = routes.iter().flat_map(|r| r.differences.iter().map(move |line| (Some(&r.route), line)));
-    sentence(totals, &reasons, lines.collect())
+    let answer = sentence(totals, &reasons, lines.collect(), scope);
+    // What there is outside of what was asked for, where there is nothing inside.
+    match (totals.comparisons, scope.in_all()) {
+        (0, Some(in_all)) => format!("{answer} {in_all}"),
+        (_, _) => answer,
+    }
 }
 
 /// The answer for one route.
-pub(super) fn of_route(totals: &Totals, reasons: &BTreeMap<String, u64>, lines: &[Line]) -> String {
-    sentence(totals, reasons, lines.iter().map(|line| (None, line)).collect())
+pub(super) fn of_route(totals: &Totals, reasons: &BTreeMap<String, u64>, lines: &[Line], scope: &Scope<'_>) -> String {
+    sentence(totals, reasons, lines.iter().map(|line| (None, line)).collect(), scope)
 }
 
-fn sentence(totals: &Totals, reasons: &BTreeMap<String, u64>, mut lines: Vec<(Option<&RouteName>, &Line)>) -> String {
+fn sentence(totals: &Totals, reasons: &BTreeMap<String, u64>, mut lines: Vec<Kind<'_>>, scope: &Scope<'_>) -> String {
     lines.retain(|(_, line)| line.verdict == Verdict::Mismatch);
-    lines.sort_by_key(|(_, line)| std::cmp::Reverse(line.count));
+    lines.sort_by_key(|(_, line)| std::cmp::Reverse(line.answers.unwrap_or(line.count)));
     let reasons = match reason_list(reasons).as_str() {
         "" => String::new(),
         reasons => format!(" ({reasons})"),
@@ -36,19 +47,18 @@ fn sentence(totals: &Totals, reasons: &BTreeMap<String, u64>, mut lines: Vec<(Op
     if totals.comparisons == 0 {
         return match (lines.is_empty(), totals.inconclusive) {
             (false, _) => {
-                let kinds = kinds(&lines);
-                format!("Comparisons were not counted, but differences are on record: {kinds}.")
+                let kinds = kinds(&lines, 0);
+                format!("How many answers were compared is not known, but differences are on record: {kinds}.")
             }
-            (true, 0) => "Nothing has been compared yet, so nothing is known.".to_owned(),
+            (true, 0) => scope.nothing(),
             (true, 1) => {
-                format!("Nothing is known: the only comparison was inconclusive{reasons}.")
+                scope.within(&format!("nothing is known: the only answer compared was inconclusive{reasons}."))
             }
-            (true, _) => {
-                format!("Nothing is known: all {inconclusive} comparisons were inconclusive{reasons}.")
-            }
+            (true, _) => scope
+                .within(&format!("nothing is known: all {inconclusive} answers compared were inconclusive{reasons}.")),
         };
     }
-    let answer = conclusive(totals, &lines);
+    let answer = scope.within(&conclusive(totals, &lines, scope));
     match totals.inconclusive {
         0 => answer,
         1 => format!("{answer} 1 more was inconclusive{reasons}."),
@@ -56,21 +66,24 @@ fn sentence(totals: &Totals, reasons: &BTreeMap<String, u64>, mut lines: Vec<(Op
     }
 }
 
-/// What the comparisons say that say something; there is at least one.
-fn conclusive(totals: &Totals, lines: &[(Option<&RouteName>, &Line)]) -> String {
-    let all = number(totals.comparisons);
-    let differ = |count| format!("{} {}", number(count), if count == 1 { "differs" } else { "differ" });
+/// What the answers say that say something; there is at least one.
+fn conclusive(totals: &Totals, lines: &[Kind<'_>], scope: &Scope<'_>) -> String {
+    let all = answers(totals.comparisons);
     match (totals.mismatches, totals.excused) {
-        (0, 0) if totals.comparisons == 1 => "The only comparison matches.".to_owned(),
-        (0, 0) => format!("All {all} comparisons match."),
+        (0, 0) if totals.comparisons == 1 => "the only answer compared matches.".to_owned(),
+        (0, 0) => format!("all {all} match."),
         (0, excused) => {
-            let (matches, differ) = (number(totals.matches), differ(excused));
-            format!("{matches} of {all} comparisons match, {differ} in ways that are excused.")
+            let differ = format!("{} {}", number(excused), if excused == 1 { "differs" } else { "differ" });
+            format!("{} of {all} match, {differ} in ways that are excused.", number(totals.matches))
         }
         (differing, _) => {
-            let verb = if differing == 1 { "differs" } else { "differ" };
-            let kinds = if lines.is_empty() { "no details are kept".to_owned() } else { kinds(lines) };
-            format!("{} of {all} comparisons {verb}: {kinds}.", number(differing))
+            let differ = differ(differing, totals.comparisons);
+            match (lines.is_empty(), scope.kind()) {
+                (true, Some(kind)) => format!("{differ}, none of them in the way that was asked for ({kind})."),
+                (true, None) => format!("{differ}; no details are kept."),
+                (false, Some(kind)) => format!("{differ}; with {kind}: {}.", kinds(lines, differing)),
+                (false, None) => format!("{differ}: {}.", kinds(lines, differing)),
+            }
         }
     }
 }
@@ -81,7 +94,9 @@ pub(super) fn reason_list(reasons: &BTreeMap<String, u64>) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-fn kinds(lines: &[(Option<&RouteName>, &Line)]) -> String {
+/// Each kind with the answers that hold it, of `whole` that differ at all. One answer may hold several kinds.
+fn kinds(lines: &[Kind<'_>], whole: u64) -> String {
+    let mut first = true;
     let named = lines.iter().take(NAMED).map(|(route, line)| {
         let place = match (place(line.field.as_ref(), line.cause), route) {
             (Some(place), Some(route)) => format!(" in {place} of {route}"),
@@ -89,7 +104,12 @@ fn kinds(lines: &[(Option<&RouteName>, &Line)]) -> String {
             (None, Some(route)) => format!(" in {route}"),
             (None, None) => String::new(),
         };
-        format!("{}{place} ({})", words(line.cause), number(line.count))
+        // More than there are cannot be true: a release that counts otherwise was at work.
+        let part = line.answers.filter(|part| *part <= whole);
+        let part = part
+            .map(|part| if first { format!(" (in {} of them)", number(part)) } else { format!(" ({})", number(part)) });
+        first &= part.is_none();
+        format!("{}{place}{}", words(line.cause), part.unwrap_or_default())
     });
     let mut kinds: Vec<_> = named.collect();
     match lines.len().saturating_sub(NAMED) {
@@ -121,27 +141,4 @@ pub(super) fn field_or_whole(field: Option<&FieldName>, cause: Cause) -> &str {
 /// The cause in prose: `missing row`.
 pub(super) fn words(cause: Cause) -> String {
     cause.as_str().replace('-', " ")
-}
-
-/// A count with its thousands apart: `12 400`.
-pub(super) fn number(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A share in percent with one digit, never rounded up to all or down to nothing: `99.9 %`.
-pub(super) fn percent(ratio: f64) -> String {
-    let percent = (ratio * 1_000.0).round() / 10.0;
-    match ratio {
-        r if r > 0.0 && percent < 0.1 => "below 0.1 %".to_owned(),
-        r if r < 1.0 && percent > 99.9 => "99.9 %".to_owned(),
-        _ => format!("{percent} %"),
-    }
 }

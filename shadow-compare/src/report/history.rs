@@ -75,7 +75,7 @@ fn side_text(side: Side, history: &SideHistory, field: Option<&FieldName>) -> St
     }
     let shown = |record: &Json| match (record, field) {
         (Json::Null, _) => "(no record)".to_owned(),
-        (record, Some(field)) => record.get(field.as_str()).map_or_else(|| "-".to_owned(), Json::to_string),
+        (record, Some(field)) => record.get(field.as_str()).map_or_else(|| "not kept".to_owned(), Json::to_string),
         (record, None) => record.to_string(),
     };
     let recorded = history.recorded.as_deref().unwrap_or("none: nothing was ever written here");

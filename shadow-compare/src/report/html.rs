@@ -8,16 +8,14 @@ use std::fmt::{self, Write};
 use model::{PerSide, Side};
 use similar::ChangeTag;
 
-use super::answer::{field_or_whole, number, percent, reason_list};
+use super::answer::{field_or_whole, reason_list};
 use super::diff::DiffLine;
 use super::sample::{Mark, Row};
 use super::{CoverageReport, Line, Report, RouteReport, SampleReport, Totals, diff, text};
 use crate::propose::Proposal;
+use crate::words::{number, percent};
 
 const STYLE: &str = include_str!("style.css");
-
-/// What a cell shows where a side has no record.
-const NOTHING: &str = "<td class=\"nothing\">no record</td>";
 
 /// Text that is shown as it is and means nothing to the browser.
 struct Esc<'a>(&'a str);
@@ -76,10 +74,10 @@ impl Report {
             trend.svg(page)?;
         }
         if !self.routes.is_empty() {
-            overview(page, &self.routes)?;
+            overview(page, self)?;
         }
         for (place, route) in self.routes.iter().enumerate() {
-            route_section(page, place, route)?;
+            route_section(page, place, route, self.asked.time.as_deref())?;
         }
         page.write_str("</main>\n</body>\n</html>\n")
     }
@@ -126,7 +124,11 @@ fn head(page: &mut String, class: &str, caption: &str, columns: &[(&str, &str)])
     page.write_str("</tr></thead>\n<tbody>\n")
 }
 
-fn overview(page: &mut String, routes: &[RouteReport]) -> fmt::Result {
+fn overview(page: &mut String, report: &Report) -> fmt::Result {
+    let missing = match &report.asked.time {
+        Some(time) => format!("Fields not compared {time}"),
+        None => "Fields not compared".to_owned(),
+    };
     let columns = [
         ("Route", ""),
         ("Compared", "number"),
@@ -134,10 +136,10 @@ fn overview(page: &mut String, routes: &[RouteReport]) -> fmt::Result {
         ("Excused", "number"),
         ("Inconclusive", "number"),
         ("Keys ever compared", ""),
-        ("Fields never compared", ""),
+        (missing.as_str(), ""),
     ];
-    head(page, "routes", "Routes, worst first", &columns)?;
-    for (place, route) in routes.iter().enumerate() {
+    head(page, "routes", "Answers by route, worst first", &columns)?;
+    for (place, route) in report.routes.iter().enumerate() {
         let totals = &route.totals;
         write!(
             page,
@@ -175,7 +177,7 @@ fn meter(page: &mut String, coverage: &CoverageReport) -> fmt::Result {
     )
 }
 
-fn route_section(page: &mut String, place: usize, route: &RouteReport) -> fmt::Result {
+fn route_section(page: &mut String, place: usize, route: &RouteReport, time: Option<&str>) -> fmt::Result {
     write!(
         page,
         "<section id=\"route-{place}\" class=\"{}\">\n<h2>{}</h2>\n<p class=\"answer\">{}</p>\n",
@@ -187,7 +189,7 @@ fn route_section(page: &mut String, place: usize, route: &RouteReport) -> fmt::R
         page,
         "<dl class=\"facts\"><dt>Keys</dt><dd>{}</dd><dt>Fields</dt><dd>{}</dd>",
         Esc(&text::keys(&route.coverage)),
-        Esc(&text::fields(&route.coverage)),
+        Esc(&text::fields(&route.coverage, time)),
     )?;
     if !route.inconclusive_reasons.is_empty() {
         let reasons = reason_list(&route.inconclusive_reasons);
@@ -213,16 +215,24 @@ fn route_section(page: &mut String, place: usize, route: &RouteReport) -> fmt::R
 }
 
 fn differences(page: &mut String, lines: &[Line]) -> fmt::Result {
-    let columns =
-        [("Field", ""), ("Cause", ""), ("Verdict", ""), ("Count", "number"), ("First seen", ""), ("Last seen", "")];
-    head(page, "differences", "Differences", &columns)?;
+    let columns = [
+        ("Field", ""),
+        ("Cause", ""),
+        ("Verdict", ""),
+        ("Answers", "number"),
+        ("Rows", "number"),
+        ("First seen", ""),
+        ("Last seen", ""),
+    ];
+    head(page, "differences", "What differs: the answers that hold it, and the rows in them", &columns)?;
     for line in lines {
         writeln!(
             page,
-            r#"<tr><th scope="row">{}</th><td>{}</td><td><span class="badge {verdict}">{verdict}</span></td><td class="number">{}</td><td>{}</td><td>{}</td></tr>"#,
+            r#"<tr><th scope="row">{}</th><td>{}</td><td><span class="badge {verdict}">{verdict}</span></td><td class="number">{}</td><td class="number">{}</td><td>{}</td><td>{}</td></tr>"#,
             Esc(field_or_whole(line.field.as_ref(), line.cause)),
             line.cause,
-            number(line.count),
+            line.answers.map_or_else(|| "not known".to_owned(), number),
+            number(line.rows),
             line.first_seen,
             line.last_seen,
             verdict = line.verdict,
@@ -259,15 +269,18 @@ fn sample_details(page: &mut String, sample: &SampleReport) -> fmt::Result {
 
 fn both_sides(page: &mut String, sample: &SampleReport) -> fmt::Result {
     let caption = format!("Sample {}: both sides", Esc(&sample.id));
+    for note in sample.notes() {
+        writeln!(page, "<p class=\"note\">{}</p>", Esc(&note))?;
+    }
     head(page, "sides", &caption, &[("", "mark"), ("Field", ""), ("Legacy", ""), ("Modern", "")])?;
     for row in &sample.rows {
-        side_by_side(page, row)?;
+        side_by_side(page, sample, row)?;
     }
     page.write_str("</tbody></table></div>\n")?;
     diff_block(page, sample)
 }
 
-fn side_by_side(page: &mut String, row: &Row) -> fmt::Result {
+fn side_by_side(page: &mut String, sample: &SampleReport, row: &Row) -> fmt::Result {
     let (class, meaning) = match row.mark {
         Mark::Same => ("same", ""),
         Mark::This => ("this", "differs"),
@@ -293,7 +306,7 @@ fn side_by_side(page: &mut String, row: &Row) -> fmt::Result {
             for side in Side::BOTH {
                 match cells.get(side) {
                     Some(cell) => write!(page, "<td class=\"{side}\"><code>{}</code></td>", Esc(cell))?,
-                    None => page.write_str(NOTHING)?,
+                    None => write!(page, "<td class=\"nothing\">{}</td>", sample.gap(side))?,
                 }
             }
         }

@@ -1,20 +1,22 @@
 //! Reports for scripts. Field names are stable: a field may be added, none is renamed or removed.
 //!
-//! - Report: `answer`, `madeAt`, `totals` {`comparisons`, `matches`, `excused`, `mismatches`,
+//! - Report: `answer`, `madeAt`, `asked` {`routes`, `field`, `cause`, `since`, `time`, `inAll` {`answers`, `last`}}, `totals` {`comparisons`, `matches`, `excused`, `mismatches`,
 //!   `inconclusive`}, `routes` [{`route`, `answer`, `totals`, `inconclusiveReasons` {reason: count},
 //!   `coverage` {`keysCompared`, `keysTotal`, `keysRatio`, `fieldsCompared`, `fieldsNever`}, `trend`,
-//!   `differences` [{`field`, `cause`, `verdict`, `count`, `firstSeen`, `lastSeen`, `trend` [{`start`, `count`}],
+//!   `differences` [{`field`, `cause`, `verdict`, `count`, `rows`, `answers`, `firstSeen`, `lastSeen`, `trend` [{`start`, `count`}],
 //!   `proposals` [{`answer`, `rule`, `explained`, `differences`, `contract`, `place`, `excuse`}], `samples`}],
 //!   `excuses` [{`id`, `field`, `cause`, `rule`, `owner`, `until`, `state`, `who`, `reason`}]}], `trend`
 //! - Trend (null where not asked for): `answer`, `period`, `since`, `until`, `points` [{`start`, `comparisons`,
 //!   `mismatches`, `excused`, `inconclusive`, `mismatchRatio`}]
 //! - Sample: `id`, `answer`, `route`, `field`, `cause`, `excused`, `key`, `seenAt`, `values` {`legacy`,
-//!   `modern`}, `records` {`legacy`, `modern`}, `diff`
-//! - List: `answer`, `differences` [{`route`, `field`, `cause`, `verdict`, `count`, `firstSeen`,
-//!   `lastSeen`}]
+//!   `modern`}, `records` {`legacy`, `modern`}, `notAsked` {`legacy`, `modern`}, `diff`
+//! - List: `answer`, `differences` [{`route`, `field`, `cause`, `verdict`, `count`, `rows`, `answers`,
+//!   `firstSeen`, `lastSeen`}]
 //!
 //! Times are RFC 3339 in UTC; `field` is null where whole records or their order differ; causes and
-//! verdicts are the words of `model::evidence`; `comparisons` leaves out the inconclusive ones.
+//! verdicts are the words of `model::evidence`. `totals` counts answers, and `comparisons` is those of them that were not
+//! inconclusive. `count` is the older name of `rows`: a row counts in each answer that holds it, so it may be more than all
+//! answers; `answers` is null where a release that counted rows only has counted some. `fieldsNever` is of the time in `asked`.
 
 use model::evidence::{Cause, Verdict};
 use model::{FieldName, Instant, RouteName};
@@ -36,6 +38,8 @@ struct ListLine<'a> {
     cause: Cause,
     verdict: Verdict,
     count: u64,
+    rows: u64,
+    answers: Option<u64>,
     first_seen: Instant,
     last_seen: Instant,
 }
@@ -50,6 +54,8 @@ impl Report {
             cause: line.cause,
             verdict: line.verdict,
             count: line.count,
+            rows: line.rows,
+            answers: line.answers,
             first_seen: line.first_seen,
             last_seen: line.last_seen,
         });

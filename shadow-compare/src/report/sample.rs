@@ -1,9 +1,9 @@
 //! One stored difference, ready to be shown: both records side by side, and their unified diff.
 
 use model::evidence::{Cause, Sample};
-use model::{FieldName, Instant, PerSide, RouteName};
+use model::{FieldName, Instant, PerSide, RouteName, Side};
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::answer::{field_or_whole, words};
 use super::diff;
@@ -31,8 +31,10 @@ pub struct SampleReport {
     pub seen_at: Instant,
     /// What each side answered for the field (or the record, or the order).
     pub values: PerSide<Json>,
-    /// Both records as far as they were asked for; null where there is none.
+    /// Both records as far as both sides were asked for them; null where there is none.
     pub records: PerSide<Json>,
+    /// Fields that only the other side was asked for: they are no part of the comparison.
+    pub not_asked: PerSide<Vec<String>>,
     /// The unified diff of both records as JSON, from legacy to modern.
     pub diff: String,
     /// What both sides remember of the key; left out where it was not asked for.
@@ -47,7 +49,7 @@ pub struct SampleReport {
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) mark: Mark,
-    /// Compact JSON; `None` where the side has no such record or row.
+    /// Compact JSON; `None` where the side has nothing for it: [`SampleReport::gap`] says why.
     pub(super) cells: PerSide<Option<String>>,
 }
 
@@ -77,6 +79,7 @@ impl SampleReport {
         let difference = &sample.difference;
         let values = difference.values.clone().map(|_, value| diff::sorted(value));
         let records = difference.records.clone().map(|_, record| diff::sorted(record));
+        let (records, not_asked) = asked_of_both(records, difference.field.as_ref());
         let whole = whole(&values, &records);
         Self {
             id: sample.id.clone(),
@@ -92,6 +95,32 @@ impl SampleReport {
             rows: rows(whole, difference.field.as_ref()),
             values,
             records,
+            not_asked,
+        }
+    }
+
+    /// What stands above both sides: which of them has no record, and what only one of them was asked for.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let absent = |side: Side| {
+            let gone = self.cause != Cause::Order && self.whole().get(side).is_null();
+            gone.then(|| format!("On {side} there is no record."))
+        };
+        let unasked = |side: Side| {
+            let fields = self.not_asked.get(side);
+            (!fields.is_empty()).then(|| format!("Not asked of {side}, so not compared: {}.", fields.join(", ")))
+        };
+        let absent: Vec<_> = Side::BOTH.into_iter().filter_map(absent).collect();
+        // Where neither has a record, the order of a list differs, or a value stands alone.
+        let absent = if absent.len() == Side::BOTH.len() { Vec::new() } else { absent };
+        absent.into_iter().chain(Side::BOTH.into_iter().filter_map(unasked)).collect()
+    }
+
+    /// What a cell shows where `side` has nothing. That there is no record is said once, above.
+    pub(super) fn gap(&self, side: Side) -> &'static str {
+        match self.whole().get(side) {
+            Json::Null => "",
+            Json::Array(_) => "no row",
+            Json::Object(_) | Json::Bool(_) | Json::Number(_) | Json::String(_) => "left out",
         }
     }
 
@@ -104,6 +133,25 @@ impl SampleReport {
     pub(super) fn subject(&self) -> &str {
         field_or_whole(self.field.as_ref(), self.cause)
     }
+}
+
+/// Both records without what only one side was asked for, as releases before this one kept it; and what that was. The
+/// field that differs was asked of both.
+fn asked_of_both(records: PerSide<Json>, field: Option<&FieldName>) -> (PerSide<Json>, PerSide<Vec<String>>) {
+    let (Json::Object(legacy), Json::Object(modern)) = (&records.legacy, &records.modern) else {
+        return (records, PerSide::default());
+    };
+    let counts = |name: &String| field.is_some_and(|field| field.as_str() == name);
+    let lacks = |has: &Map<String, Json>, other: &Map<String, Json>| -> Vec<String> {
+        other.keys().filter(|name| !has.contains_key(*name) && !counts(name)).cloned().collect()
+    };
+    let not_asked = PerSide { legacy: lacks(legacy, modern), modern: lacks(modern, legacy) };
+    let cut = |record: &Map<String, Json>, lacking: &[String]| {
+        let kept = record.iter().filter(|(name, _)| !lacking.contains(name));
+        Json::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+    };
+    let cut = PerSide { legacy: cut(legacy, &not_asked.modern), modern: cut(modern, &not_asked.legacy) };
+    (cut, not_asked)
 }
 
 /// The records; where there are none, as for the order of a list, what stands in their place.

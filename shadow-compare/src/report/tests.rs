@@ -7,6 +7,8 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 
+mod units;
+
 fn at(text: &str) -> Instant {
     Instant::parse(text).unwrap()
 }
@@ -34,6 +36,7 @@ fn tally(route: &str, field: Option<&str>, cause: Cause, verdict: Verdict, count
         cause,
         verdict,
         count,
+        answers: Some(count),
         first_seen: at("2026-01-30T08:15:00Z"),
         last_seen: at("2026-01-31T11:58:30Z"),
     }
@@ -106,7 +109,17 @@ fn evidence() -> Evidence {
         tally("Query.lowStock", None, Cause::Order, mismatch, 1),
     ];
     let (explained, excuses, trend) = (explained(), excuses(), Some(trend()));
-    Evidence { coverage: coverages(), tallies, samples: samples(), explained, excuses, declared: declared(), trend }
+    let declared = declared();
+    Evidence {
+        coverage: coverages(),
+        tallies,
+        samples: samples(),
+        explained,
+        excuses,
+        declared,
+        trend,
+        ..Evidence::default()
+    }
 }
 
 fn explained() -> Vec<Explained> {
@@ -268,6 +281,7 @@ fn the_page_loads_nothing_and_runs_nothing() {
 fn no_comparisons_are_not_reported_as_no_differences() {
     let answer = |verdicts: &[(Verdict, u64)], reasons: &[(&str, u64)]| {
         let mut coverage = coverage("Query.product", verdicts, &[]);
+        coverage.keys_compared = 0;
         coverage.reasons = reasons.iter().map(|(r, n)| ((*r).to_owned(), *n)).collect();
         let evidence = Evidence { coverage: vec![coverage], ..Evidence::default() };
         Report::of(&evidence, now()).answer
@@ -277,13 +291,13 @@ fn no_comparisons_are_not_reported_as_no_differences() {
     assert_eq!(answer(&[], &[]), nothing);
     assert_eq!(
         answer(&[(Verdict::Inconclusive, 14)], &[("side-error", 10), ("timed-out", 4)]),
-        "Nothing is known: all 14 comparisons were inconclusive (side-error 10, timed-out 4)."
+        "Nothing is known: all 14 answers compared were inconclusive (side-error 10, timed-out 4)."
     );
-    assert_eq!(answer(&[(Verdict::Match, 1)], &[]), "The only comparison matches.");
-    assert_eq!(answer(&[(Verdict::Match, 12_400)], &[]), "All 12 400 comparisons match.");
+    assert_eq!(answer(&[(Verdict::Match, 1)], &[]), "The only answer compared matches.");
+    assert_eq!(answer(&[(Verdict::Match, 12_400)], &[]), "All 12\u{a0}400 answers match.");
     assert_eq!(
         answer(&[(Verdict::Match, 9), (Verdict::Excused, 1), (Verdict::Inconclusive, 1)], &[]),
-        "9 of 10 comparisons match, 1 differs in ways that are excused. 1 more was inconclusive."
+        "9 of 10 answers match, 1 differs in ways that are excused. 1 more was inconclusive."
     );
     let empty = Report::of(&Evidence::default(), now());
     assert!(empty.html().contains("class=\"unknown\""));
@@ -300,15 +314,6 @@ fn a_value_cannot_drive_the_terminal_that_shows_it() {
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
     assert!(!text.contains('\u{202e}'));
     assert!(text.contains("\\u{9b}"));
-}
-
-#[test]
-fn shares_are_never_rounded_to_all_or_nothing() {
-    assert_eq!(answer::percent(0.99999), "99.9 %");
-    assert_eq!(answer::percent(0.0001), "below 0.1 %");
-    assert_eq!(answer::percent(1.0), "100 %");
-    assert_eq!(answer::percent(0.0), "0 %");
-    assert_eq!(answer::number(1_234_567), "1 234 567");
 }
 
 proptest! {

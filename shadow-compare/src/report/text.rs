@@ -1,11 +1,12 @@
 //! Reports for a terminal: no colour, no width to know, aligned columns.
 
-use super::answer::{field_or_whole, number, percent, reason_list};
+use super::answer::{field_or_whole, reason_list};
 use super::history;
 use super::sample::Mark;
 use super::table::{Align, aligned, harmless, indented};
 use super::{CoverageReport, Line, Report, RouteReport, SampleReport, TrendReport};
 use crate::propose::Proposal;
+use crate::words::{number, percent};
 
 impl Report {
     /// The answer, then one line per route, field and cause.
@@ -18,9 +19,12 @@ impl Report {
         }));
         let mut text = format!("{}\n", self.answer);
         if !rows.is_empty() {
-            rows.insert(0, headings(&["ROUTE", "FIELD", "CAUSE", "VERDICT", "COUNT", "FIRST SEEN", "LAST SEEN"]));
+            rows.insert(
+                0,
+                headings(&["ROUTE", "FIELD", "CAUSE", "VERDICT", "ANSWERS", "ROWS", "FIRST SEEN", "LAST SEEN"]),
+            );
             text.push('\n');
-            text.push_str(&aligned(&[LEFT, LEFT, LEFT, LEFT, RIGHT, LEFT, LEFT], &rows));
+            text.push_str(&aligned(&[LEFT, LEFT, LEFT, LEFT, RIGHT, RIGHT, LEFT, LEFT], &rows));
             text.push_str(&look_closer(self));
         }
         harmless(&text)
@@ -34,7 +38,7 @@ impl Report {
         }
         for route in &self.routes {
             text.push('\n');
-            text.push_str(&route_text(route));
+            text.push_str(&route_text(route, self.asked.time.as_deref()));
         }
         harmless(&text)
     }
@@ -63,6 +67,8 @@ impl SampleReport {
 
 const LEFT: Align = Align::Left;
 const RIGHT: Align = Align::Right;
+/// Stands where a count is not known.
+const UNKNOWN: &str = "-";
 
 fn headings(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
@@ -73,23 +79,24 @@ fn cells_of(line: &Line) -> Vec<String> {
         field_or_whole(line.field.as_ref(), line.cause).to_owned(),
         line.cause.to_string(),
         line.verdict.to_string(),
-        number(line.count),
+        line.answers.map_or_else(|| UNKNOWN.to_owned(), number),
+        number(line.rows),
         line.first_seen.to_string(),
         line.last_seen.to_string(),
     ]
 }
 
-fn route_text(route: &RouteReport) -> String {
+fn route_text(route: &RouteReport, time: Option<&str>) -> String {
     let mut body = format!("{}\n", route.answer);
-    body.push_str(&coverage_text(route));
+    body.push_str(&coverage_text(route, time));
     if let Some(trend) = &route.trend {
         body.push_str(&trend_text(trend));
     }
     if !route.differences.is_empty() {
-        let mut rows = vec![headings(&["FIELD", "CAUSE", "VERDICT", "COUNT", "FIRST SEEN", "LAST SEEN"])];
+        let mut rows = vec![headings(&["FIELD", "CAUSE", "VERDICT", "ANSWERS", "ROWS", "FIRST SEEN", "LAST SEEN"])];
         rows.extend(route.differences.iter().map(cells_of));
         body.push('\n');
-        body.push_str(&aligned(&[LEFT, LEFT, LEFT, RIGHT, LEFT, LEFT], &rows));
+        body.push_str(&aligned(&[LEFT, LEFT, LEFT, RIGHT, RIGHT, LEFT, LEFT], &rows));
     }
     for proposal in route.differences.iter().flat_map(|line| &line.proposals) {
         body.push_str(&proposal_text(proposal));
@@ -129,7 +136,7 @@ fn proposal_text(proposal: &Proposal) -> String {
     format!("\nProposal: {answer}\n  schema.graphql, {place}: {contract}\n  or, until a day: {excuse}\n")
 }
 
-fn coverage_text(route: &RouteReport) -> String {
+fn coverage_text(route: &RouteReport, time: Option<&str>) -> String {
     let totals = &route.totals;
     let inconclusive = match reason_list(&route.inconclusive_reasons).as_str() {
         "" => String::new(),
@@ -143,14 +150,14 @@ fn coverage_text(route: &RouteReport) -> String {
         number(totals.inconclusive),
     );
     let rows = vec![
-        vec!["verdicts".to_owned(), verdicts],
+        vec!["answers".to_owned(), verdicts],
         vec!["keys".to_owned(), keys(&route.coverage)],
-        vec!["fields".to_owned(), fields(&route.coverage)],
+        vec!["fields".to_owned(), fields(&route.coverage, time)],
     ];
     aligned(&[LEFT, LEFT], &rows)
 }
 
-/// `about 4 812 of 20 000 compared (24.1 %)`.
+/// `about 4 812 of 20 000 ever compared (24.1 %)`: keys are kept for ever, whatever time was asked for.
 pub(super) fn keys(coverage: &CoverageReport) -> String {
     let compared = match coverage.keys_compared {
         0 => "none".to_owned(),
@@ -158,32 +165,33 @@ pub(super) fn keys(coverage: &CoverageReport) -> String {
     };
     match (coverage.keys_total, coverage.keys_ratio) {
         (Some(total), Some(ratio)) => {
-            format!("{compared} of {} compared ({})", number(total), percent(ratio))
+            format!("{compared} of {} ever compared ({})", number(total), percent(ratio))
         }
         // No share of nothing: there are no keys yet.
-        (Some(total), None) => format!("{compared} of {} compared", number(total)),
-        (None, _) => format!("{compared} compared, total not known"),
+        (Some(total), None) => format!("{compared} of {} ever compared", number(total)),
+        (None, _) => format!("{compared} ever compared, total not known"),
     }
 }
 
-/// `9 compared, 2 never: description, weight`.
-pub(super) fn fields(coverage: &CoverageReport) -> String {
+/// `9 compared, 2 not: description, weight`; of a part of the time, in which time.
+pub(super) fn fields(coverage: &CoverageReport, time: Option<&str>) -> String {
     let never: Vec<_> = coverage.fields_never.iter().map(model::FieldName::as_str).collect();
     let compared = coverage.fields_compared.len();
+    let time = time.map(|time| format!(" {time}")).unwrap_or_default();
     if never.is_empty() {
-        return format!("{compared} compared, none left out");
+        return format!("{compared} compared{time}, none left out");
     }
-    format!("{compared} compared, {} never: {}", never.len(), never.join(", "))
+    format!("{compared} compared{time}, {} not: {}", never.len(), never.join(", "))
 }
 
 fn side_by_side(sample: &SampleReport) -> String {
     let mut rows = vec![headings(&["", "FIELD", "LEGACY", "MODERN"])];
     rows.extend(sample.rows.iter().map(|row| {
-        let cell = |cell: &Option<String>| cell.clone().unwrap_or_else(|| "-".to_owned());
-        let (legacy, modern) = (cell(&row.cells.legacy), cell(&row.cells.modern));
-        vec![row.mark.as_str().to_owned(), row.name.clone(), legacy, modern]
+        let cells = row.cells.clone().map(|side, cell| cell.unwrap_or_else(|| sample.gap(side).to_owned()));
+        vec![row.mark.as_str().to_owned(), row.name.clone(), cells.legacy, cells.modern]
     }));
-    let mut text = aligned(&[LEFT, LEFT, LEFT, LEFT], &rows);
+    let mut text: String = sample.notes().iter().map(|note| format!("{note}\n")).collect();
+    text.push_str(&aligned(&[LEFT, LEFT, LEFT, LEFT], &rows));
     if sample.rows.iter().any(|row| row.mark == Mark::Other) {
         text.push_str("~ differs too: another difference, or one that the contract does not count\n");
     }

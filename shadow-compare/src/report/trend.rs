@@ -11,7 +11,7 @@ use model::control::{Counts, Period, Span, Width};
 use model::evidence::Verdict;
 use serde::Serialize;
 
-use super::answer::{number, percent};
+use crate::words::{number, percent};
 
 /// Heights of a bar in a terminal; the first is for no mismatch at all.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -163,7 +163,7 @@ fn answer(width: Width, points: &[Point]) -> String {
         return format!("No mismatch in any {unit}.{gaps}");
     }
     format!(
-        "Mismatches by {unit}: at most {} of comparisons ({}), last {} ({}).{gaps}",
+        "Mismatches by {unit}: at most {} of answers ({}), last {} ({}).{gaps}",
         percent(worst.rate()),
         worst.start,
         percent(last.rate()),

@@ -62,10 +62,16 @@ pub async fn every_change_is_noted_in_one_chain(store: &dyn ControlStore) {
         assert!(!agrees(noted, &other));
     }
     assert_eq!(store.audit(2, 1).await.unwrap(), entries[2..3]);
-    let about = store.newest_audit(Some(&group("inventory")), 10).await.unwrap();
+    let about = store.newest_audit(Some(&group("inventory")), None, 10).await.unwrap();
     assert_eq!(about.len(), 3);
     assert!(about.windows(2).all(|pair| pair[0].place > pair[1].place));
-    assert_eq!(store.newest_audit(None, 1).await.unwrap(), entries[3..]);
+    assert_eq!(store.newest_audit(None, None, 1).await.unwrap(), entries[3..]);
+    // Page by page, each begins where the one before ended.
+    let page = store.newest_audit(None, Some(entries[3].place), 2).await.unwrap();
+    assert_eq!(page, [entries[2].clone(), entries[1].clone()]);
+    assert_eq!(store.newest_audit(None, Some(page[1].place), 9).await.unwrap(), entries[..1]);
+    assert!(store.newest_audit(None, Some(1), 9).await.unwrap().is_empty());
+    assert_eq!(store.newest_audit(Some(&group("inventory")), Some(about[0].place), 9).await.unwrap(), about[1..]);
 }
 
 /// A proposal comes back as it was kept, and is decided once.

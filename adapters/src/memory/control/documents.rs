@@ -46,10 +46,18 @@ impl AuditStore for MemoryControl {
         Ok(self.state.lock().audit.iter().filter(|entry| entry.place > after).take(limit).cloned().collect())
     }
 
-    async fn newest_audit(&self, group: Option<&GroupName>, limit: usize) -> Result<Vec<AuditEntry>, ControlError> {
+    async fn newest_audit(
+        &self,
+        group: Option<&GroupName>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, ControlError> {
         self.up()?;
         let state = self.state.lock();
-        let wanted = |entry: &&AuditEntry| group.is_none_or(|group| entry.group.as_ref() == Some(group));
+        let wanted = |entry: &&AuditEntry| {
+            group.is_none_or(|group| entry.group.as_ref() == Some(group))
+                && before.is_none_or(|before| entry.place < before)
+        };
         Ok(state.audit.iter().rev().filter(wanted).take(limit).cloned().collect())
     }
 }

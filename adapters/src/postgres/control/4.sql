@@ -2,3 +2,5 @@
 -- disk.
 ALTER TABLE strangler_replica ADD COLUMN IF NOT EXISTS instance uuid;
 ALTER TABLE strangler_replica ADD COLUMN IF NOT EXISTS saved boolean;
+-- In how many answers the rows of a kind were found; none where a release that counted rows only has counted some.
+ALTER TABLE strangler_evidence_difference ADD COLUMN IF NOT EXISTS answers bigint;

@@ -26,8 +26,13 @@ impl AuditStore for PostgresControl {
         call!(self, audit, after, limit)
     }
 
-    async fn newest_audit(&self, group: Option<&GroupName>, limit: usize) -> Result<Vec<AuditEntry>, ControlError> {
-        call!(self, newest, group, limit)
+    async fn newest_audit(
+        &self,
+        group: Option<&GroupName>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, ControlError> {
+        call!(self, newest, group, before, limit)
     }
 }
 
@@ -76,12 +81,19 @@ async fn audit(client: &ClientWrapper, after: u64, limit: usize) -> Result<Vec<A
     client.query(&query, &[&after, &limit]).await?.iter().map(entry).collect()
 }
 
-async fn newest(client: &ClientWrapper, group: Option<&GroupName>, limit: usize) -> Result<Vec<AuditEntry>, Broken> {
+async fn newest(
+    client: &ClientWrapper,
+    group: Option<&GroupName>,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Vec<AuditEntry>, Broken> {
     let query = format!(
-        "SELECT {COLUMNS} FROM strangler_audit WHERE $1::text IS NULL OR group_name = $1 ORDER BY place DESC LIMIT $2"
+        "SELECT {COLUMNS} FROM strangler_audit WHERE ($1::text IS NULL OR group_name = $1) AND place < $2 \
+         ORDER BY place DESC LIMIT $3"
     );
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    client.query(&query, &[&group.map(GroupName::as_str), &limit]).await?.iter().map(entry).collect()
+    let (before, limit) = (before.unwrap_or(u64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
+    let before = i64::try_from(before).unwrap_or(i64::MAX);
+    client.query(&query, &[&group.map(GroupName::as_str), &before, &limit]).await?.iter().map(entry).collect()
 }
 
 pub(super) fn place(stored: i64) -> Result<u64, Broken> {

@@ -23,7 +23,7 @@ pub(super) async fn add(client: &mut ClientWrapper, batch: BatchId, sums: &Sums)
     let new = "INSERT INTO strangler_evidence_batch (id) VALUES ($1) ON CONFLICT DO NOTHING";
     if transaction.execute(new, &[&batch.0]).await? == 1 {
         add_comparisons(&transaction, &sums.comparisons).await?;
-        add_differences(&transaction, &sums.differences).await?;
+        add_differences(&transaction, sums).await?;
         explained::add(&transaction, &sums.explained).await?;
         add_fields(&transaction, &sums.fields).await?;
         add_samples(&transaction, &sums.samples).await?;
@@ -66,20 +66,25 @@ async fn add_comparisons(transaction: &Transaction<'_>, sums: &BTreeMap<Finding,
     Ok(())
 }
 
-async fn add_differences(transaction: &Transaction<'_>, sums: &BTreeMap<DifferenceKind, Seen>) -> Result<(), Broken> {
+async fn add_differences(transaction: &Transaction<'_>, sums: &Sums) -> Result<(), Broken> {
+    // A release that does not count answers leaves none in its rows, and none plus some is none again: not known.
     let statement = "INSERT INTO strangler_evidence_difference AS sum \
-        SELECT route, field, cause, verdict, date_trunc('minute', last), count, first, last FROM unnest($1::text[], \
-            $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::timestamptz[]) \
-            AS new (route, field, cause, verdict, count, first, last) \
+            (route, field, cause, verdict, minute, count, first_seen, last_seen, answers) \
+        SELECT route, field, cause, verdict, date_trunc('minute', last), count, first, last, answers \
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], \
+            $7::timestamptz[], $8::bigint[]) AS new (route, field, cause, verdict, count, first, last, answers) \
         ON CONFLICT (route, field, cause, verdict, minute) DO UPDATE SET count = sum.count + excluded.count, \
             first_seen = least(sum.first_seen, excluded.first_seen), \
-            last_seen = greatest(sum.last_seen, excluded.last_seen)";
-    let routes: Vec<&str> = sums.keys().map(|kind| kind.route.as_str()).collect();
-    let fields: Vec<&str> = sums.keys().map(|kind| stored_field(kind.field.as_ref())).collect();
-    let causes: Vec<&str> = sums.keys().map(|kind| kind.cause.as_str()).collect();
-    let verdicts: Vec<&str> = sums.keys().map(|kind| kind.verdict.as_str()).collect();
-    let Columns { counts, first, last } = Columns::of(sums.values());
-    transaction.execute(statement, &[&routes, &fields, &causes, &verdicts, &counts, &first, &last]).await?;
+            last_seen = greatest(sum.last_seen, excluded.last_seen), answers = sum.answers + excluded.answers";
+    let kinds = &sums.differences;
+    let routes: Vec<&str> = kinds.keys().map(|kind| kind.route.as_str()).collect();
+    let fields: Vec<&str> = kinds.keys().map(|kind| stored_field(kind.field.as_ref())).collect();
+    let causes: Vec<&str> = kinds.keys().map(|kind| kind.cause.as_str()).collect();
+    let verdicts: Vec<&str> = kinds.keys().map(|kind| kind.verdict.as_str()).collect();
+    let Columns { counts, first, last } = Columns::of(kinds.values());
+    let stored = |count: &u64| i64::try_from(*count).unwrap_or(i64::MAX);
+    let answers: Vec<Option<i64>> = kinds.keys().map(|kind| sums.answers.get(kind).map(stored)).collect();
+    transaction.execute(statement, &[&routes, &fields, &causes, &verdicts, &counts, &first, &last, &answers]).await?;
     Ok(())
 }
 
@@ -160,7 +165,9 @@ pub(super) async fn read(client: &ClientWrapper, filter: &EvidenceFilter) -> Res
         sums.comparisons.insert(finding, seen(&row));
     }
     let query = format!(
-        "SELECT {sum}, route, field, cause, verdict FROM strangler_evidence_difference WHERE {wanted} \
+        "SELECT {sum}, route, field, cause, verdict, \
+             CASE WHEN bool_and(answers IS NOT NULL) THEN sum(answers)::bigint END \
+         FROM strangler_evidence_difference WHERE {wanted} \
          AND ($3::text IS NULL OR field = $3) AND ($4::text IS NULL OR cause = $4) GROUP BY 4, 5, 6, 7"
     );
     for row in client.query(&query, &[&routes, &since, &field, &cause]).await? {
@@ -170,7 +177,8 @@ pub(super) async fn read(client: &ClientWrapper, filter: &EvidenceFilter) -> Res
             cause: cause_of(&row, 5)?,
             verdict: verdict(&row, 6)?,
         };
-        sums.differences.insert(kind, seen(&row));
+        let answers = row.get::<_, Option<i64>>(7).and_then(|answers| u64::try_from(answers).ok());
+        sums.add_rows(kind, seen(&row), answers);
     }
     sums.explained = explained::read(client, filter).await?;
     let query = format!(

@@ -1,32 +1,98 @@
-//! `/breakeven`: what errors would cost after the move, against what waiting costs. Plain sentences come first.
+//! `/breakeven`: what errors would cost after the move, against what waiting costs. What we were told comes first, then
+//! plain sentences, then figures.
 //!
-//! Promise: where figures are missing or nothing was compared, the page says so and concludes nothing.
+//! Promise: where figures are missing the page is a form that asks for them; where too little was compared it says so.
+//! Either way it concludes nothing.
 //! Not here: the calculation (`crate::breakeven`).
 
+use std::time::Duration;
+
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value as Json, json};
+use shadow_compare::words::{answers, differ};
 
 use super::caller::Caller;
-use super::layout::{self, Part, alert, number, sentence, wide, words};
-use super::{Dashboard, Problem, diffs, overview};
+use super::diffs::filled;
+use super::layout::{self, Part, alert, sentence, wide, words};
+use super::{Dashboard, Problem};
+use crate::breakeven::{days, estimate, exact, money, percent, short};
 
-#[derive(Deserialize)]
+/// The page's own query, as it stands in its address: a time, and figures in the place of those that are configured.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Wanted {
-    #[serde(default, deserialize_with = "diffs::filled")]
+    #[serde(deserialize_with = "filled")]
     since: Option<String>,
+    #[serde(deserialize_with = "filled")]
+    currency: Option<String>,
+    #[serde(deserialize_with = "filled")]
+    daily_transactions: Option<String>,
+    #[serde(deserialize_with = "filled")]
+    cost_per_error: Option<String>,
+    #[serde(deserialize_with = "filled")]
+    licences_per_day: Option<String>,
+    #[serde(deserialize_with = "filled")]
+    missed_revenue_per_day: Option<String>,
+    #[serde(deserialize_with = "filled")]
+    team_per_day: Option<String>,
+    #[serde(deserialize_with = "filled")]
+    horizon_days: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    breakeven: Forms,
+impl Wanted {
+    fn typed(&self, name: &str) -> Option<&str> {
+        let field = match name {
+            "daily_transactions" => &self.daily_transactions,
+            "cost_per_error" => &self.cost_per_error,
+            "licences_per_day" => &self.licences_per_day,
+            "missed_revenue_per_day" => &self.missed_revenue_per_day,
+            "team_per_day" => &self.team_per_day,
+            "horizon_days" => &self.horizon_days,
+            _ => return None,
+        };
+        field.as_deref()
+    }
+
+    /// The figures as the API takes them.
+    fn given(&self) -> Result<Json, Problem> {
+        let wrong = |what: &str, text: &str| Problem {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            message: format!("{what}: `{text}` is no number; write it as 2400 or 12.5"),
+        };
+        let number = |name: &str| match self.typed(name) {
+            None => Ok(Json::Null),
+            Some(text) => {
+                let plain = text.replace([' ', '\u{a0}', '\u{202f}'], "");
+                let number = plain.parse::<f64>().ok().filter(|number| number.is_finite());
+                number.map(Json::from).ok_or_else(|| wrong(name, text))
+            }
+        };
+        let days = self.typed("horizon_days");
+        let days = days.map(|text| text.parse::<u32>().map_err(|_| wrong("horizon_days", text))).transpose()?;
+        Ok(json!({
+            "currency": self.currency,
+            "dailyTransactions": number("daily_transactions")?,
+            "costPerError": number("cost_per_error")?,
+            "licencesPerDay": number("licences_per_day")?,
+            "missedRevenuePerDay": number("missed_revenue_per_day")?,
+            "teamPerDay": number("team_per_day")?,
+            "horizonDays": days,
+        }))
+    }
 }
 
+/// One figure that people give.
 #[derive(Deserialize)]
-struct Forms {
-    json: Weighed,
+pub(super) struct Input {
+    name: String,
+    meaning: String,
+    value: Option<f64>,
+    unit: String,
+    source: String,
 }
 
 #[derive(Deserialize)]
@@ -36,6 +102,7 @@ pub(super) struct Weighed {
     plain: [String; 2],
     currency: String,
     measured: Measured,
+    all_time: Measured,
     waiting_per_day: f64,
     horizon_days: u32,
     break_even_probability: Option<f64>,
@@ -47,6 +114,7 @@ pub(super) struct Weighed {
 struct Measured {
     comparisons: u64,
     mismatches: u64,
+    since: Option<String>,
     settle_p99: Option<f64>,
 }
 
@@ -59,42 +127,118 @@ struct Case {
     break_even_days: Option<f64>,
 }
 
-/// The calculation over differences since then, or over all.
-pub(super) async fn weighed(dashboard: &Dashboard, caller: &Caller, since: Option<&str>) -> Result<Weighed, Problem> {
-    let question = "query($filter: DiffFilterInput!) { breakeven(filter: $filter) { json } }";
-    let given = json!({ "filter": { "since": since } });
-    Ok(dashboard.ask::<Answer>(caller, question, given).await?.breakeven.json)
+/// What can be shown.
+pub(super) struct Found {
+    /// What we were told, and what nobody has said.
+    given: Result<Vec<Input>, Problem>,
+    /// The balance; `None` where a figure is missing that somebody must give.
+    weighed: Option<Result<Weighed, Problem>>,
 }
 
-pub(super) async fn page(
-    State(dashboard): State<Dashboard>,
-    caller: Caller,
-    Query(Wanted { since }): Query<Wanted>,
-) -> Response {
-    let found = weighed(&dashboard, &caller, since.as_deref()).await;
-    let status = found.as_ref().map_or_else(|problem| problem.status, |_| axum::http::StatusCode::OK);
+/// The calculation, over what was asked for.
+pub(super) async fn weighed(dashboard: &Dashboard, caller: &Caller, wanted: &Wanted) -> Found {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Given {
+        breakeven_given: Vec<Input>,
+    }
+    #[derive(Deserialize)]
+    struct Answer {
+        breakeven: Forms,
+    }
+    #[derive(Deserialize)]
+    struct Forms {
+        json: Weighed,
+    }
+    let figures = match wanted.given() {
+        Ok(figures) => figures,
+        Err(problem) => return Found { given: Err(problem), weighed: None },
+    };
+    let question = "query($given: MoneyInput!) { breakevenGiven(given: $given) { name meaning value unit source } }";
+    let told = dashboard.ask::<Given>(caller, question, json!({ "given": figures })).await;
+    let given = told.map(|told| told.breakeven_given);
+    let complete = given.as_ref().is_ok_and(|given| given.iter().all(|input| input.value.is_some()));
+    if !complete {
+        return Found { given, weighed: None };
+    }
+    let question = "query($filter: DiffFilterInput!, $given: MoneyInput!) { breakeven(filter: $filter, given: $given) \
+                    { json } }";
+    let asked = json!({ "filter": { "since": wanted.since }, "given": figures });
+    let answer = dashboard.ask::<Answer>(caller, question, asked).await;
+    Found { given, weighed: Some(answer.map(|answer| answer.breakeven.json)) }
+}
+
+pub(super) async fn page(State(dashboard): State<Dashboard>, caller: Caller, Query(wanted): Query<Wanted>) -> Response {
+    let found = weighed(&dashboard, &caller, &wanted).await;
+    let status = match (&found.given, &found.weighed) {
+        (Err(problem), _) | (_, Some(Err(problem))) => problem.status,
+        // A form to be filled in is no error.
+        (Ok(_), Some(Ok(_)) | None) => StatusCode::OK,
+    };
     let content = html! {
         h1 { "Break-even" }
-        @match &found {
-            Ok(weighed) => { (told(weighed)) (form(since.as_deref())) (figures(weighed)) (cases(weighed)) }
-            // Not a guess, and not a zero.
-            Err(problem) => { (alert(&problem.message)) (form(since.as_deref())) }
+        @match &found.given {
+            // The form stays as it was filled in, so that one figure can be mended.
+            Err(problem) => (alert(&problem.message)),
+            Ok(given) => {
+                @match &found.weighed {
+                    None => (explained()),
+                    // Not a guess, and not a zero.
+                    Some(Err(problem)) => { (inputs(given)) (alert(&problem.message)) }
+                    Some(Ok(weighed)) => { (inputs(given)) (told(weighed)) (figures(weighed)) (cases(weighed)) }
+                }
+            }
         }
+        (form(&wanted, found.given.as_deref().unwrap_or_default()))
     };
     layout::shown(status, &caller, Part::BreakEven, "Break-even", &content)
 }
 
 /// What everybody understands, on the page of all groups.
-pub(super) fn panel(found: &Result<Weighed, Problem>) -> Markup {
+pub(super) fn panel(found: &Found) -> Markup {
     html! {
         section data-live="break-even" #weighed aria-labelledby="break-even" {
             h2 #break-even { a href="/breakeven" { "Move now, or wait?" } }
-            @match found {
-                Ok(weighed) => p.answer { (weighed.plain[0]) " " (weighed.plain[1]) },
-                Err(problem) => p.warn { (words(&sentence(&problem.message))) },
+            @match (&found.given, &found.weighed) {
+                (Err(problem), _) | (_, Some(Err(problem))) => p.warn { (words(&sentence(&problem.message))) },
+                (Ok(_), Some(Ok(weighed))) => p.answer { (weighed.plain[0]) " " (weighed.plain[1]) },
+                (Ok(_), None) => p.soft {
+                    "Not weighed: nobody has said what a wrong answer and a day of waiting cost. "
+                    a href="/breakeven" { "Say it" } "."
+                },
             }
         }
     }
+}
+
+fn explained() -> Markup {
+    html! {
+        p.answer { "Say what a wrong answer costs and what a day on the old system costs, and this page weighs one against
+            the other, by what was compared." }
+        p {
+            "Nothing of it can be measured, so nothing is assumed. What costs nothing is 0. What is typed here stays in the
+            address of the page; " code { "[breakeven]" } " of the configuration keeps it for everybody."
+        }
+    }
+}
+
+fn inputs(given: &[Input]) -> Markup {
+    let table = html! {
+        table {
+            caption { "What you told us" }
+            thead { tr {
+                th scope="col" { "What" } th.number scope="col" { "Figure" } th scope="col" { "Unit" }
+                th scope="col" { "Who said so" }
+            } }
+            tbody { @for input in given { tr {
+                th scope="row" { (input.meaning) }
+                td.number { @match input.value { Some(value) => (exact(value)), None => span.soft { "not said" } } }
+                td { (input.unit) }
+                td { code { (input.source) } }
+            } } }
+        }
+    };
+    wide("What you told us", &table)
 }
 
 fn told(weighed: &Weighed) -> Markup {
@@ -106,35 +250,68 @@ fn told(weighed: &Weighed) -> Markup {
     }
 }
 
-fn form(since: Option<&str>) -> Markup {
-    html! {
-        form.filter method="get" action="/breakeven" role="search" aria-label="Which comparisons" {
+fn form(wanted: &Wanted, given: &[Input]) -> Markup {
+    // As it was typed where it was; else what is configured stands behind the empty field.
+    let field = |name: &str, label: &str, unit: &str, hint: Option<String>| {
+        html! {
             div.field {
-                label for="since" { "Comparisons since" }
-                input #since name="since" value=[since] placeholder="2h, 7d" aria-describedby="since-help";
-                span.soft #since-help { "2h, 7d, or a time; empty: all" }
+                label for=(name) { (label) }
+                input id=(name) name=(name) inputmode="decimal" value=[wanted.typed(name)] placeholder=[hint]
+                    aria-describedby={ (name) "-unit" };
+                span.soft id={ (name) "-unit" } { (unit) }
             }
-            button { "Weigh" }
+        }
+    };
+    let names = ["daily_transactions", "cost_per_error", "licences_per_day", "missed_revenue_per_day", "team_per_day"];
+    html! {
+        section aria-labelledby="what-if" {
+            h2 #what-if { "What if?" }
+            form.filter method="get" action="/breakeven" role="search" aria-label="Figures to weigh" {
+                @if given.is_empty() { @for name in names { (field(name, name, "", None)) } }
+                @for input in given { (field(&input.name, &input.meaning, &input.unit, input.value.map(exact))) }
+                div.field {
+                    label for="currency" { "Money is counted in" }
+                    input #currency name="currency" value=[&wanted.currency] placeholder="EUR" maxlength="20";
+                }
+                div.field {
+                    label for="since" { "Comparisons since" }
+                    input #since name="since" value=[&wanted.since] placeholder="2h, 7d" aria-describedby="since-help";
+                    span.soft #since-help { "2h, 7d, or a time; empty: since the last repair" }
+                }
+                button { "Weigh" }
+                a href="/breakeven" { "As configured" }
+            }
         }
     }
 }
 
+/// How many of the answers differ.
+fn of(measured: &Measured) -> String {
+    match measured.mismatches {
+        0 => format!("none of {} differs", answers(measured.comparisons)),
+        mismatches => differ(mismatches, measured.comparisons),
+    }
+}
+
 fn figures(weighed: &Weighed) -> Markup {
-    let Measured { comparisons, mismatches, settle_p99 } = &weighed.measured;
+    let measured = &weighed.measured;
     html! {
         dl.facts {
-            dt { "Mismatches" }
-            dd { (number(*mismatches)) " of " (number(*comparisons)) " comparisons ("
-                 (overview::share(*mismatches, *comparisons)) ")" }
+            dt { "Measured" }
+            dd {
+                (of(measured))
+                @match &measured.since { Some(since) => { ", since " (layout::time(since)) } None => "" }
+            }
+            @if measured.since != weighed.all_time.since { dt { "In all" } dd { (of(&weighed.all_time)) } }
             dt { "Both sides have a write" }
-            dd { @match settle_p99 {
-                Some(seconds) => { "within " (format!("{seconds:.1}")) " s (99 of 100)" }
+            dd { @match measured.settle_p99 {
+                Some(seconds) => { "within " (short(Duration::from_secs_f64(seconds.max(0.0)))) " (99 of 100, last 24 h)" }
                 None => span.soft { "not measured" },
             } }
             dt { "Waiting costs" } dd { (money(weighed.waiting_per_day, &weighed.currency)) " a day" }
             dt { "Both cost the same at" }
             dd { @match weighed.break_even_probability {
-                Some(probability) => { "an error in " (probable(probability)) " of transactions" }
+                Some(probability) => { "an error in " (percent(probability)) " of transactions" }
                 None => "no probability: errors cost nothing",
             } }
         }
@@ -151,51 +328,11 @@ fn cases(weighed: &Weighed) -> Markup {
             } }
             tbody { @for case in &weighed.cases { tr {
                 th scope="row" { (case.assumption) }
-                td.number { (probable(case.probability)) }
-                td.number { (money(case.errors_per_day, &weighed.currency)) }
-                td.number { @match case.break_even_days {
-                    Some(days) => { (grouped(days, 1)) " days" }
-                    None => "never",
-                } }
+                td.number { (percent(case.probability)) }
+                td.number { (estimate(case.errors_per_day, &weighed.currency)) }
+                td.number { (case.break_even_days.map_or_else(|| "never".to_owned(), days)) }
             } } }
         }
     };
     wide("How much hangs on the probability", &table)
-}
-
-/// A probability as a percentage; a small one is never shown as none.
-fn probable(probability: f64) -> String {
-    let text = format!("{:.6}", probability * 100.0);
-    match text.trim_end_matches('0').trim_end_matches('.') {
-        "0" if probability > 0.0 => "less than 0.000001 %".to_owned(),
-        digits => format!("{digits} %"),
-    }
-}
-
-fn money(amount: f64, currency: &str) -> String {
-    if amount > 0.0 && amount < 0.01 {
-        return format!("less than 0.01 {currency}");
-    }
-    format!("{} {currency}", grouped(amount, if amount < 100.0 { 2 } else { 0 }))
-}
-
-/// With gaps between thousands.
-fn grouped(amount: f64, digits: usize) -> String {
-    let text = format!("{amount:.digits$}");
-    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    whole.parse().map_or_else(|_| text.clone(), |whole| format!("{}{rest}", number(whole)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn small_is_not_none_and_large_can_be_read() {
-        assert_eq!(probable(0.000_003), "0.0003 %");
-        assert_eq!((probable(0.0), probable(1e-10)), ("0 %".into(), "less than 0.000001 %".into()));
-        assert_eq!(money(15_000.4, "EUR"), "15\u{202f}000 EUR");
-        assert_eq!((money(6.48, "EUR"), money(0.001, "EUR")), ("6.48 EUR".into(), "less than 0.01 EUR".into()));
-        assert_eq!(grouped(1234.56, 1), "1\u{202f}234.6");
-    }
 }

@@ -73,8 +73,16 @@ struct KnownRoute {
 #[serde(rename_all = "camelCase")]
 struct Report {
     answer: String,
+    asked: AskedFor,
     totals: Totals,
     routes: Vec<RouteReport>,
+}
+
+/// What part of the evidence it is about.
+#[derive(Deserialize)]
+struct AskedFor {
+    /// The time in words; all time without.
+    time: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -102,7 +110,8 @@ struct Line {
     field: Option<String>,
     cause: String,
     verdict: String,
-    count: u64,
+    rows: u64,
+    answers: Option<u64>,
     first_seen: String,
     last_seen: String,
     proposals: Vec<Proposal>,
@@ -165,14 +174,21 @@ fn all(caller: &Caller, filter: &Filter, answer: &Answer, draft: &Wish) -> Marku
     }
 }
 
-/// Routes of which nothing is known, which is not the same as no difference.
+/// Routes of which nothing is known, which is not the same as no difference. "Never" is not said: of a part of the time it
+/// would be false, and counts are not kept for ever.
 fn unknown(report: &Report) -> Markup {
+    let time = report.asked.time.as_deref();
     let unknown: Vec<_> = report.routes.iter().filter(|route| !route.is_known()).collect();
     html! {
         @if !unknown.is_empty() {
             section aria-labelledby="unknown" {
-                h2 #unknown { "Never compared" }
-                p { "Nothing is known about these routes: nobody asked them while their reads were compared." }
+                h2 #unknown { @if time.is_some() { "Not compared in this time" } @else { "Not compared" } }
+                p {
+                    "Nothing is known about these routes"
+                    @if let Some(time) = time { " " (time) }
+                    @else { ", as far back as counts are kept" }
+                    ": nobody asked them while their reads were compared."
+                }
                 ul.in-columns { @for route in unknown { li { (route.route) } } }
             }
         }
@@ -202,7 +218,7 @@ pub(super) fn trail(filter: &Filter) -> Markup {
 
 fn tiles(totals: &Totals) -> Markup {
     let tiles = [
-        ("Match", totals.matches),
+        ("Answers that match", totals.matches),
         ("Mismatch", totals.mismatches),
         ("Excused", totals.excused),
         ("Inconclusive", totals.inconclusive),
@@ -272,10 +288,10 @@ fn route_section(caller: &Caller, filter: &Filter, route: &RouteReport, draft: &
 fn lines(here: &Filter, route: &RouteReport) -> Markup {
     html! {
         table {
-            caption { "What differs, worst first" }
+            caption { "What differs, worst first: the answers that hold it, and the rows in them" }
             thead { tr {
                 th scope="col" { "Field" } th scope="col" { "Cause" } th scope="col" { "Verdict" }
-                th.number scope="col" { "Count" } th scope="col" { "First seen" } th scope="col" { "Last seen" }
+                th.number scope="col" { "Answers" } th.number scope="col" { "Rows" } th scope="col" { "First seen" } th scope="col" { "Last seen" }
                 th scope="col" { "Samples" }
             } }
             tbody { @for line in &route.differences {
@@ -290,7 +306,11 @@ fn lines(here: &Filter, route: &RouteReport) -> Markup {
                     }
                     td { a href=(cause.address()) { (line.cause) } }
                     td { (verdict(&line.verdict)) }
-                    td.number { (number(line.count)) }
+                    td.number { @match line.answers {
+                        Some(answers) => (number(answers)),
+                        None => span.soft { "not known" },
+                    } }
+                    td.number { (number(line.rows)) }
                     td.nowrap { (layout::time(&line.first_seen)) }
                     td.nowrap { (layout::time(&line.last_seen)) }
                     td {

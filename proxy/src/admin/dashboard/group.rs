@@ -7,7 +7,7 @@ mod forms;
 use axum::extract::Query;
 use axum::response::Response;
 use maud::{Markup, html};
-use model::GroupName;
+use model::{GroupName, Policy};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -15,12 +15,14 @@ use super::caller::Caller;
 use super::layout::{self, Part, alert, fact, gate_state, number, percent, stage, wide, words};
 use super::of_group::OfGroup;
 use super::shapes::{
-    CHANGE, Change, FIGURES, Figures, GUARD, Guard, POLICY, PolicyShape, Proposal, Readiness, Replica, RouteEvidence,
-    Unsettled,
+    CHANGE, Change, FIGURES, Figures, GUARD, Guard, LATELY, Lately, POLICY, PolicyShape, Proposal, Readiness, Replica,
+    RouteEvidence, Unsettled,
 };
 use super::told::{Just, Told};
 use super::{Dashboard, charts, orders, overview};
+use crate::rollout::way_back;
 use crate::spoken::spoken;
+use shadow_compare::words::share;
 
 /// Changes on the page, and in its chart.
 const CHANGES: usize = 10;
@@ -42,6 +44,7 @@ struct Rollout {
 #[derive(Deserialize)]
 struct Group {
     policy: PolicyShape,
+    lately: Lately,
     comparisons: Vec<RouteEvidence>,
     unsettled: Option<Unsettled>,
     readiness: Readiness,
@@ -76,7 +79,7 @@ pub(super) async fn page(of: OfGroup, Query(just): Query<Just>) -> Response {
 /// The page of `group`, after an order or before the first.
 pub(super) async fn shown(OfGroup { dashboard, caller, group }: &OfGroup, told: &Told, draft: &Draft) -> Response {
     let question = format!(
-        "query($name: String!, $changes: Int!) {{ group(name: $name) {{ {POLICY} figures {FIGURES} {GUARD} \
+        "query($name: String!, $changes: Int!) {{ group(name: $name) {{ {POLICY} figures {FIGURES} {GUARD} {LATELY} \
          comparisons {{ route match excused mismatch inconclusive }} unsettled {{ writes oldestSeconds leftBehind }} \
          readiness {{ answer promotion {{ state said atStep }} gates {{ name state figure limit sentence }} \
          plan {{ reads holdSeconds }} }} changes(limit: $changes) {{ {CHANGE} record }} }} \
@@ -88,6 +91,7 @@ pub(super) async fn shown(OfGroup { dashboard, caller, group }: &OfGroup, told: 
     let policy = PolicyShape::from(dashboard.policy_here(group));
     let content = html! {
         (told.notice())
+        @if let (Told::Done(_), Ok(answer)) = (told, &answer) { (newest_change(caller, group, answer)) }
         (head(group, &policy, answer.as_ref().ok()))
         @match &answer {
             Ok(answer) => (body(dashboard, caller, group, &policy, answer, draft)),
@@ -111,6 +115,7 @@ fn head(group: &GroupName, policy: &PolicyShape, answer: Option<&Answer>) -> Mar
                 (fact("Writes", &html! { (policy.primary) " is the authority" }))
                 (fact("Shadow", &html! { (percent(policy.shadow)) " of reads" }))
                 @if let Some(answer) = answer {
+                    (fact("Mismatches", &answer.group.lately.shown()))
                     (fact("Unsettled", &overview::unsettled(answer.group.unsettled.as_ref())))
                     (fact("CDC lag", &overview::lag(&answer.group.readiness.gates)))
                     (fact("Latency", &overview::latency(&answer.group.figures)))
@@ -122,6 +127,30 @@ fn head(group: &GroupName, policy: &PolicyShape, answer: Option<&Answer>) -> Mar
                     ", reads " (percent(published.reads)) "): a change is on its way."
                 }
             }
+        }
+    }
+}
+
+/// What the newest change was, where it is in force, which gates do not hold, and the way back.
+fn newest_change(caller: &Caller, group: &GroupName, answer: &Answer) -> Markup {
+    let Some(last) = answer.group.changes.first() else { return html! {} };
+    let under = answer.replicas.iter().filter(|replica| replica.rollout >= last.rollout).count();
+    let gates = &answer.group.readiness.gates;
+    let closed: Vec<_> = gates.iter().filter(|gate| !gate.state.holds()).map(|gate| gate.name.as_str()).collect();
+    let policy = |change: &Change| {
+        let policies = &change.record["rollout"]["policies"];
+        serde_json::from_value::<Policy>(policies[group.as_str()].clone()).ok()
+    };
+    let before = answer.group.changes.get(1).and_then(policy);
+    let back = before.zip(policy(last)).filter(|(before, after)| way_back(before, after).is_some());
+    html! {
+        section.newest aria-label="The newest change" {
+            p.answer {
+                (words(&last.summary)) ", by " (last.who) " (rollout " (last.rollout) "): on " (under) " of "
+                (answer.replicas.len()) " live replicas."
+                @if !closed.is_empty() { " " (closed.len()) " of " (gates.len()) " gates do not hold: " (closed.join(", ")) "." }
+            }
+            @if let (true, Some((before, after))) = (caller.may_act(), back) { (forms::back(caller, group, &before, &after)) }
         }
     }
 }
@@ -156,7 +185,7 @@ fn body(
         }
         section aria-labelledby="compared-title" {
             h2 #compared-title { "Comparisons" }
-            div data-live="comparisons" #comparisons { (comparisons(&answer.group.comparisons)) }
+            div data-live="comparisons" #comparisons { (comparisons(&answer.group)) }
         }
         section aria-labelledby="replicas-title" {
             h2 #replicas-title { "Replicas" }
@@ -248,10 +277,13 @@ fn proposals(caller: &Caller, group: &GroupName, waiting: &[&Proposal], draft: &
     }
 }
 
-fn comparisons(routes: &[RouteEvidence]) -> Markup {
+fn comparisons(group: &Group) -> Markup {
+    let routes = &group.comparisons;
+    // What is red is of now: counts go back for weeks.
+    let differing = if group.lately.is_now() { "bad" } else { "" };
     let table = html! {
         table {
-            caption { "By route, of all time" }
+            caption { "Answers by route, in the 30 days for which counts are kept" }
             thead { tr {
                 th scope="col" { "Route" } th.number scope="col" { "Match" } th.number scope="col" { "Mismatch" }
                 th.number scope="col" { "Excused" } th.number scope="col" { "Inconclusive" }
@@ -260,12 +292,12 @@ fn comparisons(routes: &[RouteEvidence]) -> Markup {
             tbody { @for route in routes { tr {
                 th scope="row" { a href={ "/diffs?route=" (route.route) } { (route.route) } }
                 td.number { (number(route.matches)) }
-                td.number { @if route.mismatch > 0 { b.bad { (number(route.mismatch)) } } @else { "0" } }
+                td.number { @if route.mismatch > 0 { b class=(differing) { (number(route.mismatch)) } } @else { "0" } }
                 td.number { (number(route.excused)) }
                 td.number { (number(route.inconclusive)) }
                 td.number {
                     @if route.conclusive() == 0 { span.soft { "not compared" } }
-                    @else { (overview::share(route.mismatch, route.conclusive())) }
+                    @else { (share(route.mismatch, route.conclusive())) }
                 }
             } } }
         }

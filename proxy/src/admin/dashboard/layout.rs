@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
+pub(super) use shadow_compare::words::number;
 
 use super::Problem;
 use super::assets::{ICON, SCRIPT, STYLE};
@@ -149,19 +150,6 @@ pub(super) fn percent(value: f64) -> String {
     format!("{value} %")
 }
 
-/// A count with narrow gaps between thousands.
-pub(super) fn number(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A stage.
 pub(super) fn stage(name: &str) -> Markup {
     html! { span.stage { "stage " b { (name) } } }
@@ -183,9 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_and_sentences_are_for_people() {
-        assert_eq!(number(1_234_567), "1\u{202f}234\u{202f}567");
-        assert_eq!(number(12), "12");
+    fn times_and_sentences_are_for_people() {
         assert_eq!(sentence("there is no group `x`"), "There is no group `x`.");
         assert_eq!(percent(12.5), "12.5 %");
         assert_eq!(words("see `a < b`: 1 -> 2").into_string(), "see <code>a &lt; b</code>: 1 → 2");

@@ -9,11 +9,11 @@ use serde_json::json;
 use super::caller::Caller;
 use super::layout::{self, Part, alert, number, percent, stage, words};
 use super::shapes::{
-    FIGURES, Figures, GUARD, Gate, GateState, Guard, POLICY, PolicyShape, Readiness, Replica, RouteEvidence, Unsettled,
+    FIGURES, Figures, GUARD, Gate, GateState, Guard, LATELY, Lately, POLICY, PolicyShape, Readiness, Replica, Unsettled,
 };
 
 /// Seconds that count as lately.
-pub(super) const LATELY: u32 = 300;
+pub(super) const MEASURED: u32 = 300;
 
 use super::{Dashboard, Problem, breakeven, charts, sagas};
 
@@ -45,7 +45,7 @@ struct Group {
     name: String,
     policy: PolicyShape,
     in_contract: bool,
-    comparisons: Vec<RouteEvidence>,
+    lately: Lately,
     unsettled: Option<Unsettled>,
     readiness: Readiness,
     figures: Vec<Figures>,
@@ -54,9 +54,9 @@ struct Group {
 
 pub(super) async fn page(State(dashboard): State<Dashboard>, caller: Caller) -> Response {
     let question = format!(
-        "{{ groups {{ name inContract {POLICY} comparisons {{ route match excused mismatch inconclusive }} \
+        "{{ groups {{ name inContract {POLICY} {LATELY} \
          unsettled {{ writes oldestSeconds leftBehind }} readiness {{ answer promotion {{ state said atStep }} \
-         gates {{ name state figure limit sentence }} }} figures(seconds: {LATELY}) {FIGURES} {GUARD} }} \
+         gates {{ name state figure limit sentence }} }} figures(seconds: {MEASURED}) {FIGURES} {GUARD} }} \
          replicas {{ id adminAddress rollout }} rollout {{ version publishedAt who }} \
          proposals {{ group }} }}"
     );
@@ -65,7 +65,7 @@ pub(super) async fn page(State(dashboard): State<Dashboard>, caller: Caller) -> 
         tokio::join!(dashboard.ask::<Answer>(&caller, &question, json!({})), sagas::stuck(&dashboard, &caller),);
     match answer {
         Ok(answer) => {
-            let weighed = breakeven::weighed(&dashboard, &caller, None).await;
+            let weighed = breakeven::weighed(&dashboard, &caller, &breakeven::Wanted::default()).await;
             let content = html! { (sagas::panel(&stuck)) (all(&answer)) (breakeven::panel(&weighed)) };
             layout::page(&caller, Part::Groups, "Groups", &content)
         }
@@ -110,7 +110,7 @@ fn card(group: &Group, proposals: &[Waiting]) -> Markup {
             @if !group.in_contract { p.soft { "Not in this replica's contract: a newer release has published it." } }
             (charts::split(group.policy.reads))
             dl.facts {
-                dt { "Mismatches" } dd { (mismatches(&group.comparisons)) }
+                dt { "Mismatches" } dd { (group.lately.shown()) }
                 dt { "Shadow" } dd { (percent(group.policy.shadow)) " of reads" }
                 dt { "Unsettled" } dd { (unsettled(group.unsettled.as_ref())) }
                 dt { "CDC lag" } dd { (lag(gates)) }
@@ -127,27 +127,6 @@ fn card(group: &Group, proposals: &[Waiting]) -> Markup {
             @if waiting > 0 { p.warn { b { (waiting) " waiting for a second person." } } }
         }
     }
-}
-
-/// Of all time, as the comparisons are counted. No data is not success.
-fn mismatches(comparisons: &[RouteEvidence]) -> Markup {
-    let compared: u64 = comparisons.iter().map(RouteEvidence::conclusive).sum();
-    let found: u64 = comparisons.iter().map(|route| route.mismatch).sum();
-    html! {
-        @match (found, compared) {
-            (_, 0) => span.soft { "nothing compared" },
-            (0, _) => { "none in " (number(compared)) " comparisons" }
-            (_, _) => { b.bad { (share(found, compared)) } " (" (number(found)) " of " (number(compared)) ")" }
-        }
-    }
-}
-
-/// A share as a percentage of four digits.
-pub(super) fn share(part: u64, whole: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 comparisons")]
-    let share = part as f64 / whole.max(1) as f64 * 100.0;
-    let text = format!("{share:.4}");
-    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 pub(super) fn unsettled(unsettled: Option<&Unsettled>) -> Markup {

@@ -1,5 +1,6 @@
 //! What pages read out of the admin API's answers.
 
+use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -128,6 +129,35 @@ pub(super) struct Unsettled {
     pub(super) writes: u64,
     pub(super) oldest_seconds: Option<f64>,
     pub(super) left_behind: Option<u64>,
+}
+
+/// How a group does now.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Lately {
+    concern: String,
+    in_words: String,
+}
+
+/// The fields of [`Lately`].
+pub(super) const LATELY: &str = "lately { concern inWords }";
+
+impl Lately {
+    /// Whether answers differ now; what was found before is no alarm.
+    pub(super) fn is_now(&self) -> bool {
+        self.concern == "now"
+    }
+
+    /// In words, with a colour for what somebody should look at.
+    pub(super) fn shown(&self) -> Markup {
+        let class = match self.concern.as_str() {
+            "now" => "bad",
+            "fading" => "warn",
+            "none" => "good",
+            _ => "soft",
+        };
+        html! { span class=(class) { (self.in_words) } }
+    }
 }
 
 /// Comparisons of a route by verdict.

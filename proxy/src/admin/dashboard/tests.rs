@@ -23,6 +23,7 @@ use crate::rollout::RolloutHandle;
 mod evidence;
 mod handover;
 mod sagas;
+mod sentences;
 mod sides;
 
 const PAGES: [&str; 7] = ["/", "/groups/inventory", "/diffs", "/sagas", "/sides", "/history", "/history/verify"];

@@ -11,6 +11,7 @@ use model::{GroupName, Instant};
 
 use super::types::rfc3339;
 use super::{desk, shown};
+use crate::desk::{Lately, RECENT_MINUTES};
 
 /// Most points of one chart.
 const MOST_POINTS: usize = 240;
@@ -62,6 +63,49 @@ pub(super) struct GuardShape {
     /// Whether the guard sees the breaches that it makes itself; else what is wrong with it.
     healthy: bool,
     health: String,
+}
+
+/// How a group does now. Counts are of answers that were compared and say something.
+#[derive(SimpleObject)]
+pub(super) struct LatelyShape {
+    /// What counts as now.
+    minutes: u32,
+    answers: u64,
+    mismatches: u64,
+    /// In the last 24 hours.
+    day_answers: u64,
+    day_mismatches: u64,
+    /// How long ago the last mismatch was confirmed; null: none is on record.
+    last_mismatch_seconds: Option<f64>,
+    /// How long ago an answer was compared last; null: none is on record.
+    last_compared_seconds: Option<f64>,
+    /// Whether the last mismatch is older than the last repair of the group.
+    repaired_since: bool,
+    /// When the last repair of the group ended, in RFC 3339; null without one.
+    repaired_at: Option<String>,
+    /// now: answers differ; fading: some did within a day; none: none did within a day; unknown: nothing was compared.
+    concern: String,
+    /// All of it in a line.
+    in_words: String,
+}
+
+impl From<Lately> for LatelyShape {
+    fn from(lately: Lately) -> Self {
+        let seconds = |age: Option<Duration>| age.map(|age| age.as_secs_f64());
+        Self {
+            minutes: u32::try_from(RECENT_MINUTES).unwrap_or_default(),
+            answers: lately.recent.answers,
+            mismatches: lately.recent.mismatches,
+            day_answers: lately.day.answers,
+            day_mismatches: lately.day.mismatches,
+            last_mismatch_seconds: seconds(lately.last_mismatch),
+            last_compared_seconds: seconds(lately.last_compared),
+            repaired_since: lately.is_repaired_since(),
+            repaired_at: lately.repaired.map(|(_, at)| rfc3339(at)),
+            concern: lately.concern().as_str().to_owned(),
+            in_words: lately.in_words(),
+        }
+    }
 }
 
 fn millis(histogram: &Histogram, share: f64) -> Option<f64> {

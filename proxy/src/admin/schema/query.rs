@@ -8,8 +8,9 @@ use serde_json::Value;
 use shadow_compare::Report;
 use shadow_compare::report::SampleReport;
 
+use super::breakeven::{BreakEvenShape, GivenShape, MoneyInput};
 use super::differences::{DiffFilterInput, ExcuseShape};
-use super::figures::{FigurePoint, GuardShape};
+use super::figures::{FigurePoint, GuardShape, LatelyShape};
 use super::handover::{DualWriteEndShape, Primary, SafetyShape};
 use super::plans::{PromotionShape, ProposalShape, Readiness, step};
 use super::sagas::{SagaCountsShape, SagaShape};
@@ -20,7 +21,7 @@ use super::types::{
 };
 use super::{at_least, desk, figures, shown};
 use crate::admin::auth::{Identity, Role};
-use crate::desk::{GroupView, unsettled_in_words};
+use crate::desk::{GroupView, RecordFilter, unsettled_in_words};
 
 /// Most rows of one answer.
 const MOST: usize = 500;
@@ -116,15 +117,32 @@ impl Query {
     }
 
     /// The audit, newest first.
+    #[expect(clippy::too_many_arguments, reason = "arguments of a GraphQL field, each of them optional")]
     async fn audit(
         &self,
         context: &Context<'_>,
         group: Option<String>,
+        #[graphql(desc = "Only what this person or program did.")] who: Option<String>,
+        #[graphql(desc = "Only this event, as webhooks know it, such as rolled-back or excused.")] event: Option<
+            String,
+        >,
+        #[graphql(desc = "2h, 7d, or a time in RFC 3339.")] since: Option<String>,
+        #[graphql(desc = "Only entries before this place: where the last page ended.")] before: Option<u64>,
         #[graphql(default = 50)] limit: u32,
     ) -> Result<Vec<AuditShape>> {
-        let desk = desk(context)?;
-        let group = group.map(|name| desk.group(&name)).transpose().map_err(shown)?;
-        let entries = desk.control.newest_audit(group.as_ref(), limited(limit)).await;
+        let filter = RecordFilter { group, who, event, since, before };
+        let entries = desk(context)?.record(&filter, limited(limit)).await.map_err(shown)?;
+        Ok(entries.into_iter().map(AuditShape::from).collect())
+    }
+
+    /// The audit as a chain, oldest first, from the entry behind place `after`: to be kept elsewhere, and followed there.
+    async fn audit_chain(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default)] after: u64,
+        #[graphql(default = 500)] limit: u32,
+    ) -> Result<Vec<AuditShape>> {
+        let entries = desk(context)?.control.audit(after, limited(limit)).await;
         Ok(entries.map_err(|error| shown(error.into()))?.into_iter().map(AuditShape::from).collect())
     }
 
@@ -177,16 +195,28 @@ impl Query {
         Ok(records.iter().map(|record| ExcuseShape::of(record, today)).collect())
     }
 
-    /// What errors cost against what waiting costs. What is left out is taken from the configuration.
+    /// What errors cost against what waiting costs, since the last repair where no time is asked for. What is left out is
+    /// taken from the configuration.
     async fn breakeven(
         &self,
         context: &Context<'_>,
         #[graphql(default)] filter: DiffFilterInput,
+        #[graphql(default)] given: MoneyInput,
     ) -> Result<BreakEvenShape> {
         let desk = desk(context)?;
         let filter = desk.evidence_filter(&filter.into()).map_err(shown)?;
-        let weighed = desk.weigh(&desk.breakeven, &filter, None).await.map_err(shown)?;
-        Ok(BreakEvenShape { text: weighed.to_string(), json: Json(serde_json::to_value(&weighed).unwrap_or_default()) })
+        let given = given.over(&desk.breakeven).map_err(shown)?;
+        Ok(desk.weigh(&given, &filter, None).await.map_err(shown)?.into())
+    }
+
+    /// The figures that break-even is made of and nobody can measure, those that are missing too.
+    async fn breakeven_given(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default)] given: MoneyInput,
+    ) -> Result<Vec<GivenShape>> {
+        let given = given.over(&desk(context)?.breakeven).map_err(shown)?;
+        Ok(given.inputs().into_iter().map(GivenShape::from).collect())
     }
 }
 
@@ -265,16 +295,6 @@ impl SampleShape {
     }
 }
 
-/// What errors cost against what waiting costs.
-#[derive(SimpleObject)]
-#[graphql(name = "BreakEven")]
-pub(super) struct BreakEvenShape {
-    /// For people.
-    text: String,
-    /// For programs.
-    json: Json<Value>,
-}
-
 /// A group.
 #[derive(SimpleObject)]
 #[graphql(complex)]
@@ -300,7 +320,13 @@ impl From<GroupView> for Group {
 
 #[ComplexObject]
 impl Group {
-    /// Comparisons by route, of all time. Mutations are never asked twice, so there is nothing to count.
+    /// How it does now, beside the last day, and whether what was found is repaired since.
+    async fn lately(&self, context: &Context<'_>) -> Result<LatelyShape> {
+        Ok(desk(context)?.lately(&self.group).await.map_err(shown)?.into())
+    }
+
+    /// Answers compared by route, as far back as counts are kept. Mutations are never asked twice, so there is nothing to
+    /// count.
     async fn comparisons(&self, context: &Context<'_>) -> Result<Vec<RouteEvidence>> {
         let desk = desk(context)?;
         let sums = desk.sums(&self.group, None).await.map_err(shown)?;

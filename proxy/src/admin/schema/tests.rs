@@ -1,4 +1,5 @@
 mod fuzz;
+mod record;
 pub(crate) mod sagas;
 
 use std::collections::BTreeSet;
@@ -52,6 +53,7 @@ fn given() -> Given {
         missed_revenue_per_day: None,
         team_per_day: None,
         horizon_days: 365,
+        sources: std::collections::BTreeMap::new(),
     }
 }
 

@@ -1,15 +1,16 @@
 //! The shapes of the admin API.
 
-use async_graphql::{Enum, Json, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, Json, Result, SimpleObject};
 use model::control::audit::AuditEntry;
-use model::control::{Replica, RolloutRecord};
+use model::control::{Event, Replica, RolloutRecord};
 use model::{GroupName, Policy, RolloutVersion};
 use serde_json::Value;
 
+use super::desk;
 use super::handover::HandoverShape;
 use super::plans::ProposalShape;
 use crate::desk::{RollbackOutcome, RouteView, SetOutcome, Verified, evidence_in_words};
-use crate::rollout::describe;
+use crate::rollout::{describe, way_back};
 
 /// Who is asking.
 #[derive(SimpleObject)]
@@ -159,27 +160,43 @@ pub(super) struct AuditShape {
     pub(super) place: u64,
     pub(super) at: String,
     pub(super) action: String,
+    /// What it is to webhooks: finer than the action, such as rolled-back.
+    pub(super) event: String,
+    /// What was done, in one line.
+    pub(super) summary: String,
     pub(super) group: Option<String>,
     pub(super) who: String,
     pub(super) origin: String,
     pub(super) reason: Option<String>,
     pub(super) rollout: Option<u64>,
     pub(super) detail: Json<Value>,
+    /// The evidence at that moment in a few words; empty when there was none.
+    pub(super) evidence_in_words: String,
+    /// The detail as the text that the hash covers.
+    pub(super) detail_text: String,
+    /// The hash of the entry before.
+    pub(super) previous: String,
     pub(super) hash: String,
 }
 
 impl From<AuditEntry> for AuditShape {
     fn from(entry: AuditEntry) -> Self {
+        let detail: Value = serde_json::from_str(&entry.detail).unwrap_or_default();
         Self {
             place: entry.place,
             at: rfc3339(entry.at),
             action: entry.action.as_str().to_owned(),
+            event: Event::of(&entry).as_str().to_owned(),
+            summary: entry.summary(),
             group: entry.group.map(|group| group.to_string()),
             who: entry.author.who,
             origin: entry.author.origin,
             reason: entry.author.reason,
             rollout: entry.rollout.map(|version| version.0),
-            detail: Json(serde_json::from_str(&entry.detail).unwrap_or_default()),
+            evidence_in_words: evidence_in_words(&detail["evidence"]),
+            detail: Json(detail),
+            detail_text: entry.detail,
+            previous: entry.previous.0,
             hash: entry.hash.0,
         }
     }
@@ -226,11 +243,16 @@ pub(super) enum Ended {
 
 /// What came of a change.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub(super) struct SetShape {
     pub(super) ended: Ended,
     pub(super) group: String,
     /// The policy that holds now.
     pub(super) policy: PolicyShape,
+    /// The policy that held before; null where nothing was changed.
+    pub(super) before: Option<PolicyShape>,
+    /// The command that leads back to it; null where no single change does, as across a handover.
+    pub(super) back: Option<String>,
     /// One line for people: what changed.
     pub(super) summary: String,
     pub(super) rollout: Option<u64>,
@@ -251,6 +273,8 @@ impl SetShape {
             ended,
             group: group.to_string(),
             policy: policy.into(),
+            before: None,
+            back: None,
             summary,
             rollout: rollout.map(|version| version.0),
             proposal,
@@ -263,7 +287,10 @@ impl SetShape {
             SetOutcome::Published { record, before } => {
                 let after = record.rollout.policy(group);
                 let version = Some(record.rollout.version);
-                (shape(Ended::Published, &after, describe(&before, &after), version, None), version)
+                let back = way_back(&before, &after);
+                let back = back.map(|wish| format!("strangler groups set {group}{wish} --reason WHY"));
+                let shape = shape(Ended::Published, &after, describe(&before, &after), version, None);
+                (Self { before: Some((&before).into()), back, ..shape }, version)
             }
             SetOutcome::AlreadySo { policy, version } => {
                 (shape(Ended::AlreadySo, &policy, "no change".to_owned(), Some(version), None), None)
@@ -271,7 +298,8 @@ impl SetShape {
             SetOutcome::HandedOver { done, before } => {
                 let (after, version) = (done.policy, done.version);
                 let shape = shape(Ended::HandedOver, &after, describe(&before, &after), version, None);
-                (Self { handover: Some(HandoverShape::done(group, *done)), ..shape }, version)
+                let (handover, before) = (Some(HandoverShape::done(group, *done)), Some((&before).into()));
+                (Self { handover, before, ..shape }, version)
             }
             SetOutcome::Proposed(proposal) => {
                 let summary = describe(&proposal.from, &proposal.to);
@@ -279,6 +307,15 @@ impl SetShape {
                 (shape(Ended::Proposed, &from, summary, None, Some((*proposal).into())), None)
             }
         }
+    }
+}
+
+#[ComplexObject]
+impl SetShape {
+    /// The gates of the group that do not hold now, as `groups show` names them. A change by hand asks none of them.
+    async fn closed_gates(&self, context: &Context<'_>) -> Result<Vec<String>> {
+        let gates = desk(context)?.gates(&GroupName::new(&*self.group)).await;
+        Ok(gates.into_iter().filter(|gate| !gate.holds()).map(|gate| gate.name.to_owned()).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The forms of a group's page. They work without scripts; `live.js` adds the slider.
 
 use maud::{Markup, html};
-use model::{GroupName, Side, Stage};
+use model::{GroupName, Policy, Side, Stage};
 
 use super::super::caller::Caller;
 use super::super::layout::csrf;
@@ -75,6 +75,26 @@ pub(super) fn set(caller: &Caller, group: &GroupName, policy: &PolicyShape, draf
                 input #set-reason name="reason" required maxlength="500" autocomplete="off" value=(draft.reason("set"));
             }
             button.primary { "Publish the change" }
+        }
+    }
+}
+
+/// Sets again what held before the newest change.
+pub(super) fn back(caller: &Caller, group: &GroupName, before: &Policy, after: &Policy) -> Markup {
+    let (reads, shadow) = (f64::from(before.reads()), f64::from(before.shadow()));
+    let was = format!("{}/{}/{}", after.stage(), f64::from(after.reads()), f64::from(after.shadow()));
+    html! {
+        form.inline method="post" action={ "/groups/" (group) "/set" } aria-label="Go back" {
+            (csrf(caller))
+            input type="hidden" name="was" value=(was);
+            input type="hidden" name="stage" value=(before.stage());
+            input type="hidden" name="reads" value=(reads);
+            input type="hidden" name="shadow" value=(shadow);
+            div.field {
+                label for="back-reason" { "Go back: why?" }
+                input #back-reason name="reason" required maxlength="500" autocomplete="off";
+            }
+            button { "Back to stage " (before.stage()) ", reads " (reads) " %" }
         }
     }
 }

@@ -56,20 +56,28 @@ fn all_given(desk: &mut Desk) {
         missed_revenue_per_day: amount(9_000.0),
         team_per_day: amount(3_600.0),
         horizon_days: 365,
+        sources: std::collections::BTreeMap::new(),
     };
 }
 
 #[tokio::test]
 async fn the_balance_begins_with_plain_sentences_and_has_a_row_for_each_assumption() {
     let scene = scene_with(&[], Stage::Shift, all_given).await;
-    compare(&scene, 2).await;
+    compare(&scene, 250).await;
     let page = scene.get(Role::Viewer, "/breakeven").await;
     assert_eq!(page.status, 200, "{}", page.text);
     let found = |words: &str| page.text.find(words).unwrap_or_else(|| panic!("{words}: {}", page.text));
-    let plain = found("a customer would get a wrong answer");
-    assert!(found("was not measured.") < plain && plain < found("Errors cost at least"), "{}", page.text);
-    for words in ["2 of 4 comparisons (50 %)", "measured × 10", "15\u{202f}000 &lt;EUR&gt; a day", "upper bound (95 %)"]
-    {
+    let (told, plain) = (found("What you told us"), found("a customer would get a wrong answer"));
+    assert!(told < found("was not measured;") && found("was not measured;") < plain, "{}", page.text);
+    assert!(plain < found("Errors cost at least"), "{}", page.text);
+    for words in [
+        "250 of 500 answers differ",
+        "measured × 10",
+        "15\u{a0}000 &lt;EUR&gt; a day",
+        "upper bound (95 %)",
+        "120\u{a0}000",
+        "<code>breakeven.cost_per_error</code>",
+    ] {
         found(words);
     }
     assert!(!page.text.contains("<EUR>") && page.text.contains("href=\"/breakeven\" aria-current"), "{}", page.text);
@@ -79,16 +87,16 @@ async fn the_balance_begins_with_plain_sentences_and_has_a_row_for_each_assumpti
 
 #[tokio::test]
 async fn without_figures_or_comparisons_nothing_is_concluded() {
-    let nothing_given = scene(&[], Stage::Shift).await;
-    compare(&nothing_given, 2).await;
     let nothing_compared = scene_with(&[], Stage::Shift, all_given).await;
-    for (scene, status, words) in [
-        (nothing_given, 422, "Break-even needs daily_transactions"),
-        (nothing_compared, 409, "Nothing has been compared, so the probability of an error is not known"),
+    let too_few = scene_with(&[], Stage::Shift, all_given).await;
+    compare(&too_few, 1).await;
+    for (scene, words) in [
+        (nothing_compared, "Nothing has been compared, so the probability of an error is not known"),
+        (too_few, "Too few: 2 of about 432 answers"),
     ] {
         let page = scene.get(Role::Viewer, "/breakeven").await;
-        assert!(page.status == status && page.text.contains(words), "{}: {}", page.status, page.text);
-        assert!(!page.text.contains("<table") && !page.text.contains("Waiting costs"), "{}", page.text);
+        assert!(page.status == 409 && page.text.contains(words), "{}: {}", page.status, page.text);
+        assert!(!page.text.contains("Assumed") && !page.text.contains("Waiting costs"), "{}", page.text);
         let groups = scene.get(Role::Viewer, "/").await;
         assert!(groups.status == 200 && groups.text.contains(words), "{}", groups.text);
     }
@@ -99,12 +107,37 @@ async fn without_figures_or_comparisons_nothing_is_concluded() {
 }
 
 #[tokio::test]
+async fn a_page_without_figures_is_a_form_and_what_is_typed_is_weighed() {
+    let scene = scene(&[], Stage::Shift).await;
+    compare(&scene, 250).await;
+    let page = scene.get(Role::Viewer, "/breakeven").await;
+    assert!(page.status == 200 && !page.text.contains("role=\"alert\""), "{}", page.text);
+    for words in ["Say what a wrong answer costs", "name=\"cost_per_error\"", "name=\"team_per_day\""] {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+    assert!(!page.text.contains("--"), "no words of the command line: {}", page.text);
+    let groups = scene.get(Role::Viewer, "/").await.text;
+    assert!(groups.contains("Not weighed: nobody has said") && !groups.contains("daily_transactions"), "{groups}");
+    let figures = "daily_transactions=120+000&cost_per_error=18&licences_per_day=2400&missed_revenue_per_day=9000\
+                   &team_per_day=3600&currency=CHF&since=&horizon_days=";
+    let page = scene.get(Role::Viewer, &format!("/breakeven?{figures}")).await;
+    assert!(page.status == 200 && page.text.contains("15\u{a0}000 CHF a day"), "{}", page.text);
+    assert!(page.text.contains("<code>asked for</code>") && page.text.contains("value=\"120 000\""), "{}", page.text);
+    for wrong in ["NaN", "inf", "-1", "1e13", "%3Cscript%3E"] {
+        let figures = figures.replace("cost_per_error=18", &format!("cost_per_error={wrong}"));
+        let page = scene.get(Role::Viewer, &format!("/breakeven?{figures}")).await;
+        assert!(page.status == 422 && page.text.contains("role=\"alert\""), "{wrong}: {}", page.text);
+        assert!(page.text.contains("value=\"3600\"") && !page.text.contains("Assumed"), "{wrong}: {}", page.text);
+    }
+}
+
+#[tokio::test]
 async fn a_proposed_rule_is_accepted_and_taken_back_on_the_page() {
     let scene = scene(&[], Stage::Shift).await;
     compare(&scene, 3).await;
     let kind = scene.get(Role::Operator, KIND).await.text;
     for words in [
-        "3 of 3 differences are explained by",
+        "3 of 3 rows are explained by",
         "<code>@compare(scale: 2)</code>",
         "action=\"/excuses\"",
         "value=\"scale: 2\"",
