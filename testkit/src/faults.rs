@@ -15,6 +15,7 @@ mod own_keys;
 mod sagas;
 mod scan;
 mod shapes;
+mod tries;
 
 use std::collections::HashMap;
 use std::sync::Arc;

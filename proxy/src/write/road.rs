@@ -303,6 +303,7 @@ impl WriteRoad {
             let (now, bound_to) = ((self.clock)(), mutation.bound_to.as_deref());
             let attempt = Attempt { write, policy, numbers: &numbers, now, idempotency, bound_to };
             let command = command::build(root, action, &mutation.arguments, &attempt)?;
+            super::letters::require(&command, &self.sides)?;
             let primary = self.sides.get(policy.primary());
             if !primary.breaker.admits_by(mutation.deadline).await {
                 return Err(InternalError::Unavailable(format!("{} is down", policy.primary())).into());
