@@ -8,17 +8,37 @@ use model::shape::{Remembered, registered};
 use model::{Applied, Change, Contract, EntityName, Recorded, Shape, ShapeId, WriteId};
 use parking_lot::Mutex;
 
+use crate::order::Order;
+
 /// The shapes of one side as this replica saw them last. Shared by clones and lanes of a store.
 pub(crate) struct Known {
     contract: Arc<Contract>,
     newest: Mutex<Arc<Picture>>,
+    order: Mutex<Option<Arc<Order>>>,
 }
 
 impl Known {
     /// Nothing is remembered as far as we know: only one's own shapes are known.
     pub(crate) fn new(contract: Arc<Contract>) -> Arc<Self> {
         let newest = Mutex::new(Arc::new(Picture::of(&contract, &[])));
-        Arc::new(Self { contract, newest })
+        Arc::new(Self { contract, newest, order: Mutex::default() })
+    }
+
+    /// In which order tables are changed, once the catalogue was asked.
+    pub(crate) fn order(&self) -> Option<Arc<Order>> {
+        self.order.lock().clone()
+    }
+
+    /// Takes in what the catalogue says.
+    pub(crate) fn ordered(&self, order: Order) -> Arc<Order> {
+        let order = Arc::new(order);
+        *self.order.lock() = Some(Arc::clone(&order));
+        order
+    }
+
+    /// A rule was met that the order does not know: the catalogue may have changed.
+    pub(crate) fn forget_order(&self) {
+        *self.order.lock() = None;
     }
 
     /// What was seen last.

@@ -12,6 +12,7 @@ mod look;
 pub mod memory;
 mod number;
 pub mod oracle;
+mod order;
 pub mod postgres;
 mod source;
 mod steps;

@@ -5,7 +5,7 @@
 
 use md5::{Digest as _, Md5};
 use model::checksum::{DIGITS, compared, record_text};
-use model::foreign::NOTHING;
+use model::foreign::{NOTHING, OTHERWISE};
 use model::{Base, Change, EntityType, FieldIndex, FieldSet, Record, Shape, Side, Value, Version};
 
 /// The shape of the numbers of `entity`, the same on both sides.
@@ -13,9 +13,13 @@ pub(crate) fn shape(entity: &EntityType) -> i64 {
     Shape::of(entity).id().get()
 }
 
-/// The number of `record`; of no record, [`NOTHING`].
+/// The number of `record`; of no record, [`NOTHING`]; of one that cannot be read, [`OTHERWISE`]: what its columns hold is
+/// known to the store alone.
 pub(crate) fn number(entity: &EntityType, record: Option<&Record>) -> i64 {
     let Some(record) = record else { return NOTHING };
+    if !record.unreadable().both(compared(entity)).is_empty() {
+        return OTHERWISE;
+    }
     first_digits(Md5::new_with_prefix(record_text(entity, compared(entity), record)))
 }
 
@@ -31,7 +35,7 @@ pub(crate) fn rules(entity: &EntityType) -> i64 {
 
 /// The number that the primary's row had before `change`, where it was made by the rules of this contract.
 pub(crate) fn base(entity: &EntityType, change: &Change) -> Option<i64> {
-    change.base.filter(|base| base.rules == rules(entity)).map(|base| base.number)
+    change.base.filter(|base| base.rules == rules(entity) && base.number != OTHERWISE).map(|base| base.number)
 }
 
 /// The base of a change whose row stands as `state` before it, as it was read at rest: who changes the row in between is

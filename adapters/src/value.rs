@@ -2,13 +2,12 @@
 //!
 //! Rules that a reader should know:
 //! - `CHAR(n)` is sent and compared without padding and read without it.
-//! - Local times are those of `model::zone`: of two equal ones the earlier is meant.
+//! - Local times are those of `model::zone`: of two equal ones the earlier is meant, and the later fits no such column.
 //! - A time outside the years 1 to 9999 in UTC, and `infinity`, is no value: it cannot be read.
 //! - Null is written as the first sentinel of the home if it has one, else as `''` where `''` means null.
 //! - Columns of whole seconds cut off what is below.
 //!
-//! Promise: what `model::fit` lets through can be written, and reads back as the same value (apart
-//! from the second of two equal local times, which no column without zone can tell from the first).
+//! Promise: what `model::fit` lets through can be written, and reads back as the same value.
 
 use chrono::{Datelike, NaiveDateTime, SubsecRound};
 use model::contract::{ColumnType, Refusal};

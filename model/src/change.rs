@@ -236,7 +236,7 @@ impl Applied {
             Self::NotThere => Some("whether the row is there cannot be seen: a policy or a view hides rows"),
             Self::KeyTaken(_) => Some("another write has its idempotency key there"),
             Self::NotWhole => {
-                Some("a state of it is of a narrower contract: its keys are looked up again on the primary")
+                Some("a state of it is not whole (of a narrower contract, or with a value that cannot be read): its keys are looked up again on the primary")
             }
             Self::NotKnown => Some("another contract is registered there than this replica's: it is left to others"),
             Self::Barred => Some("the side is open for writes of its own, has no fence, is suspended, or knows a later life of the primary"),

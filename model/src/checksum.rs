@@ -39,6 +39,9 @@ pub const IS_MARK: char = '0';
 /// See [`IS_MARK`].
 pub const IS_SEPARATOR: char = '1';
 
+/// After a [`MARK`]: the field could not be read, and what the column holds is not known here.
+const UNREAD: char = 'U';
+
 /// Hexadecimal digits of the MD5 that make a record's number: 60 bits, so that it fits a signed 64-bit integer.
 pub const DIGITS: usize = 15;
 
@@ -108,14 +111,20 @@ pub fn compared(entity: &EntityType) -> FieldSet {
 
 /// The text of `fields` of a record.
 pub fn record_text(entity: &EntityType, fields: FieldSet, record: &Record) -> String {
-    let text = |index| field_text(record.get(index).unwrap_or(&Value::Null), &entity.field(index).compare);
+    let text = |index| match record.get(index) {
+        // What the column holds is not known any more. No other text has this mark, and no number is made of it.
+        None if record.unreadable().contains(index) => [MARK, UNREAD].iter().collect(),
+        value => in_record(field_text(value.unwrap_or(&Value::Null), &entity.field(index).compare)),
+    };
     joined(fields.iter().map(text))
 }
 
-/// The texts of fields, `None` for null, as one.
-fn joined(texts: impl Iterator<Item = Option<String>>) -> String {
-    let parts: Vec<_> = texts.map(|text| text.map_or_else(|| MARK.to_string(), |text| escaped(&text))).collect();
-    parts.join(SEPARATOR.encode_utf8(&mut [0; 4]))
+fn in_record(text: Option<String>) -> String {
+    text.map_or_else(|| MARK.to_string(), |text| escaped(&text))
+}
+
+fn joined(texts: impl Iterator<Item = String>) -> String {
+    texts.collect::<Vec<_>>().join(SEPARATOR.encode_utf8(&mut [0; 4]))
 }
 
 /// A field's text as it stands in a record's.
@@ -166,6 +175,10 @@ mod tests {
 
     use super::*;
     use crate::value::Instant;
+
+    fn joined(texts: impl Iterator<Item = Option<String>>) -> String {
+        super::joined(texts.map(in_record))
+    }
 
     /// Any text, and texts of the letters that mean something to us.
     fn texts() -> impl Strategy<Value = Vec<Option<String>>> {

@@ -9,7 +9,7 @@
 
 use chrono::{Datelike, NaiveTime, TimeZone, Utc};
 
-use crate::contract::{ColumnType, EntityType, Field, LengthUnit, Precision, Refusal};
+use crate::contract::{ColumnType, EntityType, Field, Home, LengthUnit, Precision, Refusal};
 use crate::decimal::Decimal;
 use crate::record::{EntityKey, Record};
 use crate::side::Side;
@@ -25,6 +25,9 @@ pub const TOO_PRECISE: &str = "TOO_PRECISE";
 pub const NO_MAPPING: &str = "NO_MAPPING";
 /// Text holds a character that databases cannot store, or blanks that padding would swallow.
 pub const BAD_CHARACTER: &str = "BAD_CHARACTER";
+
+/// The store holds something there that is no value of the field's type.
+pub const UNREADABLE: &str = "UNREPRESENTABLE_VALUE";
 
 /// Whether every known field of `record` fits its column on `side`.
 ///
@@ -71,10 +74,12 @@ pub fn value_fits(field: &Field, side: Side, value: &Value) -> Result<(), Refusa
                 Err(no_form("a flag"))
             }
         },
-        ColumnType::Timestamp | ColumnType::TimestampSeconds | ColumnType::TimestampTz => {
-            instant_fits(value, &home.null_instants).map(|_| ())
+        ColumnType::TimestampTz => instant_fits(value, &home.null_instants).map(|_| ()),
+        ColumnType::Timestamp | ColumnType::TimestampSeconds => {
+            instant_fits(value, &home.null_instants).and_then(|instant| told_apart(field, home, instant))
         }
         ColumnType::Date => instant_fits(value, &home.null_instants).and_then(|instant| {
+            told_apart(field, home, instant)?;
             let utc = instant.to_utc().naive_utc();
             let local = home.zone.as_ref().map_or(Some(utc), |zone| zone.local(utc));
             if local.is_some_and(|local| local.time() == NaiveTime::MIN) {
@@ -85,6 +90,31 @@ pub fn value_fits(field: &Field, side: Side, value: &Value) -> Result<(), Refusa
         }),
     };
     fits.map_err(refusal)
+}
+
+/// Of a time that the clocks show twice a column without zone keeps the first. A write's own stamp is [`stamp`]'s matter.
+fn told_apart(field: &Field, home: &Home, instant: Instant) -> Fits {
+    if field.stamped || kept(home, instant) == instant {
+        return Ok(());
+    }
+    Err((NO_MAPPING, "falls into an hour that the clocks show twice, of which the column keeps the first".into()))
+}
+
+/// What a column without zone gives back of an instant.
+fn kept(home: &Home, instant: Instant) -> Instant {
+    let utc = instant.to_utc().naive_utc();
+    let read = home.zone.as_ref().and_then(|zone| zone.utc(zone.local(utc)?));
+    read.map_or(instant, |read| Instant::new(read.and_utc()))
+}
+
+/// The time that is put into a stamped field: `now`, or in the second of two equal hours the first, where a side keeps
+/// local time there. Both sides then hold the same.
+pub fn stamp(field: &Field, now: Instant) -> Instant {
+    let local = |home: &Home| {
+        matches!(home.column_type, ColumnType::Timestamp | ColumnType::TimestampSeconds | ColumnType::Date)
+    };
+    let homes = Side::BOTH.map(|side| field.home.get(side));
+    homes.into_iter().filter(|home| local(home)).fold(now, |now, home| kept(home, now))
 }
 
 type Fits<T = ()> = Result<T, (&'static str, String)>;
@@ -193,20 +223,43 @@ mod tests {
     use crate::side::PerSide;
     use crate::value::Kind;
 
-    fn code(home: Home, value: Value) -> Option<String> {
-        let field = Field {
+    fn field(home: PerSide<Home>) -> Field {
+        Field {
             name: FieldName::from("x"),
             kind: Kind::Text,
             nullable: true,
-            home: PerSide { legacy: home.clone(), modern: home },
+            home,
             compare: Compare::default(),
             sensitive: false,
             stamped: false,
-        };
+        }
+    }
+
+    fn code(home: Home, value: Value) -> Option<String> {
+        let field = field(PerSide { legacy: home.clone(), modern: home });
         value_fits(&field, Side::Legacy, &value).err().map(|refusal| {
             assert!(refusal.message.starts_with("x "), "{}", refusal.message);
             refusal.code
         })
+    }
+
+    #[test]
+    fn the_second_of_two_equal_hours_fits_no_column_of_local_time_and_a_stamp_is_the_first() {
+        let local = |column_type| Home { zone: crate::Zone::named("Europe/Berlin"), ..Home::new("c", column_type) };
+        let instant = |text: &str| Instant::parse(text).unwrap();
+        // Berlin's clocks showed 02:30 twice on the 25th of October.
+        let (first, second) = (instant("2026-10-25T00:30:00Z"), instant("2026-10-25T01:30:00.5Z"));
+        for column_type in [ColumnType::Timestamp, ColumnType::TimestampSeconds] {
+            assert_eq!(code(local(column_type), Value::Instant(first)), None);
+            assert_eq!(code(local(column_type), Value::Instant(second)).as_deref(), Some(NO_MAPPING));
+        }
+        assert_eq!(code(Home::new("c", ColumnType::TimestampTz), Value::Instant(second)), None);
+        let home =
+            PerSide { legacy: local(ColumnType::TimestampSeconds), modern: Home::new("c", ColumnType::TimestampTz) };
+        let field = Field { stamped: true, ..field(home) };
+        assert_eq!(stamp(&field, second), instant("2026-10-25T00:30:00.5Z"));
+        assert_eq!(stamp(&field, first), first);
+        assert!(value_fits(&field, Side::Legacy, &Value::Instant(second)).is_ok());
     }
 
     #[test]

@@ -45,7 +45,9 @@ impl Found {
         let text = |record| record_text(entity, compared(entity), record);
         match (self, state) {
             (Self::Nothing, None) => true,
-            (Self::Record(found), Some(state)) => text(found) == text(state),
+            (Self::Record(found), Some(state)) => {
+                found.unreadable().both(compared(entity)).is_empty() && text(found) == text(state)
+            }
             (Self::Nothing | Self::Unreadable, Some(_)) | (Self::Record(_) | Self::Unreadable, None) => false,
         }
     }

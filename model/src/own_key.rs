@@ -105,6 +105,16 @@ pub fn number_named(key: &EntityKey) -> Option<OwnNumber> {
     canonical_text(key).and_then(OwnNumber::parse)
 }
 
+/// Whether `key` is of a form that no canonical key may have: digits alone stand for a number, and these are none (`0`,
+/// `04711`); or it has blanks around it, which a padded column swallows.
+pub fn is_forbidden(key: &EntityKey) -> bool {
+    canonical_text(key).is_some_and(|text| {
+        let plain = text.trim();
+        let digits = plain.bytes().all(|byte| byte.is_ascii_digit());
+        plain != text || digits && OwnNumber::parse(text).is_none()
+    })
+}
+
 /// The text of a key of one part; such keys alone can be own to a side.
 pub fn canonical_text(key: &EntityKey) -> Option<&str> {
     match key.parts() {
@@ -261,6 +271,17 @@ mod tests {
         }
         let two = EntityKey::new("Order".into(), vec!["1".into(), "2".into()]);
         assert_eq!(number_named(&two), None);
+    }
+
+    #[test]
+    fn what_looks_like_a_number_and_is_none_is_no_key() {
+        let key = |text: &str| EntityKey::new("Order".into(), vec![Value::text(text)]);
+        for text in ["0", "04711", "1 ", " x", "", "1234567890123456"] {
+            assert!(is_forbidden(&key(text)), "{text:?}");
+        }
+        for text in ["4711", "x1", "2ba5f4d8-f3bd-87c5-8000-000000004711"] {
+            assert!(!is_forbidden(&key(text)), "{text:?}");
+        }
     }
 
     proptest! {

@@ -108,11 +108,16 @@ impl fmt::Debug for EntityKey {
 /// One entity's fields, one slot per field of its type; `None` in a slot means "not asked for", or that this contract
 /// cannot read what a ledger has there.
 ///
+/// A field can also be *unreadable*: the store holds something there that is no value of its type (NaN, an unknown flag,
+/// 12.5 in an `Int`, bytes that are no text). Its slot is empty too, so that the record is no whole state: what cannot be
+/// read here is never written elsewhere, neither as null nor as anything.
+///
 /// What a ledger has beside that (fields of another contract, values of another kind) is *carried along* as it is: who
 /// hands the record on, hands it on whole.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Record {
     slots: Box<[Option<Value>]>,
+    unreadable: FieldSet,
     /// By name, the JSON as text. Nearly always empty.
     carried: BTreeMap<String, String>,
 }
@@ -120,7 +125,11 @@ pub struct Record {
 impl Record {
     /// A record of `entity` in which nothing is known yet.
     pub fn empty(entity: &EntityType) -> Self {
-        Self { slots: vec![None; entity.fields.len()].into(), carried: BTreeMap::new() }
+        Self {
+            slots: vec![None; entity.fields.len()].into(),
+            unreadable: FieldSet::default(),
+            carried: BTreeMap::new(),
+        }
     }
 
     /// A record of `entity` from pairs of field name and value.
@@ -144,6 +153,18 @@ impl Record {
     /// Puts a value into a field.
     pub fn set(&mut self, index: FieldIndex, value: Value) {
         self.slots[index.get()] = Some(value);
+        self.unreadable = self.unreadable.without(index);
+    }
+
+    /// Notes that no value can be read from what the store holds in a field.
+    pub fn set_unreadable(&mut self, index: FieldIndex) {
+        self.slots[index.get()] = None;
+        self.unreadable = self.unreadable.with(index);
+    }
+
+    /// The fields that the store holds something in from which no value can be read.
+    pub fn unreadable(&self) -> FieldSet {
+        self.unreadable
     }
 
     /// Of it only these fields, as far as they are known; nothing is carried along.
@@ -216,7 +237,7 @@ impl Record {
             Some(fields) => fields.iter().map(|(name, json)| (name.clone(), json.to_string())).collect(),
             None => BTreeMap::from([(String::new(), json.to_string())]),
         };
-        Self { slots: Box::default(), carried }
+        Self { slots: Box::default(), unreadable: FieldSet::default(), carried }
     }
 }
 

@@ -4,6 +4,7 @@
 //! value can never become text of a statement.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 use thiserror::Error;
 
@@ -13,6 +14,24 @@ use crate::value::Value;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NamedSql {
     pieces: Vec<Piece>,
+    line: Line,
+}
+
+/// The line of the contract on which a text begins, if it stands in one. The same text is the same statement wherever it
+/// stands.
+#[derive(Debug, Clone, Copy, Default)]
+struct Line(Option<usize>);
+
+impl PartialEq for Line {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Line {}
+
+impl Hash for Line {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// A part of a [`NamedSql`].
@@ -90,7 +109,18 @@ impl NamedSql {
             }
         }
         flush(&mut plain, &mut pieces);
-        Ok(Self { pieces })
+        Ok(Self { pieces, line: Line::default() })
+    }
+
+    /// The same, which stands on `line` of the contract.
+    #[must_use]
+    pub fn on_line(self, line: Option<usize>) -> Self {
+        Self { line: Line(line), ..self }
+    }
+
+    /// The line of the contract on which it begins.
+    pub fn line(&self) -> Option<usize> {
+        self.line.0
     }
 
     /// The pieces in order.

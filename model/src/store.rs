@@ -22,6 +22,7 @@ use crate::scan::Scan;
 use crate::shape::ShapeLog;
 use crate::side::Side;
 use crate::sql::{NamedSql, Params};
+use crate::trial::Tries;
 use crate::write::{Claim, Command, Fingerprint, IdempotencyKey, Rehearsal, States, Written};
 
 pub use error::{DriverError, StoreError};
@@ -70,7 +71,7 @@ pub struct Keyed {
 /// [`StoreError::NoAnswer`] (or `Unreachable` when nothing was sent), whatever the server does.
 /// Dropping a future of a store never leaves an open transaction on a connection that is used again.
 #[async_trait]
-pub trait Store: Scan + SagaLog + OwnKeys + Lives + ShapeLog {
+pub trait Store: Scan + SagaLog + OwnKeys + Lives + ShapeLog + Tries {
     /// Which side this is.
     fn side(&self) -> Side;
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::change::{Change, Epoch, WriteId};
-use crate::contract::{Refusal, Statement};
+use crate::contract::{EntityType, Refusal, Statement};
+use crate::fit::UNREADABLE;
 use crate::name::{EntityName, GroupName};
 use crate::record::{EntityKey, Record};
 use crate::side::Side;
@@ -90,6 +91,26 @@ impl Command {
         };
         match self.touches.first().filter(|_| lost) {
             Some(key) => Err(not_kept(key)),
+            None => Ok(()),
+        }
+    }
+
+    /// Why it is refused to state anew a row that cannot be read whole: the other side would get no more of it than it
+    /// had, and one more write would wait. A write that changes such a row stands, and waits until the row is mended.
+    ///
+    /// # Errors
+    /// That refusal, with code [`UNREADABLE`].
+    pub fn refuse_unread(&self, entity: &EntityType, record: &Record) -> Result<(), Refusal> {
+        let unread = record.unreadable().iter().next().filter(|_| matches!(self.work, Work::Touch));
+        match unread {
+            Some(index) => Err(Refusal {
+                code: UNREADABLE.to_owned(),
+                message: format!(
+                    "{} of a row of {} holds something that is no value of its type: correct it there",
+                    entity.field(index).name,
+                    entity.name
+                ),
+            }),
             None => Ok(()),
         }
     }

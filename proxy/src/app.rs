@@ -3,6 +3,7 @@
 mod bookkeeping;
 mod groups;
 mod roads;
+mod statements;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -212,6 +213,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let guard = guard::start(guard, &last);
     let health = Arc::new(Health::new(breakers.clone()).with_guard(guard.clone()).with_shapes(Arc::clone(&shapes)));
     background.once("bookkeeping", unasked.follow(Arc::clone(&health), background.stop().clone()));
+    let sides = backends.lane(Lane::Admin);
+    background.once("statements", statements::follow(sides, Arc::clone(&health), background.stop().clone()));
 
     let unsettled = Arc::new(UnsettledKeys::default());
     let compared = keep_lives(&backends, state, &breakers, (&unsettled, &newest), &background);

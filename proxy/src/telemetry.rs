@@ -82,7 +82,7 @@ pub const RELAY_REFUSED_TOTAL: &str = "strangler_relay_refused_total";
 /// `outcome` (left, overwritten).
 pub const FOREIGN_WRITES_TOTAL: &str = "strangler_foreign_writes_total";
 /// Changes that the secondary answered for and did not take. Answers: does what was written arrive? Labels: `side`,
-/// `reason` (other_history, altered, not_there, key_taken, barred; and unproven, which was taken).
+/// `reason` (other_history, altered, not_there, key_taken, barred, unreadable; and unproven, which was taken).
 pub const NOT_TAKEN_TOTAL: &str = "strangler_not_taken_total";
 /// Changes that this replica leaves to a newer contract's. Answers: is one only half rolled out? Label: `group`.
 pub const LEFT_TO_NEWER_CHANGES: &str = "strangler_left_to_newer_changes";

@@ -5,6 +5,7 @@ pub mod apply;
 mod claim;
 pub mod command;
 pub mod foreign;
+mod letters;
 mod not_taken;
 mod numbering;
 mod proof;

@@ -148,11 +148,13 @@ impl<'a> Bench<'a> {
     fn compare_fields(&self, legacy: &Record, modern: &Record) -> Vec<(Option<FieldIndex>, Cause, bool)> {
         let mut found = Vec::new();
         for (index, compare) in &self.rules {
+            // What cannot be read is like nothing, not even like itself on the other side.
+            let unread = [legacy, modern].iter().any(|record| record.unreadable().contains(*index));
             // A side that leaves out what it was asked for has not said that the field is null, but
             // it has said less than the other: null is the nearest value, and the field differs.
             let legacy = legacy.get(*index).unwrap_or(&Value::Null);
             let modern = modern.get(*index).unwrap_or(&Value::Null);
-            if same(legacy, modern, compare) {
+            if !unread && same(legacy, modern, compare) {
                 continue;
             }
             let (legacy, modern) = (canonical(legacy, compare), canonical(modern, compare));

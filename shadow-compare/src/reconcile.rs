@@ -21,7 +21,7 @@ use model::control::reconciliation::DriftKind;
 use model::evidence::{Cause, Difference, Verdict};
 use model::{EntityKey, EntityType, FieldIndex, FieldName, LeftOut, PerSide, Record, Side, Value};
 
-use crate::judge::{Answer, Asked, Judgement, Question};
+use crate::judge::{Answer, Asked, Judgement, Question, Reason};
 use crate::redact::Redactor;
 
 /// Rows that are named because nothing is known of them.
@@ -244,6 +244,10 @@ impl Drift {
         match judgement.verdict {
             Verdict::Match => {}
             Verdict::Excused => self.excused += 1,
+            // What is at rest and cannot be read is listed: somebody must mend it.
+            Verdict::Inconclusive if judgement.reason == Some(Reason::Unreadable) => {
+                self.add(entity, redactor, key, judgement);
+            }
             Verdict::Inconclusive => self.undecided += 1,
             Verdict::Mismatch => self.add(entity, redactor, key, judgement),
         }

@@ -111,7 +111,9 @@ impl Redactor {
     pub fn record(&self, entity: &EntityType, record: &Record) -> Json {
         let fields = record.iter();
         let pair = |(index, value)| (entity.field(index).name.to_string(), self.value(entity, index, value));
-        Json::Object(fields.map(pair).collect())
+        let unread = record.unreadable();
+        let unread = unread.iter().map(|index| (entity.field(index).name.to_string(), Json::from("(unreadable)")));
+        Json::Object(fields.map(pair).chain(unread).collect())
     }
 
     fn key(&self, entity: &EntityType, key: &EntityKey) -> Json {

@@ -110,7 +110,8 @@ fn refusal(part: &[&Touched], fields: FieldSet, excuses: &Excuses) -> Judgement 
 fn began_the_same(one: &Touched) -> bool {
     match (&one.before.legacy, &one.before.modern) {
         (Some(legacy), Some(modern)) => {
-            told(&one.entity).iter().all(|index: FieldIndex| legacy.get(index) == modern.get(index))
+            let read = legacy.unreadable().union(modern.unreadable()).both(told(&one.entity)).is_empty();
+            read && told(&one.entity).iter().all(|index: FieldIndex| legacy.get(index) == modern.get(index))
         }
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,

@@ -16,6 +16,7 @@ mod poison;
 mod sagas;
 mod scan;
 mod shapes;
+mod tries;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

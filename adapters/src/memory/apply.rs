@@ -113,7 +113,11 @@ impl MemoryStore {
         let entity = self.entity(&change.key)?;
         let (left, number) = (state.left.get(&change.key).copied(), self.stands(state, &change.key)?);
         let whose = whose(left, base(entity, change), number);
-        let found = state.rows.get(&change.key).cloned().map_or(Found::Nothing, Found::Record);
+        let found = match state.rows.get(&change.key) {
+            None => Found::Nothing,
+            Some(row) if row.unreadable().is_empty() => Found::Record(row.clone()),
+            Some(_) => Found::Unreadable,
+        };
         let nobodys = whose == Whose::Unproven && found == Found::Nothing;
         Ok((whose, (!nobodys && !found.is(entity, change.state.as_ref())).then_some(found)))
     }

@@ -111,7 +111,10 @@ impl MemoryStore {
     fn states_fit(&self, state: &State, command: &Command) -> Result<(), StoreError> {
         for key in &command.touches {
             let entity = self.entity(key)?;
-            let fits = |record| command.must_fit.iter().try_for_each(|side| fit::record_fits(entity, *side, record));
+            let fits = |record| {
+                command.refuse_unread(entity, record)?;
+                command.must_fit.iter().try_for_each(|side| fit::record_fits(entity, *side, record))
+            };
             state.rows.get(key).map_or(Ok(()), fits).map_err(|refusal| self.refused(refusal))?;
         }
         Ok(())

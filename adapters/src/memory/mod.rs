@@ -16,6 +16,7 @@ mod sagas;
 mod scan;
 mod shapes;
 mod store;
+mod tries;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

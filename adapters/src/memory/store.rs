@@ -28,6 +28,7 @@ fn cut(entity: &EntityType, record: &Record, fields: FieldSet) -> Record {
     for (index, value) in record.iter().filter(|(index, _)| fields.contains(*index)) {
         cut.set(index, value.clone());
     }
+    record.unreadable().both(fields).iter().for_each(|index| cut.set_unreadable(index));
     cut
 }
 

@@ -12,6 +12,7 @@
 //! `Conflict`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use model::foreign::Found;
 use model::{
@@ -21,10 +22,12 @@ use model::{
 use super::bind::Bind;
 use super::session::Session;
 use super::table::{Table, misfit};
-use super::write_text::{self, first_version, raise_version};
-use super::{bookkeeping, carry, error, ledger, own_keys, read, stands};
+use super::write_text::{first_version, raise_version};
+use super::{bookkeeping, carry, error, ledger, own_keys, read, row_steps, stands};
 use crate::gate::Gate;
 use crate::id_map::Numbers;
+use crate::known::Known;
+use crate::order::{Order, Turn};
 
 /// What one transaction came to, not committed yet.
 #[derive(Default)]
@@ -50,6 +53,7 @@ pub(super) fn apply<'c>(
     changes: &'c [Change],
     over: bool,
     gate: Gate,
+    known: &Known,
 ) -> Result<Vec<Applied>, StoreError> {
     let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
     read::require_batch(side, None, &keys)?;
@@ -65,7 +69,7 @@ pub(super) fn apply<'c>(
         let key = &changes[*place].key;
         (key.entity(), key.as_text())
     });
-    let call = Call { contract, side, changes, numbers: &numbers, over, gate };
+    let call = Call { contract, side, changes, numbers: &numbers, over, gate, known };
     let mut out: HashMap<EntityKey, Applied> = HashMap::new();
     let mut taken: HashMap<WriteId, WriteId> = HashMap::new();
     // Ends: each round leaves at least one write out, or knows one key more that is taken.
@@ -101,6 +105,8 @@ struct Call<'a> {
     /// Whether what somebody else has made of a row is overwritten.
     over: bool,
     gate: Gate,
+    /// Keeps the order in which tables are changed.
+    known: &'a Known,
 }
 
 impl Call<'_> {
@@ -173,16 +179,31 @@ impl Call<'_> {
         Ok(done)
     }
 
+    /// In which order the tables are changed. Asked of the catalogue once, and where there are several.
+    fn turns(&self, session: &mut Session, order: &[usize]) -> Result<Arc<Order>, StoreError> {
+        let mut types = order.iter().map(|place| self.changes[*place].key.entity());
+        let first = types.next();
+        match self.known.order() {
+            Some(turns) => Ok(turns),
+            None if types.all(|other| Some(other) == first) => Ok(Arc::default()),
+            None => {
+                let references = row_steps::references(session, self.contract, self.side)?;
+                Ok(self.known.ordered(Order::of(self.contract.entities.keys(), &references)))
+            }
+        }
+    }
+
     /// Changes the rows of the changes that are newer, and verifies them.
     fn change(&self, session: &mut Session, order: &[usize], done: &mut Done) -> Result<(), StoreError> {
-        let mut shapes: BTreeMap<(&EntityName, bool, Vec<usize>), Vec<&Change>> = BTreeMap::new();
+        let mut shapes: BTreeMap<(Turn, &EntityName, Vec<usize>), Vec<&Change>> = BTreeMap::new();
+        let turns = self.turns(session, order)?;
         for change in order.iter().filter(|place| done.newer.contains(place)).map(|place| &self.changes[*place]) {
             let fields = change.state.as_ref().map(|record| record.fields()).unwrap_or_default();
             let shape = fields.iter().map(|index| index.get()).collect();
-            shapes.entry((change.key.entity(), change.state.is_none(), shape)).or_default().push(change);
+            shapes.entry((turns.turn(change), change.key.entity(), shape)).or_default().push(change);
         }
         let mut tables = Vec::with_capacity(shapes.len());
-        for ((name, deleted, _), changes) in shapes {
+        for ((_, name, _), changes) in shapes {
             let table =
                 Table::new(ledger::entity(self.contract, self.side, name.as_str())?, self.side).with(self.numbers);
             let looked = stands::look(session, table, &changes, self.gate.leaves_unproven())?;
@@ -193,20 +214,18 @@ impl Call<'_> {
             } else {
                 done.out.extend(looked.foreign.into_iter().map(|(key, found)| (key, Applied::Foreign(found))));
             }
-            tables.push((table, deleted, changes, looked.standing));
+            tables.push((table, changes, looked.standing));
         }
         if !done.out.is_empty() {
             return Ok(());
         }
-        for (table, deleted, changes, standing) in &tables {
-            if *deleted {
-                delete(session, *table, changes, standing)?;
-            } else {
-                put(session, *table, changes, standing)?;
-            }
+        let mut acts = Vec::new();
+        for (table, changes, standing) in &tables {
+            acts.extend(row_steps::acts(*table, changes, standing)?);
         }
+        row_steps::run(session, acts)?;
         // After all of them: a trigger of one may change the rows of another.
-        for (table, _, changes, _) in tables {
+        for (table, changes, _) in tables {
             done.out.extend(stands::verify(session, table, &changes)?);
         }
         Ok(())
@@ -317,54 +336,4 @@ fn raise_binds(change: &Change, number: Option<Number>) -> Vec<Bind> {
     let mut binds = version_binds(change, number);
     binds.extend([epoch.clone(), epoch, incarnation.clone(), incarnation, Bind::number(version.position.0)]);
     binds
-}
-
-/// Whole states: rows that stand (and are locked by now) are updated, the others inserted. Only somebody else's
-/// program can insert one of these meanwhile; then the call gives way, and meets his row when it is tried again. How
-/// many rows a statement has touched says less than what stands afterwards: [`stands::verify`] judges.
-fn put(
-    session: &mut Session,
-    table: Table<'_>,
-    changes: &[&Change],
-    standing: &HashSet<EntityKey>,
-) -> Result<(), StoreError> {
-    let fields = changes[0].state.as_ref().map(|record| record.fields()).unwrap_or_default();
-    let fields = write_text::plain_fields(table, fields);
-    let (mut updates, mut inserts, mut fresh) = (Vec::new(), Vec::new(), Vec::new());
-    for change in changes {
-        let Some(record) = &change.state else { continue };
-        let row = write_text::values(table, &change.key, record, &fields)?;
-        if standing.contains(&change.key) {
-            updates.push(row);
-        } else {
-            inserts.push(row);
-            fresh.push(&change.key);
-        }
-    }
-    // A key without other fields stands as it is.
-    if let Some(update) = write_text::update(table, &fields) {
-        session.batch_all(&update, &updates)?;
-    }
-    for (slot, key) in session.batch(&write_text::insert(table, &fields), &inserts)?.into_iter().zip(fresh) {
-        match slot {
-            Ok(_) => {}
-            Err(error::EXISTS) if stands::has_row(session, table, key)? => {
-                let source = "a row was inserted by somebody else at this moment".into();
-                return Err(StoreError::Conflict { side: table.side, source });
-            }
-            Err(code) => return Err(session.of_code(code)),
-        }
-    }
-    Ok(())
-}
-
-fn delete(
-    session: &mut Session,
-    table: Table<'_>,
-    changes: &[&Change],
-    standing: &HashSet<EntityKey>,
-) -> Result<(), StoreError> {
-    let stand = changes.iter().filter(|change| standing.contains(&change.key));
-    let rows = stand.map(|change| table.require_fit(&change.key)).collect::<Result<Vec<_>, _>>()?;
-    session.batch_all(&write_text::delete(table), &rows).map(|_| ())
 }

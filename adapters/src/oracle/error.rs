@@ -40,6 +40,9 @@ pub(super) enum Meaning {
     Misfit(&'static str),
 }
 
+/// ORA-06550: a block does not compile.
+const PARSED_BLOCK: i32 = 6550;
+
 pub(super) fn unreachable(side: Side, source: impl Into<DriverError>) -> StoreError {
     StoreError::Unreachable { side, source: source.into() }
 }
@@ -53,6 +56,14 @@ pub(super) fn first_line(error: &Error) -> String {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Told(String);
+
+/// What the server says against a text that it has only parsed: names of that text, and no value. Of a block the line
+/// after the first says it.
+pub(super) fn words(error: &Error) -> String {
+    let text = error.to_string();
+    let lines = if code_of(error) == PARSED_BLOCK { 2 } else { 1 };
+    text.lines().take(lines).collect::<Vec<_>>().join(" ")
+}
 
 fn told(error: &Error) -> DriverError {
     let code = code_of(error);
@@ -152,6 +163,11 @@ pub(super) fn says_exists(error: &Error) -> bool {
 
 /// The unique rule that a batch's row may break without harm.
 pub(super) const EXISTS: i32 = 1;
+
+/// Whether a rule between rows forbids it: unique values, a parent that is missing, children that are there.
+pub(super) fn is_between_rows(code: i32) -> bool {
+    matches!(code, EXISTS | 2291 | 2292)
+}
 
 fn meaning(code: i32, dpi: Option<i32>, kind: ErrorKind) -> Meaning {
     if code == 0 {

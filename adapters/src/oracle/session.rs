@@ -21,6 +21,10 @@ use super::table::misfit;
 /// The shortest call timeout: zero would mean none.
 const SHORTEST: Duration = Duration::from_millis(1);
 
+/// Parses the text `:t` for our account, with its rights.
+const PARSE: &str = "DECLARE c INTEGER := DBMS_SQL.OPEN_CURSOR; BEGIN DBMS_SQL.PARSE(c, :t, DBMS_SQL.NATIVE); \
+     DBMS_SQL.CLOSE_CURSOR(c); EXCEPTION WHEN OTHERS THEN DBMS_SQL.CLOSE_CURSOR(c); RAISE; END;";
+
 /// One session.
 pub(super) struct Session {
     pub(super) side: Side,
@@ -166,6 +170,30 @@ impl Session {
             outs.iter().map(|name| statement.bind_value(name.as_str())).collect::<Result<Vec<i64>, Error>>()
         };
         run().map_err(|error| self.means(&error, Moment::Statement))
+    }
+
+    /// Has the server parse a text, and nothing more: what it says against it. `DBMS_SQL` would run DDL; the contract's
+    /// other statements it only parses.
+    pub(super) fn parse(&mut self, text: &str) -> Result<Option<String>, StoreError> {
+        self.arm_for(text)?;
+        self.open = true;
+        let connection = Arc::clone(&self.connection);
+        let bind = Bind::text(text);
+        let run = || {
+            let mut statement = connection.statement(PARSE).build()?;
+            statement.bind("t", &bind)?;
+            statement.execute(&[])
+        };
+        match run() {
+            Ok(()) => Ok(None),
+            Err(error) => {
+                let words = error::words(&error);
+                match self.means(&error, Moment::Statement) {
+                    StoreError::Refused { .. } | StoreError::Misfit { .. } => Ok(Some(words)),
+                    other => Err(other),
+                }
+            }
+        }
     }
 
     /// Makes a table or index unless there is one of its name already. Commits, as all of an Oracle's DDL does.

@@ -40,7 +40,7 @@ pub(super) fn apply(
     let through: Vec<Change> = of(Fate::Apply).collect();
     let applied = match through.is_empty() {
         true => Vec::new(),
-        false => apply::apply(session, contract, side, &through, over, gate)?,
+        false => apply::apply(session, contract, side, &through, over, gate, known)?,
     };
     let mut won = Vec::with_capacity(through.len());
     for (change, applied) in through.iter().zip(&applied) {

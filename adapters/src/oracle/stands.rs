@@ -220,7 +220,11 @@ fn found(session: &mut Session, table: Table<'_>, key: &EntityKey) -> Result<Fou
     let Some(question) = question else { return Ok(Found::Nothing) };
     let rows = question.ask(session)?;
     Ok(match lookup.answers(&rows) {
-        Ok(mut records) => records.pop().flatten().map_or(Found::Nothing, Found::Record),
+        Ok(mut records) => match records.pop().flatten() {
+            None => Found::Nothing,
+            Some(record) if record.unreadable().is_empty() => Found::Record(record),
+            Some(_) => Found::Unreadable,
+        },
         Err(_) => Found::Unreadable,
     })
 }

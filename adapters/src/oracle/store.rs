@@ -131,7 +131,7 @@ impl OracleStore {
     ) -> Result<Vec<Record>, StoreError> {
         let fields = table.entity.all_fields();
         let rows = self.ask(question, within).await?;
-        rows.iter().map(|row| table.record(fields, row)).collect()
+        Ok(rows.iter().map(|row| table.record(fields, row)).collect())
     }
 }
 
@@ -174,7 +174,7 @@ impl Store for OracleStore {
         let table = Table::new(entity, self.side);
         let fields = fields.union(entity.key_fields());
         let rows = self.ask(read::list(table, query, params, fields)?, within).await?;
-        rows.iter().map(|row| table.record(fields, row)).collect()
+        Ok(rows.iter().map(|row| table.record(fields, row)).collect())
     }
 
     async fn execute(&self, command: &Command, within: Duration) -> Result<Written, StoreError> {

@@ -199,29 +199,26 @@ impl<'a> Table<'a> {
         parts.map(|(index, part)| self.bind(*index, part)).collect()
     }
 
-    /// A row whose first columns are those of `fields`.
-    pub(super) fn record(self, fields: FieldSet, row: &Row) -> Result<Record, StoreError> {
+    /// A row whose first columns are those of `fields`. What cannot be read is said of its field alone.
+    pub(super) fn record(self, fields: FieldSet, row: &Row) -> Record {
         let mut record = Record::empty(self.entity);
         for (place, index) in fields.iter().enumerate() {
             let field = self.entity.field(index);
             let stored = wire::stored(row, place, field.home.get(self.side).column_type);
-            let Some(value) = stored.and_then(|stored| value::to_canonical(field, self.side, stored)) else {
-                let (name, column) = (self.name(), self.column(index));
-                return Err(misfit(
-                    self.side,
-                    format!("{name}.{column} holds something that {} cannot be read from", field.name),
-                ));
-            };
-            record.set(index, value);
+            match stored.and_then(|stored| value::to_canonical(field, self.side, stored)) {
+                Some(value) => record.set(index, value),
+                None => record.set_unreadable(index),
+            }
         }
-        Ok(record)
+        record
     }
 
     /// The record and its key, of a row that starts with `fields`, key fields among them.
     pub(super) fn keyed(self, fields: FieldSet, row: &Row) -> Result<(EntityKey, Record), StoreError> {
-        let record = self.record(fields, row)?;
+        let record = self.record(fields, row);
         let key = record.key(self.entity);
-        let key = key.ok_or_else(|| misfit(self.side, format!("{} was read without its key", self.name())))?;
+        let unread = || misfit(self.side, format!("a row of {} has a key that cannot be read", self.name()));
+        let key = key.ok_or_else(unread)?;
         Ok((key, record))
     }
 }

@@ -10,21 +10,23 @@
 
 use std::collections::{HashMap, HashSet};
 
-use model::foreign::{Found, NOTHING, Whose, whose};
+use model::foreign::Found;
 use model::{Applied, Change, Contract, EntityKey, GroupName, Side, StoreError, Unnumbered, WriteId};
 use tokio_postgres::Row;
 
-use super::apply_batch::{Batch, Purpose, batches, stands_of, unkept};
+use super::apply_batch::{Batch, Parts, Purpose, batches, stands_of, unkept};
+use super::apply_seen::{Seen, seen};
 use super::apply_text::{self, ALTERED, BARRED, END, MET, UNKEPT};
 use super::carry::{self, Stand};
-use super::pipeline::{Answers, End, Step, whole};
+use super::pipeline::{Answers, End, Prepared, Step, whole};
 use super::session::Session;
 use super::table::Table;
-use super::wire::{Stored, get};
-use super::{ledger, own_keys, read};
+use super::wire::get;
+use super::{apply_steps, ledger, own_keys, read};
 use crate::gate::Gate;
 use crate::id_map::Numbers;
-use crate::number::{number, stands_as};
+use crate::known::Known;
+use crate::number::stands_as;
 
 /// How often rows are looked at that somebody goes on changing.
 const TRIES: u32 = 5;
@@ -39,10 +41,12 @@ pub(super) struct Call<'a> {
     pub(super) gate: Gate,
     /// The statement that proves the shapes of the types: see `shapes`. May be empty.
     pub(super) proof: &'a str,
+    /// Keeps the order in which tables are changed.
+    pub(super) known: &'a Known,
 }
 
 /// What one transaction came to.
-enum Tried {
+pub(super) enum Tried {
     /// It stands.
     Stands(Stands),
     /// A row is not as we left it, or cannot be seen (or a trigger has divided by zero: then the error tells).
@@ -51,17 +55,19 @@ enum Tried {
     Altered(StoreError),
     /// The gate lets no change of this group pass.
     Barred(GroupName),
+    /// A rule between rows forbids a state on the way, and perhaps not the one at the end.
+    InTheWay,
 }
 
 /// What stands after a transaction.
 #[derive(Default)]
-struct Stands {
+pub(super) struct Stands {
     /// The keys whose version it recorded.
-    newer: HashSet<EntityKey>,
+    pub(super) newer: HashSet<EntityKey>,
     /// Those of them whose row was there, and nobody knows whose it was.
-    unproven: HashSet<EntityKey>,
+    pub(super) unproven: HashSet<EntityKey>,
     /// How each change of it stands.
-    rows: Vec<Option<Stand>>,
+    pub(super) rows: Vec<Option<Stand>>,
 }
 
 /// What is known so far.
@@ -112,7 +118,12 @@ impl Call<'_> {
             if work.open.is_empty() {
                 break Stands::default();
             }
-            let error = match self.attempt(&work).await? {
+            let mut tried = self.attempt(&work).await?;
+            if matches!(tried, Tried::InTheWay) {
+                tried = self.in_steps(&work).await?;
+            }
+            let error = match tried {
+                Tried::InTheWay => return Err(read::misfit(self.side, "what goes in steps goes no other way".into())),
                 Tried::Stands(stands) => break stands,
                 Tried::Barred(group) => {
                     self.bar(&mut work, &group);
@@ -174,7 +185,8 @@ impl Call<'_> {
 
     /// One transaction: record and change each batch, run what waits for the end, verify each batch, carry the ledger.
     async fn attempt(&self, work: &Work<'_>) -> Result<Tried, StoreError> {
-        let batches = batches(self, work, Purpose::Apply)?;
+        let order = self.order(&work.open).await?;
+        let batches = batches(self, work, &order, Purpose::Apply)?;
         let mut steps: Vec<&Step> = batches.iter().flat_map(|batch| [&batch.record, &batch.act]).collect();
         let (end, carry) = (
             Step { text: END.to_owned(), values: Vec::new() },
@@ -203,7 +215,14 @@ impl Call<'_> {
     }
 
     /// What the first error of a transaction says.
-    fn failed(&self, error: tokio_postgres::Error, batch: Option<&Batch<'_, '_>>) -> Result<Tried, StoreError> {
+    pub(super) fn failed(
+        &self,
+        error: tokio_postgres::Error,
+        batch: Option<&Batch<'_, '_>>,
+    ) -> Result<Tried, StoreError> {
+        if apply_steps::is_in_the_way(&error) {
+            return Ok(Tried::InTheWay);
+        }
         let code = error.code().map(|state| state.code().to_owned());
         let error = self.session.error(error);
         match (code.as_deref(), batch) {
@@ -277,7 +296,8 @@ impl Call<'_> {
 
     /// The rows that have not the number which they should have, for this purpose.
     async fn seen<'c>(&self, work: &Work<'c>, purpose: Purpose) -> Result<Vec<(&'c Change, Seen)>, StoreError> {
-        let rows = self.rows(&work.open, batches(self, work, purpose)?).await?;
+        let order = self.order(&work.open).await?;
+        let rows = self.rows(&work.open, batches(self, work, &order, purpose)?).await?;
         let seen = |(change, table, row): (&'c Change, Table<'_>, Row)| {
             seen(self.side, table, &row).map(|seen| seen.map(|seen| (change, seen))).transpose()
         };
@@ -332,67 +352,25 @@ impl Call<'_> {
 
     /// Sends a transaction of these steps, under the fences of `open`.
     async fn send(&self, open: &[&Change], steps: &[&Step], how: End) -> Result<Answers, StoreError> {
-        let locks = apply_text::locks(self.contract, self.side, open)?;
+        let (setup, steps) = (self.setup(open)?, self.prepared(steps).await?);
+        whole(self.session, &setup, &steps, how).await
+    }
+
+    /// What each transaction begins with, under the fences of `open`.
+    pub(super) fn setup(&self, open: &[&Change]) -> Result<String, StoreError> {
+        Ok(format!("{}; {}", apply_text::locks(self.contract, self.side, open)?, self.proof))
+    }
+
+    pub(super) async fn prepared(&self, steps: &[&Step]) -> Result<Vec<Prepared>, StoreError> {
         let texts: Vec<_> = steps.iter().map(|step| step.text.as_str()).collect();
         let statements = self.session.prepare(&texts).await?;
-        let steps: Vec<_> = statements.into_iter().zip(steps.iter().map(|step| step.values.clone())).collect();
-        whole(self.session, &format!("{locks}; {}", self.proof), &steps, how).await
+        Ok(statements.into_iter().zip(steps.iter().map(|step| step.values.clone())).collect())
     }
 }
 
 impl<'c> Work<'c> {
     /// For the batches of a call.
-    pub(super) fn parts(&self) -> (&[&'c Change], &Numbers, [&HashMap<EntityKey, i64>; 2], bool) {
-        (&self.open, &self.numbers, [&self.taken, &self.kept], self.strict)
+    pub(super) fn parts(&self) -> Parts<'_, 'c> {
+        Parts { open: &self.open, numbers: &self.numbers, taken: &self.taken, kept: &self.kept, strict: self.strict }
     }
-}
-
-/// A row that has not the number which it should have.
-struct Seen {
-    /// What it is; `None`: it is as it should be, and only numbered otherwise.
-    found: Option<Found>,
-    number: i64,
-    /// It may be there although it was not seen.
-    hidden: bool,
-}
-
-/// One row of the answer to `apply_text::look` or `apply_text::witness`, unless it has the number that it should have.
-fn seen(side: Side, table: Table<'_>, row: &Row) -> Result<Option<Seen>, StoreError> {
-    let width = table.entity.fields.len();
-    let flag = |place: usize| get::<bool>(side, row, place);
-    let (left, base): (Option<i64>, Option<i64>) = (get(side, row, width)?, get(side, row, width + 4)?);
-    let (number, hidden, copy): (i64, _, _) = (get(side, row, width + 1)?, !flag(width + 3)?, flag(width + 5)?);
-    let suspect = match whose(left, base, number) {
-        Whose::Ours => false,
-        Whose::Foreign => true,
-        Whose::Unproven => copy && number != NOTHING,
-    };
-    if !suspect {
-        return Ok(hidden.then_some(Seen { found: None, number, hidden }));
-    }
-    let found = found(table, row, number, |number| left == Some(number) || base == Some(number));
-    Ok(Some(Seen { found, number, hidden }))
-}
-
-/// What a row of this number is; `None`: a record whose number, as we make it, is `known`. A primary leaves that one.
-fn found(table: Table<'_>, row: &Row, now: i64, known: impl Fn(i64) -> bool) -> Option<Found> {
-    match table.record(table.entity.all_fields(), row) {
-        _ if now == NOTHING => Some(Found::Nothing),
-        Ok(record) => (!known(number(table.entity, Some(&record)))).then_some(Found::Record(record)),
-        Err(_) => Some(Found::Unreadable),
-    }
-}
-
-/// See `Store::as_left`.
-pub(super) async fn as_left(session: &Session, table: Table<'_>, key: &EntityKey) -> Result<Option<bool>, StoreError> {
-    let numbers = own_keys::of_type(session, table, std::slice::from_ref(key), Unnumbered::Leave).await?;
-    let table = table.with(&numbers);
-    let Some(parts) = table.key_values(key) else { return Ok(None) };
-    let mut values = vec![Stored::Text(table.entity.name.to_string()), Stored::Text(key.as_text().to_owned())];
-    values.extend(parts);
-    let rows = ledger::ask(session, &apply_text::as_left(table), &values).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let width = table.entity.fields.len();
-    let (left, now): (i64, i64) = (get(table.side, row, width)?, get(table.side, row, width + 1)?);
-    Ok(Some(left == now || found(table, row, now, |number| number == left).is_none()))
 }

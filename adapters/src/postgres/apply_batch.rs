@@ -14,7 +14,19 @@ use super::read::misfit;
 use super::table::{Table, transpose};
 use super::wire::{Stored, get};
 use crate::gate::Gate;
+use crate::id_map::Numbers;
 use crate::number::{base, expected, shape};
+use crate::order::{Order, Turn};
+
+/// What batches are made of: see [`Work`].
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'s, 'c> {
+    pub(super) open: &'s [&'c Change],
+    pub(super) numbers: &'s Numbers,
+    pub(super) taken: &'s HashMap<EntityKey, i64>,
+    pub(super) kept: &'s HashMap<EntityKey, i64>,
+    pub(super) strict: bool,
+}
 
 /// What a transaction is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,23 +69,35 @@ impl Batch<'_, '_> {
     }
 }
 
-/// Sorts the changes: by entity, then by which fields are known; deletions last.
+/// Sorts the changes: deletions first, tables by `order`, then by which fields are known.
 pub(super) fn batches<'s, 'c>(
     call: &'s Call<'_>,
     work: &'s Work<'c>,
+    order: &Order,
     purpose: Purpose,
 ) -> Result<Vec<Batch<'s, 'c>>, StoreError> {
-    let (open, numbers, [taken, kept], strict) = work.parts();
-    let mut sorted: BTreeMap<(&EntityName, bool, Vec<usize>), Vec<&'c Change>> = BTreeMap::new();
+    batches_of(call, work.parts(), order, purpose)
+}
+
+/// The same of these parts.
+pub(super) fn batches_of<'s, 'c>(
+    call: &'s Call<'_>,
+    parts: Parts<'s, 'c>,
+    order: &Order,
+    purpose: Purpose,
+) -> Result<Vec<Batch<'s, 'c>>, StoreError> {
+    let Parts { open, numbers, taken, kept, strict } = parts;
+    let mut sorted: BTreeMap<(Turn, &EntityName, Vec<usize>), Vec<&'c Change>> = BTreeMap::new();
     for change in open {
         let fields = change.state.as_ref().map(|record| record.fields());
         let shape = fields.unwrap_or_default().iter().map(|index| index.get()).collect();
-        let slot = (change.key.entity(), change.state.is_none(), shape);
+        let slot = (order.turn(change), change.key.entity(), shape);
         sorted.entry(slot).or_default().push(change);
     }
     let leaves = call.gate.leaves_unproven();
     let mut batches = Vec::new();
-    for ((name, deleted, _), changes) in sorted {
+    for ((_, name, _), changes) in sorted {
+        let deleted = changes[0].state.is_none();
         let table = Table::new(ledger::entity(call.contract, call.side, name.as_str())?, call.side).with(numbers);
         let fields = changes[0].state.as_ref().map_or(FieldSet::default(), |record| record.fields());
         let key = table.entity.key();

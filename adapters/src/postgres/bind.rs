@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use model::contract::Refusal;
+use model::contract::{Param, Refusal, sample};
 use model::sql::{NamedSql, Params, Piece};
 use model::{Decimal, Side, StoreError, Value, fit};
 use postgres_types::{Kind as TypeKind, Type};
@@ -65,6 +65,24 @@ pub(super) fn values(
         })?);
     }
     Ok(values)
+}
+
+/// What of the contract's parameters does not go with the types that the server asks for, whatever their values.
+pub(super) fn misfits(sql: &NamedSql, params: &[Param], statement: &Statement) -> Vec<String> {
+    let names = sql.params();
+    if statement.params().len() != names.len() {
+        return vec!["it has placeholders of its own ($1): name its parameters (:name)".to_owned()];
+    }
+    let misfit = |(name, ty): (&str, &Type)| {
+        let param = params.iter().find(|param| param.name == name)?;
+        match value_as(ty, &sample(param)) {
+            Ok(_) | Err(Fault::Value(..)) => None,
+            Err(Fault::Type(what)) => {
+                Some(format!("the parameter :{name} is {what}, but the statement wants {ty}; cast it in the SQL"))
+            }
+        }
+    };
+    names.into_iter().zip(statement.params()).filter_map(misfit).collect()
 }
 
 enum Fault {

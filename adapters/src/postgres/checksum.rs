@@ -56,7 +56,7 @@ pub(super) async fn members(
     let statements = session.prepare(&[&text]).await?;
     let rows = read::query(session, &statements[0], &[Stored::Text(chunk.prefix().to_owned()), limit]).await;
     let rows = rows.map_err(|error| session.error(error))?;
-    rows.iter().map(|row| table.record(fields, row)).collect()
+    Ok(rows.iter().map(|row| table.record(fields, row)).collect())
 }
 
 fn sums_text(table: Table<'_>, chunk: &Chunk) -> String {

@@ -69,6 +69,11 @@ pub(super) fn is_out_of_date(error: &tokio_postgres::Error) -> bool {
     })
 }
 
+/// Whether letters have no form in the encoding of whom they were sent to.
+pub(super) fn is_of_encoding(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|state| matches!(state.code(), "22021" | "22P05"))
+}
+
 /// An error after something was sent.
 pub(super) fn classify(side: Side, limit: Duration, error: tokio_postgres::Error) -> StoreError {
     let Some(db) = error.as_db_error() else {
@@ -152,6 +157,9 @@ fn meaning_of(state: &str, message: &str, constraint: Option<&str>, column: Opti
         (_, "22003" | "22008" | "22015") => {
             refused(fit::OUT_OF_RANGE, "a number or time lies beyond what its column holds".into())
         }
+        (_, "22021" | "22P05") => {
+            refused(fit::BAD_CHARACTER, "a text holds a character that the database's encoding does not have".into())
+        }
         ("22", _) => refused("BAD_VALUE", "a value does not fit the statement".into()),
         (_, "23514" | "23P01" | "44000") => refused("REFUSED_BY_RULE", format!("{rule} forbids it")),
         (_, "23505") => refused("ALREADY_EXISTS", format!("{rule} allows it only once")),
@@ -195,6 +203,7 @@ mod tests {
             ("22001", "TOO_LONG"),
             ("22003", "OUT_OF_RANGE"),
             ("22P02", "BAD_VALUE"),
+            ("22P05", "BAD_CHARACTER"),
             ("23514", "REFUSED_BY_RULE"),
             ("23505", "ALREADY_EXISTS"),
             ("23503", "STILL_REFERENCED"),

@@ -354,6 +354,7 @@ impl<'a> Plan<'a> {
     /// Whether every side that must hold the new state can.
     fn fits(&self, key: &EntityKey, record: &Record) -> Result<(), Refusal> {
         let Some(entity) = self.contract.entity(key.entity()) else { return Ok(()) };
+        self.command.refuse_unread(entity, record)?;
         self.command.must_fit.iter().try_for_each(|side| fit::record_fits(entity, *side, record))
     }
 }

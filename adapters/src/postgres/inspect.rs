@@ -19,7 +19,9 @@ use super::session::Session;
 use super::table::Table;
 use super::{bookkeeping, ledger};
 use crate::steps;
-use catalog::{folded, rows};
+use catalog::rows;
+
+pub(super) use catalog::folded;
 
 const RIGHTS: &str = "SELECT p, has_table_privilege(to_regclass({table}), p) \
      FROM unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p";

@@ -26,6 +26,8 @@ use tokio::time::Instant;
 use tokio_postgres::error::DbError;
 use tokio_postgres::{AsyncMessage, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
+use super::encoding::Encoding;
+
 /// How long it is believed that the server takes writes, after it was looked at.
 const BELIEVED: Duration = Duration::from_secs(5);
 
@@ -37,6 +39,11 @@ const LOOK: &str = "SELECT CASE WHEN current_setting('strangler.session', true) 
      THEN set_config('default_transaction_read_only', 'on', false) END AS guarded, \
      (SELECT s.reset_val FROM pg_settings AS s WHERE s.name = 'default_transaction_read_only') AS closed, \
      pg_is_in_recovery() AS standby";
+
+/// A database that keeps bytes of any encoding refuses whole answers for one row that is no UTF-8. It is told that we take
+/// bytes, too: then only that row's field cannot be read.
+const BYTES: &str = "SELECT set_config('client_encoding', 'SQL_ASCII', false) \
+     WHERE current_setting('server_encoding') = 'SQL_ASCII'";
 
 /// Why there is no line.
 #[derive(Debug, Error)]
@@ -53,7 +60,11 @@ pub(super) enum NoLine {
 }
 
 /// Opens lines to one server.
-pub(super) struct Dial(pub(super) Config);
+pub(super) struct Dial {
+    pub(super) config: Config,
+    /// Learns what encoding the server's database is in.
+    pub(super) encoding: Arc<Encoding>,
+}
 
 /// A connection.
 pub(super) struct Line {
@@ -70,7 +81,10 @@ impl managed::Manager for Dial {
     type Error = NoLine;
 
     async fn create(&self) -> Result<Line, NoLine> {
-        let (client, mut connection) = self.0.connect(NoTls).await?;
+        let (client, mut connection) = self.config.connect(NoTls).await?;
+        let server = connection.parameter("server_encoding");
+        self.encoding.said(server);
+        let keeps_bytes = server == Some("SQL_ASCII");
         let doubts = Arc::new(AtomicU64::default());
         let heard = Arc::clone(&doubts);
         let driver = tokio::spawn(async move {
@@ -91,6 +105,9 @@ impl managed::Manager for Dial {
         let client = ClientWrapper::new(client, driver);
         let mut line = Line { client, doubts, altered: AtomicU64::default(), looked: Instant::now(), closed: false };
         line.look().await?;
+        if keeps_bytes {
+            line.client.batch_execute(BYTES).await?;
+        }
         Ok(line)
     }
 

@@ -9,12 +9,15 @@
 
 mod apply;
 mod apply_batch;
+mod apply_seen;
+mod apply_steps;
 mod apply_text;
 mod bind;
 mod bookkeeping;
 mod carry;
 mod checksum;
 pub mod control;
+mod encoding;
 mod error;
 mod execute;
 mod fence;
@@ -37,6 +40,7 @@ mod shapes;
 mod snapshot;
 mod store;
 mod table;
+mod trial;
 mod waiting;
 mod wire;
 mod write_text;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use futures::TryStreamExt;
+use futures::future::BoxFuture;
 use model::sql::{NamedSql, Params};
 use model::store::MAX_BATCH;
 use model::{EntityKey, EntityType, FieldSet, Keyless, Record, Side, StoreError, Unnumbered, Value};
@@ -11,7 +12,7 @@ use tokio_postgres::{Row, Statement};
 use super::session::Session;
 use super::table::{Table, transpose};
 use super::wire::{Stored, get};
-use super::{bind, own_keys};
+use super::{bind, error, own_keys};
 
 /// Runs a prepared statement with our own values.
 pub(super) async fn query(
@@ -47,14 +48,7 @@ pub(super) async fn fetch(
     if rows.is_empty() {
         return Ok(vec![None; keys.len()]);
     }
-    let (text, values) = if rows.len() == 1 {
-        (table.select_one(fields), rows.swap_remove(0))
-    } else {
-        let values = transpose(rows, table.entity.key().len());
-        (table.select_many(fields), values)
-    };
-    let statements = session.prepare(&[&text]).await?;
-    let found = query(session, &statements[0], &values).await.map_err(|error| session.error(error))?;
+    let found = look_up(session, table, fields, &rows).await?;
     for row in &found {
         let (key, record) = table.keyed(fields, row)?;
         match wanted.get_mut(&key) {
@@ -78,6 +72,61 @@ pub(super) async fn fetch(
     Ok(keys.iter().map(|key| wanted.get(key).cloned().flatten()).collect())
 }
 
+/// The rows of keys with these values. A key whose letters this side's encoding does not have names no record: it is
+/// looked for among the others, which must not suffer from it. Whoever asks can send any letter.
+fn look_up<'a>(
+    session: &'a Session,
+    table: Table<'a>,
+    fields: FieldSet,
+    keys: &'a [Vec<Stored>],
+) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
+    Box::pin(async move {
+        let (text, values) = match keys {
+            [] => return Ok(Vec::new()),
+            [one] => (table.select_one(fields), one.clone()),
+            many => (table.select_many(fields), transpose(many.to_vec(), table.entity.key().len())),
+        };
+        let statements = session.prepare(&[&text]).await?;
+        let error = match query(session, &statements[0], &values).await {
+            Ok(rows) => return Ok(rows),
+            Err(error) if error::is_of_encoding(&error) => error,
+            Err(error) => return Err(session.error(error)),
+        };
+        if let [one] = keys {
+            return if is_held(session, one).await? { Err(unread_row(session, table, error)) } else { Ok(Vec::new()) };
+        }
+        let plain = |key: &&Vec<Stored>| key.iter().all(|part| !matches!(part, Stored::Text(text) if !text.is_ascii()));
+        let (plain, odd): (Vec<_>, Vec<_>) = keys.iter().partition(plain);
+        let (one, other) = match (plain.len(), odd.len()) {
+            (0, _) | (_, 0) => {
+                let (one, other) = keys.split_at(keys.len() / 2);
+                (one.to_vec(), other.to_vec())
+            }
+            _ => (plain.into_iter().cloned().collect(), odd.into_iter().cloned().collect()),
+        };
+        let mut rows = look_up(session, table, fields, &one).await?;
+        rows.extend(look_up(session, table, fields, &other).await?);
+        Ok(rows)
+    })
+}
+
+/// Whether the letters of a key can be sent here at all.
+async fn is_held(session: &Session, key: &[Stored]) -> Result<bool, StoreError> {
+    let texts = key.iter().filter(|part| matches!(part, Stored::Text(_))).cloned().collect();
+    let statements = session.prepare(&["SELECT cardinality($1::text[])"]).await?;
+    match query(session, &statements[0], &[Stored::List(texts)]).await {
+        Ok(_) => Ok(true),
+        Err(error) if error::is_of_encoding(&error) => Ok(false),
+        Err(error) => Err(session.error(error)),
+    }
+}
+
+/// A row that the server itself cannot send: its letters have no like in UTF-8.
+fn unread_row(session: &Session, table: Table<'_>, error: tokio_postgres::Error) -> StoreError {
+    let problem = format!("a row of {} holds letters that have no form in UTF-8", table.name());
+    StoreError::Misfit { side: table.side, problem, source: Some(Box::new(session.error(error))) }
+}
+
 /// See `Store::list`.
 pub(super) async fn list(
     session: &Session,
@@ -94,7 +143,7 @@ pub(super) async fn list(
     let statements = session.prepare(&[&text]).await?;
     let values = bind::values(table.side, sql, params, &statements[0])?;
     let rows = query(session, &statements[0], &values).await.map_err(|error| session.error(error))?;
-    rows.iter().map(|row| table.record(fields, row)).collect()
+    Ok(rows.iter().map(|row| table.record(fields, row)).collect())
 }
 
 /// See `Store::scan`.
@@ -120,7 +169,7 @@ pub(super) async fn scan(
     text += &format!(" ORDER BY {order} LIMIT $1::int8");
     let statements = session.prepare(&[&text]).await?;
     let rows = query(session, &statements[0], &values).await.map_err(|error| session.error(error))?;
-    rows.iter().map(|row| table.record(fields, row)).collect()
+    Ok(rows.iter().map(|row| table.record(fields, row)).collect())
 }
 
 /// See `Scan::keyless`.

@@ -20,6 +20,7 @@ use model::{Side, StoreError};
 use tokio::time::Instant;
 use tokio_postgres::{NoTls, Statement};
 
+use super::encoding::Encoding;
 use super::error;
 use super::life::{self, Expected};
 use super::line::{self, Dial, Line, MARK};
@@ -47,6 +48,7 @@ pub(super) struct Pools {
     admin: Pool,
     expected: Expected,
     source: Source,
+    encoding: Arc<Encoding>,
     /// How often a table was seen to be altered under prepared statements.
     altered: Arc<AtomicU64>,
 }
@@ -86,10 +88,11 @@ impl Pools {
             format!("-c default_transaction_isolation=read\\ committed -c client_min_messages=warning {MARK}");
         let one_plan = "-c plan_cache_mode=force_generic_plan -c idle_in_transaction_session_timeout=2000";
         let expected = Expected::default();
+        let encoding = Arc::new(Encoding::default());
         let mut pool = |size: usize, extra: &str, writes: bool| {
             config.options(format!("{common} {extra} {options} {promised}"));
             let remembers = writes.then(|| Arc::clone(&expected));
-            Pool::builder(Dial(config.clone()))
+            Pool::builder(Dial { config: config.clone(), encoding: Arc::clone(&encoding) })
                 .post_create(life::compare(side, remembers))
                 .max_size(size)
                 .runtime(Runtime::Tokio1)
@@ -105,6 +108,7 @@ impl Pools {
             admin: pool(settings.admin.get(), "", true)?,
             expected,
             source: Source::default(),
+            encoding,
             altered: Arc::default(),
         })
     }
@@ -112,6 +116,11 @@ impl Pools {
     /// From now on each new connection is compared with `memory` before its first use.
     pub(super) fn expect(&self, memory: Memory) {
         *self.expected.lock() = Some(memory);
+    }
+
+    /// Which letters the database has.
+    pub(super) fn encoding(&self) -> &Encoding {
+        &self.encoding
     }
 
     /// As which incarnation this process knows the other side.

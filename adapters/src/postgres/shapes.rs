@@ -94,7 +94,7 @@ impl Apply<'_> {
         let through: Vec<Change> = of(Fate::Apply).map(|(change, _)| change.clone()).collect();
         let types: BTreeSet<_> = through.iter().map(|change| change.key.entity()).collect();
         let proof = proof(picture, types);
-        let call = Call { session, contract, side, over, gate, proof: &proof };
+        let call = Call { session, contract, side, over, gate, proof: &proof, known: self.known };
         let applied = if through.is_empty() { Vec::new() } else { call.apply(&through).await? };
         let parts: Vec<Change> = of(Fate::NotWhole).map(|(change, _)| change.clone()).collect();
         let late = applied.iter().any(|applied| matches!(applied, Applied::Stale(_)));

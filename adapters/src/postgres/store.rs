@@ -22,7 +22,7 @@ use super::settings::Settings;
 use super::snapshot::PostgresSnapshot;
 use super::table::Table;
 use super::{
-    apply, bookkeeping, carry, execute, fence, history, inspect, ledger, own_keys, read, retention, sagas, shapes,
+    apply_seen, bookkeeping, carry, execute, fence, history, inspect, ledger, own_keys, read, retention, sagas, shapes,
     waiting,
 };
 use crate::gate::Gate;
@@ -49,6 +49,7 @@ macro_rules! look {
 mod lives;
 mod scan;
 mod shape_log;
+mod tries;
 
 /// A PostgreSQL database behind the port. Cheap to clone; clones and lanes share their pools.
 #[derive(Clone)]
@@ -263,7 +264,7 @@ impl Store for PostgresStore {
         within: Duration,
     ) -> Result<Option<bool>, StoreError> {
         let table = Table::new(entity, self.side);
-        look!(self, within, |session| apply::as_left(&session, table, key))
+        look!(self, within, |session| apply_seen::as_left(&session, table, key))
     }
 
     async fn settle(&self, writes: &[WriteId], within: Duration) -> Result<(), StoreError> {

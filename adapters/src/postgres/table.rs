@@ -218,32 +218,27 @@ impl<'a> Table<'a> {
         parts.map(|(index, part)| self.stored(*index, part)).collect()
     }
 
-    /// A row whose first columns are those of `fields`.
-    pub(super) fn record(self, fields: FieldSet, row: &Row) -> Result<Record, StoreError> {
+    /// A row whose first columns are those of `fields`. What cannot be read is said of its field alone.
+    pub(super) fn record(self, fields: FieldSet, row: &Row) -> Record {
         let mut record = Record::empty(self.entity);
         for (place, index) in fields.iter().enumerate() {
             let field = self.entity.field(index);
             let value =
                 row.try_get::<_, Stored>(place).ok().and_then(|stored| value::to_canonical(field, self.side, stored));
-            let Some(value) = value else {
-                let (name, column) = (self.name(), self.column(index));
-                return Err(StoreError::Misfit {
-                    side: self.side,
-                    problem: format!("{name}.{column} holds something that {} cannot be read from", field.name),
-                    source: None,
-                });
-            };
-            record.set(index, value);
+            match value {
+                Some(value) => record.set(index, value),
+                None => record.set_unreadable(index),
+            }
         }
-        Ok(record)
+        record
     }
 
     /// The record and its key, of a row that starts with `fields`, key fields among them.
     pub(super) fn keyed(self, fields: FieldSet, row: &Row) -> Result<(EntityKey, Record), StoreError> {
-        let record = self.record(fields, row)?;
+        let record = self.record(fields, row);
         let key = record.key(self.entity).ok_or_else(|| StoreError::Misfit {
             side: self.side,
-            problem: format!("{} was read without its key", self.name()),
+            problem: format!("a row of {} has a key that cannot be read", self.name()),
             source: None,
         })?;
         Ok((key, record))

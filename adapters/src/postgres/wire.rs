@@ -57,6 +57,16 @@ pub(super) fn number<T: TryFrom<i64>>(
     })
 }
 
+/// Whether a column of this type is read at all.
+pub(super) fn reads(ty: &Type) -> bool {
+    if let TypeKind::Domain(base) = ty.kind() {
+        return reads(base);
+    }
+    let plain = [Type::BOOL, Type::INT2, Type::INT4, Type::INT8, Type::NUMERIC, Type::UUID];
+    let times = [Type::TIMESTAMP, Type::TIMESTAMPTZ, Type::DATE];
+    is_text(ty) || plain.contains(ty) || times.contains(ty)
+}
+
 impl<'a> FromSql<'a> for Stored {
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Fault> {
         // A domain is stored like the type under it.

@@ -48,3 +48,20 @@ fn a_key_of_another_contract_is_still_a_key() {
     let known = EntityKey::new("Product".into(), vec![Value::text("A"), Value::Int(7)]);
     assert_eq!(EntityKey::as_kept("Product".into(), known.as_text()), known);
 }
+
+#[test]
+fn a_record_with_a_field_that_cannot_be_read_is_no_whole_state() {
+    let entity = entity();
+    let price = entity.index("price").unwrap();
+    let mut record = Record::of(&entity, [("sku", "A".into()), ("price", Value::Null)]);
+    assert!(record.is_whole(&entity));
+    record.set_unreadable(price);
+    assert!(!record.is_whole(&entity) && record.unreadable().contains(price) && record.get(price).is_none());
+    assert_eq!(record.to_json(&entity), json!({"sku": "A"}), "it is not written as null");
+    let same = record.clone();
+    let text = |record| crate::checksum::record_text(&entity, entity.all_fields(), record);
+    assert_ne!(text(&record), text(&Record::of(&entity, [("sku", "A".into()), ("price", Value::Null)])));
+    assert!(!crate::foreign::Found::Record(record.clone()).is(&entity, Some(&same)), "it is nobody's equal");
+    record.set(price, Value::Null);
+    assert!(record.is_whole(&entity) && record.unreadable().is_empty());
+}

@@ -19,6 +19,7 @@ pub struct Health {
     draining: AtomicBool,
     guard: Option<GuardHandle>,
     misfits: Mutex<Vec<String>>,
+    statements: Mutex<Vec<String>>,
     shapes: Option<Arc<Shapes>>,
 }
 
@@ -38,7 +39,14 @@ pub struct Check {
 impl Health {
     /// Health of a replica whose sides are behind `breakers`.
     pub fn new(breakers: PerSide<Arc<Breaker>>) -> Self {
-        Self { breakers, draining: AtomicBool::new(false), guard: None, misfits: Mutex::default(), shapes: None }
+        Self {
+            breakers,
+            draining: AtomicBool::new(false),
+            guard: None,
+            misfits: Mutex::default(),
+            statements: Mutex::default(),
+            shapes: None,
+        }
     }
 
     /// The same, which tells of the guard too.
@@ -61,6 +69,11 @@ impl Health {
     /// From now on the replica is not ready: it cannot work with a database as it is, and says why.
     pub fn misfit(&self, problem: String) {
         self.misfits.lock().push(problem);
+    }
+
+    /// From now on it is told that these statements of the contract would not run.
+    pub fn statements(&self, wrong: impl IntoIterator<Item = String>) {
+        self.statements.lock().extend(wrong);
     }
 
     /// Every check.
@@ -120,6 +133,10 @@ impl Health {
         let misfits = self.misfits.lock();
         if !misfits.is_empty() {
             checks.push(Check { name: "bookkeeping", ok: false, needed: true, detail: misfits.join("; ") });
+        }
+        let statements = self.statements.lock();
+        if !statements.is_empty() {
+            checks.push(Check { name: "statements", ok: false, needed: false, detail: statements.join("; ") });
         }
         checks.extend(self.guard.as_ref().map(|guard| {
             let found = guard.check();

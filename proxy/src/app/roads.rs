@@ -163,6 +163,7 @@ impl Parts<'_> {
             excuses: excuses.clone(),
             limit: Semaphore::new(settings.at_once),
             within: settings.within,
+            told: Mutex::default(),
         };
         let stores = self.backends.lane(Lane::Shadow);
         let worker = Arc::new(ShadowWorker {

@@ -74,6 +74,8 @@ pub(super) async fn run(config: &Path, out: Printer) -> Result<(), Stop> {
         sagas(&desk).await,
         numbers(&desk).await,
         control(&desk).await,
+        statements(&desk, Side::Legacy).await,
+        statements(&desk, Side::Modern).await,
     ];
     for Finding { what, ok, found, facts, notices, problems } in &findings {
         out.line(format!("{}  {what}: {found}", if *ok { "ok " } else { "BAD" }).trim_end_matches([' ', ':']));
@@ -111,6 +113,22 @@ async fn side(desk: &Desk, side: Side) -> Finding {
     match desk.side(side).inspect(&entities, WITHIN).await {
         Ok(Inspection { server, facts, notices, problems }) => {
             Finding { what, ok: problems.is_empty(), found: server, facts, notices, problems }
+        }
+        Err(error) => Finding::bad(what, with_root(&error)),
+    }
+}
+
+/// Whether a side would run every statement of the contract.
+async fn statements(desk: &Desk, side: Side) -> Finding {
+    let what = match side {
+        Side::Legacy => "statements on legacy",
+        Side::Modern => "statements on modern",
+    };
+    match desk.side(side).wrong_statements(WITHIN).await {
+        Ok(wrong) if wrong.is_empty() => Finding::good(what, "each was tried, and would run"),
+        Ok(wrong) => {
+            let problems = wrong.iter().map(ToString::to_string).collect();
+            Finding { ok: false, problems, ..Finding::good(what, "") }
         }
         Err(error) => Finding::bad(what, with_root(&error)),
     }

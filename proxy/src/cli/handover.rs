@@ -73,7 +73,7 @@ fn tell_left(out: Printer, left: &Json) {
 
 async fn dry_run(out: Printer, link: &Link, group: &str, to: &str) -> Result<(), Stop> {
     let document = "query($group: String!, $to: Primary!) { safety: handoverSafety(group: $group, to: $to) { \
-                    safe rows unsettled unsettledKeys leftBehind missing missingKeys undecided keyless keylessKeys leftOut unfit { code rows } unfitKeys } }";
+                    safe rows unsettled unsettledKeys leftBehind missing missingKeys undecided keyless keylessKeys leftOut unfit { code rows } unfitKeys wrongStatements } }";
     let answer = link.ask(document, json!({ "group": group, "to": to })).await?;
     let safety = &answer["safety"];
     out.json(safety);
@@ -111,6 +111,7 @@ async fn dry_run(out: Printer, link: &Link, group: &str, to: &str) -> Result<(),
     let unfit = if unfit.is_empty() { "none".to_owned() } else { unfit.join(", ") };
     out.line(format!("Rows that the other side cannot hold: {unfit}."));
     tell(out, &safety["unfitKeys"]);
+    tell_wrong(out, &safety["wrongStatements"])?;
     // One place says it, in words and in the exit code alike.
     let nothing = |what: &str| safety[what] == 0;
     match (safety["safe"] == true, nothing("missing") && nothing("undecided") && nothing("keyless") && unfit == "none")
@@ -126,6 +127,17 @@ async fn dry_run(out: Printer, link: &Link, group: &str, to: &str) -> Result<(),
             "no row would be lost, but it is not safe: see what was left behind, and docs/handover.md".to_owned(),
         )),
     }
+}
+
+/// Statements that the other side would not run: with any of them it is no use to hand over.
+fn tell_wrong(out: Printer, wrong: &Json) -> Result<(), Stop> {
+    if list(wrong).is_empty() {
+        return Ok(());
+    }
+    out.line("Statements of the contract that the other side would not run:");
+    tell(out, wrong);
+    let why = "clients would get errors after it: mend these statements, or the side, first (`strangler check`)";
+    Err(Stop::No(why.to_owned()))
 }
 
 fn tell(out: Printer, keys: &Json) {

@@ -7,7 +7,9 @@ use model::{Home, Instant, Kind, Value};
 
 use super::directive::{Args, Text};
 use super::reader::Reader;
-use super::storage::{is_identifier, misfit, parse_instant, parse_type, takes_map, unstorable, word};
+use super::storage::{
+    in_quotes, is_identifier, is_reserved, misfit, parse_instant, parse_type, takes_map, unstorable, word,
+};
 use super::suggest;
 
 /// What a column must hold.
@@ -45,6 +47,10 @@ impl Reader<'_> {
                 format!("`{}` is no name of a column", column.text),
                 "write it as in SQL: letters, digits and underscores, or in quotes",
             );
+        }
+        if is_reserved(column.text) {
+            let what = format!("`{}` is a reserved word, and may mean something else than a column", column.text);
+            self.findings.add(column.at, what, in_quotes(column.text));
         }
         let type_text = args.text("type")?;
         let Some((column_type, length_in)) = parse_type(type_text.text) else {

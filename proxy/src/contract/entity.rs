@@ -86,6 +86,10 @@ impl Reader<'_> {
                     "write `TABLE` or `schema.TABLE`, with letters, digits and underscores",
                 );
             }
+            if let Some(word) = parts.iter().find(|part| storage::is_reserved(part)) {
+                let what = format!("`{word}` is a reserved word, and may mean something else than a table");
+                self.findings.add(name.at, what, storage::in_quotes(word));
+            }
             Some(name.text.to_owned())
         };
         Some(PerSide { legacy: of(Side::Legacy)?, modern: of(Side::Modern)? })

@@ -86,6 +86,11 @@ impl Findings {
         false
     }
 
+    /// The line of `at`.
+    pub(super) fn line(&self, at: Option<SourceSpan>) -> Option<usize> {
+        Some(at?.line_column(&self.sources)?.line)
+    }
+
     /// Notes a mistake at `at`.
     pub(super) fn add(&self, at: Option<SourceSpan>, what: impl Into<String>, remedy: impl Into<String>) {
         let place = at.and_then(|at| at.line_column(&self.sources));

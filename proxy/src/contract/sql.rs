@@ -102,7 +102,7 @@ impl Reader<'_> {
     /// Cuts `text` and adds its parameters to `params`.
     fn sql(&self, scope: Scope<'_>, text: Text<'_>, params: &mut Vec<Param>) -> Option<NamedSql> {
         let sql = match NamedSql::parse(text.text) {
-            Ok(sql) => sql,
+            Ok(sql) => sql.on_line(self.findings.line(text.at)),
             Err(error) => {
                 self.findings.add(text.at, error.to_string(), "mend this SQL");
                 return None;

@@ -13,6 +13,100 @@ pub(super) fn is_identifier(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(inside)
 }
 
+/// Words that PostgreSQL reserves, and Oracle most of them. Without quotes some of them are something else in silence: a
+/// column `user` is then the name of the role that asks, the same on every row.
+const RESERVED: &[&str] = &[
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "both",
+    "case",
+    "cast",
+    "check",
+    "collate",
+    "column",
+    "constraint",
+    "create",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "false",
+    "fetch",
+    "for",
+    "foreign",
+    "from",
+    "grant",
+    "group",
+    "having",
+    "in",
+    "initially",
+    "intersect",
+    "into",
+    "lateral",
+    "leading",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "not",
+    "null",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "placing",
+    "primary",
+    "references",
+    "returning",
+    "select",
+    "session_user",
+    "some",
+    "symmetric",
+    "table",
+    "then",
+    "to",
+    "trailing",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "variadic",
+    "when",
+    "where",
+    "with",
+];
+
+/// Whether `name` is such a word, without quotes.
+pub(super) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name.to_ascii_lowercase().as_str())
+}
+
+/// What to write in place of a reserved word.
+pub(super) fn in_quotes(name: &str) -> String {
+    let (lower, upper) = (name.to_ascii_lowercase(), name.to_ascii_uppercase());
+    format!(
+        "put it into quotes, as the database keeps it: \"\\\"{lower}\\\"\" on a PostgreSQL, \"\\\"{upper}\\\"\" on an Oracle"
+    )
+}
+
 /// A column's declared type, and what its length counts.
 pub(super) fn parse_type(text: &str) -> Option<(ColumnType, LengthUnit)> {
     let text = text.trim().to_ascii_lowercase();

@@ -155,3 +155,21 @@ fn a_column_is_ignored_with_a_reason_or_not_at_all() {
     assert!(with(r#"@ignored(column: "OLDREF", reason: " ")"#).unwrap_err().contains("without a reason"));
     assert!(with(r#"@ignored(column: "itmno", reason: "a key")"#).unwrap_err().contains("carried by `sku`"));
 }
+
+#[test]
+fn clients_see_no_directive_of_ours_wherever_it_stands() {
+    let more = r#"
+extend type Product @ignored(column: "OLDREF", reason: "of the ERP before this one") {
+  grade: String @home(legacy: { column: "GRD", type: "char(2)" }, modern: { column: "grade", type: "varchar(2)" }) @sensitive
+}
+extend type Query { again(sku: ID!): Product @byKey }
+extend schema { mutation: Mutation }
+"#;
+    let text = format!("schema {{ query: Query }}\n{INVENTORY}{more}");
+    let loaded = load(&text, "schema.graphql").unwrap_or_else(|errors| panic!("{errors}"));
+    let names = super::DIRECTIVES.lines().filter_map(|line| line.strip_prefix("directive @")?.split(['(', ' ']).next());
+    for name in names {
+        assert!(!loaded.client_sdl.contains(&format!("@{name}")), "@{name} in\n{}", loaded.client_sdl);
+    }
+    assert!(loaded.client_sdl.contains("grade: String") && !loaded.client_sdl.contains("Strangler"));
+}

@@ -149,6 +149,9 @@ impl Desk {
         seen: RolloutVersion,
     ) -> Result<HandoverDone, DeskError> {
         self.both_live().await?;
+        if let Goal::Side { to, force: false } = goal {
+            self.would_run(group, to).await?;
+        }
         let fences = self.fences();
         let breaker = |_| Arc::new(Breaker::new(BreakerSettings::default()));
         let doors = Door::both(&self.contract, &self.handover_stores(), breaker, self.handover.within, None);
@@ -212,6 +215,30 @@ impl Desk {
         telemetry::handover_step(StepName::Publish.as_str(), began.elapsed());
         handed.steps.push(Step { name: StepName::Publish, took: began.elapsed(), note });
         (HandoverDone { handed, policy, version }, detail)
+    }
+
+    /// That `to` would run what it is asked once it has the authority. One that is under way already is brought to its end
+    /// whatever it meets: writes wait for it.
+    async fn would_run(&self, group: &GroupName, to: Side) -> Result<(), DeskError> {
+        let down = |error: model::StoreError| DeskError::no("SIDE_DOWN", crate::error::with_root(&error));
+        let fences = self.fences().standings(group).await.map_err(down)?;
+        let (legacy, modern) = (fences.legacy.fence, fences.modern.fence);
+        let held = matches!(Authority::of(&PerSide { legacy, modern }), Authority::Held { by, .. } if by != to);
+        if !held {
+            return Ok(());
+        }
+        let store = self.sides.get(to).get(Lane::Admin);
+        let wrong = safety::wrong_statements(&**store, group, LOOK_WITHIN).await.map_err(down)?;
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "{to} would not run {} statements of group `{group}`, so clients would get errors: {}. Mend them or the side \
+             (`strangler check`), or use --force",
+            wrong.len(),
+            wrong.join("; ")
+        );
+        Err(DeskError::no("WRONG_STATEMENTS", message))
     }
 
     /// A side that has gone back lacks writes that count as settled: what it has is neither told nor handed over.

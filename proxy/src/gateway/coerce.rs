@@ -239,6 +239,7 @@ fn not_a(place: Place<'_>, type_name: &Name) -> ClientError {
         "Decimal" => ": give an exact number, as text when it has more than 15 digits",
         "DateTime" => ": give a time such as \"2026-01-31T08:00:00Z\"",
         "Int" => ": give a whole number of at most 32 bits",
+        "Long" => ": give a whole number of at most 64 bits, as text when it has more than 15 digits",
         _ => "",
     };
     ClientError::bad_input(format!("{place} is not of type {type_name}{hint}"))
@@ -254,7 +255,13 @@ fn scalar(type_name: &str, json: &Json) -> Option<Json> {
         ("Int", Json::Number(number)) => int(number).map(Json::from),
         ("Float", Json::Number(_)) | ("String", Json::String(_)) | ("Boolean", Json::Bool(_)) => Some(json.clone()),
         ("ID", Json::String(_)) => Some(json.clone()),
-        ("ID", Json::Number(number)) if !number.is_f64() => Some(number.to_string().into()),
+        ("ID", Json::Number(number)) => whole(number).map(Json::from),
+        ("Long", Json::Number(number)) => whole(number)?.parse::<i64>().ok().map(Json::from),
+        // As text no reader rounds it; but 007 is no number's own text.
+        ("Long", Json::String(text)) => {
+            let number: i64 = text.parse().ok()?;
+            (number.to_string() == *text).then(|| number.into())
+        }
         ("Decimal", Json::String(text)) => decimal(text),
         ("Decimal", Json::Number(number)) => {
             let text = number.to_string();
@@ -263,9 +270,22 @@ fn scalar(type_name: &str, json: &Json) -> Option<Json> {
             exact.then(|| decimal(&text)).flatten()
         }
         ("DateTime", Json::String(text)) => Some(Instant::parse(text)?.to_string().into()),
-        ("Int" | "Float" | "String" | "Boolean" | "ID" | "Decimal" | "DateTime", _) => None,
+        ("Int" | "Long" | "Float" | "String" | "Boolean" | "ID" | "Decimal" | "DateTime", _) => None,
         _ => Some(json.clone()),
     }
+}
+
+/// Beyond it a float may be another number than the client has written.
+const EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
+
+/// The digits of a whole number. JSON has one kind of number: 3.0 and 3e0 are whole, too, as far as they are exact.
+fn whole(number: &Number) -> Option<String> {
+    if !number.is_f64() {
+        return Some(number.to_string());
+    }
+    let float = number.as_f64()?;
+    // Zero has no sign here.
+    (float.fract() == 0.0 && float.abs() < EXACT_FLOAT).then(|| format!("{:.0}", float + 0.0))
 }
 
 fn decimal(text: &str) -> Option<Json> {
@@ -309,4 +329,39 @@ fn plain(literal: &Literal, exact: bool, variables: &Map<String, Json>) -> Optio
         // An enum value is no value of a scalar.
         Literal::Enum(_) => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_taken_in_every_form_that_is_exact() {
+        for json in [json!(4_500_000_123_i64), json!("4500000123"), json!(4_500_000_123.0), json!(4.500_000_123e9)] {
+            assert_eq!(scalar("Long", &json), Some(json!(4_500_000_123_i64)), "{json}");
+        }
+        for json in [json!(9_007_199_254_740_993_i64), json!("9007199254740993")] {
+            assert_eq!(scalar("Long", &json), Some(json!(9_007_199_254_740_993_i64)), "{json}");
+            assert_eq!(scalar("ID", &json), Some(json!("9007199254740993")), "{json}");
+        }
+        assert_eq!(scalar("ID", &json!(4_500_000_123.0)), Some(json!("4500000123")));
+        assert_eq!(scalar("Long", &json!(-0.0)), Some(json!(0)));
+        assert_eq!(scalar("Long", &json!("-9223372036854775808")), Some(json!(i64::MIN)));
+    }
+
+    #[test]
+    fn what_may_have_been_rounded_or_is_no_numbers_own_text_is_refused() {
+        let text = "9007199254740993.0".parse::<f64>().unwrap();
+        for json in
+            [json!(text), json!(1.5), json!(1e300), json!("007"), json!("+7"), json!("7.0"), json!(""), json!(true)]
+        {
+            assert_eq!(scalar("Long", &json), None, "{json}");
+        }
+        assert_eq!(scalar("Long", &json!(9_223_372_036_854_775_808_u64)), None);
+        for json in [json!(text), json!(1.5), json!(1e300)] {
+            assert_eq!(scalar("ID", &json), None, "{json}");
+        }
+    }
 }

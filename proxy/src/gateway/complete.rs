@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use model::{Record, Value};
+use model::{EntityType, Record, Value};
 
 use super::answer::{GraphqlError, Step};
 use super::fetch::{Answers, Level, Slot};
@@ -17,6 +17,9 @@ use super::prepare::Prepared;
 #[derive(Debug)]
 pub(crate) struct Bubble;
 
+/// Values that cannot be shown and that the log tells of with their keys, of one answer.
+const MOST_TOLD: usize = 3;
+
 /// Writes one answer.
 pub(crate) struct Completion<'a> {
     prepared: &'a Prepared,
@@ -24,12 +27,13 @@ pub(crate) struct Completion<'a> {
     path: Vec<Step>,
     out: Vec<u8>,
     errors: Vec<GraphqlError>,
+    told: usize,
 }
 
 impl<'a> Completion<'a> {
     /// Nothing written yet.
     pub(crate) fn new(prepared: &'a Prepared, request_id: &'a Arc<str>) -> Self {
-        Self { prepared, request_id, path: Vec::new(), out: Vec::with_capacity(512), errors: Vec::new() }
+        Self { prepared, request_id, path: Vec::new(), out: Vec::with_capacity(512), errors: Vec::new(), told: 0 }
     }
 
     /// What was written, and what went wrong.
@@ -93,7 +97,8 @@ impl<'a> Completion<'a> {
         }
     }
 
-    fn object(&mut self, selection: &'a Selection, level: &Level, place: usize) -> Result<(), Bubble> {
+    fn object(&mut self, call: &'a Call, level: &Level, place: usize) -> Result<(), Bubble> {
+        let selection: &'a Selection = &call.selection;
         let Some(record) = level.records.get(place) else {
             return Err(Bubble);
         };
@@ -105,7 +110,7 @@ impl<'a> Completion<'a> {
                     this.out.extend_from_slice(name);
                     Ok(())
                 }
-                Source::Stored(..) => this.stored(field, record),
+                Source::Stored(..) => this.stored(field, &call.root.entity, record),
                 Source::Call(call) => match level.links.get(number) {
                     Some(Some(answers)) => this.slot(field, call, answers, place),
                     _ => this.unplanned(field),
@@ -117,25 +122,37 @@ impl<'a> Completion<'a> {
         Ok(())
     }
 
-    fn stored(&mut self, field: &'a Field, record: &Record) -> Result<(), Bubble> {
+    fn stored(&mut self, field: &'a Field, entity: &EntityType, record: &Record) -> Result<(), Bubble> {
         let Source::Stored(index, leaf) = &field.source else {
             return self.unplanned(field);
         };
         match record.get(*index) {
+            None if record.unreadable().contains(*index) => Err(self.unrepresentable(field, entity, record)),
             // The write stands; another contract made it, and what it says there cannot be read by this one.
             None => {
                 let message = format!("{} was written under another contract", field.coordinate);
                 Err(self.fail(field, GraphqlError::new("UNREPRESENTABLE_VALUE", message)))
             }
             Some(Value::Null) => self.null_or_error(field),
-            Some(value) => leaf.write(value, &mut self.out).map_err(|Unrepresentable| {
-                let (place, request) = (&field.coordinate, self.request_id);
-                tracing::error!(field = %place, request.id = %request,
-                    "{place} holds a value that its GraphQL type cannot, request {request}");
-                let message = format!("{place} holds a value that its type cannot");
-                self.fail(field, GraphqlError::new("UNREPRESENTABLE_VALUE", message))
-            }),
+            Some(value) => {
+                let written = leaf.write(value, &mut self.out);
+                written.map_err(|Unrepresentable| self.unrepresentable(field, entity, record))
+            }
         }
+    }
+
+    /// What is stored is no value of the field's type. The log has the record's key, and the value nobody.
+    fn unrepresentable(&mut self, field: &'a Field, entity: &EntityType, record: &Record) -> Bubble {
+        let (place, request) = (&field.coordinate, self.request_id);
+        self.told += 1;
+        if self.told <= MOST_TOLD {
+            let key = record.key(entity);
+            let key = key.as_ref().map_or("", |key| key.as_text());
+            tracing::error!(field = %place, entity = %entity.name, key, request.id = %request,
+                "{place} of {} {key} holds something that is no value of its type, request {request}", entity.name);
+        }
+        let message = format!("{place} holds a value that its type cannot");
+        self.fail(field, GraphqlError::new("UNREPRESENTABLE_VALUE", message))
     }
 
     fn slot(&mut self, field: &'a Field, call: &'a Call, answers: &Answers, parent: usize) -> Result<(), Bubble> {
@@ -146,7 +163,7 @@ impl<'a> Completion<'a> {
                 self.out.extend_from_slice(b"true");
                 Ok(())
             }
-            Some(Slot::One(place)) => self.object(&call.selection, &answers.level, *place),
+            Some(Slot::One(place)) => self.object(call, &answers.level, *place),
             Some(Slot::Many(places)) => self.list(field, call, &answers.level, places),
             Some(Slot::Failed(fault)) => Err(self.fail(field, GraphqlError::of_fault(fault, self.request_id))),
         }
@@ -163,7 +180,7 @@ impl<'a> Completion<'a> {
         for (index, place) in places.iter().enumerate() {
             self.path.push(Step::Index(index));
             let written = self.nullable(call.item_nullable, |this| match place {
-                Some(place) => this.object(&call.selection, level, *place),
+                Some(place) => this.object(call, level, *place),
                 None if call.item_nullable => Err(Bubble),
                 None => Err(this.null_in_non_null(field)),
             });

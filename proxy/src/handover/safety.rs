@@ -49,6 +49,8 @@ pub struct Safety {
     pub unfit: BTreeMap<String, u64>,
     /// Their keys, at most [`NAMED`], with the code.
     pub unfit_keys: Vec<(EntityKey, String)>,
+    /// Statements of the group that the other side would not run.
+    pub wrong: Vec<String>,
 }
 
 impl Safety {
@@ -60,6 +62,7 @@ impl Safety {
             && self.keyless == 0
             && self.left_out.is_empty()
             && self.unfit.is_empty()
+            && self.wrong.is_empty()
     }
 }
 
@@ -84,7 +87,7 @@ pub async fn look(
 ) -> Result<Safety, StoreError> {
     let primary = stores.get(from);
     let looker = Looker { primary, other: stores.get(from.other()), group, within };
-    let mut found = Safety::default();
+    let mut found = Safety { wrong: wrong_statements(&**looker.other, group, within).await?, ..Safety::default() };
     let snapshot = primary.snapshot(within).await?;
     for entity in contract.entities.values().filter(|entity| entity.group == *group) {
         let left_out = primary.left_out(entity, within).await?.into_iter().filter(|column| column.filled > 0);
@@ -126,6 +129,19 @@ pub async fn look(
     Ok(found)
 }
 
+/// The statements of `group` that `store` would not run, one sentence each.
+///
+/// # Errors
+/// As [`model::Tries::wrong_statements`].
+pub async fn wrong_statements(
+    store: &dyn Store,
+    group: &GroupName,
+    within: Duration,
+) -> Result<Vec<String>, StoreError> {
+    let wrong = store.wrong_statements(within).await?.into_iter().filter(|wrong| wrong.group == *group);
+    Ok(wrong.map(|wrong| format!("{}: {wrong}", store.side())).collect())
+}
+
 /// A row that is read, has a key in the eyes of its store, and none in ours.
 fn no_key(entity: &EntityType, side: Side) -> StoreError {
     let problem = format!("a row of {} has a key that cannot be read", entity.name);
@@ -134,10 +150,16 @@ fn no_key(entity: &EntityType, side: Side) -> StoreError {
 
 fn note_unfit(found: &mut Safety, entity: &EntityType, other: Side, page: &[Record]) {
     for record in page {
-        let (Some(key), Err(refusal)) = (record.key(entity), fit::record_fits(entity, other, record)) else { continue };
-        *found.unfit.entry(refusal.code.clone()).or_default() += 1;
+        let code = match fit::record_fits(entity, other, record) {
+            Err(refusal) => refusal.code,
+            // What cannot be read here is written nowhere.
+            Ok(()) if !record.unreadable().is_empty() => fit::UNREADABLE.to_owned(),
+            Ok(()) => continue,
+        };
+        let Some(key) = record.key(entity) else { continue };
+        *found.unfit.entry(code.clone()).or_default() += 1;
         if found.unfit_keys.len() < NAMED {
-            found.unfit_keys.push((key, refusal.code));
+            found.unfit_keys.push((key, code));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use model::contract::{Root, RootKind, Touch, WriteAction, WriteWork};
-use model::own_key::{number_named, number_of_derived};
+use model::own_key::{is_forbidden, number_named, number_of_derived};
 use model::{
     Change, Command, EntityKey, EntityType, Fingerprint, IdempotencyKey, Instant, OwnNumber, Policy, Record, Side,
     Value, Work, WriteId, fit,
@@ -76,6 +76,10 @@ fn build_for(
     let of_the_erp = |(touch, key): (&Touch, &EntityKey)| names_a_number(&touch.entity, key).then(|| key.clone());
     let must_exist = action.touches.iter().zip(&touches).filter_map(of_the_erp).collect();
     for (touch, key) in action.touches.iter().zip(&touches) {
+        if touch.entity.number_field().is_some() && is_forbidden(key) {
+            let rule = "digits alone are a number of 1 to 999999999999999 without leading zeros, and a key has no blanks around it";
+            return Err(ClientError::bad_input(format!("a key of {} is none: {rule}", touch.entity.name)));
+        }
         for side in must_fit(&attempt.policy) {
             fit::key_fits(&touch.entity, *side, key)?;
         }
@@ -188,7 +192,7 @@ fn complete(root: &Root, key: &EntityKey, mut record: Record, now: Instant) -> R
     }
     for (place, field) in root.entity.fields.iter().enumerate() {
         if field.stamped {
-            record.set(model::FieldIndex::new(place), Value::Instant(now));
+            record.set(model::FieldIndex::new(place), Value::Instant(fit::stamp(field, now)));
         }
     }
     record

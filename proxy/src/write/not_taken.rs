@@ -62,8 +62,14 @@ impl NotTaken {
 fn reason(change: &Change, applied: &Applied) -> Option<&'static str> {
     match applied {
         Applied::Stale(_) if change.version.is_baseline() => None,
+        Applied::NotWhole if is_unread(change) => Some("unreadable"),
         applied => why(applied),
     }
+}
+
+/// Whether its row holds something on the primary that cannot be read: what is left of it only names its key.
+fn is_unread(change: &Change) -> bool {
+    change.state.as_ref().is_some_and(|state| !state.unreadable().is_empty())
 }
 
 fn why(applied: &Applied) -> Option<&'static str> {
@@ -90,6 +96,10 @@ fn tell(side: Side, change: &Change, applied: &Applied, reason: &'static str) {
             let (other, version) = (winner.write, winner.version);
             tracing::error!(write.id = %write, %side, entity = %name, reason, "write {write} is not on {side}: there stands write {other} at {version}, which the primary does not know. A side has gone back or begun anew: see docs/runbooks/not-taken.md");
         }
+        Applied::NotWhole => {
+            let key = change.key.as_text();
+            tracing::error!(write.id = %write, %side, entity = %name, key, reason, "write {write} of {name} {key} is not on {side} and stays unsettled: its row holds something on the primary that is no value of its field's type. Correct it there: see docs/runbooks/not-taken.md");
+        }
         Applied::Altered(_)
         | Applied::NotThere
         | Applied::KeyTaken(_)
@@ -99,7 +109,6 @@ fn tell(side: Side, change: &Change, applied: &Applied, reason: &'static str) {
         | Applied::There
         | Applied::Overtaken(_)
         | Applied::Foreign(_)
-        | Applied::NotWhole
         | Applied::NotKnown
         | Applied::Held => {
             let why = Applied::reason(std::slice::from_ref(applied)).unwrap_or(reason);

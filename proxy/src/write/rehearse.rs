@@ -12,6 +12,7 @@
 //! anybody is blamed, twice that), out of the client's answer budget; when too many are under way, or the side's breaker is open, it is dropped and counted.
 //! Not here: running it (`Store::rehearse`), judging it (`shadow_compare::rehearsal`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,10 @@ use chrono::NaiveDate;
 use model::contract::{DualWrite, Refusal, WriteAction};
 use model::evidence::{Observation, Verdict};
 use model::{
-    Change, Command, EntityKey, PerSide, Policy, Record, Rehearsed, Root, Side, States, Store, StoreError, Written,
+    Change, Command, EntityKey, PerSide, Policy, Record, Rehearsed, Root, RouteName, Side, States, Store, StoreError,
+    Written,
 };
+use parking_lot::Mutex;
 use serde_json::json;
 use shadow_compare::judge::{Judgement, Reason};
 use shadow_compare::redact::Redactor;
@@ -28,6 +31,7 @@ use shadow_compare::rehearsal::{Touched, judge_rehearsal};
 use tokio::sync::Semaphore;
 
 use super::command::Attempt;
+use crate::error::with_root;
 use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
 use crate::read::breaker::Breaker;
@@ -65,6 +69,8 @@ pub struct Rehearsals {
     pub limit: Semaphore,
     /// Limit of one.
     pub within: Duration,
+    /// Routes of which the log has said that the secondary cannot run them.
+    pub told: Mutex<BTreeSet<RouteName>>,
 }
 
 /// A write that stands on the primary, as far as a rehearsal needs it.
@@ -241,7 +247,12 @@ impl Rehearsals {
         let rehearsed = traces::within(span, store.rehearse(command, self.within)).await;
         let rehearsal = rehearsed.map_err(|error| {
             let (side, route) = (store.side(), &play.root.route);
-            tracing::debug!(%side, %route, %error, "{route} could not be rehearsed on {side}");
+            let wrong = matches!(error, StoreError::Misfit { .. });
+            if wrong && self.told.lock().insert(route.clone()) {
+                tracing::error!(%side, %route, %error, "{route} cannot be rehearsed on {side}, so nothing is known of it: {}. See `strangler check`", with_root(&error));
+            } else {
+                tracing::debug!(%side, %route, %error, "{route} could not be rehearsed on {side}");
+            }
             Silence::of(&error)
         })?;
         let (after, refused) = match rehearsal.outcome {

@@ -290,6 +290,7 @@ impl WriteRoad {
             let (now, bound_to) = ((self.clock)(), mutation.bound_to.as_deref());
             let attempt = Attempt { write, policy, numbers: &numbers, now, idempotency, bound_to };
             let command = command::build(root, action, &mutation.arguments, &attempt)?;
+            super::letters::require(&command, &self.sides)?;
             let primary = self.sides.get(policy.primary());
             let admitted = primary.admits(root, mutation.deadline).await?;
             self.unsettled.begin(&root.group, write, &command.touches);

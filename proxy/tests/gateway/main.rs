@@ -26,6 +26,7 @@ mod interleaving;
 mod inventory;
 mod left_alone;
 mod limits;
+mod meets;
 mod merging;
 mod one_bad_key;
 mod oracle_faults;

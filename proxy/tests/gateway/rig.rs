@@ -352,6 +352,7 @@ fn rehearsals(pace: &Pace, observed: &Arc<Mutex<Vec<Observation>>>, figures: &Re
         excuses: pace.excuses.clone(),
         limit: Semaphore::new(pace.rehearsals.at_once),
         within: pace.rehearsals.within,
+        told: Mutex::default(),
     }
 }
 

@@ -94,6 +94,16 @@ impl Difference {
         };
     }
 
+    /// Whether the field can be read on neither side: then nobody can say whether it differs.
+    fn is_unread(&self) -> bool {
+        let Seen::Records(records) = &self.seen else { return false };
+        let unread = |side| {
+            let (record, field) = (records.get(side).as_ref(), self.subject.field());
+            record.zip(field).is_some_and(|(record, field)| record.unreadable().contains(field))
+        };
+        Side::BOTH.into_iter().all(unread)
+    }
+
     /// What both sides answered for the field, legacy first; `None` where a record or an order differs.
     pub(crate) fn values(&self) -> Option<(&Value, &Value)> {
         let Seen::Records(records) = &self.seen else { return None };
@@ -121,11 +131,13 @@ pub enum Reason {
     UnequalBefore,
     /// Neither side had a record: the question was about nothing.
     NothingCompared,
+    /// All that differs can be read on neither side.
+    Unreadable,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SideError,
         Self::Dropped,
         Self::ChangedMeanwhile,
@@ -133,6 +145,7 @@ impl Reason {
         Self::TimedOut,
         Self::UnequalBefore,
         Self::NothingCompared,
+        Self::Unreadable,
     ];
 
     /// Why a side that answered so says nothing.
@@ -160,6 +173,7 @@ impl Reason {
             Self::TimedOut => "timed-out",
             Self::UnequalBefore => "unequal-before",
             Self::NothingCompared => "nothing-compared",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -177,7 +191,7 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Why it is inconclusive; `None` for the other verdicts.
     pub reason: Option<Reason>,
-    /// What differs; empty unless excused or mismatch.
+    /// What differs; empty unless excused, mismatch, or inconclusive since it can be read on neither side.
     pub differences: Vec<Difference>,
     /// The fields that were compared; empty when inconclusive.
     pub fields: FieldSet,
@@ -195,10 +209,13 @@ impl Judgement {
             Verdict::Match
         } else if differences.iter().all(|difference| difference.excused) {
             Verdict::Excused
+        } else if differences.iter().all(|difference| difference.excused || difference.is_unread()) {
+            Verdict::Inconclusive
         } else {
             Verdict::Mismatch
         };
-        Self { verdict, reason: None, differences, fields, keys }
+        let reason = (verdict == Verdict::Inconclusive).then_some(Reason::Unreadable);
+        Self { verdict, reason, differences, fields, keys }
     }
 
     /// The judgement that nothing is known.

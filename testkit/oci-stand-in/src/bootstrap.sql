@@ -164,6 +164,7 @@ SELECT upper(n.nspname)::text AS owner, upper(k.conname)::text AS constraint_nam
     CASE k.confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'NO ACTION' END AS delete_rule
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_class i ON i.oid = k.conindid;
+CREATE VIEW oracle.user_constraints AS SELECT * FROM oracle.all_constraints WHERE owner = upper(current_schema());
 -- What an Oracle knows of its triggers and policies, as tests say.
 CREATE TABLE oracle.all_triggers (owner text, trigger_name text, table_owner text, table_name text, trigger_type text,
     triggering_event text, when_clause text, status text);

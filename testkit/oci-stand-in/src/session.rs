@@ -270,7 +270,14 @@ impl Session {
     }
 
     fn block(&mut self, sql: &Sql, parameters: &[Parameter]) -> Outcome<Answer> {
-        let Block::Steps(steps) = block::read(&sql.original, &sql.binds)? else { return Ok(Answer::default()) };
+        let steps = match block::read(&sql.original, &sql.binds)? {
+            Block::Steps(steps) => steps,
+            Block::Faults(_) => return Ok(Answer::default()),
+            Block::Parse(place) => {
+                let text = parameters.get(place).and_then(|parameter| parameter.text.clone()).unwrap_or_default();
+                return self.parse(&text).map(|()| Answer::default());
+            }
+        };
         let mut outs = Vec::new();
         for step in steps {
             let pick = |place: &usize| parameters.get(*place).cloned().unwrap_or_else(Parameter::null);

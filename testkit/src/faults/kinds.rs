@@ -81,7 +81,7 @@ pub enum Call {
     Lives,
     /// `Lives::bring_back` and `Lives::keep_back`.
     BringBack,
-    /// `Store::inspect` and `Store::bookkeeping`.
+    /// `Store::inspect`, `Store::bookkeeping` and `Tries`.
     Inspect,
     /// `Store::fence`.
     LookAtFence,

@@ -48,7 +48,7 @@ pub(super) fn literal(text: &str) -> String {
 }
 
 /// The name as the catalogue has it: lower case unless quoted.
-pub(super) fn folded(column: &str) -> String {
+pub(in crate::postgres) fn folded(column: &str) -> String {
     match column.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(quoted) => quoted.replace("\"\"", "\""),
         None => column.to_lowercase(),

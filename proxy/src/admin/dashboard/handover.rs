@@ -37,6 +37,7 @@ struct Safety {
     left_out: Vec<String>,
     unfit: Vec<Unfit>,
     unfit_keys: Vec<String>,
+    wrong_statements: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +56,8 @@ pub(super) async fn page(of: OfGroup, Query(wish): Query<Wish>) -> Response {
 
 async fn look(of: &OfGroup, to: &str) -> Result<Safety, Problem> {
     let question = "query($group: String!, $to: Primary!) { safety: handoverSafety(group: $group, to: $to) { safe rows \
-                    unsettled unsettledKeys leftBehind missing missingKeys undecided keyless keylessKeys leftOut unfit { code rows } unfitKeys } }";
+                    unsettled unsettledKeys leftBehind missing missingKeys undecided keyless keylessKeys leftOut unfit { code rows } unfitKeys \
+                    wrongStatements } }";
     let given = json!({ "group": of.group, "to": orders::primary(to)? });
     Ok(of.dashboard.ask::<Answer>(&of.caller, question, given).await?.safety)
 }
@@ -89,6 +91,7 @@ fn told(of: &OfGroup, title: &str, safety: &Safety) -> Markup {
         (keys("The first rows without a usable key", &safety.keyless_keys))
         (keys("Columns that the contract leaves out", &safety.left_out))
         (keys("The first rows that the other side cannot hold", &safety.unfit_keys))
+        (keys("Statements that the other side would not run", &safety.wrong_statements))
         p { a href={ "/groups/" (of.group) } { "Back to group " (of.group) } }
     }
 }

@@ -112,7 +112,7 @@ impl HandoverShape {
 /// Rows of one kind that the other side cannot hold.
 #[derive(SimpleObject)]
 struct Unfit {
-    /// TOO_LONG, OUT_OF_RANGE, TOO_PRECISE, NO_MAPPING or BAD_CHARACTER.
+    /// TOO_LONG, OUT_OF_RANGE, TOO_PRECISE, NO_MAPPING, BAD_CHARACTER, or UNREPRESENTABLE_VALUE of one that cannot be read.
     code: String,
     rows: u64,
 }
@@ -141,6 +141,8 @@ pub(super) struct SafetyShape {
     left_out: Vec<String>,
     unfit: Vec<Unfit>,
     unfit_keys: Vec<String>,
+    /// Statements of the group that the other side would not run, each with its place and what that side says.
+    wrong_statements: Vec<String>,
 }
 
 impl From<Safety> for SafetyShape {
@@ -159,6 +161,7 @@ impl From<Safety> for SafetyShape {
             keyless_keys: safety.keyless_keys.iter().map(shown_key).collect(),
             unfit: safety.unfit.into_iter().map(|(code, rows)| Unfit { code, rows }).collect(),
             unfit_keys: safety.unfit_keys.iter().map(|(key, code)| format!("{} {code}", shown_key(key))).collect(),
+            wrong_statements: safety.wrong,
         }
     }
 }

@@ -6,7 +6,8 @@ use postgres::types::{ToSql, Type};
 use super::{Answer, Session};
 use crate::code::{OracleError, Outcome, from_postgres};
 use crate::scn;
-use crate::sql::{Kind, Sql, account};
+use crate::sql::block::{self, Block};
+use crate::sql::{Kind, Sql, account, translate};
 use crate::types::{Column, Origin, Parameter, Value, Wire, describe, read};
 
 impl Session {
@@ -65,6 +66,32 @@ impl Session {
         };
         self.statements.insert(key, prepared.clone());
         Ok(prepared)
+    }
+
+    /// What `DBMS_SQL.PARSE` does: looks at a text and runs nothing of it. PostgreSQL looks at no rights then.
+    pub(super) fn parse(&mut self, text: &str) -> Outcome<()> {
+        let sql = translate(text);
+        let texts = if sql.kind.is_block() {
+            match block::read(text, &sql.binds)? {
+                Block::Steps(steps) => steps.into_iter().map(|step| step.sql.text).collect(),
+                Block::Faults(_) | Block::Parse(_) => Vec::new(),
+            }
+        } else {
+            vec![sql.text]
+        };
+        for text in texts {
+            match self.client.prepare(&text) {
+                Ok(_) => {}
+                // An Oracle asks for no types.
+                Err(error) if error.code().is_some_and(|code| code.code() == "42P18") => {
+                    if self.in_transaction {
+                        self.raw("ROLLBACK TO SAVEPOINT ora_stmt; SAVEPOINT ora_stmt")?;
+                    }
+                }
+                Err(error) => return Err(from_postgres(&error)),
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn query(&mut self, sql: &Sql, parameters: &[Parameter]) -> Outcome<Answer> {

@@ -22,6 +22,8 @@ pub enum Block {
     Steps(Vec<Step>),
     /// `STAND_IN.FAULTS('…')`: see `fault`.
     Faults(String),
+    /// `DBMS_SQL.PARSE(c, :text, …)` in a block of its own: the place of its text among the variables.
+    Parse(usize),
 }
 
 /// Reads a block whose variables have these names.
@@ -30,6 +32,9 @@ pub enum Block {
 /// ORA-06550 when it does more than call.
 pub fn read(original: &str, names: &[String]) -> Outcome<Block> {
     let tokens = lex(original);
+    if let Some(place) = parsed(&tokens, names) {
+        return Ok(Block::Parse(place));
+    }
     let beyond = |what: &str| {
         OracleError::new(6550, format!("the stand-in runs `BEGIN proc(args); :out := func(args); END;`, not {what}"))
     };
@@ -73,6 +78,14 @@ pub fn read(original: &str, names: &[String]) -> Outcome<Block> {
     Ok(Block::Steps(steps))
 }
 
+/// The variable that `DBMS_SQL.PARSE` is given.
+fn parsed(tokens: &[Token], names: &[String]) -> Option<usize> {
+    let is_parse = |part: &&[Token]| part[0].is("DBMS_SQL") && part[1].is_sign(".") && part[2].is("PARSE");
+    let call = tokens.windows(7).find(is_parse)?;
+    let Token::Bind(name) = &call[6] else { return None };
+    names.iter().position(|known| known == name)
+}
+
 fn selected(call: &[Token], names: &[String]) -> Sql {
     let mut tokens = vec![Token::Word("SELECT".into())];
     tokens.extend(call.iter().cloned());
@@ -91,7 +104,7 @@ mod tests {
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
         match read(text, &names).unwrap() {
             Block::Steps(steps) => steps,
-            Block::Faults(text) => panic!("{text}"),
+            other => panic!("{other:?}"),
         }
     }
 
