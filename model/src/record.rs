@@ -173,7 +173,7 @@ impl Record {
         let wanted = |place: usize| fields.contains(FieldIndex::new(place));
         let slots = self.slots.iter().enumerate();
         let slots = slots.map(|(place, slot)| slot.clone().filter(|_| wanted(place)));
-        Self { slots: slots.collect(), carried: BTreeMap::new() }
+        Self { slots: slots.collect(), carried: BTreeMap::new(), unreadable: self.unreadable.both(fields) }
     }
 
     /// Which fields are known.

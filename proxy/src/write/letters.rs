@@ -7,7 +7,7 @@
 use model::write::Work;
 use model::{Command, PerSide, Side, Value, fit};
 
-use super::road::WriteSide;
+use super::side::WriteSide;
 use crate::error::ClientError;
 
 /// Refuses `command` where a side that must hold its texts cannot.

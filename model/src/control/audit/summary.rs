@@ -46,6 +46,10 @@ impl AuditEntry {
                 format!("saga {saga}{route} {verb}{}", part("; it was stuck: ", "problem"))
             }
             Action::SideRaised => side_raised(&detail),
+            Action::HandedOver => {
+                let pause = detail["pauseMillis"].as_f64().map(|pause| format!(": writes waited {pause:.0} ms"));
+                format!("handed over{}{}", part(" to ", "to"), pause.unwrap_or_default())
+            }
         }
     }
 }
