@@ -22,7 +22,7 @@ fn every_command_of_a_document_can_be_parsed() {
     assert!(tried > 20, "only {tried} commands were found");
 }
 
-/// As a shell would split it, as far as our documents go: single quotes, comments.
+/// As a shell would split it, as far as our documents go: single quotes, comments, and where the output goes.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (index, part) in line.split('\'').enumerate() {
@@ -31,8 +31,9 @@ fn words(line: &str) -> Vec<String> {
             continue;
         }
         let code = part.split(" #").next().unwrap_or_default();
-        words.extend(code.split_whitespace().map(str::to_owned));
-        if code.len() < part.len() {
+        let command = code.split(" >").next().unwrap_or_default();
+        words.extend(command.split_whitespace().map(str::to_owned));
+        if command.len() < part.len() {
             break;
         }
     }
