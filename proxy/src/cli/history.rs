@@ -19,7 +19,7 @@ pub struct RecordArgs {
     /// Only what this person or program did; `guard` is one.
     #[arg(long, value_name = "NAME")]
     pub who: Option<String>,
-    /// Only this event, as webhooks know it: rolled-back, excused, repaired, …
+    /// Only this event, as webhooks know it, such as rolled-back, excused or repaired.
     #[arg(long)]
     pub event: Option<String>,
     /// Only since then: 2h, 7d, or 2026-01-31T08:00:00Z.
