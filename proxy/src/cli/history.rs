@@ -19,7 +19,7 @@ pub struct RecordArgs {
     /// Only what this person or program did; `guard` is one.
     #[arg(long, value_name = "NAME")]
     pub who: Option<String>,
-    /// Only this event, as webhooks know it: rolled-back, excused, repaired, …
+    /// Only this event, as webhooks know it, such as rolled-back, excused or repaired.
     #[arg(long)]
     pub event: Option<String>,
     /// Only since then: 2h, 7d, or 2026-01-31T08:00:00Z.
@@ -73,11 +73,12 @@ pub(super) async fn list(out: Printer, link: &Link, args: &RecordArgs) -> Result
         });
         return Ok(());
     }
-    let mut rows = vec![heading(&["PLACE", "AT", "WHAT", "GROUP", "WHO", "FROM", "BECAUSE"])];
+    let mut rows = vec![heading(&["PLACE", "AT", "EVENT", "WHAT", "GROUP", "WHO", "FROM", "BECAUSE"])];
     rows.extend(entries.iter().map(|entry| {
         let cell = |field: &str| text(&entry[field]);
         let at = seconds(&entry["at"]);
-        vec![cell("place"), at, cell("summary"), cell("group"), cell("who"), cell("origin"), cell("reason")]
+        let what = [cell("event"), cell("summary"), cell("group")];
+        [vec![cell("place"), at], what.to_vec(), vec![cell("who"), cell("origin"), cell("reason")]].concat()
     }));
     out.table(&rows);
     if let (true, Some(last)) = (entries.len() == limit, entries.last()) {

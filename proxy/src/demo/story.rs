@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::control::Sums;
 use model::evidence::{Cause, Verdict};
 use model::{Percentage, Stage};
+use shadow_compare::words::{number, rows};
 use tokio::time::{Instant, sleep};
 
 use super::audit::Audit;
@@ -109,8 +110,9 @@ async fn shadow(world: &World, narrator: &Narrator, window: &[Shelf]) -> Result<
     set(world, Some(Stage::Shadow), None, Some(100.0), "compare before trusting").await?;
     sleep(Duration::from_secs(3)).await;
     let before = mismatches(world).await?;
-    let compared = world.evidence().await?.count(None, Verdict::Match);
-    narrator.say(&format!("{compared} comparisons agree, {} differ", before.values().sum::<u64>()));
+    let evidence = world.evidence().await?;
+    let counted = |verdict| number(evidence.count(None, verdict));
+    narrator.say(&format!("{} answers agree, {} differ", counted(Verdict::Match), counted(Verdict::Mismatch)));
 
     let planted = defects::three(&skus(window));
     for defect in &planted {
@@ -122,7 +124,7 @@ async fn shadow(world: &World, narrator: &Narrator, window: &[Shelf]) -> Result<
     narrator.say(&format!("all three found and named after {:.1} s:", began.elapsed().as_secs_f64()));
     for defect in &planted {
         let count = mismatches(world).await?.get(defect.cause.as_str()).copied().unwrap_or_default();
-        narrator.say(&format!("  {:<12} {count} times", defect.cause.as_str()));
+        narrator.say(&format!("  {:<12} in {}", defect.cause.as_str(), rows(count)));
     }
     mend(world, narrator, 2, &ALL).await
 }
@@ -156,9 +158,9 @@ async fn outage(world: &World, narrator: &Narrator, tally: &Tally, mended: &Sums
     narrator.say(&format!("it is back; all of them settled {:.1} s later", began.elapsed().as_secs_f64()));
     let after = world.evidence().await?;
     narrator.say(&format!(
-        "{} comparisons since the mending agree, {} differ",
-        after.count(None, Verdict::Match) - mended.count(None, Verdict::Match),
-        after.count(None, Verdict::Mismatch) - mended.count(None, Verdict::Mismatch)
+        "{} answers since the mending agree, {} differ",
+        number(after.count(None, Verdict::Match) - mended.count(None, Verdict::Match)),
+        number(after.count(None, Verdict::Mismatch) - mended.count(None, Verdict::Mismatch))
     ));
     Ok(())
 }

@@ -6,7 +6,10 @@ use std::time::Duration;
 use adapters::memory::control::MemoryControl;
 use adapters::postgres::control::{ControlSettings, PostgresControl};
 use model::Rollout;
-use model::control::{ControlError, ControlStore, ReconciliationStore as _};
+use model::control::{
+    BatchId, ControlError, ControlStore, DifferenceKind, EvidenceFilter, ReconciliationStore as _, Seen, Sums,
+};
+use model::evidence::{Cause, Verdict};
 use testkit::control_contract::{self, publication};
 use testkit::postgres::Database;
 
@@ -64,6 +67,35 @@ async fn rollouts_that_were_published_cannot_be_changed_or_deleted() {
     tokio::spawn(connection);
     assert!(client.execute("UPDATE strangler_rollout SET who = 'nobody'", &[]).await.is_err());
     assert!(client.execute("DELETE FROM strangler_rollout", &[]).await.is_err());
+}
+
+/// As a release counts that knows rows only: it names no column, and leaves the last one empty.
+const OLDER: &str = "INSERT INTO strangler_evidence_difference AS sum \
+    SELECT 'Query.product', 'name', 'case', 'mismatch', date_trunc('minute', now()), 5, now(), now() \
+    ON CONFLICT (route, field, cause, verdict, minute) DO UPDATE SET count = sum.count + excluded.count";
+
+#[tokio::test]
+async fn rows_that_an_older_release_has_counted_are_in_nobody_knows_how_many_answers() {
+    let (store, database) = fresh_postgres().await;
+    let (client, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let kind = DifferenceKind {
+        route: "Query.product".into(),
+        field: Some("name".into()),
+        cause: Cause::Case,
+        verdict: Verdict::Mismatch,
+    };
+    let hour_ago = model::Instant::new(chrono::Utc::now() - chrono::TimeDelta::hours(1));
+    let mut ours = Sums::default();
+    ours.add_rows(kind.clone(), Seen { count: 3, first: hour_ago, last: hour_ago }, Some(2));
+    let found = async || {
+        let sums = store.evidence(&EvidenceFilter::default()).await.unwrap();
+        (sums.differences[&kind].count, sums.answers.get(&kind).copied())
+    };
+    store.add_evidence(BatchId(uuid::Uuid::new_v4()), &ours).await.unwrap();
+    assert_eq!(found().await, (3, Some(2)));
+    client.execute(OLDER, &[]).await.unwrap();
+    assert_eq!(found().await, (8, None));
 }
 
 #[tokio::test]

@@ -146,8 +146,12 @@ fn newest_change(caller: &Caller, group: &GroupName, answer: &Answer) -> Markup 
     html! {
         section.newest aria-label="The newest change" {
             p.answer {
-                (words(&last.summary)) ", by " (last.who) " (rollout " (last.rollout) "): on " (under) " of "
-                (answer.replicas.len()) " live replicas."
+                (words(&last.summary)) ", by " (last.who) " (rollout " (last.rollout) "): "
+                @match answer.replicas.len() {
+                    // None is no proof that it works.
+                    0 => "no replica is live; those that start begin with it.",
+                    all => { "on " (under) " of " (all) " live replicas." }
+                }
                 @if !closed.is_empty() { " " (closed.len()) " of " (gates.len()) " gates do not hold: " (closed.join(", ")) "." }
             }
             @if let (true, Some((before, after))) = (caller.may_act(), back) { (forms::back(caller, group, &before, &after)) }

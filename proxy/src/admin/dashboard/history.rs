@@ -99,39 +99,37 @@ pub(super) async fn page(State(dashboard): State<Dashboard>, caller: Caller, Que
 fn form(dashboard: &Dashboard, wanted: &Wanted) -> Markup {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     html! {
-        div.tools {
-            form.filter method="get" action="/history" role="search" aria-label="Which changes" {
-                div.field {
-                    label for="group" { "Group" }
-                    select #group name="group" {
-                        option value="" selected[wanted.group.is_none()] { "all" }
-                        @for known in &dashboard.admin.groups {
-                            option value=(known) selected[wanted.group.as_deref() == Some(known.as_str())] { (known) }
-                        }
+        form.filter method="get" action="/history" role="search" aria-label="Which changes" {
+            div.field {
+                label for="group" { "Group" }
+                select #group name="group" {
+                    option value="" selected[wanted.group.is_none()] { "all" }
+                    @for known in &dashboard.admin.groups {
+                        option value=(known) selected[wanted.group.as_deref() == Some(known.as_str())] { (known) }
                     }
                 }
-                div.field {
-                    label for="event" { "Event" }
-                    select #event name="event" {
-                        option value="" { "all" }
-                        @for event in Event::ALL {
-                            option value=(event.as_str()) selected[wanted.event.as_deref() == Some(event.as_str())] {
-                                (event.as_str())
-                            }
-                        }
-                    }
-                }
-                div.field { label for="who" { "Who" } input #who name="who" value=(text(&wanted.who)); }
-                div.field {
-                    label for="since" { "Since" }
-                    input #since name="since" value=(text(&wanted.since)) placeholder="2h, 7d"
-                        aria-describedby="since-help";
-                    span.soft #since-help { "2h, 7d, or a time" }
-                }
-                button { "Show" }
             }
-            a.button href="/history/verify" { "Verify the record" }
+            div.field {
+                label for="event" { "Event" }
+                select #event name="event" {
+                    option value="" { "all" }
+                    @for event in Event::ALL {
+                        option value=(event.as_str()) selected[wanted.event.as_deref() == Some(event.as_str())] {
+                            (event.as_str())
+                        }
+                    }
+                }
+            }
+            div.field { label for="who" { "Who" } input #who name="who" value=(text(&wanted.who)); }
+            div.field {
+                label for="since" { "Since" }
+                input #since name="since" value=(text(&wanted.since)) placeholder="2h, 7d"
+                    aria-describedby="since-help";
+                span.soft #since-help { "2h, 7d, or a time" }
+            }
+            button { "Show" }
         }
+        p { a.button href="/history/verify" { "Verify the record" } }
     }
 }
 

@@ -46,7 +46,7 @@ async fn compare(scene: &Scene, count: u64) {
     scene.control.add_evidence(BatchId(uuid::Uuid::now_v7()), &sums).await.unwrap();
 }
 
-fn all_given(desk: &mut Desk) {
+pub(super) fn all_given(desk: &mut Desk) {
     let amount = |number| Amount::try_from(number).ok();
     desk.breakeven = Given {
         currency: "<EUR>".into(),

@@ -1,6 +1,7 @@
 //! What pages say is true of what they say it of: a change, an entry, a part of the time.
 
-use model::control::ExcuseStore;
+use model::control::reconciliation::{RepairCount, RepairOrder};
+use model::control::{ExcuseStore, ReconciliationStore, RunId};
 use model::evidence::{Observation, Verdict};
 
 use super::*;
@@ -130,4 +131,29 @@ async fn a_card_says_how_a_group_does_now_and_what_is_an_hour_old_is_no_alarm() 
         assert!(page.contains(&format!("<span class=\"soft\">{told}</span>")), "{path}: {page}");
         assert!(!page.contains("<b class=\"bad\">4</b>"), "{path}: {page}");
     }
+}
+
+#[tokio::test]
+async fn only_a_repair_that_left_every_key_level_begins_a_new_count() {
+    let scene = scene_with(&[], Stage::Shift, super::evidence::all_given).await;
+    compare(&scene, 500).await;
+    let author = model::control::Author { who: "ada".into(), origin: "desk".into(), reason: None };
+    let repair = async |refused: u64| {
+        let id = RunId(uuid::Uuid::now_v7());
+        let (group, entity, asked) = ("inventory".into(), "Product".into(), "one key".to_owned());
+        scene.control.begin_repair(&RepairOrder { id, group, entity, author: author.clone(), asked }).await.unwrap();
+        let refused = (refused > 0).then(|| ("a reason".to_owned(), refused)).into_iter().collect();
+        scene.control.end_repair(id, &RepairCount { repaired: 1, refused, ..RepairCount::default() }).await.unwrap();
+        (scene.get(Role::Viewer, "/breakeven").await.text, scene.get(Role::Viewer, "/groups/inventory").await.text)
+    };
+    let (weighed, group) = repair(1).await;
+    assert!(
+        weighed.contains("Errors cost at least as much as waiting") && !weighed.contains("last repair,"),
+        "{weighed}"
+    );
+    assert!(!group.contains("before the repair"), "{group}");
+    // Nothing was compared since: all time is weighed, and it is said why.
+    let (weighed, group) = repair(0).await;
+    assert!(weighed.contains("too few answers were compared: 0 of about 432. In all, errors cost"), "{weighed}");
+    assert!(group.contains("last mismatch 60 min ago, before the repair of 20"), "{group}");
 }
