@@ -20,6 +20,9 @@ use super::table::Table;
 use super::{error, stands, wire, write_text};
 use crate::stored::Stored;
 
+/// Values that are tried to be parked before it counts as hopeless: each costs a pass over all that has not gone.
+const MOST_PARKED: usize = 32;
+
 /// Rows of one statement.
 pub(super) struct Act<'s, 'c> {
     table: Table<'s>,
@@ -75,7 +78,7 @@ pub(super) fn run(session: &mut Session, mut acts: Vec<Act<'_, '_>>) -> Result<(
         }
         if !std::mem::replace(&mut deferred, true) {
             session.run("SET CONSTRAINTS ALL DEFERRED", &[])?;
-        } else if !park(session, &acts, &mut parked)? {
+        } else if parked.len() >= MOST_PARKED || !park(session, &acts, &mut parked)? {
             return Err(gave_up(session, &acts, code)?);
         }
     }

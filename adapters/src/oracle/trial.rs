@@ -21,7 +21,7 @@ const PARSED: [&str; 10] =
 #[async_trait]
 impl Tries for OracleStore {
     async fn wrong_statements(&self, within: Duration) -> Result<Vec<Wrong>, StoreError> {
-        self.reading(within, |session, contract, side| wrong(session, contract, side)).await
+        self.reading(within, wrong).await
     }
 }
 

@@ -16,6 +16,7 @@ use tokio_postgres::Row;
 
 use super::apply_batch::{Batch, Parts, Purpose, batches, stands_of, unkept};
 use super::apply_seen::{Seen, seen};
+use super::apply_steps::goes_in_steps;
 use super::apply_text::{self, ALTERED, BARRED, END, MET, UNKEPT};
 use super::carry::{self, Stand};
 use super::pipeline::{Answers, End, Prepared, Step, whole};
@@ -56,7 +57,7 @@ pub(super) enum Tried {
     /// The gate lets no change of this group pass.
     Barred(GroupName),
     /// A rule between rows forbids a state on the way, and perhaps not the one at the end.
-    InTheWay,
+    InTheWay(StoreError),
 }
 
 /// What stands after a transaction.
@@ -119,11 +120,14 @@ impl Call<'_> {
                 break Stands::default();
             }
             let mut tried = self.attempt(&work).await?;
-            if matches!(tried, Tried::InTheWay) {
+            if let Tried::InTheWay(error) = tried {
+                if !goes_in_steps(&work.open) {
+                    return Err(error);
+                }
                 tried = self.in_steps(&work).await?;
             }
             let error = match tried {
-                Tried::InTheWay => return Err(read::misfit(self.side, "what goes in steps goes no other way".into())),
+                Tried::InTheWay(error) => return Err(error),
                 Tried::Stands(stands) => break stands,
                 Tried::Barred(group) => {
                     self.bar(&mut work, &group);
@@ -221,7 +225,7 @@ impl Call<'_> {
         batch: Option<&Batch<'_, '_>>,
     ) -> Result<Tried, StoreError> {
         if apply_steps::is_in_the_way(&error) {
-            return Ok(Tried::InTheWay);
+            return Ok(Tried::InTheWay(self.session.error(error)));
         }
         let code = error.code().map(|state| state.code().to_owned());
         let error = self.session.error(error);

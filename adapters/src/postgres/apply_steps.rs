@@ -46,6 +46,18 @@ const REFERENCES: &str = "SELECT DISTINCT one.place, other.place FROM pg_constra
      JOIN unnest($1::text[]) WITH ORDINALITY AS other(name, place) ON c.confrelid = to_regclass(other.name) \
      WHERE c.contype = 'f'";
 
+/// Changes of several writes that go in steps together. Of more the caller tries each write alone: a single one that no
+/// order makes legal must not cost all the others their time.
+const MOST_TOGETHER: usize = 32;
+
+/// Values that are parked before it counts as hopeless: each costs a pass over all that has not gone.
+const MOST_PARKED: usize = 32;
+
+/// Whether so much is worth a transaction in steps.
+pub(super) fn goes_in_steps(open: &[&Change]) -> bool {
+    open.len() <= MOST_TOGETHER || open.iter().all(|change| change.write == open[0].write)
+}
+
 /// Whether a rule between rows of the contract's tables is what an error is about.
 pub(super) fn is_in_the_way(error: &Error) -> bool {
     error.as_db_error().is_some_and(|db| {
@@ -106,7 +118,7 @@ impl Call<'_> {
     /// One transaction, in steps. Never [`Tried::InTheWay`].
     pub(super) async fn in_steps(&self, work: &Work<'_>) -> Result<Tried, StoreError> {
         self.known.forget_order();
-        let order = self.order(&work.parts().open).await?;
+        let order = self.order(work.parts().open).await?;
         let batches = batches(self, work, &order, Purpose::Apply)?;
         let mut stands = Stands::default();
         let deferred = Step { text: DEFERRED.to_owned(), values: Vec::new() };
@@ -148,7 +160,7 @@ impl Call<'_> {
         }
         let mut open: Vec<_> = work.parts().open.iter().map(|change| Open { change, tried: 0 }).collect();
         open.sort_by_key(|one| (order.turn(one.change), one.change.key.clone()));
-        let mut taken = work.parts().taken.clone();
+        let (mut taken, mut parked) = (work.parts().taken.clone(), 0);
         loop {
             let (before, mut last) = (open.len(), None);
             let mut left = Vec::new();
@@ -167,7 +179,11 @@ impl Call<'_> {
             }
             open = left;
             let Some(error) = last else { return Ok(None) };
-            if open.len() == before && !self.park(&mut open, work, &mut taken).await? {
+            if open.len() < before {
+                continue;
+            }
+            parked += 1;
+            if parked > MOST_PARKED || !self.park(&mut open, work, &mut taken).await? {
                 return Err(self.session.error(error));
             }
         }
