@@ -73,7 +73,7 @@ impl Desk {
         let reason = Some(format!("{who} had rolled the group back before modern became primary"));
         let author = Author { reason, ..told.author.clone() };
         let goal = Goal::Side { to: Side::Legacy, force: false };
-        self.hand_over_now(group, goal, &author, Consent::NotNeeded, newest.rollout.version).await?;
+        Box::pin(self.hand_over_now(group, goal, &author, Consent::NotNeeded, newest.rollout.version)).await?;
         Ok(())
     }
 }
