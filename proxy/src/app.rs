@@ -13,6 +13,7 @@ use adapters::Lane;
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::control::ControlError;
 use model::{GroupName, Instant, PerSide, ReplicaId, Side, StoreError};
+use shadow_compare::Redactor;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -39,7 +40,7 @@ use crate::lives::{Heard, LifeWatch};
 use crate::openfeature;
 use crate::promotion::Promoter;
 use crate::read::breaker::Breaker;
-use crate::reconcile;
+use crate::reconcile::{self, ReconcileSettings, Reconciler};
 use crate::rollout::{self, OpenError, RolloutHandle};
 use crate::serving::Port;
 use crate::state_dir::{StateDir, StateDirError};
@@ -243,6 +244,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     background.keep("rollbacks", move |stop| honours.clone().keep_rollbacks(stop));
     openfeature::start(config.flags.as_ref(), &desk, &id, &background);
     webhooks::start(&config.webhooks, &backends.control, &id, now, &background);
+    let reconciler = |pause| reconciler(config, &backends, &secret, pause);
+    reconcile::schedule::start(config.reconcile.clone(), &desk, &id, reconciler, &background);
     let oracles = backends.oracles.clone();
     background.keep("lanes", move |stop| lanes::watch(oracles.clone(), stop));
     let (control, contract) = (Arc::clone(&backends.control), Arc::clone(&backends.loaded.contract));
@@ -354,6 +357,17 @@ fn keep_fences(
     });
     background.keep("fences", move |stop| Arc::clone(&keeper).run(stop));
     fences
+}
+
+/// Compares rows at rest, in the lane of scans. A write may take as long as a client waits for it.
+fn reconciler(config: &Config, backends: &Backends, secret: &[u8], pause: Duration) -> Reconciler {
+    Reconciler {
+        stores: backends.lane(Lane::Scan),
+        control: Arc::clone(&backends.control),
+        redactor: Redactor::new(secret),
+        today: || chrono::Utc::now().date_naive(),
+        settings: ReconcileSettings { pause, held_after: config.gateway.deadline, ..ReconcileSettings::default() },
+    }
 }
 
 /// Tidies up the recorder from time to time.

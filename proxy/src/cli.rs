@@ -100,6 +100,9 @@ impl From<DeskError> for Stop {
     }
 }
 
+/// What is told to whoever asks a replica for what replicas do not do.
+const NEEDS_DATABASES: &str = "this command works on the databases themselves, so `--admin` is not enough: run it where the replicas' configuration is, as `strangler --config FILE …`; on Kubernetes with `kubectl exec strangler-0 -- strangler …`. Replicas compare rows at rest by themselves with `[reconcile] every_hours` or `at`";
+
 /// Runs the command line of this process.
 pub async fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -116,7 +119,13 @@ pub async fn run() -> ExitCode {
 }
 
 async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
-    let desk = || Desk::open(&cli.config, out);
+    let desk = || {
+        // Whoever gave a replica's address means that one, and is not helped by what is wrong with a file.
+        Desk::open(&cli.config, out).map_err(|stop| match &cli.admin {
+            Some(_) => Stop::BadUse(NEEDS_DATABASES.to_owned()),
+            None => stop,
+        })
+    };
     match &cli.command {
         Command::Demo(args) => {
             serve::quiet_log()?;

@@ -12,6 +12,7 @@ mod flags;
 mod guard;
 mod promotion;
 mod raw;
+mod reconcile;
 mod side;
 mod traces;
 mod webhooks;
@@ -35,6 +36,7 @@ use crate::openfeature::Flags;
 use crate::promotion::PromotionRules;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
+use crate::reconcile::schedule::Schedule;
 use crate::saga::SagaSettings;
 use crate::tls::TlsFiles;
 use crate::traces::Traces;
@@ -85,6 +87,8 @@ pub struct Config {
     pub promotion: PromotionRules,
     /// Limits of handovers.
     pub handover: HandoverSettings,
+    /// When rows at rest are compared without an order, if they are.
+    pub reconcile: Option<Schedule>,
     /// The guard.
     pub guard: GuardSettings,
     /// What errors and waiting cost.

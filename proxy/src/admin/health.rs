@@ -113,23 +113,7 @@ impl Health {
                 detail: if control { "answers".into() } else { "does not answer; going on without it".into() },
             },
         ];
-        let unsaved = rollout.unsaved();
-        checks.push(Check {
-            name: "state_dir",
-            ok: unsaved.is_none(),
-            needed: false,
-            detail: unsaved.map_or_else(
-                || "holds the newest rollout".into(),
-                |why| format!("{why}: a restart without control store would answer all reads from legacy"),
-            ),
-        });
-        if rollout.known().is_doubted() {
-            let detail = "a newer rollout may have been lost: legacy answers all reads until the control store tells";
-            checks.push(Check { name: "last_rollout", ok: false, needed: false, detail: detail.into() });
-        }
-        if let Some(detail) = rollout.name_taken() {
-            checks.push(Check { name: "replica_name", ok: false, needed: false, detail });
-        }
+        checks.extend(own(rollout));
         let misfits = self.misfits.lock();
         if !misfits.is_empty() {
             checks.push(Check { name: "bookkeeping", ok: false, needed: true, detail: misfits.join("; ") });
@@ -157,4 +141,26 @@ impl Health {
     pub fn is_ready(checks: &[Check]) -> bool {
         checks.iter().all(|check| check.ok || !check.needed)
     }
+}
+
+/// What this replica has of its own: its disk, its last rollout, its name.
+fn own(rollout: &RolloutHandle) -> Vec<Check> {
+    let unsaved = rollout.unsaved();
+    let mut checks = vec![Check {
+        name: "state_dir",
+        ok: unsaved.is_none(),
+        needed: false,
+        detail: unsaved.map_or_else(
+            || "holds the newest rollout".into(),
+            |why| format!("{why}: a restart without control store would answer all reads from legacy"),
+        ),
+    }];
+    if rollout.known().is_doubted() {
+        let detail = "a newer rollout may have been lost: legacy answers all reads until the control store tells";
+        checks.push(Check { name: "last_rollout", ok: false, needed: false, detail: detail.into() });
+    }
+    if let Some(detail) = rollout.name_taken() {
+        checks.push(Check { name: "replica_name", ok: false, needed: false, detail });
+    }
+    checks
 }

@@ -88,13 +88,13 @@ struct Asks {
 
 impl Asks {
     /// The request as whoever asks now; or what they are told instead.
-    async fn admitted(&self, request: Request) -> Result<Request, Answer> {
+    async fn admitted(&self, request: Request) -> Result<Request, Box<Answer>> {
         match self.standing.now().await {
             Ok(identity) => Ok(request.data(named(identity, &self.headers))),
             Err(gone) => {
                 let code = gone.code();
                 let error = async_graphql::Error::new(gone.why()).extend_with(|_, more| more.set("code", code));
-                Err(Answer::from_errors(vec![error.into_server_error(async_graphql::Pos::default())]))
+                Err(Box::new(Answer::from_errors(vec![error.into_server_error(async_graphql::Pos::default())])))
             }
         }
     }
@@ -104,7 +104,7 @@ impl Executor for Asks {
     async fn execute(&self, request: Request) -> Answer {
         match self.admitted(request).await {
             Ok(request) => self.schema.execute(request).await,
-            Err(refused) => refused,
+            Err(refused) => *refused,
         }
     }
 
@@ -113,7 +113,7 @@ impl Executor for Asks {
         let answers = async move {
             match asks.admitted(request).await {
                 Ok(request) => Executor::execute_stream(&asks.schema, request, session),
-                Err(refused) => futures::stream::once(async { refused }).boxed(),
+                Err(refused) => futures::stream::once(async { *refused }).boxed(),
             }
         };
         futures::stream::once(answers).flatten().boxed()

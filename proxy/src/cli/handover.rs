@@ -123,9 +123,19 @@ async fn dry_run(out: Printer, link: &Link, group: &str, to: &str) -> Result<(),
         (false, false) => Err(Stop::No(
             "something would be lost: mend it first (`strangler reconcile`, `strangler repair`)".to_owned(),
         )),
-        (false, true) => Err(Stop::No(
-            "no row would be lost, but it is not safe: see what was left behind, and docs/handover.md".to_owned(),
-        )),
+        (false, true) => {
+            let left = if nothing("leftBehind") { None } else { Some("end what an earlier handover left behind") };
+            let columns = if list(&safety["leftOut"]).is_empty() {
+                None
+            } else {
+                Some("decide about the columns that the contract leaves out")
+            };
+            let first: Vec<_> = left.into_iter().chain(columns).collect();
+            Err(Stop::No(format!(
+                "no row would be lost, but it is not safe: {} first (docs/handover.md)",
+                if first.is_empty() { "see above what is in the way".to_owned() } else { first.join(", and ") }
+            )))
+        }
     }
 }
 

@@ -121,6 +121,14 @@ pub(super) async fn proposals(out: Printer, link: &Link) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Names the replicas that work under the change and would not after a restart without control store.
+fn tell_unsaved(out: Printer, acknowledged: &Json) {
+    for one in acknowledged.as_array().into_iter().flatten().filter(|one| one["saved"] == false) {
+        let (id, address) = (text(&one["id"]), text(&one["adminAddress"]));
+        out.warn(format!("{id} at {address} could not write it to its `state_dir`: restarted without control store, it would answer all reads from legacy"));
+    }
+}
+
 async fn tell_outcome(out: Printer, link: &Link, done: &Json) -> Result<(), Stop> {
     let (group, count) = (text(&done["group"]), |list: &Json| list.as_array().map_or(0, Vec::len));
     let mut shown = policy_json(&done["group"], &done["policy"]);
@@ -173,11 +181,7 @@ async fn tell_outcome(out: Printer, link: &Link, done: &Json) -> Result<(), Stop
                     out.line("The change stands; they take it as soon as they reach the control database.");
                 }
             }
-            let unsaved = done["acknowledged"].as_array().into_iter().flatten().filter(|one| one["saved"] == false);
-            for one in unsaved {
-                let (id, address) = (text(&one["id"]), text(&one["adminAddress"]));
-                out.warn(format!("{id} at {address} could not write it to its `state_dir`: restarted without control store, it would answer all reads from legacy"));
-            }
+            tell_unsaved(out, &done["acknowledged"]);
             tell_gates_and_way_back(out, done);
             for field in ["rollout", "millis", "acknowledged", "laggards", "back", "closedGates"] {
                 shown[field] = done[field].clone();

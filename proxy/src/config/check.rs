@@ -62,6 +62,7 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         promotion: promotion::promotion(&raw.promotion, origins)?,
         fleet: fleet(raw.fleet),
         handover: handover(&raw.handover, origins)?,
+        reconcile: super::reconcile::schedule(&raw.reconcile, origins)?,
         guard: super::guard::guard(&raw.guard, origins)?,
         breakeven: breakeven::given(raw.breakeven, origins)?,
         flags: flags(raw.openfeature, origins)?,

@@ -81,6 +81,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) handover: RawHandover,
     #[serde(default)]
+    pub(super) reconcile: RawReconcile,
+    #[serde(default)]
     pub(super) guard: RawGuard,
     #[serde(default)]
     pub(super) breakeven: RawBreakeven,
@@ -262,6 +264,13 @@ section!(RawPromotion {
     unsettled_age_ms: u64 = 10_000,
     cdc_lag_ms: u64 = 500,
     errors: f64 = 0.1,
+});
+
+section!(RawReconcile {
+    every_hours: Option<u64> = None,
+    at: Option<String> = None,
+    groups: Vec<String> = Vec::new(),
+    pause_ms: u64 = 20,
 });
 
 section!(RawHandover { freeze_ms: u64 = 2_500, limit_ms: u64 = 2_000 });

@@ -305,7 +305,9 @@ fn write_files(
          {}[sides.modern]\nurl = {:?}\n\
          [gateway]\nlisten = \"{}\"\nintrospection = true\ndevelopment = true\n\
          [admin]\nlisten = \"{}\"\n\
-         # The story breaks modern on purpose, and an operator rolls back.\n[guard]\nenabled = false\n",
+         # The story breaks modern on purpose, and an operator rolls back.\n[guard]\nenabled = false\n\
+         # Made up: what a mid-sized shop might say.\n[breakeven]\ndaily_transactions = 120000\ncost_per_error = 18.0\n\
+         licences_per_day = 2400.0\nmissed_revenue_per_day = 9000.0\nteam_per_day = 3600.0\n",
         folder.join("state"),
         arguments.erp.section(legacy, arguments)?,
         modern.url("shop"),

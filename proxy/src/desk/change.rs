@@ -262,7 +262,7 @@ impl Desk {
         // What is approved and what comes into force is one transaction: whoever withdraws it at the same time was either
         // first, and nothing happens, or is told that it was approved.
         let approval = Approval { proposal: proposal.id, by: author.clone() };
-        let outcome = self.in_force(&proposal, &approval, seen.version).await?;
+        let outcome = Box::pin(self.in_force(&proposal, &approval, seen.version)).await?;
         let version = match &outcome {
             SetOutcome::Published { record, .. } => record.rollout.version,
             SetOutcome::AlreadySo { version, .. } => *version,
@@ -289,7 +289,7 @@ impl Desk {
         }
         let before = proposal.from;
         if proposal.to.stage() == Stage::Modern && before.stage() != Stage::Modern {
-            let done = Box::new(self.end_dual_write_now(group, proposer, consent, seen).await?);
+            let done = Box::new(Box::pin(self.end_dual_write_now(group, proposer, consent, seen)).await?);
             return Ok(SetOutcome::HandedOver { done, before });
         }
         if proposal.to.primary() != before.primary() {
@@ -304,7 +304,7 @@ impl Desk {
                 }
             };
             let goal = Goal::Side { to, force: false };
-            let done = Box::new(self.hand_over_now(group, goal, proposer, consent, seen).await?);
+            let done = Box::new(Box::pin(self.hand_over_now(group, goal, proposer, consent, seen)).await?);
             return Ok(SetOutcome::HandedOver { done, before });
         }
         let wish = SetPolicy {

@@ -114,7 +114,8 @@ impl Desk {
             let proposed = self.keep_proposal(group, before, after, Vec::new(), author, seen).await?;
             return Ok(HandoverOutcome::Proposed(Box::new(proposed)));
         }
-        let done = self.hand_over_now(group, Goal::Side { to, force }, author, Consent::NotNeeded, seen).await?;
+        let goal = Goal::Side { to, force };
+        let done = Box::pin(self.hand_over_now(group, goal, author, Consent::NotNeeded, seen)).await?;
         Ok(HandoverOutcome::Done(Box::new(done)))
     }
 

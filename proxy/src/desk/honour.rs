@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::handover::Goal;
 use super::{Desk, DeskError};
 use crate::rollout::Override;
-use crate::rollout::publish::Consent;
+use crate::rollout::fleet::REMEMBERED;
+use crate::rollout::publish::{Consent, publish_rollback};
 
 /// Pause between two looks; none of them asks anybody while no rollback waits.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -60,11 +61,19 @@ impl Desk {
         }
         let group = &told.group;
         let who = &told.author.who;
+        let age = (self.clock)().to_utc() - told.at.to_utc();
+        if age.to_std().is_ok_and(|age| age > REMEMBERED) {
+            // As long as a replica is counted among those that may run. Nobody waits for what it was told before.
+            tracing::warn!(%group, "a rollback of group {group} that this replica alone has held for {} minutes moves no authority any more", age.num_minutes());
+            let idle = Override { idle_under: Some(policy.epoch()), ..told.clone() };
+            publish_rollback(&self.witness, &idle, None).await?;
+            return Ok(());
+        }
         tracing::error!(%group, "modern became primary of group {group} although {who} had rolled it back: the authority goes back to legacy");
         let reason = Some(format!("{who} had rolled the group back before modern became primary"));
         let author = Author { reason, ..told.author.clone() };
         let goal = Goal::Side { to: Side::Legacy, force: false };
-        self.hand_over_now(group, goal, &author, Consent::NotNeeded, newest.rollout.version).await?;
+        Box::pin(self.hand_over_now(group, goal, &author, Consent::NotNeeded, newest.rollout.version)).await?;
         Ok(())
     }
 }

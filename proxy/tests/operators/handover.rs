@@ -86,10 +86,18 @@ async fn an_authority_goes_only_where_and_when_it_may_and_is_told_how() {
     assert!(history[0]["summary"].as_str().unwrap().starts_with("handover stock: stage shift -> reverse"), "{history}");
     let told = &history[0]["evidence"]["handover"];
     assert_eq!(told["to"], "modern");
-    for (place, step) in ["freeze", "drain", "open"].into_iter().enumerate() {
-        assert_eq!(told["steps"][place]["step"], step, "{told}");
-        assert!(told["steps"][place]["millis"].as_f64() > Some(0.0), "{told}");
-    }
+    let step_by_step = |told: &Json, steps: &[&str]| {
+        for (place, step) in steps.iter().enumerate() {
+            assert_eq!(told["steps"][place]["step"], *step, "{told}");
+            assert!(told["steps"][place]["millis"].as_f64() > Some(0.0), "{told}");
+        }
+    };
+    // The rollout comes before modern is opened; the whole of it is in the audit, with how long writes waited.
+    step_by_step(told, &["freeze", "drain"]);
+    let audit: Json = serde_json::from_str(&site.must_run(&["--json", "history", "list"]).await).unwrap();
+    let told = audit.as_array().unwrap().iter().find(|entry| entry["action"] == "handed-over").unwrap();
+    step_by_step(&told["detail"], &["freeze", "drain", "publish", "open"]);
+    assert!(told["detail"]["pauseMillis"].as_f64() > Some(0.0), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -363,7 +363,7 @@ impl Group {
 
     /// What a person should know of it now, as this replica sees it, in sentences.
     async fn notices(&self, context: &Context<'_>) -> Result<Vec<String>> {
-        Ok(desk(context)?.notices.of(&self.group))
+        Ok(desk(context)?.notices_of(&self.group))
     }
 
     /// "May I promote, and if not, why not?"

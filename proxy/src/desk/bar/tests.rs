@@ -66,13 +66,13 @@ impl Scene {
     }
 
     async fn hand_over(&self, to: Side) -> Result<HandoverOutcome, DeskError> {
-        self.desk.hand_over(&self.group, to, false, &author("ada")).await
+        Box::pin(self.desk.hand_over(&self.group, to, false, &author("ada"))).await
     }
 
     /// Whether it said that it is done.
     async fn roll_back(&self) -> Result<bool, DeskError> {
         let options = RollbackOptions { token_file: None, within: Duration::from_secs(2) };
-        let outcome = self.desk.roll_back(&self.group, author("bob"), &options, |_| {}).await?;
+        let outcome = Box::pin(self.desk.roll_back(&self.group, author("bob"), &options, |_| {})).await?;
         Ok(outcome.is_done())
     }
 
@@ -196,7 +196,7 @@ async fn of_approving_a_handover_and_withdrawing_it_one_wins_and_both_are_told_s
             scene.desk.withdraw_seen(proposal.as_ref().clone(), &author("ada")).await
         };
         let bob = author("bob");
-        let (approval, withdrawal) = tokio::join!(scene.desk.approve(&id, &bob), withdraw);
+        let (approval, withdrawal) = tokio::join!(Box::pin(scene.desk.approve(&id, &bob)), withdraw);
         assert_ne!(approval.is_ok(), withdrawal.is_ok(), "moment {moment}: {approval:?} {withdrawal:?}");
         tokio::time::sleep(Duration::from_secs(15)).await;
         let primary = scene.published().await.primary();
