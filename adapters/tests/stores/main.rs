@@ -17,6 +17,8 @@ mod contracts;
 #[cfg(test)]
 mod counts;
 #[cfg(test)]
+mod exhausted;
+#[cfg(test)]
 mod foreign;
 #[cfg(test)]
 mod inspect;
