@@ -11,6 +11,7 @@ use model::store::DriverError;
 use model::{Side, StoreError, fit};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use super::dial::NoConnection;
 use super::line::NoLine;
 
 /// The bookkeeping's own constraint names, by which a failed insert is understood.
@@ -40,14 +41,14 @@ pub(super) fn connecting(side: Side, error: PoolError<NoLine>) -> StoreError {
 /// Why there is no connection, or none that may be used.
 pub(super) fn no_line(side: Side, error: NoLine) -> StoreError {
     let state = match &error {
+        NoLine::None(error) => error.state().unwrap_or_default().to_owned(),
         NoLine::Driver(error) => error.code().map(|state| state.code().to_owned()).unwrap_or_default(),
         NoLine::NotMine(whose) => return StoreError::not_mine(side, whose),
         NoLine::Pooler => {
             return StoreError::Misfit { side, problem: error.to_string(), source: None };
         }
     };
-    if state.starts_with("28") || state.starts_with("3D") {
-        let problem = "the login is refused or the database does not exist: check its address".into();
+    if let Some(problem) = refused_login(&state, &error) {
         return StoreError::Misfit { side, problem, source: Some(error.into()) };
     }
     if state == "42501" {
@@ -55,6 +56,17 @@ pub(super) fn no_line(side: Side, error: NoLine) -> StoreError {
         return StoreError::Misfit { side, problem, source: Some(error.into()) };
     }
     unreachable(side, error)
+}
+
+/// Why a server lets nobody in under this login, where it says so.
+fn refused_login(state: &str, error: &NoLine) -> Option<String> {
+    match error {
+        _ if !state.starts_with("28") && !state.starts_with("3D") => None,
+        NoLine::None(NoConnection::Protection { problem, .. }) => Some(problem.clone()),
+        NoLine::None(NoConnection::Driver(_)) | NoLine::Driver(_) | NoLine::Pooler | NoLine::NotMine(_) => {
+            Some("the login is refused or the database does not exist: check its address".to_owned())
+        }
+    }
 }
 
 /// What the server says of a plan that it keeps for a prepared statement.

@@ -24,7 +24,10 @@ use model::store::DriverError;
 use thiserror::Error;
 use tokio::time::Instant;
 use tokio_postgres::error::DbError;
-use tokio_postgres::{AsyncMessage, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{AsyncMessage, SimpleQueryMessage, SimpleQueryRow};
+
+use super::connections::NoRoom;
+use super::dial::{Canceller, Dialer, NoConnection, Opened};
 
 /// How long it is believed that the server takes writes, after it was looked at.
 const BELIEVED: Duration = Duration::from_secs(5);
@@ -41,7 +44,10 @@ const LOOK: &str = "SELECT CASE WHEN current_setting('strangler.session', true) 
 /// Why there is no line.
 #[derive(Debug, Error)]
 pub(super) enum NoLine {
-    /// What the driver says.
+    /// None could be opened.
+    #[error(transparent)]
+    None(#[from] NoConnection),
+    /// What the driver says of one that was opened.
     #[error("{0}")]
     Driver(#[from] tokio_postgres::Error),
     /// Sessions do not keep what they are set to.
@@ -52,12 +58,22 @@ pub(super) enum NoLine {
     NotMine(String),
 }
 
+impl NoRoom for NoLine {
+    fn is_no_room(&self) -> bool {
+        match self {
+            Self::None(error) => error.is_no_room(),
+            Self::Driver(_) | Self::Pooler | Self::NotMine(_) => false,
+        }
+    }
+}
+
 /// Opens lines to one server.
-pub(super) struct Dial(pub(super) Config);
+pub(super) struct Dial(pub(super) Dialer);
 
 /// A connection.
 pub(super) struct Line {
     pub(super) client: ClientWrapper,
+    canceller: Canceller,
     doubts: Arc<AtomicU64>,
     /// How often tables had been altered when its statements were prepared.
     pub(super) altered: AtomicU64,
@@ -70,12 +86,12 @@ impl managed::Manager for Dial {
     type Error = NoLine;
 
     async fn create(&self) -> Result<Line, NoLine> {
-        let (client, mut connection) = self.0.connect(NoTls).await?;
+        let Opened { client, mut wire, canceller } = self.0.open().await?;
         let doubts = Arc::new(AtomicU64::default());
         let heard = Arc::clone(&doubts);
         let driver = tokio::spawn(async move {
             // A notice is heard before the answer that follows it is handed on.
-            while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+            while let Some(message) = poll_fn(|context| wire.poll_message(context)).await {
                 match message {
                     Ok(AsyncMessage::Notice(notice)) if is_doubt(&notice) => {
                         heard.fetch_add(1, Ordering::Release);
@@ -89,7 +105,8 @@ impl managed::Manager for Dial {
             }
         });
         let client = ClientWrapper::new(client, driver);
-        let mut line = Line { client, doubts, altered: AtomicU64::default(), looked: Instant::now(), closed: false };
+        let (altered, looked) = (AtomicU64::default(), Instant::now());
+        let mut line = Line { client, canceller, doubts, altered, looked, closed: false };
         line.look().await?;
         Ok(line)
     }
@@ -106,6 +123,11 @@ fn is_doubt(notice: &DbError) -> bool {
 }
 
 impl Line {
+    /// Ends the connection; what breaks off what the server still does on it.
+    pub(super) fn end(self) -> Canceller {
+        self.canceller
+    }
+
     /// How many answers so far were taken back by a warning.
     pub(super) fn doubts(&self) -> u64 {
         self.doubts.load(Ordering::Acquire)

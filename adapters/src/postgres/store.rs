@@ -48,6 +48,7 @@ macro_rules! look {
 
 mod lives;
 mod scan;
+mod server;
 mod shape_log;
 
 /// A PostgreSQL database behind the port. Cheap to clone; clones and lanes share their pools.
