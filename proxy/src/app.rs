@@ -42,6 +42,7 @@ use crate::promotion::Promoter;
 use crate::read::breaker::Breaker;
 use crate::reconcile::{self, ReconcileSettings, Reconciler};
 use crate::rollout::{self, OpenError, RolloutHandle};
+use crate::servers;
 use crate::serving::Port;
 use crate::state_dir::{StateDir, StateDirError};
 use crate::tasks::Tasks;
@@ -248,6 +249,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     reconcile::schedule::start(config.reconcile.clone(), &desk, &id, reconciler, &background);
     let oracles = backends.oracles.clone();
     background.keep("lanes", move |stop| lanes::watch(oracles.clone(), stop));
+    let servers = servers::Servers::of(&backends);
+    background.keep("servers", move |stop| servers::watch(servers.clone(), stop));
     let (control, contract) = (Arc::clone(&backends.control), Arc::clone(&backends.loaded.contract));
     background.keep("drift", move |stop| reconcile::figures::watch(Arc::clone(&control), Arc::clone(&contract), stop));
     let tasks = writes.tasks.clone();

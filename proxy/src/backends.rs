@@ -20,6 +20,9 @@ use crate::desk::Desk;
 use crate::rollout::Witness;
 use crate::state_dir::StateDir;
 
+/// Connections of one replica for calls to the control database; one more listens.
+pub const CONTROL_CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
+
 /// What commands and replicas share: the contract, both sides and the control store.
 pub struct Backends {
     /// The contract.
@@ -28,8 +31,12 @@ pub struct Backends {
     pub sides: PerSide<Lanes>,
     /// Those of them that are an Oracle, for what only their threads can tell.
     pub oracles: Vec<OracleStore>,
+    /// Those of them that are a PostgreSQL, for what only their servers can tell.
+    pub postgres: PerSide<Option<PostgresStore>>,
     /// The control store.
     pub control: Arc<dyn ControlStore>,
+    /// The same, for what only its server can tell.
+    pub control_server: Arc<PostgresControl>,
 }
 
 impl Backends {
@@ -46,16 +53,23 @@ impl Backends {
         if let Some(name) = config.primary_wins.iter().find(|name| !groups.contains(name)) {
             return Err(StartError::NoGroup { key: "foreign_writes.primary_wins", name: name.clone() });
         }
-        let mut oracles = Vec::new();
-        let mut side = |side| open_side(side, &loaded.contract, config.sides.get(side), &mut oracles);
-        let sides = PerSide { legacy: side(Side::Legacy)?, modern: side(Side::Modern)? };
-        let control = PostgresControl::new(&ControlSettings {
+        let side = |side| Engine::open(side, &loaded.contract, config.sides.get(side));
+        let engines = PerSide { legacy: side(Side::Legacy)?, modern: side(Side::Modern)? };
+        let control = Arc::new(PostgresControl::new(&ControlSettings {
             url: config.control_url.clone(),
-            connections: NonZeroUsize::MIN.saturating_add(3),
+            tls: config.control_tls.clone(),
+            connections: CONTROL_CONNECTIONS,
             connect_timeout: Duration::from_secs(2),
             limit: Duration::from_secs(2),
-        })?;
-        Ok(Self { loaded, sides, oracles, control: Arc::new(control) })
+        })?);
+        Ok(Self {
+            loaded,
+            sides: engines.clone().map(|_, engine| engine.lanes()),
+            oracles: Side::BOTH.into_iter().filter_map(|side| engines.get(side).oracle()).collect(),
+            postgres: engines.map(|_, engine| engine.postgres()),
+            control: Arc::clone(&control) as Arc<dyn ControlStore>,
+            control_server: control,
+        })
     }
 
     /// Both sides on connections that are kept for `lane`.
@@ -94,20 +108,40 @@ impl Backends {
     }
 }
 
-fn open_side(
-    side: Side,
-    contract: &Arc<Contract>,
-    settings: &SideSettings,
-    oracles: &mut Vec<OracleStore>,
-) -> Result<Lanes, StoreError> {
-    match settings {
-        SideSettings::Postgres(settings) => {
-            PostgresStore::connect(side, Arc::clone(contract), settings).map(|store| store.lanes())
+/// A side as the engine that it is.
+#[derive(Clone)]
+enum Engine {
+    Postgres(PostgresStore),
+    Oracle(OracleStore),
+}
+
+impl Engine {
+    fn open(side: Side, contract: &Arc<Contract>, settings: &SideSettings) -> Result<Self, StoreError> {
+        let contract = Arc::clone(contract);
+        match settings {
+            SideSettings::Postgres(settings) => PostgresStore::connect(side, contract, settings).map(Self::Postgres),
+            SideSettings::Oracle(settings) => OracleStore::connect(side, contract, settings).map(Self::Oracle),
         }
-        SideSettings::Oracle(settings) => {
-            let store = OracleStore::connect(side, Arc::clone(contract), settings)?;
-            oracles.push(store.clone());
-            Ok(store.lanes())
+    }
+
+    fn lanes(&self) -> Lanes {
+        match self {
+            Self::Postgres(store) => store.lanes(),
+            Self::Oracle(store) => store.lanes(),
+        }
+    }
+
+    fn oracle(&self) -> Option<OracleStore> {
+        match self {
+            Self::Postgres(_) => None,
+            Self::Oracle(store) => Some(store.clone()),
+        }
+    }
+
+    fn postgres(self) -> Option<PostgresStore> {
+        match self {
+            Self::Postgres(store) => Some(store),
+            Self::Oracle(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@
 mod admin;
 mod breakeven;
 mod check;
+mod database_tls;
 mod flags;
 mod guard;
 mod promotion;
@@ -22,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use adapters::postgres::TlsWords;
 use config::{ConfigError, Environment, File, FileFormat};
 use model::{GroupName, PerSide};
 use thiserror::Error;
@@ -61,6 +63,8 @@ pub struct Config {
     pub sides: PerSide<SideSettings>,
     /// Address of the control database.
     pub control_url: String,
+    /// What is said of TLS beside that address.
+    pub control_tls: TlsWords,
     /// Where clients come in.
     pub listen: SocketAddr,
     /// How the gateway behaves.

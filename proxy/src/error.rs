@@ -132,6 +132,9 @@ impl From<Refusal> for ClientError {
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         let text = error.to_string();
+        if error.is_exhausted() {
+            return Self::Internal(InternalError::Unavailable(text));
+        }
         match error {
             StoreError::Refused { refusal, .. } => Self::Client(refusal.into()),
             StoreError::KeyReused => Self::Client(ClientError::new("IDEMPOTENCY_KEY_REUSED", text)),
@@ -143,5 +146,19 @@ impl From<StoreError> for Fault {
             StoreError::NoAnswer { .. } => Self::Internal(InternalError::DeadlineExceeded(text)),
             StoreError::Misfit { .. } => Self::Internal(InternalError::Misfit(text)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Side;
+
+    use super::*;
+
+    #[test]
+    fn a_sequence_at_its_end_asks_the_client_to_try_again_later() {
+        let fault = Fault::from(StoreError::exhausted(Side::Legacy, "item_numbers"));
+        assert_eq!((fault.code(), fault.internal_code()), ("UNAVAILABLE", "UNAVAILABLE"));
+        assert!(fault.to_string().contains("item_numbers"), "the log names it: {fault}");
     }
 }

@@ -37,6 +37,7 @@ pub mod roads;
 pub mod rollout;
 pub mod route;
 pub mod saga;
+pub mod servers;
 pub mod serving;
 pub mod spoken;
 pub mod state_dir;

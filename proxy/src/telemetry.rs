@@ -44,6 +44,8 @@ pub const LANE_WAITING: &str = "strangler_lane_waiting";
 pub const LANE_ABANDONED: &str = "strangler_lane_abandoned_threads";
 /// Calls that were turned away since too many waited in their lane. Labels: `side`, `lane`.
 pub const LANE_SHED_TOTAL: &str = "strangler_lane_shed_total";
+/// Connections that a PostgreSQL refused, having no more. Label: `database` (`legacy`, `modern`, `control`).
+pub const CONNECTIONS_REFUSED_TOTAL: &str = "strangler_connections_refused_total";
 /// The life of a side's log; it rises with a failover or restore. Label: `side`.
 pub const LOG_INCARNATION: &str = "strangler_log_incarnation";
 /// Whether a side takes no writes of ours since it has gone back, was moved or was suspended. Label: `side`.
@@ -194,12 +196,9 @@ pub fn describe() {
         "1 while a route's calls are kept away from a side that answers others, else 0"
     );
     describe_gauge!(SIDE_SUSPENDED, "1 while a side takes no writes of ours: it has gone back or was moved");
-    describe_gauge!(
-        SIDE_MARK_AGE_SECONDS,
-        Unit::Seconds,
-        "Age of the newest mark of a side's life; it moves each second"
-    );
+    describe_gauge!(SIDE_MARK_AGE_SECONDS, Unit::Seconds, "Age of the newest mark of a side's life: a second at most");
     describe_gauge!(LOG_INCARNATION, "The life of a side's log; it rises with a failover or restore");
+    describe_counter!(CONNECTIONS_REFUSED_TOTAL, "Connections that a PostgreSQL refused, having no more for us");
     describe_counter!(WRITES_TOTAL, "Writes by how they ended");
     describe_gauge!(UNSETTLED_WRITES, "Writes that the secondary does not have yet");
     describe_gauge!(UNSETTLED_AGE_SECONDS, Unit::Seconds, "Age of the oldest unsettled write");

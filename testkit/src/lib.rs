@@ -5,6 +5,7 @@
 pub mod begin;
 pub mod contract;
 pub mod control_contract;
+pub mod encrypted;
 pub mod faults;
 pub mod fleet;
 pub mod inventory;

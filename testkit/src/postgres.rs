@@ -35,6 +35,14 @@ pub async fn own_server() -> LocalServer {
     own_server_with(Vec::new()).await
 }
 
+/// The same, with no more than `max_connections` connections, three of them for superusers.
+///
+/// # Panics
+/// As [`own_server`].
+pub async fn own_server_for(max_connections: u16) -> LocalServer {
+    or_panic(LocalServer::start(Options { max_connections, ..options() }).await)
+}
+
 /// The same, with variables for its processes.
 ///
 /// # Panics

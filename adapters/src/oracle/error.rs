@@ -38,6 +38,8 @@ pub(super) enum Meaning {
     Refused(&'static str, &'static str),
     /// An operator must act.
     Misfit(&'static str),
+    /// A sequence is at its end: nobody's mistake but its owner's.
+    Exhausted,
 }
 
 /// ORA-06550: a block does not compile.
@@ -67,7 +69,7 @@ pub(super) fn words(error: &Error) -> String {
 
 fn told(error: &Error) -> DriverError {
     let code = code_of(error);
-    let harmless = matches!(code, 904 | 942 | 1017 | 1031 | 28_000..=28_002 | 12_000..=12_700);
+    let harmless = matches!(code, 904 | 942 | 1017 | 1031 | 2289 | 8004 | 28_000..=28_002 | 12_000..=12_700);
     Box::new(Told(match code {
         0 => error.dpi_code().map_or_else(|| format!("driver: {:?}", error.kind()), |dpi| format!("DPI-{dpi}")),
         _ if harmless => first_line(error),
@@ -153,6 +155,9 @@ fn stated(side: Side, limit: Duration, meaning: Meaning, error: Option<&Error>) 
             let told = source.as_ref().map_or_else(String::new, |source| format!(" ({source})"));
             StoreError::Misfit { side, problem: format!("{problem}{told}"), source }
         }
+        Meaning::Exhausted => {
+            StoreError::exhausted(side, &source.map_or_else(|| "ORA-08004".to_owned(), |told| told.to_string()))
+        }
     }
 }
 
@@ -195,12 +200,13 @@ fn of_ora(code: i32) -> Meaning {
         | 12_153 | 12_537 | 12_547 | 12_570 | 12_583 | 27_146 | 28_511 | 56_600 => Meaning::SessionLost,
         // A failover that the client library tried by itself: whatever was open is undone or unknown.
         25_401..=25_409 => Meaning::SessionLost,
-        12_170 | 12_514 | 12_518 | 12_519 | 12_520 | 12_528 | 12_541 | 12_543 | 12_545 | 1033 | 1034 | 1089 | 1090 => {
-            Meaning::Unavailable
-        }
-        18 | 20 | 257 | 24_418 | 24_457 | 24_459 => Meaning::Unavailable,
-        // A tablespace is full (of tables, indexes, large objects or undo), or the database is open for reading only.
-        1653 | 1654 | 1688 | 1691 | 16_000 | 30_036 => Meaning::Unwritable,
+        12_170 | 12_514 | 12_516 | 12_518 | 12_519 | 12_520 | 12_528 | 12_541 | 12_543 | 12_545 | 1033 | 1034
+        | 1089 | 1090 => Meaning::Unavailable,
+        // No more sessions or memory for us now.
+        18 | 20 | 257 | 4030 | 4031 | 24_418 | 24_457 | 24_459 => Meaning::Unavailable,
+        // A tablespace is full (of tables, indexes, large objects or undo), or our share of it; or the database is open for
+        // reading only.
+        1536 | 1631 | 1632 | 1653 | 1654 | 1688 | 1691 | 16_000 | 30_036 => Meaning::Unwritable,
         40 | 1013 | 2391 | 3136 | 3156 => Meaning::TimedOut,
         1466 | 1555 | 8180 | 8181 => Meaning::SnapshotLost,
         1 => Meaning::Refused("ALREADY_EXISTS", "a unique rule of the store allows it only once"),
@@ -211,12 +217,19 @@ fn of_ora(code: i32) -> Meaning {
         }
         12_899 | 1401 | 1461 => Meaning::Refused(fit::TOO_LONG, "a text is longer than its column"),
         1426 | 1438 | 1455 | 1841 => Meaning::Refused(fit::OUT_OF_RANGE, beyond),
-        1722 | 1830..=1840 | 1842..=1861 | 1878 => Meaning::Refused("BAD_VALUE", "a value does not fit the statement"),
+        1476 | 1722 | 1830..=1840 | 1842..=1861 | 1878 | 6502 => {
+            Meaning::Refused("BAD_VALUE", "a value does not fit the statement")
+        }
         34 => Meaning::Misfit("a procedure commits by itself: it cannot be part of a write, take its COMMIT out"),
-        1403 | 1427 => Meaning::Refused("BAD_VALUE", "a statement of the store found no row, or too many"),
+        1403 => Meaning::Refused("BAD_VALUE", "a statement of the store found no row"),
+        1422 | 1427 => Meaning::Misfit("a statement found more rows than it can use: mend it, or the rows"),
+        8004 => Meaning::Exhausted,
+        14_400 => Meaning::Misfit("no partition takes the row: create one for it"),
         // Raised by the store's own procedures and triggers; their texts may hold values.
         20_000..=20_999 => Meaning::Refused("REFUSED_BY_RULE", "a procedure or trigger of the store forbids it"),
-        904 | 942 | 4043 => Meaning::Misfit("a table or column is missing, or its right is: run `strangler check`"),
+        904 | 942 | 2289 | 4043 => {
+            Meaning::Misfit("a table or column is missing, or its right is: run `strangler check`")
+        }
         1031 | 1017 | 28_000..=28_002 => Meaning::Misfit("a right is missing, grant it"),
         1489 => Meaning::Misfit("a row is longer than Oracle joins in SQL (4000 bytes): leave fields out by @compare"),
         12_704 => Meaning::Misfit("a national text was bound where a plain one belongs"),

@@ -19,7 +19,9 @@ use model::life::Memory;
 use model::{Bookkeeping, GroupName, Instant as Time, ReplicaId, RolloutVersion, Side};
 use tokio::time::Instant;
 
+use super::address::TlsWords;
 use super::migrate;
+use super::server::{self, ServerLook};
 use crate::steps::Step;
 
 mod audit;
@@ -37,7 +39,6 @@ mod trend;
 mod webhooks;
 
 use connection::Door;
-use listener::Listener;
 
 /// Runs a function on a connection of the pool, within the limit.
 macro_rules! call {
@@ -66,6 +67,8 @@ const RECORD: &str = "strangler_control_bookkeeping";
 pub struct ControlSettings {
     /// `postgres://user:password@host:port/database`, or libpq's `key=value` form.
     pub url: String,
+    /// What is said of TLS beside the address.
+    pub tls: TlsWords,
     /// Connections; one more listens for changes.
     pub connections: NonZeroUsize,
     /// Longest time to make one connection.
@@ -88,7 +91,6 @@ impl fmt::Debug for ControlSettings {
 /// The control store on PostgreSQL.
 pub struct PostgresControl {
     door: Door,
-    listener: Listener,
 }
 
 impl PostgresControl {
@@ -98,8 +100,24 @@ impl PostgresControl {
     /// `Misfit` when the address is not one.
     pub fn new(settings: &ControlSettings) -> Result<Self, ControlError> {
         let door = Door::new(settings)?;
-        let listener = Listener::new(door.config().clone(), door.limit());
-        Ok(Self { door, listener })
+        Ok(Self { door })
+    }
+
+    /// What the server has room for, and how our connections to it are protected; `None`: it does not tell.
+    ///
+    /// # Errors
+    /// `Unreachable`, `NoAnswer`, `Misfit`.
+    pub async fn server(&self) -> Result<Option<ServerLook>, ControlError> {
+        let mode = self.door.mode();
+        let mut guard = self.door.open().await?;
+        let looked = async { Ok(server::look(guard.client(), mode).await?) };
+        let looked = tokio::time::timeout(self.door.limit(), looked).await;
+        guard.finish(looked)
+    }
+
+    /// How many connections the server has refused for want of room.
+    pub fn refused_connections(&self) -> u64 {
+        self.door.refused()
     }
 }
 
@@ -137,7 +155,7 @@ impl ControlStore for PostgresControl {
         let deadline = Instant::now() + within;
         loop {
             // The ear is there before we look, so nothing falls between looking and listening.
-            let mut ear = self.listener.ear().await;
+            let mut ear = self.door.listener().ear().await;
             let newest = call!(self, rollouts::newest_version)?;
             if newest != known {
                 return Ok(true);

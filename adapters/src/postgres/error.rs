@@ -11,6 +11,7 @@ use model::store::DriverError;
 use model::{Side, StoreError, fit};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use super::dial::NoConnection;
 use super::line::NoLine;
 
 /// The bookkeeping's own constraint names, by which a failed insert is understood.
@@ -40,14 +41,14 @@ pub(super) fn connecting(side: Side, error: PoolError<NoLine>) -> StoreError {
 /// Why there is no connection, or none that may be used.
 pub(super) fn no_line(side: Side, error: NoLine) -> StoreError {
     let state = match &error {
+        NoLine::None(error) => error.state().unwrap_or_default().to_owned(),
         NoLine::Driver(error) => error.code().map(|state| state.code().to_owned()).unwrap_or_default(),
         NoLine::NotMine(whose) => return StoreError::not_mine(side, whose),
         NoLine::Pooler => {
             return StoreError::Misfit { side, problem: error.to_string(), source: None };
         }
     };
-    if state.starts_with("28") || state.starts_with("3D") {
-        let problem = "the login is refused or the database does not exist: check its address".into();
+    if let Some(problem) = refused_login(&state, &error) {
         return StoreError::Misfit { side, problem, source: Some(error.into()) };
     }
     if state == "42501" {
@@ -55,6 +56,17 @@ pub(super) fn no_line(side: Side, error: NoLine) -> StoreError {
         return StoreError::Misfit { side, problem, source: Some(error.into()) };
     }
     unreachable(side, error)
+}
+
+/// Why a server lets nobody in under this login, where it says so.
+fn refused_login(state: &str, error: &NoLine) -> Option<String> {
+    match error {
+        _ if !state.starts_with("28") && !state.starts_with("3D") => None,
+        NoLine::None(NoConnection::Protection { problem, .. }) => Some(problem.clone()),
+        NoLine::None(NoConnection::Driver(_)) | NoLine::Driver(_) | NoLine::Pooler | NoLine::NotMine(_) => {
+            Some("the login is refused or the database does not exist: check its address".to_owned())
+        }
+    }
 }
 
 /// What the server says of a plan that it keeps for a prepared statement.
@@ -89,6 +101,7 @@ pub(super) fn classify(side: Side, limit: Duration, error: tokio_postgres::Error
         Meaning::Conflict => StoreError::Conflict { side, source },
         Meaning::Refused(refusal) => StoreError::Refused { side, refusal, source: Some(source) },
         Meaning::Misfit(problem) => StoreError::Misfit { side, problem, source: Some(source) },
+        Meaning::Exhausted(what) => StoreError::exhausted(side, &what),
     }
 }
 
@@ -124,6 +137,8 @@ enum Meaning {
     Conflict,
     Refused(Refusal),
     Misfit(String),
+    /// A sequence is at its end: nobody's mistake but its owner's.
+    Exhausted(String),
 }
 
 fn meaning(db: &DbError) -> Meaning {
@@ -132,12 +147,33 @@ fn meaning(db: &DbError) -> Meaning {
     if matches!(severity, Some(Severity::Fatal | Severity::Panic)) {
         return Meaning::NoAnswer;
     }
-    meaning_of(db.code().code(), db.message(), db.constraint(), db.column())
+    meaning_of(db.code().code(), Said::of(db))
 }
 
+/// What an error says beside its SQLSTATE. Messages may come in any language, the names of routines do not.
+#[derive(Debug, Clone, Copy, Default)]
+struct Said<'a> {
+    message: &'a str,
+    constraint: Option<&'a str>,
+    column: Option<&'a str>,
+    routine: Option<&'a str>,
+}
+
+impl<'a> Said<'a> {
+    fn of(db: &'a DbError) -> Self {
+        let (message, constraint) = (db.message(), db.constraint());
+        Self { message, constraint, column: db.column(), routine: db.routine() }
+    }
+}
+
+/// Where a server says that it has no transaction numbers left, until somebody has run VACUUM.
+const NO_NUMBERS_LEFT: [&str; 2] = ["GetNewTransactionId", "GetNewMultiXactId"];
+
 /// The table of SQLSTATEs.
-fn meaning_of(state: &str, message: &str, constraint: Option<&str>, column: Option<&str>) -> Meaning {
+fn meaning_of(state: &str, said: Said<'_>) -> Meaning {
+    let Said { message, constraint, column, routine } = said;
     let refused = |code: &str, message: String| Meaning::Refused(Refusal { code: code.to_owned(), message });
+    let misfit = |problem: &str| Meaning::Misfit(problem.to_owned());
     let rule = constraint.map_or_else(|| "a rule of the store".to_owned(), |name| format!("the rule {name}"));
     let class = state.get(..2).unwrap_or_default();
     match (class, state) {
@@ -149,6 +185,12 @@ fn meaning_of(state: &str, message: &str, constraint: Option<&str>, column: Opti
         (_, "53100" | "25006") => Meaning::Unwritable,
         // A standby: somebody fails over, or the address points to the wrong server.
         (_, "55000") if message.contains("recovery") => Meaning::Unwritable,
+        (_, "54000") if routine.is_some_and(|routine| NO_NUMBERS_LEFT.contains(&routine)) => Meaning::Unwritable,
+        // A limit on one statement, or a file of one function: the side answers others.
+        (_, "53400") => misfit("a statement reached a limit of the server, such as temp_file_limit: raise it"),
+        (_, "58P01" | "58P02") => {
+            misfit("the server lacks a file, such as a function's library: a DBA must look at its log")
+        }
         ("53" | "58", _) => Meaning::Unreachable,
         ("40", _) | (_, "55P03" | "55006" | "57014" | "26000" | "25P03" | "25P02") => Meaning::Conflict,
         // The table was altered under a prepared statement: see `is_out_of_date`.
@@ -160,10 +202,15 @@ fn meaning_of(state: &str, message: &str, constraint: Option<&str>, column: Opti
         (_, "22021" | "22P05") => {
             refused(fit::BAD_CHARACTER, "a text holds a character that the database's encoding does not have".into())
         }
+        // The message names the sequence and its limit, and nothing else.
+        (_, "2200H") => Meaning::Exhausted(message.to_owned()),
+        // What an index's entry or a row has no room for, though its column has.
+        (_, "54000") => refused(fit::TOO_LONG, "a value is larger than a row, or an entry of an index, may be".into()),
         ("22", _) => refused("BAD_VALUE", "a value does not fit the statement".into()),
+        (_, "23514") if constraint.is_none() => misfit("no partition takes the row: create one for it"),
         (_, "23514" | "23P01" | "44000") => refused("REFUSED_BY_RULE", format!("{rule} forbids it")),
         (_, "23505") => refused("ALREADY_EXISTS", format!("{rule} allows it only once")),
-        (_, "23503") => {
+        (_, "23503" | "23001") => {
             refused("STILL_REFERENCED", format!("{rule} ties it to another record, which is missing or still there"))
         }
         (_, "23502") => {
@@ -171,73 +218,18 @@ fn meaning_of(state: &str, message: &str, constraint: Option<&str>, column: Opti
             refused("MISSING_VALUE", format!("{column} needs a value"))
         }
         ("23", _) => refused("REFUSED_BY_RULE", format!("{rule} forbids it")),
+        (_, "P0003" | "21000") => {
+            misfit("a statement or function found more rows than it can use: mend it, or the rows")
+        }
+        (_, "P0004") => misfit("an assertion of one of the store's functions failed: mend it"),
         // Raised by the store's own functions and triggers; their texts may hold values.
         ("P0", _) => refused("REFUSED_BY_RULE", "a function or trigger of the store forbids it".into()),
         (_, "42501") => Meaning::Misfit(format!("a right is missing, grant it: {message}")),
         ("42" | "3D" | "3F" | "0A", _) => Meaning::Misfit(message.to_owned()),
+        (_, "XX001" | "XX002") => misfit("the server found damaged data: a DBA must look at its log, at once"),
         _ => Meaning::Misfit(format!("the server answered with SQLSTATE {state}")),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_sqlstate_has_one_meaning() {
-        let table = [
-            ("08006", "no_answer"),
-            ("08001", "unreachable"),
-            ("57P01", "no_answer"),
-            ("57P02", "no_answer"),
-            ("57P03", "unreachable"),
-            ("53300", "unreachable"),
-            ("53100", "unwritable"),
-            ("25006", "unwritable"),
-            ("40001", "conflict"),
-            ("40P01", "conflict"),
-            ("40003", "no_answer"),
-            ("55P03", "conflict"),
-            ("57014", "conflict"),
-            ("25P02", "conflict"),
-            ("22001", "TOO_LONG"),
-            ("22003", "OUT_OF_RANGE"),
-            ("22P02", "BAD_VALUE"),
-            ("22P05", "BAD_CHARACTER"),
-            ("23514", "REFUSED_BY_RULE"),
-            ("23505", "ALREADY_EXISTS"),
-            ("23503", "STILL_REFERENCED"),
-            ("23502", "MISSING_VALUE"),
-            ("23000", "REFUSED_BY_RULE"),
-            ("P0001", "REFUSED_BY_RULE"),
-            ("42P01", "misfit"),
-            ("42703", "misfit"),
-            ("42501", "misfit"),
-            ("3F000", "misfit"),
-            ("XX000", "misfit"),
-        ];
-        for (state, expected) in table {
-            let meaning = meaning_of(state, "m", None, None);
-            let name = match &meaning {
-                Meaning::NoAnswer => "no_answer",
-                Meaning::Unreachable => "unreachable",
-                Meaning::Unwritable => "unwritable",
-                Meaning::Conflict => "conflict",
-                Meaning::Refused(refusal) => &refusal.code,
-                Meaning::Misfit(_) => "misfit",
-            };
-            assert_eq!(name, expected, "{state}");
-        }
-    }
-
-    #[test]
-    fn a_rule_is_named_and_a_value_is_not() {
-        let meaning = meaning_of("23514", "row holds 4711", Some("on_hand_not_negative"), None);
-        let Meaning::Refused(refusal) = meaning else {
-            panic!("{meaning:?}");
-        };
-        assert_eq!(refusal.message, "the rule on_hand_not_negative forbids it");
-        let meaning = meaning_of("22P02", "invalid input: \"4711\"", None, None);
-        assert!(!format!("{meaning:?}").contains("4711"));
-    }
-}
+mod tests;

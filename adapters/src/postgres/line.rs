@@ -24,8 +24,10 @@ use model::store::DriverError;
 use thiserror::Error;
 use tokio::time::Instant;
 use tokio_postgres::error::DbError;
-use tokio_postgres::{AsyncMessage, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{AsyncMessage, SimpleQueryMessage, SimpleQueryRow};
 
+use super::connections::NoRoom;
+use super::dial::{Canceller, Dialer, NoConnection, Opened};
 use super::encoding::Encoding;
 
 /// How long it is believed that the server takes writes, after it was looked at.
@@ -48,7 +50,10 @@ const BYTES: &str = "SELECT set_config('client_encoding', 'SQL_ASCII', false) \
 /// Why there is no line.
 #[derive(Debug, Error)]
 pub(super) enum NoLine {
-    /// What the driver says.
+    /// None could be opened.
+    #[error(transparent)]
+    None(#[from] NoConnection),
+    /// What the driver says of one that was opened.
     #[error("{0}")]
     Driver(#[from] tokio_postgres::Error),
     /// Sessions do not keep what they are set to.
@@ -59,9 +64,18 @@ pub(super) enum NoLine {
     NotMine(String),
 }
 
+impl NoRoom for NoLine {
+    fn is_no_room(&self) -> bool {
+        match self {
+            Self::None(error) => error.is_no_room(),
+            Self::Driver(_) | Self::Pooler | Self::NotMine(_) => false,
+        }
+    }
+}
+
 /// Opens lines to one server.
 pub(super) struct Dial {
-    pub(super) config: Config,
+    pub(super) dialer: Dialer,
     /// Learns what encoding the server's database is in.
     pub(super) encoding: Arc<Encoding>,
 }
@@ -69,6 +83,7 @@ pub(super) struct Dial {
 /// A connection.
 pub(super) struct Line {
     pub(super) client: ClientWrapper,
+    canceller: Canceller,
     doubts: Arc<AtomicU64>,
     /// How often tables had been altered when its statements were prepared.
     pub(super) altered: AtomicU64,
@@ -81,15 +96,15 @@ impl managed::Manager for Dial {
     type Error = NoLine;
 
     async fn create(&self) -> Result<Line, NoLine> {
-        let (client, mut connection) = self.config.connect(NoTls).await?;
-        let server = connection.parameter("server_encoding");
+        let Opened { client, mut wire, canceller } = self.dialer.open().await?;
+        let server = wire.parameter("server_encoding");
         self.encoding.said(server);
         let keeps_bytes = server == Some("SQL_ASCII");
         let doubts = Arc::new(AtomicU64::default());
         let heard = Arc::clone(&doubts);
         let driver = tokio::spawn(async move {
             // A notice is heard before the answer that follows it is handed on.
-            while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+            while let Some(message) = poll_fn(|context| wire.poll_message(context)).await {
                 match message {
                     Ok(AsyncMessage::Notice(notice)) if is_doubt(&notice) => {
                         heard.fetch_add(1, Ordering::Release);
@@ -103,7 +118,8 @@ impl managed::Manager for Dial {
             }
         });
         let client = ClientWrapper::new(client, driver);
-        let mut line = Line { client, doubts, altered: AtomicU64::default(), looked: Instant::now(), closed: false };
+        let (altered, looked) = (AtomicU64::default(), Instant::now());
+        let mut line = Line { client, canceller, doubts, altered, looked, closed: false };
         line.look().await?;
         if keeps_bytes {
             line.client.batch_execute(BYTES).await?;
@@ -123,6 +139,11 @@ fn is_doubt(notice: &DbError) -> bool {
 }
 
 impl Line {
+    /// Ends the connection; what breaks off what the server still does on it.
+    pub(super) fn end(self) -> Canceller {
+        self.canceller
+    }
+
     /// How many answers so far were taken back by a warning.
     pub(super) fn doubts(&self) -> u64 {
         self.doubts.load(Ordering::Acquire)

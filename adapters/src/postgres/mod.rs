@@ -7,6 +7,7 @@
 //! Promise: `model::Store`, as its documentation says it.
 //! Not here: which side is asked (`proxy::route`), what to do when it fails (`proxy::write`).
 
+mod address;
 mod apply;
 mod apply_batch;
 mod apply_seen;
@@ -16,8 +17,10 @@ mod bind;
 mod bookkeeping;
 mod carry;
 mod checksum;
+mod connections;
 pub mod control;
 mod encoding;
+mod dial;
 mod error;
 mod execute;
 mod fence;
@@ -33,7 +36,9 @@ mod own_keys;
 mod pipeline;
 mod read;
 mod retention;
+mod room;
 mod sagas;
+mod server;
 mod session;
 mod settings;
 mod shapes;
@@ -41,10 +46,15 @@ mod snapshot;
 mod store;
 mod table;
 mod trial;
+mod tls;
+mod tls_trouble;
 mod waiting;
 mod wire;
 mod write_text;
 
+pub use address::{InvalidAddress, TlsWords, check as check_address};
 pub use bookkeeping::fence_lock;
+pub use server::ServerLook;
 pub use settings::Settings;
 pub use store::PostgresStore;
+pub use tls::Mode;

@@ -12,19 +12,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use deadpool::managed::{self, Timeouts};
+use deadpool::managed;
 use deadpool_postgres::Runtime;
 use futures::future::try_join_all;
 use model::life::Memory;
 use model::{Side, StoreError};
 use tokio::time::Instant;
-use tokio_postgres::{NoTls, Statement};
+use tokio_postgres::Statement;
 
+use super::connections::{Connections, Held, NoneHad};
+use super::dial::Dialer;
 use super::encoding::Encoding;
 use super::error;
 use super::life::{self, Expected};
 use super::line::{self, Dial, Line, MARK};
+use super::room::{Room, Server};
 use super::settings::Settings;
+use super::tls::Mode;
 use crate::Lane;
 use crate::source::Source;
 
@@ -35,17 +39,16 @@ const CANCEL_WITHIN: Duration = Duration::from_secs(2);
 /// longer: others must be able to try.
 const COMMITS_WITHIN: Duration = Duration::from_secs(20);
 
-type Pool = managed::Pool<Dial>;
-type Object = managed::Object<Dial>;
-
 /// The pools of one server, one per lane and use.
 pub(super) struct Pools {
     side: Side,
-    reads: Pool,
-    writes: Pool,
-    shadow: Pool,
-    scan: Pool,
-    admin: Pool,
+    server: Arc<Server>,
+    dialer: Dialer,
+    reads: Connections<Dial>,
+    writes: Connections<Dial>,
+    shadow: Connections<Dial>,
+    scan: Connections<Dial>,
+    admin: Connections<Dial>,
     expected: Expected,
     source: Source,
     encoding: Arc<Encoding>,
@@ -63,17 +66,17 @@ pub(super) enum Use {
 impl Pools {
     /// Makes empty pools. No connection is made before it is needed.
     pub(super) fn new(side: Side, settings: &Settings) -> Result<Self, StoreError> {
-        let misfit =
-            |problem: &str, source| StoreError::Misfit { side, problem: problem.to_owned(), source: Some(source) };
-        let mut config: tokio_postgres::Config =
-            settings.url.parse().map_err(|error| misfit("its address is not a PostgreSQL address", Box::new(error)))?;
-        config.application_name(&settings.application_name);
-        config.connect_timeout(settings.connect_timeout);
-        config.keepalives_idle(Duration::from_secs(15));
+        let misfit = |problem: String| StoreError::Misfit { side, problem, source: None };
+        let dialer = Dialer::new(&settings.url, &settings.tls, side.as_str());
+        let dialer = dialer.map_err(|error| misfit(error.of_its_owner()))?.with(|config| {
+            config.application_name(&settings.application_name);
+            config.connect_timeout(settings.connect_timeout);
+            config.keepalives_idle(Duration::from_secs(15));
+        });
         // The server gives up on us when we fall silent inside a transaction: a proxy that froze or was cut off would
         // else hold its row locks for ever. Nearly all we ask is look-ups by key, for which a server's defaults make it
         // compile statements for nothing and read small tables from end to end. The address may say otherwise.
-        let options = config.get_options().unwrap_or_default().to_owned();
+        let options = dialer.options();
         // Where a policy would hide rows from our role, the server says so instead of leaving them out: a row that we do
         // not see is no row that is not there.
         let common =
@@ -89,15 +92,19 @@ impl Pools {
         let one_plan = "-c plan_cache_mode=force_generic_plan -c idle_in_transaction_session_timeout=2000";
         let expected = Expected::default();
         let encoding = Arc::new(Encoding::default());
-        let mut pool = |size: usize, extra: &str, writes: bool| {
-            config.options(format!("{common} {extra} {options} {promised}"));
+        let server = Server::new(side.as_str());
+        let pool = |size: usize, extra: &str, writes: bool| {
+            let dialer = dialer.with(|config| {
+                config.options(format!("{common} {extra} {options} {promised}"));
+            });
             let remembers = writes.then(|| Arc::clone(&expected));
-            Pool::builder(Dial { config: config.clone(), encoding: Arc::clone(&encoding) })
+            let pool = managed::Pool::builder(Dial { dialer, encoding: Arc::clone(&encoding) })
                 .post_create(life::compare(side, remembers))
                 .max_size(size)
                 .runtime(Runtime::Tokio1)
                 .build()
-                .map_err(|error| misfit("its pool could not be made", Box::new(error)))
+                .map_err(|error| misfit(format!("its pool could not be made: {error}")))?;
+            Ok(Connections::new(pool, Room::new(Arc::clone(&server), size)))
         };
         Ok(Self {
             side,
@@ -106,6 +113,8 @@ impl Pools {
             shadow: pool(settings.shadow.get(), "", false)?,
             scan: pool(settings.scan.get(), "", false)?,
             admin: pool(settings.admin.get(), "", true)?,
+            server,
+            dialer,
             expected,
             source: Source::default(),
             encoding,
@@ -141,17 +150,16 @@ impl Pools {
             (Lane::Scan, _) => &self.scan,
             (Lane::Admin, _) => &self.admin,
         };
-        let timeouts = Timeouts { wait: Some(within), create: Some(within), recycle: Some(within) };
-        let object = tokio::time::timeout_at(deadline, pool.timeout_get(&timeouts))
-            .await
-            .map_err(|elapsed| error::unreachable(self.side, elapsed))?
-            .map_err(|error| error::connecting(self.side, error))?;
+        let held = pool.take(deadline, || self.share()).await.map_err(|none| match none {
+            NoneHad::InTime => error::unreachable(self.side, "no connection of its pool was free in time"),
+            NoneHad::Pool(error) => error::connecting(self.side, error),
+        })?;
         let altered = self.altered.load(Ordering::Relaxed);
-        if object.altered.swap(altered, Ordering::Relaxed) != altered {
-            object.client.statement_cache.clear();
+        if held.get().altered.swap(altered, Ordering::Relaxed) != altered {
+            held.get().client.statement_cache.clear();
         }
         let mut session = Session {
-            object: Some(object),
+            held: Some(held),
             altered: Arc::clone(&self.altered),
             side: self.side,
             limit: within,
@@ -165,11 +173,30 @@ impl Pools {
         }
         Ok(session)
     }
+
+    /// One of our pools has no connection, and the server none for us: the one with the most gives up one.
+    fn share(&self) {
+        let pools = [&self.reads, &self.writes, &self.shadow, &self.scan, &self.admin];
+        let richest = pools.into_iter().max_by_key(|pool| pool.count());
+        if let Some(pool) = richest.filter(|pool| pool.count() > 1) {
+            pool.give_up_one();
+        }
+    }
+
+    /// How many connections the server has refused for want of room.
+    pub(super) fn refused(&self) -> u64 {
+        self.server.refused()
+    }
+
+    /// How connections are protected.
+    pub(super) fn mode(&self) -> Mode {
+        self.dialer.plan().mode
+    }
 }
 
 /// A connection that is held for one call.
 pub(super) struct Session {
-    object: Option<Object>,
+    held: Option<Held<Dial>>,
     altered: Arc<AtomicU64>,
     side: Side,
     limit: Duration,
@@ -181,7 +208,7 @@ pub(super) struct Session {
 
 impl Session {
     fn line(&self) -> &Line {
-        self.object.as_ref().expect("the connection leaves the session only when the session ends")
+        self.held.as_ref().expect("the connection leaves the session only when the session ends").get()
     }
 
     /// The connection.
@@ -192,8 +219,8 @@ impl Session {
     /// Looks whether the server takes writes, where that is not known.
     async fn refresh(&mut self) -> Result<(), StoreError> {
         let (side, deadline) = (self.side, self.deadline);
-        let Some(line) = &mut self.object else { return Ok(()) };
-        let looked = tokio::time::timeout_at(deadline, line.refresh()).await;
+        let Some(held) = &mut self.held else { return Ok(()) };
+        let looked = tokio::time::timeout_at(deadline, held.get_mut().refresh()).await;
         let looked = looked.map_err(|elapsed| error::unreachable(side, elapsed))?;
         // Nothing of the call was sent yet.
         looked.map_err(|error| error::no_line(side, error))
@@ -297,32 +324,27 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let Some(object) = self.object.take() else {
+        let Some(held) = self.held.take() else {
             return;
         };
         if self.clean {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            drop(Object::take(object));
+            drop(held.take_out());
             return;
         };
         if self.commit_sent.load(Ordering::Relaxed) {
             runtime.spawn(async move {
                 // Answered means that all before was answered as well, and nothing is open any more.
-                let over = tokio::time::timeout(COMMITS_WITHIN, object.client.batch_execute("ROLLBACK")).await;
+                let over = tokio::time::timeout(COMMITS_WITHIN, held.get().client.batch_execute("ROLLBACK")).await;
                 if !matches!(over, Ok(Ok(()))) {
-                    drop(Object::take(object));
+                    drop(held.take_out());
                 }
             });
         } else {
-            let client = Object::take(object).client;
-            let cancel = client.cancel_token();
-            drop(client);
-            runtime.spawn(async move {
-                // Whether it worked does not matter: the server also notices the closed connection, only later.
-                let _ = tokio::time::timeout(CANCEL_WITHIN, cancel.cancel_query(NoTls)).await;
-            });
+            // Whether it works does not matter: the server also notices the closed connection, only later.
+            runtime.spawn(held.take_out().end().cancel(CANCEL_WITHIN));
         }
     }
 }

@@ -4,11 +4,15 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::address::TlsWords;
+
 /// How to reach a PostgreSQL server, and how hard.
 #[derive(Clone)]
 pub struct Settings {
     /// `postgres://user:password@host:port/database`, or libpq's `key=value` form.
     pub url: String,
+    /// What is said of TLS beside the address.
+    pub tls: TlsWords,
     /// Connections for clients' reads.
     pub reads: NonZeroUsize,
     /// Connections for clients' writes and for applying them here.
@@ -31,6 +35,7 @@ impl Settings {
         let count = |number| NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN);
         Self {
             url: url.into(),
+            tls: TlsWords::default(),
             reads: count(8),
             writes: count(8),
             shadow: count(4),
@@ -40,12 +45,18 @@ impl Settings {
             application_name: "strangler".into(),
         }
     }
+
+    /// The most connections that one replica opens to the server.
+    pub fn connections(&self) -> usize {
+        [self.reads, self.writes, self.shadow, self.scan, self.admin].map(NonZeroUsize::get).iter().sum()
+    }
 }
 
 impl fmt::Debug for Settings {
     /// Without the address: it may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
+            .field("tls", &self.tls)
             .field("reads", &self.reads)
             .field("writes", &self.writes)
             .field("shadow", &self.shadow)

@@ -48,6 +48,7 @@ macro_rules! look {
 
 mod lives;
 mod scan;
+mod server;
 mod shape_log;
 mod tries;
 

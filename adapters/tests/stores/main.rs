@@ -17,6 +17,10 @@ mod contracts;
 #[cfg(test)]
 mod counts;
 #[cfg(test)]
+mod encrypted;
+#[cfg(test)]
+mod exhausted;
+#[cfg(test)]
 mod foreign;
 #[cfg(test)]
 mod inspect;
@@ -46,6 +50,8 @@ mod rehearsals;
 mod road;
 #[cfg(test)]
 mod slow;
+#[cfg(test)]
+mod small_limits;
 #[cfg(test)]
 mod standby;
 #[cfg(test)]

@@ -96,7 +96,27 @@ pub enum StoreError {
 #[error("it is {0}")]
 struct NotMine(String);
 
+/// What gives numbers has none left.
+#[derive(Debug, Error)]
+#[error("{0}")]
+struct Exhausted(String);
+
 impl StoreError {
+    /// A sequence of `side` is at its end, as `what` says: nothing was written, and nobody but its owner can help. No
+    /// mistake of whoever asked, who may try again later.
+    pub fn exhausted(side: Side, what: &str) -> Self {
+        let problem = format!(
+            "a sequence is at its end ({what}): nothing that needs a number of it can be written until it is given more, by \
+             ALTER SEQUENCE and, where its column is too narrow, a wider column"
+        );
+        Self::Misfit { side, problem, source: Some(Box::new(Exhausted(what.to_owned()))) }
+    }
+
+    /// Whether it is [`Self::exhausted`].
+    pub fn is_exhausted(&self) -> bool {
+        matches!(self, Self::Misfit { source: Some(source), .. } if source.is::<Exhausted>())
+    }
+
     /// The side is suspended ([`crate::life`]), or its log is not the one that its life speaks of: no write commits.
     pub fn suspended(side: Side) -> Self {
         Self::Unwritable { side, source: "it is suspended: `strangler sides show` says why".into() }

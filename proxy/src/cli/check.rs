@@ -23,6 +23,8 @@ use crate::saga::plan::strangers;
 use crate::state_dir::StateDir;
 use crate::tls::Tls;
 
+mod servers;
+
 /// How long one look at a side may take.
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -76,6 +78,7 @@ pub(super) async fn run(config: &Path, out: Printer) -> Result<(), Stop> {
         control(&desk).await,
         statements(&desk, Side::Legacy).await,
         statements(&desk, Side::Modern).await,
+        servers::connections(&desk).await,
     ];
     for Finding { what, ok, found, facts, notices, problems } in &findings {
         out.line(format!("{}  {what}: {found}", if *ok { "ok " } else { "BAD" }).trim_end_matches([' ', ':']));

@@ -5,14 +5,18 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adapters::postgres::TlsWords;
 use axum::http::HeaderName;
 use model::PerSide;
 use shadow_compare::confirm::Patience;
 
 use super::admin::{self, tls};
+use super::database_tls;
 use super::flags::flags;
 use super::promotion;
-use super::raw::{RawConfig, RawEvidence, RawFleet, RawGateway, RawHandover, RawReads, RawSagas, RawShadow, RawWrites};
+use super::raw::{
+    RawConfig, RawControl, RawEvidence, RawFleet, RawGateway, RawHandover, RawReads, RawSagas, RawShadow, RawWrites,
+};
 use super::side::{SideSettings, sides};
 use super::traces::traces;
 use super::webhooks::webhooks;
@@ -32,21 +36,14 @@ const LONGEST_MS: u64 = 86_400_000;
 
 pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
     let sides = sides(raw.sides, origins)?;
-    let control_url = secret(raw.control.url, raw.control.url_file, "control.url", "control.url_file", origins)?;
+    let (control_url, control_tls) = control(raw.control, &sides.modern, origins)?;
     let keys = ["gateway.tls.cert_file", "gateway.tls.key_file"];
     let graphql_tls = tls(raw.gateway.tls.clone(), "gateway.tls", keys, origins)?;
     Ok(Config {
         contract: PathBuf::from(raw.contract),
         state_dir: PathBuf::from(raw.state_dir),
-        control_url: match (control_url, &sides.modern) {
-            (Some(url), _) => url,
-            (None, SideSettings::Postgres(modern)) => modern.url.clone(),
-            (None, SideSettings::Oracle(_)) => {
-                return Err(
-                    origins.rule("control.url", "is missing: the control database is a PostgreSQL, and modern is none")
-                );
-            }
-        },
+        control_url,
+        control_tls,
         sides,
         listen: address(&raw.gateway.listen, "gateway.listen", origins)?,
         gateway: gateway(raw.gateway, origins)?,
@@ -70,6 +67,32 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         traces: traces(raw.telemetry, origins)?,
         log: Log { json: json(&raw.log.format, origins)?, filter: raw.log.filter },
     })
+}
+
+/// Address of the control database, and what protects connections to it: modern's, where no other is given.
+fn control(raw: RawControl, modern: &SideSettings, origins: &Origins<'_>) -> Checked<(String, TlsWords)> {
+    let words = TlsWords {
+        sslmode: raw.sslmode,
+        sslrootcert: raw.sslrootcert,
+        sslcert: raw.sslcert,
+        sslkey: raw.sslkey,
+        channel_binding: raw.channel_binding,
+    };
+    let url = secret(raw.url, raw.url_file, "control.url", "control.url_file", origins)?;
+    match (url, modern) {
+        (Some(url), _) => {
+            database_tls::check(&url, &words, "control.url", &database_tls::CONTROL, origins)?;
+            Ok((url, words))
+        }
+        (None, _) if !words.is_empty() => Err(origins.rule(
+            "control.url",
+            "is missing: without it the control database is modern's, with what protects connections there",
+        )),
+        (None, SideSettings::Postgres(modern)) => Ok((modern.url.clone(), modern.tls.clone())),
+        (None, SideSettings::Oracle(_)) => {
+            Err(origins.rule("control.url", "is missing: the control database is a PostgreSQL, and modern is none"))
+        }
+    }
 }
 
 fn gateway(raw: RawGateway, origins: &Origins<'_>) -> Checked<GatewayConfig> {

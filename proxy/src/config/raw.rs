@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 /// Last parts of the keys that hold text.
-const TEXTS: [&str; 36] = [
+const TEXTS: [&str; 41] = [
     "kind",
     "connect",
     "user",
@@ -14,6 +14,11 @@ const TEXTS: [&str; 36] = [
     "state_dir",
     "url",
     "url_file",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "channel_binding",
     "listen",
     "stick_header",
     "secret",
@@ -133,6 +138,11 @@ section!(RawSide {
     kind: String = "postgres".into(),
     url: Option<String> = None,
     url_file: Option<String> = None,
+    sslmode: Option<String> = None,
+    sslrootcert: Option<String> = None,
+    sslcert: Option<String> = None,
+    sslkey: Option<String> = None,
+    channel_binding: Option<String> = None,
     connect: Option<String> = None,
     user: Option<String> = None,
     password: Option<String> = None,
@@ -151,6 +161,11 @@ section!(RawSide {
 section!(RawControl {
     url: Option<String> = None,
     url_file: Option<String> = None,
+    sslmode: Option<String> = None,
+    sslrootcert: Option<String> = None,
+    sslcert: Option<String> = None,
+    sslkey: Option<String> = None,
+    channel_binding: Option<String> = None,
 });
 
 section!(RawGateway {

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use adapters::postgres::TlsWords;
 use adapters::{oracle, postgres};
 use model::PerSide;
 
 use super::check::{Checked, count, millis, secret};
+use super::database_tls::{self, TlsKeys};
 use super::raw::{RawSide, RawSides};
 use super::{InvalidConfig, Origins};
 
@@ -13,7 +15,7 @@ use super::{InvalidConfig, Origins};
 #[derive(Debug, Clone)]
 pub enum SideSettings {
     /// A PostgreSQL database.
-    Postgres(postgres::Settings),
+    Postgres(Box<postgres::Settings>),
     /// An Oracle database.
     Oracle(Box<oracle::Settings>),
 }
@@ -23,6 +25,7 @@ struct Keys {
     kind: &'static str,
     url: &'static str,
     url_file: &'static str,
+    tls: TlsKeys,
     connect: &'static str,
     user: &'static str,
     password: &'static str,
@@ -44,6 +47,13 @@ macro_rules! keys {
             kind: concat!("sides.", $side, ".kind"),
             url: concat!("sides.", $side, ".url"),
             url_file: concat!("sides.", $side, ".url_file"),
+            tls: TlsKeys {
+                sslmode: concat!("sides.", $side, ".sslmode"),
+                sslrootcert: concat!("sides.", $side, ".sslrootcert"),
+                sslcert: concat!("sides.", $side, ".sslcert"),
+                sslkey: concat!("sides.", $side, ".sslkey"),
+                channel_binding: concat!("sides.", $side, ".channel_binding"),
+            },
             connect: concat!("sides.", $side, ".connect"),
             user: concat!("sides.", $side, ".user"),
             password: concat!("sides.", $side, ".password"),
@@ -71,7 +81,7 @@ pub(super) fn sides(raw: RawSides, origins: &Origins<'_>) -> Checked<PerSide<Sid
 
 fn side(raw: RawSide, keys: &Keys, origins: &Origins<'_>) -> Checked<SideSettings> {
     match raw.kind.as_str() {
-        "postgres" => postgres(raw, keys, origins).map(SideSettings::Postgres),
+        "postgres" => postgres(raw, keys, origins).map(|settings| SideSettings::Postgres(Box::new(settings))),
         "oracle" => oracle(raw, keys, origins).map(|settings| SideSettings::Oracle(Box::new(settings))),
         _ => Err(origins.rule(keys.kind, "must be `postgres` or `oracle`")),
     }
@@ -98,6 +108,14 @@ fn postgres(raw: RawSide, keys: &Keys, origins: &Origins<'_>) -> Checked<postgre
     let url = url.ok_or_else(|| {
         origins.rule(keys.url, "is missing: give postgres://user:password@host:port/database, or url_file")
     })?;
+    let tls = TlsWords {
+        sslmode: raw.sslmode,
+        sslrootcert: raw.sslrootcert,
+        sslcert: raw.sslcert,
+        sslkey: raw.sslkey,
+        channel_binding: raw.channel_binding,
+    };
+    database_tls::check(&url, &tls, keys.url, &keys.tls, origins)?;
     let usual = postgres::Settings::new(url);
     let or =
         |given: Option<usize>, usual: std::num::NonZeroUsize, key| count(given.unwrap_or(usual.get()), key, origins);
@@ -112,6 +130,7 @@ fn postgres(raw: RawSide, keys: &Keys, origins: &Origins<'_>) -> Checked<postgre
         scan: or(raw.scan, usual.scan, keys.scan)?,
         admin: or(raw.admin, usual.admin, keys.admin)?,
         connect_timeout,
+        tls,
         ..usual
     })
 }
@@ -121,6 +140,11 @@ fn oracle(raw: RawSide, keys: &Keys, origins: &Origins<'_>) -> Checked<oracle::S
         (raw.url.is_some(), keys.url),
         (raw.url_file.is_some(), keys.url_file),
         (raw.connect_timeout_ms.is_some(), keys.connect_timeout),
+        (raw.sslmode.is_some(), keys.tls.sslmode),
+        (raw.sslrootcert.is_some(), keys.tls.sslrootcert),
+        (raw.sslcert.is_some(), keys.tls.sslcert),
+        (raw.sslkey.is_some(), keys.tls.sslkey),
+        (raw.channel_binding.is_some(), keys.tls.channel_binding),
     ] {
         foreign(given, key, "oracle", origins)?;
     }

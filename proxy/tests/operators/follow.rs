@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::memory::control::MemoryControl;
+use adapters::postgres::TlsWords;
 use adapters::postgres::control::{ControlSettings, PostgresControl};
 use model::control::{Author, ControlStore, LIVE_WITHIN};
 use model::{Percentage, RolloutVersion, Stage};
@@ -19,6 +20,7 @@ use crate::replica::{Replica, eventually, inventory, witness};
 pub(crate) async fn postgres(database: &Database) -> Arc<dyn ControlStore> {
     let settings = ControlSettings {
         url: database.url(),
+        tls: TlsWords::default(),
         connections: NonZeroUsize::new(3).unwrap(),
         connect_timeout: Duration::from_secs(5),
         limit: Duration::from_secs(10),

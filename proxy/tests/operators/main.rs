@@ -12,6 +12,8 @@ mod drift;
 #[cfg(test)]
 mod drill_down;
 #[cfg(test)]
+mod encrypted;
+#[cfg(test)]
 mod flags;
 #[cfg(test)]
 mod follow;

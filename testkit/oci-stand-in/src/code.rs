@@ -59,13 +59,14 @@ impl fmt::Display for OracleError {
 const RAISED: &str = "ORA00";
 
 /// What PostgreSQL says in one code and Oracle in one, too.
-pub const TABLE: [(&str, i32); 45] = [
+pub const TABLE: [(&str, i32); 46] = [
     ("0A000", 3001),
     ("21000", 1427),
     ("22001", 12899),
     ("22003", 1438),
     ("22007", 1861),
     ("22008", 1843),
+    ("2200H", 8004),
     ("22012", 1476),
     ("22021", 29275),
     ("22023", 6502),
@@ -133,6 +134,7 @@ pub fn usual_text(code: i32) -> &'static str {
         3114 => "not connected to ORACLE",
         3135 => "connection lost contact",
         3136 => "inbound connection timed out",
+        8004 => "sequence NEXTVAL exceeds MAXVALUE and cannot be instantiated",
         8177 => "can't serialize access for this transaction",
         8181 => "specified number is not a valid system change number",
         12154 => "TNS:could not resolve the connect identifier specified",

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use adapters::memory::control::MemoryControl;
+use adapters::postgres::TlsWords;
 use adapters::postgres::control::{ControlSettings, PostgresControl};
 use model::Rollout;
 use model::control::{
@@ -16,6 +17,7 @@ use testkit::postgres::Database;
 fn settings(url: String) -> ControlSettings {
     ControlSettings {
         url,
+        tls: TlsWords::default(),
         connections: NonZeroUsize::new(4).unwrap(),
         connect_timeout: Duration::from_secs(2),
         limit: Duration::from_secs(10),

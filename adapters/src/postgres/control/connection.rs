@@ -4,51 +4,88 @@
 //! Promise: a connection goes back to the pool only when the call on it came to an end; one that was
 //! left in the middle is closed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{
-    ClientWrapper, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
-};
+use deadpool::managed::{Manager, Metrics, Pool, PoolError, RecycleError, RecycleResult};
+use deadpool_postgres::{ClientWrapper, Runtime};
 use model::control::ControlError;
+use tokio::time::Instant;
 use tokio::time::error::Elapsed;
-use tokio_postgres::{Config, NoTls};
 
 use super::ControlSettings;
+use super::listener::Listener;
+use crate::postgres::connections::{Connections, Held, NoneHad};
+use crate::postgres::dial::{Dialer, NoConnection, Opened};
+use crate::postgres::room::{Room, Server};
+use crate::postgres::tls::Mode;
+
+/// Whose server it is, for the log.
+const WHOSE: &str = "the control database";
 
 /// Opens connections and knows the limit of every call.
 pub(super) struct Door {
-    pool: Pool,
-    config: Config,
+    connections: Connections<Dial>,
+    server: Arc<Server>,
+    dialer: Dialer,
+    listener: Listener,
     limit: Duration,
+}
+
+/// Opens connections of the pool.
+struct Dial(Dialer);
+
+impl Manager for Dial {
+    type Type = ClientWrapper;
+    type Error = NoConnection;
+
+    async fn create(&self) -> Result<ClientWrapper, NoConnection> {
+        let Opened { client, wire, .. } = self.0.open().await?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = wire.await {
+                tracing::debug!(%error, "a connection to the control database broke");
+            }
+        });
+        Ok(ClientWrapper::new(client, driver))
+    }
+
+    async fn recycle(&self, client: &mut ClientWrapper, _: &Metrics) -> RecycleResult<NoConnection> {
+        if client.is_closed() { Err(RecycleError::message("the connection is closed")) } else { Ok(()) }
+    }
 }
 
 impl Door {
     pub(super) fn new(settings: &ControlSettings) -> Result<Self, ControlError> {
-        let misfit = |problem: &str, source| ControlError::Misfit { problem: problem.to_owned(), source: Some(source) };
-        let mut config: Config =
-            settings.url.parse().map_err(|error| misfit("its address is not a PostgreSQL address", Box::new(error)))?;
-        config.application_name("strangler-control");
-        config.connect_timeout(settings.connect_timeout.min(settings.limit));
-        config.keepalives_idle(Duration::from_secs(15));
+        let misfit = |problem: String| ControlError::Misfit { problem, source: None };
+        let dialer = Dialer::new(&settings.url, &settings.tls, WHOSE);
+        let dialer = dialer.map_err(|error| misfit(error.of_its_owner()))?;
         // A call that we gave up must not go on holding locks on the server.
-        let options = config.get_options().unwrap_or_default().to_owned();
+        let options = dialer.options().to_owned();
         let limit = settings.limit.as_millis();
-        config.options(format!(
-            "{options} -c statement_timeout={limit} -c idle_in_transaction_session_timeout=60000 -c client_min_messages=warning \
-             -c default_transaction_isolation=read\\ committed"
-        ));
-        let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let pool = Pool::builder(Manager::from_config(config.clone(), NoTls, manager))
-            .max_size(settings.connections.get())
+        let dialer = dialer.with(|config| {
+            config.application_name("strangler-control");
+            config.connect_timeout(settings.connect_timeout.min(settings.limit));
+            config.keepalives_idle(Duration::from_secs(15));
+            config.options(format!(
+                "{options} -c statement_timeout={limit} -c idle_in_transaction_session_timeout=60000 -c client_min_messages=warning \
+                 -c default_transaction_isolation=read\\ committed"
+            ));
+        });
+        let size = settings.connections.get();
+        let pool = Pool::builder(Dial(dialer.clone()))
+            .max_size(size)
             .runtime(Runtime::Tokio1)
             .build()
-            .map_err(|error| misfit("its pool could not be made", Box::new(error)))?;
-        Ok(Self { pool, config, limit: settings.limit })
+            .map_err(|error| misfit(format!("its pool could not be made: {error}")))?;
+        let server = Server::new(WHOSE);
+        let connections = Connections::new(pool, Room::new(Arc::clone(&server), size));
+        let listener = Listener::new(dialer.clone(), Arc::clone(&server), settings.limit);
+        Ok(Self { connections, server, dialer, listener, limit: settings.limit })
     }
 
-    /// How connections are made, for the one that listens.
-    pub(super) fn config(&self) -> &Config {
-        &self.config
+    /// The connection that hears of news.
+    pub(super) fn listener(&self) -> &Listener {
+        &self.listener
     }
 
     /// The limit of every call.
@@ -56,28 +93,39 @@ impl Door {
         self.limit
     }
 
+    /// How many connections the server has refused for want of room.
+    pub(super) fn refused(&self) -> u64 {
+        self.server.refused()
+    }
+
+    /// How connections are protected.
+    pub(super) fn mode(&self) -> Mode {
+        self.dialer.plan().mode
+    }
+
     /// Takes a connection, within the limit.
     pub(super) async fn open(&self) -> Result<Guard, ControlError> {
-        let within = Some(self.limit);
-        let timeouts = Timeouts { wait: within, create: within, recycle: within };
-        let object = tokio::time::timeout(self.limit, self.pool.timeout_get(&timeouts))
-            .await
-            .map_err(|elapsed| ControlError::Unreachable { source: elapsed.into() })?
-            .map_err(connecting)?;
-        Ok(Guard { object: Some(object), limit: self.limit })
+        let taken = self.connections.take(Instant::now() + self.limit, || self.listener.let_go()).await;
+        let held = taken.map_err(|none| match none {
+            NoneHad::InTime => {
+                ControlError::Unreachable { source: "no connection of its pool was free in time".into() }
+            }
+            NoneHad::Pool(error) => connecting(error),
+        })?;
+        Ok(Guard { held: Some(held), limit: self.limit })
     }
 }
 
 /// A connection held for one call.
 pub(super) struct Guard {
-    object: Option<Object>,
+    held: Option<Held<Dial>>,
     limit: Duration,
 }
 
 impl Guard {
     /// The connection.
     pub(super) fn client(&mut self) -> &mut ClientWrapper {
-        self.object.as_mut().expect("taken out only when the guard ends")
+        self.held.as_mut().expect("taken out only when the guard ends").get_mut()
     }
 
     /// Gives the connection back when the call on it came to an end, and says what came of it.
@@ -88,16 +136,16 @@ impl Guard {
             Ok(Err(Broken::Driver(error))) => {
                 // The server answered, so the connection is whole; a transaction on it was undone when dropped.
                 if error.as_db_error().is_some() {
-                    self.object = None;
+                    self.held = None;
                 }
                 Err(classify(limit, error))
             }
             Ok(Err(Broken::Control(error))) => {
-                self.object = None;
+                self.held = None;
                 Err(error)
             }
             Ok(Ok(done)) => {
-                self.object = None;
+                self.held = None;
                 Ok(done)
             }
         }
@@ -106,8 +154,8 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(object) = self.object.take() {
-            drop(Object::take(object));
+        if let Some(held) = self.held.take() {
+            drop(held.take_out());
         }
     }
 }
@@ -131,12 +179,17 @@ impl From<tokio_postgres::Error> for Broken {
     }
 }
 
-fn connecting(error: PoolError) -> ControlError {
+fn connecting(error: PoolError<NoConnection>) -> ControlError {
     if let PoolError::Backend(backend) = &error
-        && let Some(state) = backend.code()
-        && matches!(state.code().get(..2), Some("28" | "3D"))
+        && let Some(state) = backend.state()
+        && matches!(state.get(..2), Some("28" | "3D"))
     {
-        let problem = "the login is refused or the database does not exist: check its address".to_owned();
+        let problem = match backend {
+            NoConnection::Protection { problem, .. } => problem.clone(),
+            NoConnection::Driver(_) => {
+                "the login is refused or the database does not exist: check its address".to_owned()
+            }
+        };
         return ControlError::Misfit { problem, source: Some(error.into()) };
     }
     ControlError::Unreachable { source: error.into() }

@@ -1,11 +1,16 @@
-//! One connection that hears of new rollouts. While there is none, callers poll.
+//! One connection that hears of new rollouts. While there is none, callers poll. Where the server has too few it is the
+//! first that goes: polling needs none.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Client};
+
+use crate::postgres::dial::{Dialer, Opened};
+use crate::postgres::room::Server;
 
 /// The channel of `NOTIFY`.
 pub(super) const CHANNEL: &str = "strangler_rollout";
@@ -15,7 +20,8 @@ const POLL: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_secs(1);
 
 pub(super) struct Listener {
-    config: Config,
+    dialer: Dialer,
+    server: Arc<Server>,
     limit: Duration,
     line: Mutex<Line>,
 }
@@ -32,8 +38,17 @@ struct Line {
 pub(super) struct Ear(Option<watch::Receiver<u64>>);
 
 impl Listener {
-    pub(super) fn new(config: Config, limit: Duration) -> Self {
-        Self { config, limit, line: Mutex::default() }
+    pub(super) fn new(dialer: Dialer, server: Arc<Server>, limit: Duration) -> Self {
+        Self { dialer, server, limit, line: Mutex::default() }
+    }
+
+    /// Gives its connection up, for calls that have none.
+    pub(super) fn let_go(&self) {
+        // Who holds the lock is making one, and may well fail.
+        if let Ok(mut line) = self.line.try_lock() {
+            line.client = None;
+            line.heard = None;
+        }
     }
 
     /// An ear on the line, which is made anew when it broke.
@@ -42,10 +57,11 @@ impl Listener {
         if line.client.as_ref().is_none_or(Client::is_closed) {
             line.client = None;
             line.heard = None;
-            if line.tried.is_none_or(|tried| tried.elapsed() >= RETRY) {
+            let due = line.tried.is_none_or(|tried| tried.elapsed() >= RETRY);
+            if due && !self.server.is_short() {
                 line.tried = Some(Instant::now());
                 // Without a line we poll; the outage itself is seen and reported by whoever asks for the rollout.
-                if let Ok(Some((client, heard))) = tokio::time::timeout(self.limit, listen(&self.config)).await {
+                if let Ok(Some((client, heard))) = tokio::time::timeout(self.limit, listen(&self.dialer)).await {
                     line.client = Some(client);
                     line.heard = Some(heard);
                 }
@@ -75,11 +91,11 @@ impl Ear {
     }
 }
 
-async fn listen(config: &Config) -> Option<(Client, watch::Receiver<u64>)> {
-    let (client, mut connection) = config.connect(NoTls).await.ok()?;
+async fn listen(dialer: &Dialer) -> Option<(Client, watch::Receiver<u64>)> {
+    let Opened { client, mut wire, .. } = dialer.open().await.ok()?;
     let (tell, heard) = watch::channel(0);
     tokio::spawn(async move {
-        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        while let Some(Ok(message)) = poll_fn(|context| wire.poll_message(context)).await {
             if let AsyncMessage::Notification(_) = message {
                 tell.send_modify(|count| *count += 1);
             }
