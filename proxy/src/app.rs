@@ -196,6 +196,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         follower.clone().run(stop)
     });
 
+    telemetry::route_groups(&backends.loaded.contract);
     let figures = Recorder::new(&backends.loaded.contract, &id, now);
     let (control, handle) = (Arc::clone(&backends.control), rollout.clone());
     let (counted, version) = (figures.clone(), Arc::new(move || handle.version()));
@@ -214,7 +215,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     background.once("bookkeeping", unasked.follow(Arc::clone(&health), background.stop().clone()));
 
     let unsettled = Arc::new(UnsettledKeys::default());
-    let compared = keep_lives(&backends, state, &unsettled, &newest, &background);
+    let compared = keep_lives(&backends, state, (&unsettled, &figures), &newest, &background);
     let fences = keep_fences(config, &backends, &rollout, id.as_str(), &background);
     let parts = Parts {
         config,
@@ -298,7 +299,7 @@ fn serve_graphql(
 fn keep_lives(
     backends: &Backends,
     state: StateDir,
-    unsettled: &Arc<UnsettledKeys>,
+    (unsettled, figures): (&Arc<UnsettledKeys>, &Recorder),
     newest: &gateway::RolloutSource,
     background: &Tasks,
 ) -> Arc<Compared> {
@@ -311,8 +312,9 @@ fn keep_lives(
             compared.heard(side, true);
         }
     }
-    let (unsettled, newest) = (Arc::clone(unsettled), Arc::clone(newest));
+    let (unsettled, newest, figures) = (Arc::clone(unsettled), Arc::clone(newest), figures.clone());
     let heard = Arc::new(move |side: Side, heard: Heard| {
+        heard.incarnation.into_iter().for_each(|incarnation| figures.lives(side, incarnation));
         for (group, policy) in &newest().policies {
             if heard.has_changed {
                 unsettled.unwatch(group);

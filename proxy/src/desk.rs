@@ -8,6 +8,7 @@
 mod breakeven;
 mod change;
 mod contracts;
+mod counted;
 mod evidence;
 mod excuses;
 mod handover;

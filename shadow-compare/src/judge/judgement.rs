@@ -121,11 +121,13 @@ pub enum Reason {
     UnequalBefore,
     /// Neither side had a record: the question was about nothing.
     NothingCompared,
+    /// The two sides take the question itself differently: blanks at the end, an empty text, or case.
+    Spelling,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SideError,
         Self::Dropped,
         Self::ChangedMeanwhile,
@@ -133,6 +135,7 @@ impl Reason {
         Self::TimedOut,
         Self::UnequalBefore,
         Self::NothingCompared,
+        Self::Spelling,
     ];
 
     /// Why a side that answered so says nothing.
@@ -160,6 +163,7 @@ impl Reason {
             Self::TimedOut => "timed-out",
             Self::UnequalBefore => "unequal-before",
             Self::NothingCompared => "nothing-compared",
+            Self::Spelling => "spelling",
         }
     }
 }
