@@ -199,6 +199,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         follower.clone().run(stop)
     });
 
+    telemetry::route_groups(&backends.loaded.contract);
     let figures = Recorder::new(&backends.loaded.contract, &id, now);
     let (control, handle) = (Arc::clone(&backends.control), rollout.clone());
     let (counted, version) = (figures.clone(), Arc::new(move || handle.version()));
@@ -219,7 +220,8 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     background.once("statements", statements::follow(sides, Arc::clone(&health), background.stop().clone()));
 
     let unsettled = Arc::new(UnsettledKeys::default());
-    let compared = keep_lives(&backends, state, &breakers, (&unsettled, &newest), &background);
+    let known = (&unsettled, &newest, &figures);
+    let compared = keep_lives(&backends, state, &breakers, known, &background);
     let fences = keep_fences(config, &backends, &rollout, id.as_str(), &background);
     let parts = Parts {
         config,
@@ -310,7 +312,7 @@ fn keep_lives(
     backends: &Backends,
     state: StateDir,
     breakers: &PerSide<Arc<Breaker>>,
-    (unsettled, newest): (&Arc<UnsettledKeys>, &gateway::RolloutSource),
+    (unsettled, newest, figures): (&Arc<UnsettledKeys>, &gateway::RolloutSource, &Recorder),
     background: &Tasks,
 ) -> Arc<Compared> {
     let control = Arc::clone(&backends.control);
@@ -322,8 +324,9 @@ fn keep_lives(
             compared.heard(side, true);
         }
     }
-    let (unsettled, newest) = (Arc::clone(unsettled), Arc::clone(newest));
+    let (unsettled, newest, figures) = (Arc::clone(unsettled), Arc::clone(newest), figures.clone());
     let heard = Arc::new(move |side: Side, heard: Heard| {
+        heard.incarnation.into_iter().for_each(|incarnation| figures.lives(side, incarnation));
         for (group, policy) in &newest().policies {
             if heard.has_changed {
                 unsettled.unwatch(group);

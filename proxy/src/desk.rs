@@ -9,6 +9,7 @@ mod bar;
 mod breakeven;
 mod change;
 mod contracts;
+mod counted;
 mod decision;
 mod ending;
 mod evidence;

@@ -1,13 +1,16 @@
 //! Figures as this replica counts them, and their way to the control store.
 //!
-//! Counting is a few additions to atomic numbers: no lock, no allocation, no waiting. Each second
+//! Counting a client's read is a few additions to atomic numbers: no lock, no allocation, no waiting. Each second
 //! what was counted is put into the slot of that second and sent. The last hour is kept here too, so
-//! that the guard can judge while the control store is down.
+//! that the guard can judge while the control store is down. Records that were compared are kept by the hour besides,
+//! for the gates; all of it by what is compared and in which lives of the sides.
 //!
 //! Bounded: so many groups, an hour of slots; what could not be sent for an hour is dropped.
 //! Not here: what figures mean (`model::control::figures`), what is too much (`guard`).
 
 mod counters;
+mod marks;
+mod pairs;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,10 +18,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::control::figures::UnsettledPeak;
-use model::control::{BatchId, ControlError, ControlStore, Figures, Slot};
+use model::control::records::{BITS_OF_AN_HOUR, days_of, hours_of};
+use model::control::{BatchId, ControlError, ControlStore, Figures, Found, GroupFigures, Mark, Print, Slot};
 use model::evidence::Observation;
 use model::store::Backlog;
-use model::{Contract, GroupName, Instant, ReplicaId, RolloutVersion, RouteName, Side, WriteId};
+use model::{
+    Contract, EntityName, GroupName, Incarnation, Instant, PerSide, ReplicaId, RolloutVersion, RouteName, Side, WriteId,
+};
 use parking_lot::Mutex;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +33,7 @@ use uuid::Uuid;
 use crate::telemetry;
 
 use counters::Counters;
+use marks::Marks;
 
 /// Pause between two flushes.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -46,7 +53,11 @@ pub struct Recorder(Arc<Inner>);
 
 struct Inner {
     groups: HashMap<GroupName, Counters>,
-    routes: HashMap<RouteName, GroupName>,
+    routes: HashMap<RouteName, (GroupName, EntityName)>,
+    /// What was found of each type since the last time, and the group that it moves with.
+    entities: HashMap<EntityName, (GroupName, Mutex<Found>)>,
+    /// `None`: this replica has not been told yet.
+    lives: Mutex<PerSide<Option<Incarnation>>>,
     kept: Mutex<Kept>,
     clock: fn() -> Instant,
 }
@@ -57,6 +68,8 @@ struct Kept {
     own: Figures,
     /// What the control store does not have yet.
     unsent: Figures,
+    /// The same of records by the hour and the day.
+    unsent_records: Figures,
     /// The rollout that was in force when counters were emptied last.
     rollout: Option<RolloutVersion>,
 }
@@ -73,13 +86,34 @@ impl Recorder {
     pub fn new(contract: &Contract, replica: &ReplicaId, clock: fn() -> Instant) -> Self {
         let canary = canary_group(replica);
         let names = contract.groups().into_iter().chain([canary.clone()]);
-        let routes = contract.roots.values().map(|root| (root.route.clone(), root.group.clone()));
+        let counters = |group: GroupName| (group.clone(), Counters::new(Print::of(contract, &group)));
+        let routes = contract.roots.values().map(|root| {
+            let (group, entity) = (root.group.clone(), root.entity.name.clone());
+            (root.route.clone(), (group, entity))
+        });
+        let entities = contract.roots.values().map(|root| {
+            let found = Mutex::new(Found::of_bits(BITS_OF_AN_HOUR));
+            (root.entity.name.clone(), (root.entity.group.clone(), found))
+        });
         Self(Arc::new(Inner {
-            groups: names.map(|group| (group, Counters::default())).collect(),
-            routes: routes.chain([(CANARY_ROUTE.into(), canary)]).collect(),
+            groups: names.map(counters).collect(),
+            routes: routes.chain([(CANARY_ROUTE.into(), (canary, CANARY_ROUTE.into()))]).collect(),
+            entities: entities.collect(),
+            lives: Mutex::default(),
             kept: Mutex::default(),
             clock,
         }))
+    }
+
+    /// `side` lives this life now: what was found in another one does not count for it.
+    pub fn lives(&self, side: Side, incarnation: Incarnation) {
+        *self.0.lives.lock().get_mut(side) = Some(incarnation);
+    }
+
+    /// What `group` is compared by, in the lives that the sides live now.
+    pub fn print(&self, group: &GroupName) -> Option<Print> {
+        let lives = known(*self.0.lives.lock());
+        self.0.groups.get(group).map(|counters| counters.print.in_lives(lives))
     }
 
     /// `side` answered a client's read of `group`.
@@ -104,9 +138,51 @@ impl Recorder {
 
     /// A comparison came to its verdict; a mismatch is confirmed by then.
     pub fn observed(&self, observation: &Observation) {
-        if let Some(group) = self.0.routes.get(&observation.route) {
-            self.with(group, |counters| counters.verdict(observation.verdict).add(1));
+        let Some((group, entity)) = self.0.routes.get(&observation.route) else { return };
+        let marks = Marks::of(entity.as_str(), observation);
+        let now = (self.0.clock)();
+        let tell = |found: &mut Found| {
+            *found.verdicts.of(observation.verdict) += 1;
+            marks.compared.iter().for_each(|mark| found.records.add(*mark));
+            found.merge(&Found { wrong: marks.wrong.clone(), first: Some(now), last: Some(now), ..Found::default() });
+        };
+        self.with(group, |counters| tell(&mut counters.found.lock()));
+        if let Some((_, found)) = self.0.entities.get(entity) {
+            tell(&mut found.lock());
         }
+    }
+
+    /// Whether `question`, which modern has answered and legacy was asked for a comparison, is to be put to modern once
+    /// more for its time.
+    pub fn wants_pair(&self, group: &GroupName, question: Mark) -> bool {
+        let now = (self.0.clock)();
+        self.0.groups.get(group).is_some_and(|counters| counters.pairs.wants(question, now))
+    }
+
+    /// Both sides answered one question in the lane of shadows, and took so long.
+    pub fn paired(&self, group: &GroupName, took: PerSide<Duration>) {
+        self.with(group, |counters| {
+            let mut found = counters.found.lock();
+            found.pairs.legacy.count(took.legacy);
+            found.pairs.modern.count(took.modern);
+        });
+    }
+
+    /// A comparison met a record that somebody has changed past us on the secondary: counted in the metrics once.
+    pub fn found_foreign(&self, group: &GroupName, record: Mark) {
+        self.with(group, |counters| {
+            if counters.foreign.is_news(record) {
+                telemetry::foreign_found(group, 1);
+            }
+        });
+    }
+
+    /// Modern was asked in the lane of shadows, and answered or did not.
+    pub fn modern_was_asked(&self, group: &GroupName, answered: bool) {
+        self.with(group, |counters| {
+            let mut found = counters.found.lock();
+            *(if answered { &mut found.answered } else { &mut found.unanswered }) += 1;
+        });
     }
 
     /// The secondary has a write of `group`, so long after the primary had it.
@@ -155,17 +231,37 @@ impl Recorder {
         let at = Slot::start(now);
         let mut kept = self.0.kept.lock();
         let rollout = kept.rollout.replace(rollout).unwrap_or(rollout);
+        let lives = known(*self.0.lives.lock());
         for (group, counters) in &self.0.groups {
-            let figures = counters.take();
+            let figures = counters.take(&counters.print.in_lives(lives));
             if !figures.is_empty() {
                 let slot = Slot { at, group: group.clone(), rollout };
                 kept.unsent.add(slot.clone(), &figures);
                 kept.own.add(slot, &figures);
             }
         }
+        self.gather_records(&mut kept.unsent_records, now, rollout);
         let oldest = Instant::new(now.to_utc() - KEPT);
         kept.own.slots.retain(|slot, _| slot.at >= oldest);
         kept.unsent.slots.retain(|slot, _| slot.at >= oldest);
+        kept.unsent_records.slots.retain(|slot, _| slot.at >= Slot::day(oldest));
+    }
+
+    /// The records of each type by the hour, and by the day what they were compared by. What was found before this replica
+    /// knows which lives the sides live is no evidence for a gate: a restart would look like a change.
+    fn gather_records(&self, unsent: &mut Figures, now: Instant, rollout: RolloutVersion) {
+        let PerSide { legacy, modern } = *self.0.lives.lock();
+        let told = legacy.is_some() && modern.is_some();
+        for (entity, (group, found)) in &self.0.entities {
+            let found = std::mem::replace(&mut *found.lock(), Found::of_bits(BITS_OF_AN_HOUR));
+            let Some(print) = self.print(group).filter(|_| told && !found.is_empty()) else { continue };
+            let (first, last) = (found.first, found.last);
+            let figures = |found| GroupFigures { found: [(print.clone(), found)].into(), ..GroupFigures::default() };
+            let slot = Slot { at: Slot::hour(now), group: hours_of(entity), rollout };
+            unsent.add(slot, &figures(found));
+            let slot = Slot { at: Slot::day(now), group: days_of(group), rollout };
+            unsent.add(slot, &figures(Found { first, last, ..Found::default() }));
+        }
     }
 
     /// What this replica has counted itself within the last hour, the canary included.
@@ -225,7 +321,10 @@ impl Recorder {
             telemetry::figures_dropped("too-old");
         }
         if batch.as_ref().is_none_or(|batch| !fresh(batch)) {
-            let figures = std::mem::take(&mut self.0.kept.lock().unsent);
+            let mut kept = self.0.kept.lock();
+            let mut figures = std::mem::take(&mut kept.unsent);
+            figures.merge(&std::mem::take(&mut kept.unsent_records));
+            drop(kept);
             *batch = (!figures.is_empty()).then(|| Batch { id: BatchId(Uuid::new_v4()), figures, made: now });
         }
         // Kept in its place while it is under way: whoever drops this call loses nothing.
@@ -243,6 +342,10 @@ impl Recorder {
         }
         error
     }
+}
+
+fn known(lives: PerSide<Option<Incarnation>>) -> PerSide<Incarnation> {
+    lives.map(|_, incarnation| incarnation.unwrap_or(Incarnation(0)))
 }
 
 /// The wall clock of replicas.

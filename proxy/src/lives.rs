@@ -68,6 +68,8 @@ pub struct Spells {
 pub struct Heard {
     /// Its life is another one than at the last look: what is remembered of it counts no more.
     pub has_changed: bool,
+    /// The life that it lives, if it says so.
+    pub incarnation: Option<Incarnation>,
     /// It has gone back, or nobody has decided yet: what it shows may be old.
     pub is_unproven: bool,
 }
@@ -109,7 +111,7 @@ impl LifeWatch {
         telemetry::suspended(side, suspended);
         let before = known.replace((verdict.clone(), incarnation));
         let has_changed = before.as_ref().is_some_and(|(_, then)| *then != incarnation);
-        (self.heard)(side, Heard { has_changed, is_unproven: suspended });
+        (self.heard)(side, Heard { has_changed, incarnation, is_unproven: suspended });
         if before.is_some_and(|(before, _)| before == verdict) {
             return;
         }

@@ -2,6 +2,8 @@
 
 pub mod batch;
 pub mod breaker;
+pub mod offer;
 pub mod seen;
 pub mod serve;
 pub mod shadow;
+pub mod turns;

@@ -3,6 +3,7 @@
 //!
 //! The gateway knows GraphQL and nothing of sides; behind this trait there are sides and no GraphQL.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,6 +25,8 @@ pub struct RequestContext {
     pub deadline: Instant,
     /// The value of the stick header, for routes without a key.
     pub stick: Option<String>,
+    /// Where the client connects from, if it is known.
+    pub address: Option<IpAddr>,
     /// The client's `Idempotency-Key`, as sent.
     pub idempotency: Option<String>,
     /// What the key is bound to besides route and arguments: of a saga's first step, the saga's beginning.
@@ -40,6 +43,7 @@ impl RequestContext {
             rollout,
             deadline,
             stick: None,
+            address: None,
             idempotency: None,
             bound_to: None,
             seen: Vec::new(),

@@ -2,6 +2,7 @@
 //!
 //! Prometheus conventions: `strangler_` prefix, base units, `_total` on counters only.
 
+mod compared;
 mod guard;
 mod health;
 mod lives;
@@ -13,11 +14,11 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use model::control::histogram::BOUNDS;
-use model::evidence::Observation;
 use model::saga::SagaCounts;
 use model::{GroupName, RouteName, SagaStatus, Side, WebhookName};
 use tokio::time::Instant;
 
+pub(crate) use compared::{compared, foreign_found, foreign_write, route_groups};
 pub(crate) use guard::{canary_caught, guard_breach, guard_healthy, guard_state};
 pub(crate) use health::route_breaker;
 pub use health::{breaker, side_error};
@@ -103,6 +104,8 @@ pub const DRIFT_ROWS: &str = "strangler_drift_rows";
 pub const RECONCILE_COMPLETED_TIMESTAMP_SECONDS: &str = "strangler_reconcile_completed_timestamp_seconds";
 /// Comparisons made. Answers: is the modern side right? Labels: `route`, `verdict`.
 pub const COMPARISONS_TOTAL: &str = "strangler_comparisons_total";
+/// 1 for each route with its group. Answers: whose comparisons are these? Labels: `route`, `group`.
+pub const ROUTE_GROUP: &str = "strangler_route_group";
 /// Shadow reads not made. Answers: how much do we not know? Label: `reason`.
 pub const SHADOW_DROPPED_TOTAL: &str = "strangler_shadow_dropped_total";
 /// Batches of figures that were never recorded. Answers: can trends be trusted? Label: `reason`.
@@ -224,6 +227,7 @@ pub fn describe() {
         "When the last complete reconciliation of the group ended"
     );
     describe_counter!(COMPARISONS_TOTAL, "Comparisons made, by verdict");
+    describe_gauge!(ROUTE_GROUP, "1 for each route, with the group that it moves with");
     describe_counter!(SHADOW_DROPPED_TOTAL, "Shadow reads not made");
     describe_counter!(FIGURES_DROPPED_TOTAL, "Batches of figures that were never recorded");
     describe_gauge!(SHADOW_QUEUE_LENGTH, "Shadow reads waiting in the queue");
@@ -294,12 +298,6 @@ pub(crate) fn left_to_newer(group: &GroupName, changes: u32) {
     gauge!(LEFT_TO_NEWER_CHANGES, "group" => group.to_string()).set(changes);
 }
 
-/// A row of the secondary was changed past us.
-pub(crate) fn foreign_write(group: &GroupName, overwritten: bool) {
-    let outcome = if overwritten { "overwritten" } else { "left" };
-    counter!(FOREIGN_WRITES_TOTAL, "group" => group.to_string(), "outcome" => outcome).increment(1);
-}
-
 /// The secondary has answered, and does not have the change.
 pub(crate) fn not_taken(side: Side, reason: &'static str) {
     counter!(NOT_TAKEN_TOTAL, "side" => side.as_str(), "reason" => reason).increment(1);
@@ -349,12 +347,6 @@ pub(crate) fn figures_dropped(reason: &'static str) {
 pub fn shadow_queue(length: usize) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge; the queue is small")]
     gauge!(SHADOW_QUEUE_LENGTH).set(length as f64);
-}
-
-/// A comparison was made.
-pub(crate) fn compared(observation: &Observation) {
-    let (route, verdict) = (observation.route.to_string(), observation.verdict.as_str());
-    counter!(COMPARISONS_TOTAL, "route" => route, "verdict" => verdict).increment(1);
 }
 
 /// The evidence of `count` comparisons was lost.

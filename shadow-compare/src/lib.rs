@@ -2,7 +2,8 @@
 //!
 //! The road of one comparison: [`canon`] brings both answers into one form, [`mod@judge`] finds the
 //! differences, [`confirm`] looks again until lag and races are ruled out, [`cause`] says why,
-//! [`redact`] turns the judgement into evidence that may be stored. [`excuses`] says what does not count,
+//! [`redact`] turns the judgement into evidence that may be stored. [`excuses`] says what does not count, [`spelling`] what
+//! is a matter of how it was asked,
 //! [`explain`] and [`propose`] which rule would make a difference none. [`coverage`] counts what has
 //! ever been compared; [`report`] makes lines, records and pages of the stored evidence. [`mod@reconcile`]
 //! compares two stores at rest, by sums of chunks first; [`rehearsal`] two operations that began with one state. [`words`]
@@ -23,6 +24,7 @@ pub mod reconcile;
 pub mod redact;
 pub mod rehearsal;
 pub mod report;
+pub mod spelling;
 pub mod words;
 
 pub use confirm::{Confirmation, Look, Patience, Step};

@@ -4,8 +4,12 @@
 //! Under which rollout something was counted is kept beside the time, so that a window never mixes
 //! what was before a change with what came after, whatever the replicas' clocks say.
 //!
-//! Groups whose name is reserved ([`GroupName::is_reserved`]) belong to the guard's canary. They are
-//! told only to who asks for them by name. Not here: counting (`proxy::figures`), judging (`proxy::guard`).
+//! Groups whose name is reserved ([`GroupName::is_reserved`]) belong to the guard's canary, or hold records by the hour
+//! ([`super::records`]). They are told only to who asks for them by name.
+//!
+//! A rolling upgrade: an older release writes no [`GroupFigures::found`], and takes it away where it adds to a slot. Such a
+//! slot has more verdicts than `found` knows of; there every comparison counts as a record of its own, as it did then.
+//! Not here: counting (`proxy::figures`), judging (`proxy::guard`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,6 +19,7 @@ use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
 use super::histogram::Histogram;
+use super::records::{Found, Print};
 use super::{BatchId, ControlError};
 use crate::evidence::Verdict;
 use crate::name::GroupName;
@@ -41,7 +46,20 @@ pub struct Slot {
 impl Slot {
     /// When the slot of `time` began: slots start at whole multiples of [`SLOT`].
     pub fn start(time: Instant) -> Instant {
-        let length = i64::try_from(SLOT.as_secs()).unwrap_or(i64::MAX);
+        Self::floor(time, i64::try_from(SLOT.as_secs()).unwrap_or(i64::MAX))
+    }
+
+    /// When the hour of `time` began: records are kept by the hour.
+    pub fn hour(time: Instant) -> Instant {
+        Self::floor(time, 3_600)
+    }
+
+    /// When the day of `time` began.
+    pub fn day(time: Instant) -> Instant {
+        Self::floor(time, 86_400)
+    }
+
+    fn floor(time: Instant, length: i64) -> Instant {
         let seconds = time.to_utc().timestamp();
         let start = DateTime::from_timestamp(seconds - seconds.rem_euclid(length), 0);
         start.map_or(time, Instant::new)
@@ -101,7 +119,7 @@ impl Verdicts {
         }
     }
 
-    fn merge(&mut self, other: &Self) {
+    pub(super) fn merge(&mut self, other: &Self) {
         for (sum, other) in [
             (&mut self.matches, other.matches),
             (&mut self.excused, other.excused),
@@ -138,9 +156,35 @@ pub struct GroupFigures {
     pub lag: BTreeMap<String, Duration>,
     /// From the primary's commit until the secondary had the write.
     pub settle: Histogram,
+    /// What was found, by what was compared.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub found: BTreeMap<Print, Found>,
 }
 
 impl GroupFigures {
+    /// Only what was found under `print`. Where an older release has counted too, which names no print, nothing is told
+    /// apart: then all verdicts stay and none has records.
+    #[must_use]
+    pub fn under(&self, print: &Print) -> Self {
+        let known: u64 = self.found.values().fold(0, |sum, found| sum.saturating_add(found.verdicts.conclusive()));
+        if known < self.verdicts.conclusive() {
+            return Self { found: BTreeMap::new(), ..self.clone() };
+        }
+        let own = self.found.get(print).cloned();
+        let verdicts = own.as_ref().map_or(Verdicts::default(), |found| found.verdicts);
+        Self { verdicts, found: own.map(|found| (print.clone(), found)).into_iter().collect(), ..self.clone() }
+    }
+
+    /// Records that were compared, and those with a confirmed mismatch among them; of figures [`Self::under`] one print.
+    pub fn records(&self) -> (u64, u64) {
+        match self.found.values().next() {
+            Some(found) if found.verdicts.conclusive() >= self.verdicts.conclusive() => {
+                (found.compared(), found.wrong())
+            }
+            Some(_) | None => (self.verdicts.conclusive(), self.verdicts.mismatches),
+        }
+    }
+
     /// Adds the other's figures to these.
     pub fn merge(&mut self, other: &Self) {
         self.sides.legacy.merge(&other.sides.legacy);
@@ -156,6 +200,9 @@ impl GroupFigures {
             *worst = (*worst).max(*lag);
         }
         self.settle.merge(&other.settle);
+        for (print, found) in &other.found {
+            self.found.entry(print.clone()).or_default().merge(found);
+        }
     }
 
     /// Whether nothing was seen.

@@ -26,8 +26,12 @@ pub(super) fn guard(raw: &RawGuard, origins: &Origins<'_>) -> Checked<GuardSetti
     if !(10..=1_000_000).contains(&raw.samples) {
         return Err(origins.rule("guard.samples", "must be from 10 to 1000000: fewer say nothing"));
     }
-    if !(1..=raw.samples).contains(&raw.events) {
-        return Err(origins.rule("guard.events", "must be from 1 to guard.samples"));
+    // Wrong records are told apart up to 256.
+    if !(1..=raw.samples.min(250)).contains(&raw.events) {
+        return Err(origins.rule("guard.events", "must be from 1 to guard.samples, and at most 250"));
+    }
+    if !(raw.events..=250).contains(&raw.wrong_records) {
+        return Err(origins.rule("guard.wrong_records", "must be from guard.events to 250"));
     }
     let most = "must be from 1 to 86400 seconds (a day)";
     Ok(GuardSettings {
@@ -46,6 +50,7 @@ pub(super) fn guard(raw: &RawGuard, origins: &Origins<'_>) -> Checked<GuardSetti
             samples: raw.samples,
             events: raw.events,
             mismatches: share(raw.mismatch_percent, "guard.mismatch_percent")?,
+            wrong_records: raw.wrong_records,
             errors: share(raw.error_percent, "guard.error_percent")?,
             latency_ratio: number(raw.latency_ratio, 100.0, "guard.latency_ratio", "must be from 1 to 100")?,
             latency_floor: millis(raw.latency_floor_ms, "guard.latency_floor_ms", origins)?

@@ -296,6 +296,7 @@ section!(RawGuard {
     samples: u64 = 100,
     events: u64 = 3,
     mismatch_percent: f64 = 0.1,
+    wrong_records: u64 = 20,
     error_percent: f64 = 1.0,
     latency_ratio: f64 = 2.0,
     latency_floor_ms: u64 = 100,

@@ -201,17 +201,22 @@ impl Desk {
         let now = (self.clock)().to_utc();
         let since = Instant::new(now - TimeDelta::from_std(limits.evidence).unwrap_or(TimeDelta::days(1)));
         let mut known = Known { cdc_lag: Some(None), guard: self.guard_says(group), ..Known::default() };
-        if let Ok(recent) = self.sums(group, Some(since)).await {
+        let counted = self.counted(group, since).await.ok();
+        known.compared = counted.as_ref().map(|counted| counted.compared);
+        if let Some(counted) = &counted
+            && let Ok(recent) = self.sums(group, Some(since.max(counted.alone_since))).await
+        {
             let count = |verdict| recent.count(None, verdict);
             let conclusive = count(Verdict::Match) + count(Verdict::Excused) + count(Verdict::Mismatch);
-            known.compared = Some((conclusive, count(Verdict::Mismatch)));
             known.routes = Some(self.conclusive_by_route(group, &recent));
             let failed = failed(&recent);
             known.modern = Some((conclusive + failed, failed));
         }
-        if let Ok(ever) = self.sums(group, None).await {
+        if let Some(counted) = &counted
+            && let Ok(ever) = self.sums(group, Some(counted.alone_since)).await
+        {
             known.fields_never = Some(self.fields_never(group, &ever));
-            known.keys_ratio = self.keys_ratio(group, &ever).await;
+            known.keys_ratio = self.keys_ratio(group, &ever, counted.by_type.as_ref()).await;
         }
         if let Ok(newest) = self.control.newest_reconciliations(group).await {
             let types = types(&self.contract, group);
@@ -274,8 +279,14 @@ impl Desk {
         never.collect()
     }
 
-    /// The smallest share of keys that was compared, over the group's types; `None` when one is not known.
-    async fn keys_ratio(&self, group: &GroupName, sums: &Sums) -> Option<f64> {
+    /// The smallest share of keys that was compared, over the group's types; `None` when one is not known. `by_type`:
+    /// how many records of each count, where the maps of all time hold others, too.
+    async fn keys_ratio(
+        &self,
+        group: &GroupName,
+        sums: &Sums,
+        by_type: Option<&BTreeMap<EntityName, u64>>,
+    ) -> Option<f64> {
         let totals = self.totals(Some(group)).await;
         let evidence = stored(sums, &self.contract, &EvidenceFilter::default(), &totals);
         let mut best: BTreeMap<&EntityName, f64> = BTreeMap::new();
@@ -285,8 +296,10 @@ impl Desk {
             };
             // A table without rows has no share of keys that was compared: nobody knows.
             let total = coverage.keys_total.filter(|total| *total > 0)?;
+            let counted = |types: &BTreeMap<_, u64>| types.get(&root.entity.name).copied().unwrap_or_default();
+            let compared = by_type.map_or(coverage.keys_compared, counted);
             #[expect(clippy::cast_precision_loss, reason = "a share of keys, estimated anyway")]
-            let ratio = (coverage.keys_compared as f64 / total as f64).min(1.0);
+            let ratio = (compared as f64 / total as f64).min(1.0);
             let so_far = best.entry(&root.entity.name).or_default();
             *so_far = so_far.max(ratio);
         }

@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::PerSide;
-use model::control::GroupFigures;
-use model::control::figures::{SideFigures, UnsettledPeak, Verdicts};
+use model::control::figures::{SideFigures, UnsettledPeak};
 use model::control::histogram::{Histogram, STEPS, micros, step};
-use model::evidence::Verdict;
+use model::control::records::BITS_OF_A_SLOT;
+use model::control::{Found, GroupFigures, Print};
 use parking_lot::Mutex;
+
+use super::pairs::{Foreign, Pairs};
 
 /// A number that is counted up by many and emptied by one.
 #[derive(Debug, Default)]
@@ -52,13 +54,15 @@ pub(super) struct SideCounters {
 }
 
 /// What is counted of one group.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
+    /// What it is compared by.
+    pub(super) print: Print,
     pub(super) sides: PerSide<SideCounters>,
-    matches: Count,
-    excused: Count,
-    mismatches: Count,
-    inconclusive: Count,
+    /// Told by comparisons, never by a client's read.
+    pub(super) found: Mutex<Found>,
+    pub(super) pairs: Pairs,
+    pub(super) foreign: Foreign,
     pub(super) shadow_dropped: Count,
     pub(super) settle: Times,
     /// Told a few times a second at most, and never by a read.
@@ -66,12 +70,17 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn verdict(&self, verdict: Verdict) -> &Count {
-        match verdict {
-            Verdict::Match => &self.matches,
-            Verdict::Excused => &self.excused,
-            Verdict::Mismatch => &self.mismatches,
-            Verdict::Inconclusive => &self.inconclusive,
+    /// Nothing yet, of a group that is compared by `print`.
+    pub(super) fn new(print: Print) -> Self {
+        Self {
+            print,
+            sides: PerSide::default(),
+            found: Mutex::new(Found::of_bits(BITS_OF_A_SLOT)),
+            pairs: Pairs::default(),
+            foreign: Foreign::default(),
+            shadow_dropped: Count::default(),
+            settle: Times::default(),
+            worst: Mutex::default(),
         }
     }
 
@@ -83,8 +92,10 @@ impl Counters {
         self.worst.lock().lag.entry(source.to_owned()).and_modify(|worst| *worst = (*worst).max(lag)).or_insert(lag);
     }
 
-    /// What was counted since the last time.
-    pub(super) fn take(&self) -> GroupFigures {
+    /// What was counted since the last time, by what is compared now.
+    pub(super) fn take(&self, print: &Print) -> GroupFigures {
+        // Verdicts and records are taken at once: a verdict without its record would be one of an older release.
+        let found = std::mem::replace(&mut *self.found.lock(), Found::of_bits(BITS_OF_A_SLOT));
         let side = |counters: &SideCounters| SideFigures {
             answered: counters.answered.take(),
             errors: counters.errors.take(),
@@ -92,12 +103,8 @@ impl Counters {
         };
         GroupFigures {
             sides: PerSide { legacy: side(&self.sides.legacy), modern: side(&self.sides.modern) },
-            verdicts: Verdicts {
-                matches: self.matches.take(),
-                excused: self.excused.take(),
-                mismatches: self.mismatches.take(),
-                inconclusive: self.inconclusive.take(),
-            },
+            verdicts: found.verdicts,
+            found: (!found.is_empty()).then(|| (print.clone(), found)).into_iter().collect(),
             shadow_dropped: self.shadow_dropped.take(),
             settle: self.settle.take(),
             ..std::mem::take(&mut *self.worst.lock())

@@ -7,7 +7,12 @@ use super::*;
 fn recorder() -> Recorder {
     let text = include_str!("../../../schema.graphql");
     let contract = crate::contract::load(text, "schema.graphql").unwrap().contract;
-    Recorder::new(&contract, &"a".into(), wall_clock)
+    told_lives(Recorder::new(&contract, &"a".into(), wall_clock))
+}
+
+fn told_lives(recorder: Recorder) -> Recorder {
+    Side::BOTH.into_iter().for_each(|side| recorder.lives(side, Incarnation(1)));
+    recorder
 }
 
 fn inventory() -> GroupName {
@@ -98,4 +103,105 @@ fn what_was_counted_while_a_rollout_came_into_force_belongs_to_the_one_before() 
     recorder.failed(&inventory(), Side::Modern);
     recorder.gather(RolloutVersion(8));
     assert_eq!(versions(&recorder), [(7, 1), (8, 1)]);
+}
+
+fn contract(change: impl Fn(&str) -> String) -> Contract {
+    let text = change(include_str!("../../../schema.graphql"));
+    crate::contract::load(&text, "schema.graphql").unwrap().contract.as_ref().clone()
+}
+
+#[test]
+fn a_print_changes_with_what_is_compared_and_with_nothing_else() {
+    let print = |change: &dyn Fn(&str) -> String| Print::of(&contract(change), &inventory());
+    let now = print(&|text| text.to_owned());
+    assert_eq!(print(&|text| text.replace("\"The article number.\"", "\"Another word for it.\"")), now);
+    let statement = print(&|text| text.replace("WHERE sku = :parent.sku ORDER BY location", "WHERE sku = :parent.sku"));
+    let column = print(&|text| text.replace("char(18)", "char(20)"));
+    assert!(statement != now && column != now && statement != column);
+    let raised = PerSide { legacy: Incarnation(1), modern: Incarnation(2) };
+    assert_ne!(now.in_lives(raised), now);
+}
+
+/// A comparison of the record with this key.
+fn compared(key: u64, verdict: Verdict) -> Observation {
+    Observation { keys: vec![format!("[\"{key}\"]")], ..observation("Query.stockLevel", verdict) }
+}
+
+async fn flushed(recorder: &Recorder, control: &MemoryControl) {
+    recorder.gather(RolloutVersion(1));
+    assert!(recorder.flush(control, &mut None).await.is_none());
+}
+
+#[tokio::test]
+async fn replicas_of_two_contracts_are_told_apart_and_a_record_counts_once_over_all_replicas() {
+    let control = MemoryControl::new();
+    let newer = contract(|text| text.replace("char(18)", "char(20)"));
+    let of = |contract: &Contract, name: &str| told_lives(Recorder::new(contract, &name.into(), wall_clock));
+    let (old, one, other) = (recorder(), of(&newer, "b"), of(&newer, "c"));
+    for key in 0..20 {
+        old.observed(&compared(key, Verdict::Mismatch));
+        one.observed(&compared(key, Verdict::Match));
+        other.observed(&compared(key + 10, if key == 19 { Verdict::Mismatch } else { Verdict::Match }));
+    }
+    for recorder in [&old, &one, &other] {
+        flushed(recorder, &control).await;
+    }
+    let figures = told(&control).await;
+    assert_eq!((figures.verdicts.mismatches, figures.verdicts.conclusive()), (21, 60));
+    let print = |recorder: &Recorder| recorder.print(&inventory()).unwrap();
+    assert_eq!(figures.under(&print(&old)).records(), (20, 20));
+    assert_eq!(figures.under(&print(&one)).records(), (30, 1));
+    assert_eq!(figures.under(&print(&one)).verdicts.mismatches, 1);
+    // By the hour as well, for the gates, and told only to who asks.
+    let hours = control.figures(Some(&hours_of(&"StockLevel".into())), long_ago()).await.unwrap();
+    let hours = GroupFigures::sum(hours.slots.values());
+    assert_eq!((hours.found[&print(&one)].compared(), hours.found[&print(&one)].wrong()), (30, 1));
+    // A replica that does not know yet which lives the sides live says nothing to gates.
+    let starting = Recorder::new(&newer, &"d".into(), wall_clock);
+    (100..900).for_each(|key| starting.observed(&compared(key, Verdict::Match)));
+    flushed(&starting, &control).await;
+    let days = control.figures(Some(&days_of(&inventory())), long_ago()).await.unwrap();
+    assert!(days.slots.values().all(|figures| figures.found.keys().all(|of| *of == print(&old) || *of == print(&one))));
+    assert!(days.slots.values().all(|figures| figures.found.values().all(|found| found.first.is_some())));
+}
+
+#[tokio::test]
+async fn what_was_found_before_a_side_was_raised_is_another_matter() {
+    let (recorder, control) = (recorder(), MemoryControl::new());
+    recorder.lives(Side::Modern, Incarnation(1));
+    recorder.observed(&compared(1, Verdict::Match));
+    flushed(&recorder, &control).await;
+    recorder.lives(Side::Modern, Incarnation(2));
+    recorder.observed(&compared(2, Verdict::Mismatch));
+    flushed(&recorder, &control).await;
+    let print = recorder.print(&inventory()).unwrap();
+    assert_eq!(told(&control).await.under(&print).records(), (1, 1));
+}
+
+#[test]
+fn figures_that_an_older_release_has_touched_count_each_comparison_as_it_did() {
+    let recorder = recorder();
+    (0..50).for_each(|_| recorder.observed(&compared(7, Verdict::Mismatch)));
+    recorder.gather(RolloutVersion(1));
+    let print = recorder.print(&inventory()).unwrap();
+    let new = GroupFigures::sum(recorder.own().of(&inventory()).map(|(_, figures)| figures));
+    assert_eq!(new.under(&print).records(), (1, 1), "one record");
+    // It reads what it knows, adds its own, and writes back what it knows.
+    let mut json = serde_json::to_value(&new).unwrap();
+    json.as_object_mut().unwrap().remove("found");
+    let mut touched: GroupFigures = serde_json::from_value(json).unwrap();
+    assert_eq!(touched.under(&print).records(), (50, 50));
+    // What a new one adds to that is not taken for all of it.
+    touched.merge(&new);
+    assert_eq!(touched.under(&print).records(), (100, 100));
+}
+
+#[test]
+fn a_question_is_put_to_both_sides_once_in_ten_seconds_and_not_too_many_are() {
+    let recorder = recorder();
+    let wants = |question: u64| recorder.wants_pair(&inventory(), Mark::of("Query.stockLevel", &question.to_string()));
+    let asked = (0..5_000).filter(|question| wants(question % 1_000)).count();
+    // The clock may reach the next ten seconds meanwhile.
+    assert!((200..=400).contains(&asked), "{asked}");
+    assert!(!recorder.wants_pair(&"nobody".into(), Mark::of("", "")));
 }

@@ -3,6 +3,7 @@
 //!
 //! async-graphql never executes a client's operation: it carries requests in and answers out.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_graphql::{Executor, PathSegment, Pos, Request, Response, ServerError, Value};
@@ -30,17 +31,19 @@ pub struct Session(Arc<Shared>);
 struct Shared {
     gateway: Arc<Gateway>,
     stick: Option<String>,
+    address: Option<IpAddr>,
     seen: Mutex<Vec<WriteId>>,
     operations: Arc<Semaphore>,
 }
 
 impl Session {
     /// A session that begins with `seen` from the version token of its first request.
-    pub fn new(gateway: Arc<Gateway>, stick: Option<String>, seen: Vec<WriteId>) -> Self {
+    pub fn new(gateway: Arc<Gateway>, stick: Option<String>, address: Option<IpAddr>, seen: Vec<WriteId>) -> Self {
         let operations = gateway.config.socket_operations.get();
         Self(Arc::new(Shared {
             gateway,
             stick,
+            address,
             seen: Mutex::new(seen),
             operations: Arc::new(Semaphore::new(operations)),
         }))
@@ -60,6 +63,7 @@ impl Session {
         let deadline = Instant::now() + gateway.config.deadline;
         let mut context = RequestContext::new((gateway.rollout)(), deadline);
         context.stick.clone_from(&self.0.stick);
+        context.address = self.0.address;
         context.seen.clone_from(&self.0.seen.lock());
         // Sockets have no headers per operation: the key comes in the request's extensions.
         context.idempotency = match request.extensions.get("idempotencyKey") {

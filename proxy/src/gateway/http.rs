@@ -3,6 +3,7 @@
 //! Our own, since the audit of the specification asks for more than async-graphql-axum gives. What
 //! is refused here is refused in GraphQL's shape, with a status that proxies understand.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, Method, StatusCode, Uri};
+use axum::http::{Extensions, HeaderName, Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::any;
 use futures::future::join_all;
@@ -28,6 +29,7 @@ use super::plan::OperationKind;
 use super::visit::{Visit, fresh_request_id, newest, parse_token, write_token};
 use super::{Gateway, GraphqlRequest, socket};
 use crate::roads::RequestContext;
+use crate::serving::Peer;
 use crate::telemetry;
 use crate::traces;
 
@@ -97,7 +99,7 @@ async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     // A client that is slow to send does not use up the time for its answer.
     let began = Instant::now();
     let span = traces::request(&parts.headers);
-    let (answered, token) = match asked.and_then(|asked| Ok((asked, visit(&gateway, &parts.headers, &request_id)?))) {
+    let (answered, token) = match asked.and_then(|asked| Ok((asked, visit(&gateway, &parts, &request_id)?))) {
         Err(refused) => (Answered::One(refused), None),
         Ok((asked, visit)) => (answer(&gateway, asked, &visit).instrument(span.clone()).await, new_token(&visit)),
     };
@@ -263,9 +265,11 @@ fn not_acceptable() -> Answer {
 }
 
 /// What the request carries along, from its headers.
-fn visit(gateway: &Gateway, headers: &HeaderMap, id: &Arc<str>) -> Result<Visit, Answer> {
+fn visit(gateway: &Gateway, parts: &Parts, id: &Arc<str>) -> Result<Visit, Answer> {
+    let headers = &parts.headers;
     let mut context = RequestContext::new((gateway.rollout)(), Instant::now() + gateway.config.deadline);
     context.stick = stick(gateway, headers);
+    context.address = address(&parts.extensions);
     context.seen = seen(headers)?;
     if let Some(key) = headers.get(IDEMPOTENCY_KEY) {
         let key = key.to_str().unwrap_or_default();
@@ -273,6 +277,11 @@ fn visit(gateway: &Gateway, headers: &HeaderMap, id: &Arc<str>) -> Result<Visit,
         context.idempotency = Some(key.to_owned());
     }
     Ok(Visit::new(Arc::new(context), Arc::clone(id)))
+}
+
+/// Where the connection comes from.
+pub(crate) fn address(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get().map(|Peer(address)| address.ip())
 }
 
 /// The stick header's value.

@@ -40,6 +40,7 @@ pub(crate) async fn upgrade(gateway: Arc<Gateway>, request: Request) -> Response
         Err(refused) => return refuse(&refused),
     };
     let stick = http::stick(&gateway, request.headers());
+    let address = http::address(request.extensions());
     let (mut parts, _body) = request.into_parts();
     let protocol = match GraphQLProtocol::from_request_parts(&mut parts, &()).await {
         Ok(protocol) => protocol,
@@ -51,7 +52,7 @@ pub(crate) async fn upgrade(gateway: Arc<Gateway>, request: Request) -> Response
     };
     let most = gateway.config.body_bytes;
     let idle = gateway.config.header_timeout;
-    let session = Session::new(Arc::clone(&gateway), stick, seen);
+    let session = Session::new(Arc::clone(&gateway), stick, address, seen);
     // Counted from here on: the server's drain waits for it.
     let token = gateway.sockets.token();
     upgrade.max_message_size(most).max_frame_size(most).protocols(ALL_WEBSOCKET_PROTOCOLS).on_upgrade(

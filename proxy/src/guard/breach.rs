@@ -41,11 +41,11 @@ impl Measure {
 /// What is counted as a share of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
-    /// Confirmed mismatches of comparisons.
+    /// Records with a confirmed mismatch, of those compared.
     Mismatches,
     /// Errors of reads of modern.
     Errors,
-    /// Reads of modern that took longer than this.
+    /// Reads put to both sides for which modern took longer than this.
     SlowReads(Duration),
 }
 
@@ -72,6 +72,15 @@ pub enum Breach {
         span: Duration,
         /// The limit, as a share.
         limit: f64,
+    },
+    /// More wrong records than are allowed, whatever their share.
+    Wrong {
+        /// How many.
+        records: u64,
+        /// Within.
+        span: Duration,
+        /// The limit.
+        limit: u64,
     },
     /// More than is usual for the group.
     Unusual {
@@ -138,18 +147,25 @@ impl Breach {
     pub fn measure(&self) -> Measure {
         match self {
             Self::TooMany { what, .. } | Self::Unusual { what, .. } | Self::Burst { what, .. } => what.measure(),
+            Self::Wrong { .. } => Measure::Mismatches,
             Self::Slow { .. } | Self::UnusuallySlow { .. } => Measure::Latency,
             Self::Unsettled { .. } => Measure::UnsettledAge,
             Self::Late { .. } => Measure::Lag,
         }
     }
 
-    /// One sentence for people: `confirmed mismatches of inventory: 14 of 2 300 comparisons in 30 s
+    /// One sentence for people: `confirmed mismatches of inventory: 14 of 2 300 records in 30 s
     /// (0.61 %), limit 0.10 %`.
     pub fn sentence(&self, group: &GroupName) -> String {
         match self {
             Self::TooMany { what, part, span, limit } => {
                 format!("{}, limit {}", counted(*what, group, *part, *span), Percent(*limit))
+            }
+            Self::Wrong { records, span, limit } => {
+                let (records, span) = (Spaced(*records), Time(*span));
+                format!(
+                    "confirmed mismatches of {group}: {records} records in {span}, limit {limit} whatever the share"
+                )
             }
             Self::Unusual { what, part, span, usual, limit } => {
                 let (counted, usual) = (counted(*what, group, *part, *span), Percent(*usual));
@@ -186,7 +202,7 @@ fn counted(what: Counted, group: &GroupName, part: Part, span: Duration) -> Stri
     let span = Time(span);
     match what {
         Counted::Mismatches => {
-            format!("confirmed mismatches of {group}: {events} of {of} comparisons in {span} ({share})")
+            format!("confirmed mismatches of {group}: {events} of {of} records in {span} ({share})")
         }
         Counted::Errors => format!("errors of modern for {group}: {events} of {of} reads in {span} ({share})"),
         Counted::SlowReads(bound) => {
@@ -198,8 +214,8 @@ fn counted(what: Counted, group: &GroupName, part: Part, span: Duration) -> Stri
 /// Why nothing can be said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Thin {
-    /// Too few comparisons.
-    Comparisons {
+    /// Too few records compared.
+    Records {
         /// There are.
         have: u64,
         /// There must be.
@@ -214,8 +230,15 @@ pub enum Thin {
     },
     /// Nobody has looked how much waits to be settled.
     Unsettled,
-    /// Nobody knows how fast legacy is.
-    LegacyLatency,
+    /// Too few questions were put to both sides for their times.
+    Pairs {
+        /// There are.
+        have: u64,
+        /// There must be.
+        need: u64,
+    },
+    /// Clients' reads of modern fail, and it answers the shadow reads: that is the clients' load or our queue, not modern.
+    OnlyClients(Part),
 }
 
 impl Thin {
@@ -223,8 +246,8 @@ impl Thin {
     pub fn sentence(&self, group: &GroupName, span: Duration) -> String {
         let span = Time(span);
         match self {
-            Self::Comparisons { have, need } => {
-                format!("too little is known: {have} comparisons of {group} in {span}, {need} are needed")
+            Self::Records { have, need } => {
+                format!("too little is known: {have} records of {group} compared in {span}, {need} are needed")
             }
             Self::Reads { have, need } => {
                 format!("too little is known: {have} reads of {group} asked of modern in {span}, {need} are needed")
@@ -232,9 +255,14 @@ impl Thin {
             Self::Unsettled => {
                 format!("too little is known: nobody counted the unsettled writes of {group} in {span}")
             }
-            Self::LegacyLatency => {
-                format!("too little is known: legacy answered too few reads of {group} to compare its latency")
-            }
+            Self::Pairs { have, need } => format!(
+                "too little is known: {have} questions of {group} put to both sides for their times in {span}, {need} are needed"
+            ),
+            Self::OnlyClients(part) => format!(
+                "too little is known: {} of {} reads of {group} failed on modern in {span}, and it answers shadow reads",
+                Spaced(part.events),
+                Spaced(part.of)
+            ),
         }
     }
 }

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use model::control::{Figures, Slot};
-use model::evidence::{Observation, Verdict};
+use model::control::{Figures, Print, Slot};
+use model::evidence::{Cause, Difference, Observation, Verdict};
 use model::store::Backlog;
-use model::{GroupName, Instant, RolloutVersion, Side};
+use model::{GroupName, Instant, PerSide, RolloutVersion, Side};
 use tokio::time::Instant as Moment;
 
 use super::breach::Measure;
@@ -20,6 +20,9 @@ use crate::figures::{CANARY_ROUTE, Recorder};
 
 /// What a canary must be caught by. Lag is left out: there are no sources of changes yet.
 const CAUGHT_BY: [Measure; 4] = [Measure::Mismatches, Measure::Errors, Measure::Latency, Measure::UnsettledAge];
+
+/// How long legacy takes of the canary's reads.
+const QUICK: Duration = Duration::from_micros(100);
 
 /// The canary of this replica.
 #[derive(Debug)]
@@ -58,11 +61,17 @@ impl Canary {
     }
 
     /// Whether the one at large is seen in `figures`, for the first time.
-    pub(super) fn is_caught(&mut self, figures: &Figures, settings: &GuardSettings, now: Instant) -> bool {
+    pub(super) fn is_caught(
+        &mut self,
+        figures: &Figures,
+        print: &Print,
+        settings: &GuardSettings,
+        now: Instant,
+    ) -> bool {
         let Some(last) = self.last.as_mut().filter(|last| !last.caught) else { return false };
         // An older one must not be taken for it.
         let young = figures.clone().retained(Some(&self.group), Slot::start(last.at));
-        let window = cut::window(&young, &self.group, RolloutVersion(0), now, settings.window);
+        let window = cut::window(&young, (&self.group, print), RolloutVersion(0), now, settings.window);
         let Judgement::Breach(breaches) = judge(&window, &Baseline::default(), &settings.limits, true) else {
             return false;
         };
@@ -75,20 +84,37 @@ impl Canary {
 fn misbehave(recorder: &Recorder, group: &GroupName, settings: &GuardSettings) {
     let limits = &settings.limits;
     let slow = limits.latency_floor.mul_f64(limits.latency_ratio * 4.0).max(Duration::from_secs(1));
-    let wrong = Observation {
-        route: CANARY_ROUTE.into(),
-        verdict: Verdict::Mismatch,
-        reason: None,
-        differences: Vec::new(),
-        fields: Vec::new(),
-        keys: Vec::new(),
-    };
-    for _ in 0..limits.samples.max(limits.events) {
-        recorder.observed(&wrong);
+    let events = limits.samples.max(limits.events);
+    for place in 0..events {
+        recorder.observed(&wrong(place));
         recorder.failed(group, Side::Modern);
+        recorder.modern_was_asked(group, false);
         recorder.answered(group, Side::Modern, slow);
-        recorder.answered(group, Side::Legacy, Duration::from_micros(100));
+        recorder.answered(group, Side::Legacy, QUICK);
+        recorder.paired(group, PerSide { legacy: QUICK, modern: slow });
     }
     let oldest = limits.unsettled_age * 2 + Duration::from_secs(1);
     recorder.backlog(group, &Backlog { writes: 1, oldest: Some(oldest), left_behind: 0 });
+}
+
+/// A confirmed mismatch of a record of its own.
+fn wrong(place: u64) -> Observation {
+    let key = place.to_string();
+    let differs = Difference {
+        field: None,
+        cause: Cause::Different,
+        key: key.clone(),
+        values: PerSide::default(),
+        records: PerSide::default(),
+        excused: false,
+        explained: Vec::new(),
+    };
+    Observation {
+        route: CANARY_ROUTE.into(),
+        verdict: Verdict::Mismatch,
+        reason: None,
+        differences: vec![differs],
+        fields: Vec::new(),
+        keys: vec![key],
+    }
 }

@@ -1,14 +1,15 @@
 //! From slots to the window that is judged and the baseline it is compared with. Pure.
 //!
 //! The window holds nothing from before the group's last change. The baseline ends where the window
-//! begins, and reaches back to when the group began to be read the way it is now.
+//! begins, and reaches back to when the group began to be read the way it is now. Both hold only what was found by what
+//! the group is compared by now.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use model::control::figures::SLOT;
-use model::control::{Figures, GroupFigures, Slot};
+use model::control::{Figures, GroupFigures, Print, Slot};
 use model::{GroupName, Instant, RolloutVersion};
 
 use super::judge::{Baseline, Window};
@@ -29,38 +30,38 @@ pub(super) fn window_start(now: Instant, length: Duration) -> Instant {
     earlier(Slot::start(now), length.saturating_sub(SLOT))
 }
 
-/// The last `length` of `group`, as far as they lie behind its last change.
+/// The last `length` of `group` under `print`, as far as they lie behind its last change.
 pub(super) fn window(
     figures: &Figures,
-    group: &GroupName,
+    (group, print): (&GroupName, &Print),
     since: RolloutVersion,
     now: Instant,
     length: Duration,
 ) -> Window {
     let start = window_start(now, length);
     let slots = figures.of(group).filter(|(slot, _)| slot.at >= start && slot.rollout >= since);
-    Window::new(slots.map(|(_, figures)| figures.clone()).collect(), length)
+    Window::new(slots.map(|(_, figures)| figures.under(print)).collect(), length)
 }
 
-/// What is usual for `group`: windows as long as the one that is judged, all before it.
+/// What is usual for `group` under `print`: windows as long as the one that is judged, all before it.
 pub(super) fn baseline(
     figures: &Figures,
-    group: &GroupName,
+    (group, print): (&GroupName, &Print),
     since: RolloutVersion,
     now: Instant,
     settings: &GuardSettings,
 ) -> Baseline {
     let (end, begin) = (window_start(now, settings.window), earlier(now, settings.baseline));
     let length = i64::try_from(settings.window.as_secs()).unwrap_or(i64::MAX).max(1);
-    let mut windows: BTreeMap<i64, Vec<&GroupFigures>> = BTreeMap::new();
+    let mut windows: BTreeMap<i64, Vec<GroupFigures>> = BTreeMap::new();
     for (slot, figures) in figures.of(group) {
         if slot.at >= begin && slot.at < end && slot.rollout >= since {
             // Counted back from the window, so that all of them are whole.
             let back = (end.to_utc() - slot.at.to_utc()).num_seconds();
-            windows.entry((back - 1).max(0) / length).or_default().push(figures);
+            windows.entry((back - 1).max(0) / length).or_default().push(figures.under(print));
         }
     }
-    Baseline::new(windows.into_values(), &settings.limits)
+    Baseline::new(windows.values().map(|slots| slots.iter().collect()), &settings.limits)
 }
 
 /// So long before `time`.
@@ -89,6 +90,11 @@ mod tests {
         all
     }
 
+    /// What these figures were found by does not matter: an older release made them.
+    fn print() -> Print {
+        Print::of(&model::Contract::default(), &"inventory".into())
+    }
+
     fn mismatches(window: &Window) -> u64 {
         window.sum().verdicts.mismatches
     }
@@ -98,7 +104,7 @@ mod tests {
         let (group, length) = (GroupName::from("inventory"), Duration::from_secs(30));
         let seen = |now: i64, since| {
             let all = figures((now / 10 + 1).min(40));
-            mismatches(&window(&all, &group, RolloutVersion(since), at(now), length))
+            mismatches(&window(&all, (&group, &print()), RolloutVersion(since), at(now), length))
         };
         assert_eq!(seen(395, 0), 3);
         assert_eq!(seen(395, 3), 3);
@@ -111,11 +117,12 @@ mod tests {
     fn a_baseline_ends_where_the_window_begins() {
         let (all, group) = (figures(40), GroupName::from("inventory"));
         let settings = GuardSettings::default();
-        let windows = |now, since| baseline(&all, &group, RolloutVersion(since), at(now), &settings).windows();
+        let of = (&group, &print());
+        let windows = |now, since| baseline(&all, of, RolloutVersion(since), at(now), &settings).windows();
         assert_eq!(windows(395, 0), 13, "37 slots, three a window");
         assert_eq!(windows(395, 3), 3, "seven slots since 300");
         assert_eq!(windows(395, 4), 0);
         let short = GuardSettings { baseline: Duration::from_secs(60), ..settings };
-        assert_eq!(baseline(&all, &group, RolloutVersion(0), at(395), &short).windows(), 1);
+        assert_eq!(baseline(&all, of, RolloutVersion(0), at(395), &short).windows(), 1);
     }
 }

@@ -3,14 +3,18 @@
 //! Three kinds of tests: fixed limits; deviation from the group's own baseline; and what a mean does not
 //! show, the share of slow reads and bursts within one slot (`docs/adr/0014`).
 //!
+//! What one client can repeat, it can neither use nor hide behind (`docs/adr/0032`): wrong *records* are counted, each
+//! once; latency is that of one question put to both sides; errors of clients' reads count when shadow reads do not
+//! answer otherwise.
+//!
 //! Promise: no data is not success. Where a fixed limit cannot be tested the judgement is
 //! [`Judgement::Thin`], which neither rolls back nor passes.
 
 use std::time::Duration;
 
-use model::Side;
+use model::PerSide;
 use model::control::GroupFigures;
-use model::control::histogram::{BOUNDS, Histogram};
+use model::control::histogram::{BOUNDS, Histogram, step};
 
 use super::breach::{Breach, Counted, Thin};
 use super::settings::Limits;
@@ -26,6 +30,10 @@ const DRIFT: f64 = 0.1;
 const ONE_IN: u64 = 100;
 /// The percentile at which both sides' latencies are compared.
 const PERCENTILE: f64 = 0.95;
+/// Questions put to both sides that suffice for their times; each counts once in ten seconds.
+const PAIRS: u64 = 30;
+/// Shadow reads that modern must have been asked before they say that it is well.
+const SHADOWS: u64 = 10;
 
 /// What is judged.
 #[derive(Debug, Clone, Default)]
@@ -102,7 +110,7 @@ pub fn judge(window: &Window, baseline: &Baseline, limits: &Limits, modern_answe
     let mut found = Found { window, baseline, limits, breaches: Vec::new(), thin: Vec::new() };
     found.share(Counted::Mismatches);
     if modern_answers {
-        found.share(Counted::Errors);
+        found.errors();
         found.latency();
         found.spikes();
     }
@@ -133,10 +141,15 @@ impl Found<'_> {
             Counted::Errors | Counted::SlowReads(_) => (errors, limits.errors, self.baseline.worst_errors),
         };
         let (part, span) = (measure(&self.window.sum), self.window.span);
-        if part.of < limits.samples {
-            let (have, need) = (part.of, limits.samples);
+        let need = match what {
+            Counted::Mismatches => self.needed(limits.samples),
+            Counted::Errors | Counted::SlowReads(_) => limits.samples,
+        };
+        let wrong = what == Counted::Mismatches && part.events > limits.wrong_records;
+        if part.of < need && !wrong {
+            let have = part.of;
             self.thin.push(match what {
-                Counted::Mismatches => Thin::Comparisons { have, need },
+                Counted::Mismatches => Thin::Records { have, need },
                 Counted::Errors | Counted::SlowReads(_) => Thin::Reads { have, need },
             });
             return;
@@ -144,9 +157,12 @@ impl Found<'_> {
         if part.events < limits.events {
             return;
         }
-        if part.share() > limit {
+        if part.of >= need && part.share() > limit {
             self.breaches.push(Breach::TooMany { what, part, span, limit });
-        } else if let Some((usual, limit)) = self.unusual(part, measure, limit * FLOOR) {
+        } else if wrong {
+            let (records, limit) = (part.events, limits.wrong_records);
+            self.breaches.push(Breach::Wrong { records, span, limit });
+        } else if let Some((usual, limit)) = self.unusual(part, measure, (limit * FLOOR, need)) {
             self.breaches.push(Breach::Unusual { what, part, span, usual, limit });
         } else if self.has_baseline() {
             let slots = self.window.slots.iter().map(measure);
@@ -158,9 +174,34 @@ impl Found<'_> {
         }
     }
 
+    /// So many, or half of all records that were ever compared in the baseline: a group that has few is known by few.
+    fn needed(&self, most: u64) -> u64 {
+        let (ever, _) = self.baseline.sum.records();
+        if ever == 0 { most } else { (ever / 2).clamp(self.limits.events.min(most), most) }
+    }
+
+    /// Clients' reads of modern that failed, unless it answers the shadow reads meanwhile. Those have a lane of their own
+    /// and take turns by client: no load of one client, no wait for our own connections and no open breaker is in them.
+    fn errors(&mut self) {
+        let before = self.breaches.len();
+        self.share(Counted::Errors);
+        let found = self.window.sum.found.values().next();
+        let (answered, unanswered) = found.map_or((0, 0), |found| (found.answered, found.unanswered));
+        let asked = Part { events: unanswered, of: answered.saturating_add(unanswered) };
+        if self.breaches.len() > before && asked.of >= SHADOWS && asked.share() <= self.limits.errors {
+            self.breaches.truncate(before);
+            self.thin.push(Thin::OnlyClients(errors(&self.window.sum)));
+        }
+    }
+
     /// The usual share and the most that chance explains, when `part` is more than that.
-    fn unusual(&self, part: Part, measure: impl Fn(&GroupFigures) -> Part, floor: f64) -> Option<(f64, f64)> {
-        let past = self.baseline.windows.iter().map(measure).filter(|past| past.of >= self.limits.samples);
+    fn unusual(
+        &self,
+        part: Part,
+        measure: impl Fn(&GroupFigures) -> Part,
+        (floor, least): (f64, u64),
+    ) -> Option<(f64, f64)> {
+        let past = self.baseline.windows.iter().map(measure).filter(|past| past.of >= least);
         let past: Vec<Part> = past.collect();
         if past.len() < self.limits.baseline_windows {
             return None;
@@ -170,29 +211,31 @@ impl Found<'_> {
         usual.is_exceeded_by(part.share(), sigmas).then_some((usual.mean, usual.mean + sigmas * usual.sigma))
     }
 
-    /// Modern against legacy, and against itself.
+    /// Modern against legacy for the same questions, and against itself.
     fn latency(&mut self) {
         let limits = self.limits;
-        let modern = &self.window.sum.sides.modern.answered;
-        if modern.total() < limits.samples {
-            // Too few reads at all are reported with the errors; errors instead of answers are a breach there.
+        let PerSide { legacy, modern } = pairs(&self.window.sum);
+        let (have, need) = (modern.total(), self.needed(PAIRS));
+        if self.window.sum.sides.modern.asked() < limits.samples {
+            // Too few reads at all are reported with the errors.
             return;
         }
-        match self.legacy() {
-            None => self.thin.push(Thin::LegacyLatency),
-            Some(legacy) => {
-                let percentile = |times: &Histogram| times.quantile(PERCENTILE).map(|estimate| estimate.value);
-                if let (Some(modern), Some(legacy)) = (percentile(modern), percentile(&legacy)) {
-                    let limit = legacy.mul_f64(limits.latency_ratio).max(limits.latency_floor);
-                    if modern > limit {
-                        self.breaches.push(Breach::Slow { modern, legacy, limit });
-                        return;
-                    }
-                }
+        if have < need {
+            self.thin.push(Thin::Pairs { have, need });
+            return;
+        }
+        let percentile = |times: &Histogram| times.quantile(PERCENTILE).map(|estimate| estimate.value);
+        if let (Some(slowest), Some(legacy)) = (percentile(&modern), percentile(&legacy)) {
+            let limit = legacy.mul_f64(limits.latency_ratio).max(limits.latency_floor);
+            // Of few questions one makes the percentile.
+            let slow = modern.above(step(limit).saturating_sub(1));
+            if slowest > limit && slow >= limits.events {
+                self.breaches.push(Breach::Slow { modern: slowest, legacy, limit });
+                return;
             }
         }
-        let means = self.baseline.windows.iter().map(|window| &window.sides.modern.answered);
-        let means = means.filter(|times| times.total() >= limits.samples).filter_map(Histogram::mean);
+        let means = self.baseline.windows.iter().map(|window| pairs(window).modern);
+        let means = means.filter(|times| times.total() >= need).filter_map(|times| times.mean());
         let means: Vec<f64> = means.map(|mean| mean.as_secs_f64()).collect();
         let floor = limits.latency_floor.as_secs_f64() * FLOOR;
         let (Some(mean), Some(mut usual)) = (modern.mean(), usual_value(&means, floor)) else { return };
@@ -204,32 +247,22 @@ impl Found<'_> {
         }
     }
 
-    /// How fast legacy is: by clients' reads of the window, else by shadow reads too, else by the baseline.
-    fn legacy(&self) -> Option<Histogram> {
-        let both = |figures: &GroupFigures| {
-            let mut times = figures.sides.get(Side::Legacy).answered;
-            times.merge(&figures.sides.get(Side::Legacy).shadowed);
-            times
-        };
-        let candidates = [self.window.sum.sides.legacy.answered, both(&self.window.sum), both(&self.baseline.sum)];
-        candidates.into_iter().find(|times| times.total() >= self.limits.samples)
-    }
-
     /// A few very slow reads, which a mean does not show.
     fn spikes(&mut self) {
-        let usual = &self.baseline.sum.sides.modern.answered;
+        let usual = pairs(&self.baseline.sum).modern;
         let rare = usual.total() / ONE_IN;
         let is_slow = |place: &usize| BOUNDS[*place] >= self.limits.latency_floor && usual.above(*place) <= rare;
         let Some(place) = (0..BOUNDS.len()).find(is_slow) else { return };
         let slow = |figures: &GroupFigures| {
-            let times = &figures.sides.modern.answered;
+            let times = pairs(figures).modern;
             Part { events: times.above(place), of: times.total() }
         };
         let part = slow(&self.window.sum);
-        if part.of < self.limits.samples || part.events < self.limits.events {
+        let need = self.needed(PAIRS);
+        if part.of < need || part.events < self.limits.events {
             return;
         }
-        if let Some((usual, limit)) = self.unusual(part, slow, SPIKE_FLOOR) {
+        if let Some((usual, limit)) = self.unusual(part, slow, (SPIKE_FLOOR, need)) {
             let (what, span) = (Counted::SlowReads(BOUNDS[place]), self.window.span);
             self.breaches.push(Breach::Unusual { what, part, span, usual, limit });
         }
@@ -258,7 +291,13 @@ impl Found<'_> {
 }
 
 fn mismatches(figures: &GroupFigures) -> Part {
-    Part { events: figures.verdicts.mismatches, of: figures.verdicts.conclusive() }
+    let (of, events) = figures.records();
+    Part { events, of }
+}
+
+/// How long both sides took for the same questions.
+fn pairs(figures: &GroupFigures) -> PerSide<Histogram> {
+    figures.found.values().next().map_or(PerSide::default(), |found| found.pairs)
 }
 
 fn errors(figures: &GroupFigures) -> Part {

@@ -20,15 +20,18 @@ pub struct GuardSettings {
 /// What is too much. Rates are shares from 0 to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// Comparisons or reads that a window must have; with fewer the guard pauses.
+    /// Records compared, or reads, that a window must have; with fewer the guard pauses. Of a group in which hardly
+    /// more records were compared in the whole baseline, half of those will do.
     pub samples: u64,
-    /// Bad events that a window must have: one or two are nobody's trend.
+    /// Wrong records, or other bad events, that a window must have: one or two are nobody's trend.
     pub events: u64,
-    /// Confirmed mismatches of all conclusive comparisons.
+    /// Records with a confirmed mismatch, of those compared. A record counts once, however often it was asked.
     pub mismatches: f64,
+    /// More wrong records than this are too many, whatever their share.
+    pub wrong_records: u64,
     /// Reads that modern was asked and did not answer.
     pub errors: f64,
-    /// The 95th percentile of modern, as a multiple of legacy's …
+    /// The 95th percentile of modern, as a multiple of legacy's for the same questions …
     pub latency_ratio: f64,
     /// … and at least this: modern may be slow compared to a legacy that is very fast.
     pub latency_floor: Duration,
@@ -60,6 +63,7 @@ impl Default for Limits {
             samples: 100,
             events: 3,
             mismatches: 0.001,
+            wrong_records: 20,
             errors: 0.01,
             latency_ratio: 2.0,
             latency_floor: Duration::from_millis(100),

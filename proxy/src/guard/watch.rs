@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::control::{Author, ControlError, ControlStore, Figures, OverrideId};
-use model::{GroupName, Instant, Percentage, Policy, ReplicaId, RolloutVersion, Stage};
+use model::control::{Author, ControlError, ControlStore, Figures, OverrideId, Print};
+use model::{Contract, GroupName, Instant, Percentage, Policy, ReplicaId, RolloutVersion, Stage};
 use tokio::time::{Instant as Moment, MissedTickBehavior};
 
 use super::breach::{Breach, Measure};
@@ -109,7 +109,8 @@ impl Guard {
         let canary = self.refresh(now).await;
         let own = canary.is_none().then(|| self.parts.figures.own());
         if let Some(figures) = canary.as_ref().or(own.as_ref())
-            && self.canary.is_caught(figures, &self.parts.settings, now)
+            && let Some(print) = self.parts.figures.print(self.canary.group())
+            && self.canary.is_caught(figures, &print, &self.parts.settings, now)
         {
             self.pulse.caught();
             telemetry::canary_caught(now);
@@ -176,12 +177,15 @@ impl Guard {
         let watched = self.groups.entry(group.clone()).or_default();
         let version = self.parts.rollout.version();
         let since = watched.since.unwrap_or(Since { change: version, run: version });
-        let window = cut::window(own.unwrap_or(&self.fleet), group, since.change, now, settings.window);
+        // A group that nobody counts has no figures either.
+        let print = self.parts.figures.print(group).unwrap_or_else(|| Print::of(&Contract::default(), group));
+        let of = (group, &print);
+        let window = cut::window(own.unwrap_or(&self.fleet), of, since.change, now, settings.window);
         let slot = cut::window_start(now, settings.window);
         if watched.baseline.as_ref().is_none_or(|(at, for_since, _)| (*at, *for_since) != (slot, since)) {
             // While the control store is down the fleet's past is as good as ever; without one, ours must do.
             let past = own.filter(|_| self.fleet.is_empty()).unwrap_or(&self.fleet);
-            watched.baseline = Some((slot, since, cut::baseline(past, group, since.run, now, settings)));
+            watched.baseline = Some((slot, since, cut::baseline(past, of, since.run, now, settings)));
         }
         let none = Baseline::default();
         let baseline = watched.baseline.as_ref().map_or(&none, |(_, _, baseline)| baseline);

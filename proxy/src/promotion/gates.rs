@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::control::reconciliation::AtRest;
-use model::{EntityName, FieldName, LeftOut, RouteName};
+use model::{EntityName, FieldName, Instant, LeftOut, RouteName};
 
 use super::bound::{trials_needed, upper};
 use crate::spoken::spoken;
@@ -12,7 +12,7 @@ use crate::spoken::spoken;
 /// The limits of the gates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GateLimits {
-    /// Share of comparisons that must agree, such as 0.9999, shown at 95 % confidence.
+    /// Share of records that must agree, such as 0.9999, shown at 95 % confidence.
     pub objective: f64,
     /// Evidence that is younger than this counts.
     pub evidence: Duration,
@@ -46,11 +46,25 @@ pub enum GuardSays {
     Against(String),
 }
 
+/// What was compared of a group, by what it is compared by now: under another mapping, or before a side was restored,
+/// nothing was compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Compared {
+    /// Different records: each once, however often it was compared.
+    pub records: u64,
+    /// Those with a confirmed mismatch.
+    pub wrong: u64,
+    /// The comparisons in which they were.
+    pub comparisons: u64,
+    /// Since when it counts, where that is later than the evidence might be old.
+    pub since: Option<Instant>,
+}
+
 /// What is known about a group. `None` is "nobody knows", never "nothing".
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Known {
-    /// Comparisons that said something, and confirmed mismatches among them, over [`GateLimits::evidence`].
-    pub compared: Option<(u64, u64)>,
+    /// The records that were compared by what is compared now, over [`GateLimits::evidence`].
+    pub compared: Option<Compared>,
     /// The same by route, of the routes that can be compared.
     pub routes: Option<BTreeMap<RouteName, u64>>,
     /// Fields of the group's types that were never compared on any route.
@@ -151,33 +165,52 @@ fn percent(share: f64) -> String {
 fn mismatches(known: &Known, limits: &GateLimits) -> Gate {
     let name = "mismatches";
     let allowed = 1.0 - limits.objective;
-    let limit = format!("at most {} of comparisons, at 95 % confidence", percent(allowed));
+    let limit = format!("at most {} of records, at 95 % confidence", percent(allowed));
     let needed = trials_needed(allowed.max(1e-9));
-    match known.compared {
-        None => unknown(name, limit, "the control store does not tell what was compared"),
-        Some((0, _)) => unknown(
-            name,
-            limit,
-            &format!("nothing was compared: raise --shadow; {needed} comparisons without mismatch would do"),
-        ),
-        Some((compared, mismatches)) => {
-            let bound = upper(mismatches, compared);
-            let holds = bound <= allowed;
-            let figure = format!("{mismatches} of {compared} comparisons, so at most {}", percent(bound));
-            let sentence = if holds {
-                format!("{mismatches} mismatches in {compared} comparisons: at most {} are wrong", percent(bound))
-            } else if mismatches == 0 {
-                format!("no mismatch in {compared} comparisons, which is too few: {needed} would do")
-            } else {
+    let Some(Compared { records, wrong, comparisons, since }) = known.compared else {
+        return unknown(name, limit, "the control store does not tell what was compared");
+    };
+    let since = since.map(|since| format!(", counted since {since}, when the contract or a side's log changed"));
+    let since = since.unwrap_or_default();
+    if records == 0 {
+        let why = format!("nothing was compared{since}: raise --shadow; {needed} records without mismatch would do");
+        return unknown(name, limit, &why);
+    }
+    let bound = upper(wrong, records);
+    let holds = bound <= allowed;
+    let figure = format!("{wrong} of {records} records, so at most {}", percent(bound));
+    let of = format!("{records} different records ({comparisons} comparisons{since})");
+    let (state, sentence) = match (holds, wrong) {
+        (true, _) => (GateState::Pass, format!("{wrong} wrong of {of}: at most {} are wrong", percent(bound))),
+        // Too few say nothing; that is not the same as a mismatch. Then all rows may speak for them.
+        (false, 0) => match equal_at_rest(known, limits) {
+            Some(age) => (
+                GateState::Pass,
                 format!(
-                    "{mismatches} mismatches in {compared} comparisons: up to {} may be wrong; see `strangler diffs report`",
-                    percent(bound)
-                )
-            };
-            // Too few comparisons say nothing; that is not the same as a mismatch.
-            let state = if !holds && mismatches == 0 { GateState::Unknown } else { state(holds) };
-            gate(name, state, figure, limit, sentence)
-        }
+                    "no mismatch in {of}, too few by themselves ({needed} would do); in their place stands a complete reconciliation without drift, {} ago",
+                    spoken(age)
+                ),
+            ),
+            None => (
+                GateState::Unknown,
+                format!(
+                    "no mismatch in {of}, which is too few: {needed} would do, or a complete `strangler reconcile` without drift beside them"
+                ),
+            ),
+        },
+        (false, _) => (
+            GateState::Fail,
+            format!("{wrong} wrong of {of}: up to {} may be wrong; see `strangler diffs report`", percent(bound)),
+        ),
+    };
+    gate(name, state, figure, limit, sentence)
+}
+
+/// How long ago every row was found equal, if that is young enough to count.
+fn equal_at_rest(known: &Known, limits: &GateLimits) -> Option<Duration> {
+    match (&known.at_rest, limits.reconciled_within) {
+        (Some(AtRest::Equal(age)), Some(within)) if *age <= within => Some(*age),
+        (Some(AtRest::Equal(_) | AtRest::Drifted(_) | AtRest::Unknown(_)) | None, _) => None,
     }
 }
 

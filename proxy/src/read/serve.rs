@@ -18,6 +18,7 @@ use super::batch::Batch;
 use super::breaker::{Breaker, RouteBreaker};
 use super::seen::Seen;
 use super::shadow::{Shadow, ShadowJob, ShadowedRead};
+use super::turns::Client;
 use crate::error::{Fault, InternalError};
 use crate::figures::Recorder;
 use crate::own_keys::{self, Asked};
@@ -103,11 +104,10 @@ impl ReadRoad {
         };
         let (from_legacy, from_modern) = futures::join!(ask(Side::Legacy, &legacy), ask(Side::Modern, &modern));
         let mut answer = vec![None; keys.len()];
-        for (side, places, part) in [(Side::Legacy, legacy, from_legacy?), (Side::Modern, modern, from_modern?)] {
+        for (places, part) in [(legacy, from_legacy?), (modern, from_modern?)] {
             let (answered, records) = part;
-            // Someone stood in for the side: there is nothing to compare with it now.
-            let shadowed =
-                places.iter().zip(&records).filter(|(place, _)| answered == side && decisions[**place].shadow);
+            // Where someone stood in for modern, the shadow asks it again: was it modern, or the way to it?
+            let shadowed = places.iter().zip(&records).filter(|(place, _)| decisions[**place].shadow);
             let shadowed: Vec<_> = shadowed.map(|(place, record)| (keys[*place].clone(), record.clone())).collect();
             if !shadowed.is_empty() {
                 let (keys, records) = shadowed.into_iter().unzip();
@@ -116,6 +116,7 @@ impl ReadRoad {
                     answered,
                     read: ShadowedRead::Keys { keys, records },
                     fields,
+                    client: client(context),
                     here: Here::now(),
                 });
             }
@@ -163,9 +164,10 @@ impl ReadRoad {
                 }
             })
             .await?;
-        if decision.shadow && answered == decision.side {
+        if decision.shadow {
             let read = ShadowedRead::List { params: (*params).clone(), records: records.clone() };
-            self.shadow.offer(ShadowJob { root: Arc::clone(root), answered, read, fields, here: Here::now() });
+            let (root, client) = (Arc::clone(root), client(context));
+            self.shadow.offer(ShadowJob { root, answered, read, fields, client, here: Here::now() });
         }
         Ok(records)
     }
@@ -275,6 +277,10 @@ impl ReadRoad {
     pub fn is_unsettled(&self, group: &GroupName, key: &EntityKey) -> bool {
         self.unsettled.contains(group, key)
     }
+}
+
+fn client(context: &RequestContext) -> Client {
+    Client::at(context.address, context.stick.clone())
 }
 
 fn draw() -> Bucket {

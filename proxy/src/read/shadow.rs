@@ -1,7 +1,8 @@
 //! Shadow reads: ask the other side what the one was asked, after the client has its answer.
 //!
-//! The queue is bounded, and so is what is asked of each side at once. When it is full a shadow is
-//! dropped and counted: we would rather know less than make a client, or the ERP, wait for us.
+//! The queue is bounded (`offer`), and so is what is asked of each side at once: we would rather know less than make a
+//! client, or the ERP, wait for us. What clients ask in a spelling of their own is not compared (`spelling`). For the times
+//! of both sides a question is put to modern once more in this lane, where no client's load is (`Recorder::wants_pair`).
 //!
 //! A difference is looked at again, at both sides, when the key is settled; only what differs
 //! still, while neither side changed, is a mismatch.
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use model::contract::RootKind;
+use model::control::Mark;
 use model::evidence::{Cause, Observation, Verdict};
 use model::sql::{Params, params_text};
 use model::{EntityKey, EntityName, FieldSet, PerSide, Record, Rollout, Root, Side, Store};
@@ -22,10 +24,15 @@ use shadow_compare::Excuses;
 use shadow_compare::confirm::{Confirmation, Look, Patience, Step};
 use shadow_compare::judge::{Answer, Asked, Judgement, Question, Reason};
 use shadow_compare::redact::Redactor;
-use tokio::sync::{Semaphore, mpsc};
+use shadow_compare::spelling;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::batch::Batch;
+use super::offer::Jobs;
+pub use super::offer::Shadow;
+use super::turns::Client;
 use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
 use crate::telemetry;
@@ -70,6 +77,8 @@ pub struct ShadowJob {
     pub read: ShadowedRead,
     /// Which fields.
     pub fields: FieldSet,
+    /// Who asked.
+    pub client: Client,
     /// Where its trace goes on.
     pub here: Here,
 }
@@ -91,29 +100,6 @@ pub enum ShadowedRead {
         /// What was found.
         records: Vec<Record>,
     },
-}
-
-/// Where shadows are offered. Never waits.
-#[derive(Clone)]
-pub struct Shadow {
-    queue: mpsc::Sender<ShadowJob>,
-    figures: Recorder,
-}
-
-impl Shadow {
-    /// Makes the bounded queue; the other end goes to [`ShadowWorker::run`].
-    pub fn queue(settings: &ShadowSettings, figures: Recorder) -> (Self, mpsc::Receiver<ShadowJob>) {
-        let (queue, jobs) = mpsc::channel(settings.queue.max(1));
-        (Self { queue, figures }, jobs)
-    }
-
-    /// Offers a read; it is dropped and counted when the queue is full.
-    pub fn offer(&self, job: ShadowJob) {
-        if let Err(full) = self.queue.try_send(job) {
-            telemetry::shadow_dropped("queue_full");
-            self.figures.shadow_dropped(&full.into_inner().root.group);
-        }
-    }
 }
 
 /// Asks, judges, confirms, and hands over what was found.
@@ -144,10 +130,10 @@ pub struct ShadowWorker {
 
 impl ShadowWorker {
     /// Works until every [`Shadow`] is gone.
-    pub async fn run(self: Arc<Self>, mut jobs: mpsc::Receiver<ShadowJob>) {
+    pub async fn run(self: Arc<Self>, mut jobs: Jobs) {
         let room = Arc::new(Semaphore::new(self.settings.in_flight.max(1)));
-        while let Some(job) = jobs.recv().await {
-            telemetry::shadow_queue(jobs.len());
+        while let Some(job) = jobs.next().await {
+            telemetry::shadow_queue(jobs.waiting());
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
             let worker = Arc::clone(&self);
             let span =
@@ -161,7 +147,7 @@ impl ShadowWorker {
     }
 
     async fn compare(&self, job: ShadowJob) {
-        let ShadowJob { root, answered, read, fields, here: _ } = job;
+        let ShadowJob { root, answered, read, fields, client: _, here: _ } = job;
         let (asked, params, answer) = match read {
             ShadowedRead::Keys { keys, records } => (Asked::Keys(keys), None, Answer::from(records)),
             ShadowedRead::List { params, records } => {
@@ -190,10 +176,16 @@ impl ShadowWorker {
         answered: Side,
         answer: Answer,
     ) -> Judgement {
-        let other = match self.ask(answered.other(), root, &question, params).await {
+        if !spelling::is_canonical(&question.asked, params) {
+            return Judgement::inconclusive(Reason::Spelling);
+        }
+        let (other, took) = match self.timed(answered.other(), root, &question, params).await {
             Ok(other) => other,
             Err(reason) => return Judgement::inconclusive(reason),
         };
+        if answered == Side::Modern {
+            self.pair(root, &question, params, took).await;
+        }
         let first = match answered {
             Side::Legacy => PerSide { legacy: answer, modern: other },
             Side::Modern => PerSide { legacy: other, modern: answer },
@@ -202,7 +194,8 @@ impl ShadowWorker {
         let mut step = Confirmation::begin(question, &first, excuses.clone(), self.settings.patience);
         loop {
             match step {
-                Step::Done { mut judgement, .. } => {
+                Step::Done { judgement, .. } => {
+                    let mut judgement = spelling::without_spelled(judgement, params);
                     self.explain(root, &mut judgement, &excuses).await;
                     return judgement;
                 }
@@ -212,6 +205,16 @@ impl ShadowWorker {
                     step = confirmation.next(look);
                 }
             }
+        }
+    }
+
+    /// Puts what legacy has answered within `legacy` to modern as well, in the same lane and for its time alone.
+    async fn pair(&self, root: &Root, question: &Question, params: Option<&Params>, legacy: Duration) {
+        if !self.figures.wants_pair(&root.group, mark(root, question)) {
+            return;
+        }
+        if let Ok((_, modern)) = self.timed(Side::Modern, root, question, params).await {
+            self.figures.paired(&root.group, PerSide { legacy, modern });
         }
     }
 
@@ -241,9 +244,20 @@ impl ShadowWorker {
         question: &Question,
         params: Option<&Params>,
     ) -> Result<Answer, Reason> {
+        self.timed(side, root, question, params).await.map(|(answer, _)| answer)
+    }
+
+    /// The answer of `side`, and how long it took without the wait for a place.
+    async fn timed(
+        &self,
+        side: Side,
+        root: &Root,
+        question: &Question,
+        params: Option<&Params>,
+    ) -> Result<(Answer, Duration), Reason> {
         let _place = self.limits.get(side).acquire().await.map_err(|_| Reason::Dropped)?;
         let within = self.settings.within;
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         let asked = match (&question.asked, &root.kind, params) {
             (Asked::Keys(keys), _, _) => {
                 let batch = self.batches.get(side).get(&root.entity.name).ok_or(Reason::SideError)?;
@@ -259,10 +273,14 @@ impl ShadowWorker {
             // A list is only ever asked of a list root, with its parameters.
             (Asked::List { .. }, _, _) => Err(Reason::SideError),
         };
+        let took = began.elapsed();
         if asked.is_ok() {
-            self.figures.shadowed(&root.group, side, began.elapsed());
+            self.figures.shadowed(&root.group, side, took);
         }
-        asked
+        if side == Side::Modern {
+            self.figures.modern_was_asked(&root.group, asked.is_ok());
+        }
+        asked.map(|answer| (answer, took))
     }
 
     /// Looks into both ledgers: is one side's state simply an older one of the other's?
@@ -279,6 +297,7 @@ impl ShadowWorker {
             judgement.explain_by_past(&root.entity, &key, &past, excuses);
             if judgement.is_unexplained(&key) && self.is_foreign(root, &key).await {
                 judgement.attribute(&root.entity, &key, Cause::ForeignWrite, excuses);
+                self.figures.found_foreign(&root.group, Mark::of(root.entity.name.as_str(), key.as_text()));
             }
         }
     }
@@ -291,4 +310,13 @@ impl ShadowWorker {
         // Without an answer the cause is only less precise.
         policy.stage().dual_writes() && matches!(left.await, Ok(Some(false)))
     }
+}
+
+/// Stands for a question, whoever asks it.
+fn mark(root: &Root, question: &Question) -> Mark {
+    let asked = match &question.asked {
+        Asked::Keys(keys) => keys.iter().map(EntityKey::as_text).collect::<Vec<_>>().join("\n"),
+        Asked::List { params, .. } => params.clone(),
+    };
+    Mark::of(root.route.as_str(), &asked)
 }

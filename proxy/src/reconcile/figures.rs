@@ -1,11 +1,13 @@
 //! Tells the metrics what the last reconciliation of each group has found, from the control store:
 //! the runs themselves are short-lived commands.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::control::ControlStore;
 use model::control::reconciliation::{AtRest, Newest, at_rest, mapping};
+use model::control::{ControlStore, RunId};
+use model::evidence::Cause;
 use model::{Contract, EntityName, GroupName};
 use tokio_util::sync::CancellationToken;
 
@@ -17,12 +19,30 @@ const PACE: Duration = Duration::from_secs(15);
 /// Looks until `stop`. While the control store does not answer, the figures stay as they were.
 pub async fn watch(control: Arc<dyn ControlStore>, contract: Arc<Contract>, stop: CancellationToken) {
     let mut pace = tokio::time::interval(PACE);
+    let mut runs = Runs::default();
     while stop.run_until_cancelled(pace.tick()).await.is_some() {
         for group in contract.groups() {
             if let Ok(newest) = control.newest_reconciliations(&group).await {
+                newest.iter().for_each(|one| telemetry::foreign_found(&group, runs.foreign_rows(one)));
                 tell(&group, &types(&contract, &group), &newest);
             }
         }
+    }
+}
+
+/// The newest run of each type that was looked at.
+#[derive(Default)]
+struct Runs(HashMap<EntityName, RunId>);
+
+impl Runs {
+    /// How many rows a run that was not seen before has found changed past us; those of before our start were told then.
+    fn foreign_rows(&mut self, newest: &Newest) -> u64 {
+        let Newest { reconciliation, .. } = newest;
+        let before = self.0.insert(reconciliation.entity.clone(), reconciliation.run);
+        let kinds = reconciliation.findings.iter().flat_map(|findings| &findings.kinds);
+        // A row may differ in several fields.
+        let rows = kinds.filter(|kind| kind.cause == Cause::ForeignWrite).map(|kind| kind.rows).max();
+        rows.filter(|_| before.is_some_and(|before| before != reconciliation.run)).unwrap_or(0)
     }
 }
 
@@ -53,7 +73,8 @@ mod tests {
     use adapters::memory::control::MemoryControl;
     use metrics_exporter_prometheus::PrometheusBuilder;
     use model::PerSide;
-    use model::control::{Author, Findings, ReconciliationStore as _, RunId};
+    use model::control::reconciliation::DriftKind;
+    use model::control::{Author, Findings, ReconciliationStore as _};
     use uuid::Uuid;
 
     use super::*;
@@ -87,5 +108,31 @@ mod tests {
         let completed = "strangler_reconcile_completed_timestamp_seconds{group=\"inventory\"} ";
         let completed = shown.lines().find_map(|line| line.strip_prefix(completed)).unwrap();
         assert!(completed.parse::<f64>().unwrap() > 1.7e9, "{shown}");
+    }
+
+    #[tokio::test]
+    async fn foreign_rows_that_a_new_run_finds_are_counted_once() {
+        let (control, group) = (MemoryControl::new(), GroupName::from("inventory"));
+        let author = Author { who: "ada".into(), origin: "desk".into(), reason: None };
+        let mut runs = Runs::default();
+        let mut counted = Vec::new();
+        for (number, rows) in (1..).zip([5, 7, 0]) {
+            let run = RunId(Uuid::from_u128(number));
+            let kind = |field: Option<&str>, rows| DriftKind {
+                field: field.map(Into::into),
+                cause: Cause::ForeignWrite,
+                rows,
+            };
+            let kinds = vec![kind(Some("onHand"), rows), kind(Some("note"), rows.min(1))];
+            let findings = Findings { kinds, ..Findings::default() };
+            control.begin_reconciliation(run, &group, &"Product".into(), &author).await.unwrap();
+            control.end_reconciliation(run, &"Product".into(), &findings).await.unwrap();
+            for _ in 0..2 {
+                let newest = control.newest_reconciliations(&group).await.unwrap();
+                counted.extend(newest.iter().map(|one| runs.foreign_rows(one)));
+            }
+        }
+        // The first was there when we began to look.
+        assert_eq!(counted, [0, 0, 7, 0, 0, 0]);
     }
 }

@@ -16,29 +16,27 @@ use testkit::faults::{Call, Fault};
 use tokio_util::sync::DropGuard;
 
 use crate::rig::{Pace, Replica, until};
-use crate::shelves::{Shelves, key, shelf, shelf_type};
-
-const LOOK: &str = "{ shelf(id: \"A\") { onHand } }";
+use crate::shelves::{MANY, Shelves, key, name, shelf, shelf_type};
 
 /// Three replicas with their guards, over one control store.
-struct Fleet {
-    shelves: Shelves,
-    control: Arc<MemoryControl>,
-    replicas: Vec<Guarded>,
+pub(crate) struct Fleet {
+    pub(crate) shelves: Shelves,
+    pub(crate) control: Arc<MemoryControl>,
+    pub(crate) replicas: Vec<Guarded>,
     _folder: TempDir,
 }
 
-struct Guarded {
-    replica: Replica,
-    rollout: RolloutHandle,
-    guard: GuardHandle,
+pub(crate) struct Guarded {
+    pub(crate) replica: Replica,
+    pub(crate) rollout: RolloutHandle,
+    pub(crate) guard: GuardHandle,
     _stop: DropGuard,
 }
 
 impl Fleet {
     /// Modern answers everything, all of it is compared, and every guard finds that well.
-    async fn well() -> Self {
-        let shelves = Shelves::new().await;
+    pub(crate) async fn well() -> Self {
+        let shelves = Shelves::many().await;
         let control = Arc::new(MemoryControl::new());
         let folder = tempfile::tempdir().unwrap();
         publish(&control, None, &shelves.ground.group()).await;
@@ -54,14 +52,13 @@ impl Fleet {
         fleet
     }
 
-    /// Clients read on every replica until `done` is so of all of them. Every client is answered.
-    async fn read_until(&self, what: &str, done: impl Fn(&Guarded) -> bool) {
+    /// Clients read each shelf, on one replica or another, until `done` is so of all of them. Every client is answered.
+    pub(crate) async fn read_until(&self, what: &str, done: impl Fn(&Guarded) -> bool) {
         until(what, async || {
-            for guarded in &self.replicas {
-                for _ in 0..50 {
-                    let reply = guarded.replica.ask(LOOK).await;
-                    assert!(reply.body["errors"].is_null(), "{}", reply.text);
-                }
+            for place in 0..MANY {
+                let look = format!("{{ shelf(id: \"{}\") {{ onHand }} }}", name(place));
+                let reply = self.replicas[place % self.replicas.len()].replica.ask(&look).await;
+                assert!(reply.body["errors"].is_null(), "{}", reply.text);
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
             self.replicas.iter().all(&done)
@@ -69,12 +66,12 @@ impl Fleet {
         .await;
     }
 
-    async fn rolled_back(&self) {
+    pub(crate) async fn rolled_back(&self) {
         self.read_until("every replica is rolled back", |guarded| reads(guarded) == Percentage::ZERO).await;
     }
 
     /// What the control store knows of rollbacks, when every replica has handed in its own.
-    async fn recorded(&self) -> Vec<RolloutRecord> {
+    pub(crate) async fn recorded(&self) -> Vec<RolloutRecord> {
         until("the rollback is recorded", async || {
             self.replicas.iter().all(|guarded| guarded.rollout.pending().is_empty())
         })
@@ -83,20 +80,21 @@ impl Fleet {
         history.into_iter().filter(|record| !record.overrides.is_empty()).collect()
     }
 
-    fn lie(&self) {
+    /// So many of modern's shelves hold something else from now on.
+    pub(crate) fn lie(&self, shelves: usize) {
         let entity = shelf_type(&self.shelves.ground.loaded);
         self.shelves.memory.modern.meddle(|rows| {
-            rows.insert(key("A"), shelf(&entity, "A", 99));
+            rows.extend((0..shelves).map(name).map(|id| (key(&id), shelf(&entity, &id, 99))));
         });
     }
 }
 
-fn reads(guarded: &Guarded) -> Percentage {
+pub(crate) fn reads(guarded: &Guarded) -> Percentage {
     let group = guarded.guard.views().first().map(|view| view.group.clone());
     group.map_or(Percentage::FULL, |group| guarded.rollout.policy(&group).reads())
 }
 
-fn state(guarded: &Guarded) -> Option<GuardState> {
+pub(crate) fn state(guarded: &Guarded) -> Option<GuardState> {
     guarded.guard.views().first().map(|view| view.state)
 }
 
@@ -148,7 +146,7 @@ async fn guarded(name: &'static str, shelves: &Shelves, control: &Arc<MemoryCont
 #[tokio::test(start_paused = true)]
 async fn modern_that_begins_to_lie_is_rolled_back_by_three_guards_as_one() {
     let fleet = Fleet::well().await;
-    fleet.lie();
+    fleet.lie(10);
     fleet.rolled_back().await;
     let recorded = fleet.recorded().await;
     assert_eq!(recorded.len(), 1, "{recorded:#?}");
@@ -169,7 +167,7 @@ async fn modern_that_begins_to_lie_is_rolled_back_by_three_guards_as_one() {
 async fn without_control_store_each_guard_rolls_back_and_it_is_recorded_once() {
     let fleet = Fleet::well().await;
     fleet.control.set_down(true);
-    fleet.lie();
+    fleet.lie(10);
     fleet.rolled_back().await;
     for guarded in &fleet.replicas {
         assert!(guarded.guard.check().is_ok(), "{:?}", guarded.guard.check());

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test tells what went wrong by panicking")]
 
 mod alone;
+mod attacks;
 mod audit;
 mod bad_input;
 mod baseline;

@@ -11,6 +11,23 @@ use proxy::contract::{self, Loaded};
 
 use crate::rig::{Ground, WITHIN};
 
+/// How many shelves there are where there are many.
+pub(crate) const MANY: usize = 150;
+
+/// The beginning of the queries, with a list of shelves of one name.
+const CALLED: &str = r#"type Query {
+  shelvesCalled(id: String!): [Shelf!]!
+    @list(
+      legacy: "SELECT {columns} FROM SHELF WHERE ID = :id"
+      modern: "SELECT {columns} FROM shelf WHERE id = :id"
+    )
+"#;
+
+/// The name of one of many shelves.
+pub(crate) fn name(place: usize) -> String {
+    format!("M{place:03}")
+}
+
 /// Both stores, and what replicas share.
 pub(crate) struct Shelves {
     pub(crate) memory: PerSide<MemoryStore>,
@@ -36,6 +53,20 @@ impl Shelves {
         let text = include_str!("shelves.graphql");
         let text = text.replace("@write(", "@write(dualWrite: replay, ").replace("@set", "@set(dualWrite: replay)");
         let shelves = Self::of(&text.replace("@delete(", "@delete(dualWrite: replay, "), primary).await;
+        let rows = shelves.memory.legacy.rows();
+        shelves.memory.modern.meddle(|modern| *modern = rows);
+        shelves
+    }
+
+    /// The same on both sides, with [`MANY`] shelves more, and a list that legacy looks up as a `char` without case:
+    /// blanks at the end of what is asked for are nothing to it, and neither is case.
+    pub(crate) async fn many() -> Self {
+        let text = include_str!("shelves.graphql").replace("type Query {", CALLED);
+        let shelves = Self::of(&text, Side::Legacy).await;
+        let entity = shelf_type(&shelves.ground.loaded);
+        shelves.memory.legacy.meddle(|rows| {
+            rows.extend((0..MANY).map(name).map(|id| (key(&id), shelf(&entity, &id, 100))));
+        });
         let rows = shelves.memory.legacy.rows();
         shelves.memory.modern.meddle(|modern| *modern = rows);
         shelves
@@ -124,5 +155,13 @@ fn store(side: Side, loaded: &Loaded) -> MemoryStore {
     });
     let RootKind::List { sql, .. } = &root(loaded, "Query.shelfList").kind else { panic!("a list") };
     store.teach_list(sql.get(side).clone(), |rows, _| rows.values().cloned().collect());
+    if let Some(called) = loaded.contract.root(&"Query.shelvesCalled".into()) {
+        let RootKind::List { sql, .. } = &called.kind else { panic!("a list") };
+        store.teach_list(sql.get(side).clone(), move |rows, params| {
+            let Some(Value::Text(asked)) = params.get("id") else { return Vec::new() };
+            let asked = if side == Side::Legacy { asked.trim_end().to_uppercase() } else { asked.clone() };
+            rows.get(&key(&asked)).cloned().into_iter().collect()
+        });
+    }
     store
 }

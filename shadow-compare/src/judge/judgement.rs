@@ -133,11 +133,13 @@ pub enum Reason {
     NothingCompared,
     /// All that differs can be read on neither side.
     Unreadable,
+    /// The two sides take the question itself differently: blanks at the end, an empty text, or case.
+    Spelling,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SideError,
         Self::Dropped,
         Self::ChangedMeanwhile,
@@ -146,6 +148,7 @@ impl Reason {
         Self::UnequalBefore,
         Self::NothingCompared,
         Self::Unreadable,
+        Self::Spelling,
     ];
 
     /// Why a side that answered so says nothing.
@@ -174,6 +177,7 @@ impl Reason {
             Self::UnequalBefore => "unequal-before",
             Self::NothingCompared => "nothing-compared",
             Self::Unreadable => "unreadable",
+            Self::Spelling => "spelling",
         }
     }
 }

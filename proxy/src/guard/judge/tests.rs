@@ -1,5 +1,9 @@
+use std::sync::LazyLock;
+
 use model::control::figures::UnsettledPeak;
+use model::control::{Found, Print};
 use model::evidence::Verdict;
+use model::{Contract, Side};
 use proptest::prelude::*;
 
 use super::super::breach::Measure;
@@ -16,8 +20,22 @@ fn calm() -> GroupFigures {
     figures
 }
 
+/// So many reads of clients, each of them put to both sides for its time.
 fn answer(figures: &mut GroupFigures, side: Side, times: u64, millis: u64) {
-    (0..times).for_each(|_| figures.sides.get_mut(side).answered.count(Duration::from_millis(millis)));
+    let took = Duration::from_millis(millis);
+    (0..times).for_each(|_| figures.sides.get_mut(side).answered.count(took));
+    let pairs = found(figures).pairs.get_mut(side);
+    (0..times).for_each(|_| pairs.count(took));
+}
+
+fn found(figures: &mut GroupFigures) -> &mut Found {
+    static PRINT: LazyLock<Print> = LazyLock::new(|| Print::of(&Contract::default(), &"inventory".into()));
+    figures.found.entry(PRINT.clone()).or_default()
+}
+
+fn forget_times(figures: &mut GroupFigures) {
+    figures.sides = Default::default();
+    found(figures).pairs = Default::default();
 }
 
 fn mismatch(figures: &mut GroupFigures, times: u64) {
@@ -80,7 +98,7 @@ fn each_breach_is_one_sentence_with_its_figure_and_its_limit() {
     let wrong = window(|_, slot| mismatch(slot, 5));
     assert_eq!(
         sentences(&wrong, &none()),
-        "confirmed mismatches of inventory: 15 of 915 comparisons in 30 s (1.64 %), limit 0.10 %"
+        "confirmed mismatches of inventory: 15 of 915 records in 30 s (1.64 %), limit 0.10 %"
     );
     let many = window(|_, slot| {
         slot.verdicts.matches = 700;
@@ -110,7 +128,7 @@ fn thin_data_neither_passes_nor_rolls_back() {
     let empty = Window::new(Vec::new(), SPAN);
     assert_eq!(
         sentences(&empty, &quiet()),
-        "too little is known: 0 comparisons of inventory in 30 s, 100 are needed\n\
+        "too little is known: 0 records of inventory compared in 30 s, 100 are needed\n\
          too little is known: 0 reads of inventory asked of modern in 30 s, 100 are needed\n\
          too little is known: nobody counted the unsettled writes of inventory in 30 s"
     );
@@ -125,18 +143,113 @@ fn thin_data_neither_passes_nor_rolls_back() {
     });
     assert!(matches!(judged(&undecided, &quiet()), Judgement::Thin(_)));
     // Nobody is read from modern: then its reads need not be known.
-    let compared = window(|_, slot| slot.sides = Default::default());
+    let compared = window(|_, slot| forget_times(slot));
     assert!(matches!(judged(&compared, &none()), Judgement::Thin(_)));
     assert!(matches!(judge(&compared, &none(), &Limits::default(), false), Judgement::Well { .. }));
 }
 
 #[test]
-fn at_full_share_legacy_is_known_from_shadow_reads_or_from_the_baseline() {
-    let alone = window(|_, slot| slot.sides.legacy = Default::default());
-    assert!(matches!(judged(&alone, &none()), Judgement::Thin(thin) if thin == [Thin::LegacyLatency]));
-    assert!(matches!(judged(&alone, &quiet()), Judgement::Well { .. }));
-    let shadowed = window(|_, slot| slot.sides.legacy.shadowed = std::mem::take(&mut slot.sides.legacy.answered));
-    assert!(matches!(judged(&shadowed, &none()), Judgement::Well { .. }));
+fn latency_is_that_of_questions_put_to_both_sides_and_of_nothing_else() {
+    // GIVEN that nobody has put a question to both
+    let alone = window(|_, slot| found(slot).pairs = Default::default());
+    assert_eq!(judged(&alone, &none()), Judgement::Thin(vec![Thin::Pairs { have: 0, need: 30 }]));
+    // WHEN clients' own reads of modern take long, by its own queue or by the load of one of them
+    let loaded = window(|_, slot| {
+        let pairs = found(slot).pairs;
+        answer(slot, Side::Modern, 3_000, 900);
+        found(slot).pairs = pairs;
+    });
+    // THEN that is not modern's slowness, without baseline and with one
+    assert!(matches!(judged(&loaded, &none()), Judgement::Well { .. }), "{}", sentences(&loaded, &none()));
+    assert!(matches!(judged(&loaded, &quiet()), Judgement::Well { .. }), "{}", sentences(&loaded, &quiet()));
+    // AND one or two slow questions of a few are nobody's trend
+    let few = |slow| {
+        window(move |place, slot| {
+            found(slot).pairs = Default::default();
+            if place == 0 {
+                for (count, millis) in [(40 - slow, 5), (slow, 2_000)] {
+                    (0..count).for_each(|_| found(slot).pairs.modern.count(Duration::from_millis(millis)));
+                }
+                (0..40).for_each(|_| found(slot).pairs.legacy.count(Duration::from_millis(5)));
+            }
+        })
+    };
+    assert!(matches!(judged(&few(2), &none()), Judgement::Well { .. }), "{}", sentences(&few(2), &none()));
+    assert!(matches!(judged(&few(3), &none()), Judgement::Breach(_)), "{}", sentences(&few(3), &none()));
+}
+
+/// Three slots in which each of these records was compared so often.
+fn compared(records: std::ops::Range<u64>, times: u64, wrong: std::ops::Range<u64>) -> Window {
+    window(|_, slot| {
+        let mark = |key: u64| model::control::Mark::of("Product", &key.to_string());
+        let found = found(slot);
+        found.records = model::control::Records::of_bits(model::control::records::BITS_OF_A_SLOT);
+        records.clone().chain(wrong.clone()).for_each(|key| found.records.add(mark(key)));
+        found.wrong = wrong.clone().map(mark).collect();
+        let all = (records.end - records.start + wrong.end - wrong.start) * times;
+        found.verdicts.mismatches = (wrong.end - wrong.start) * times;
+        found.verdicts.matches = all - found.verdicts.mismatches;
+        slot.verdicts = found.verdicts;
+    })
+}
+
+#[test]
+fn repeats_neither_add_to_what_is_wrong_nor_hide_it() {
+    // One wrong record, asked a thousand times among two hundred good ones: one record decides nothing.
+    let used = compared(0..200, 1, 900..901);
+    let often = compared(0..200, 1_000, 900..901);
+    assert_eq!(judged(&used, &none()), judged(&often, &none()));
+    assert!(matches!(judged(&used, &none()), Judgement::Well { .. }), "{}", sentences(&used, &none()));
+    // Four wrong records, and a flood of good answers about the same two hundred.
+    for times in [1, 1_000_000] {
+        let told = sentences(&compared(0..200, times, 900..904), &none());
+        assert!(told.starts_with("confirmed mismatches of inventory: 4 of 2"), "{told}");
+    }
+}
+
+#[test]
+fn too_many_wrong_records_are_a_breach_however_many_good_ones_somebody_asks_for() {
+    let limits = Limits { mismatches: 0.5, ..Limits::default() };
+    let judged = |wrong: u64| judge(&compared(0..12_000, 3, 90_000..90_000 + wrong), &none(), &limits, true);
+    assert!(matches!(judged(20), Judgement::Well { .. }));
+    let Judgement::Breach(found) = judged(21) else { panic!("21 wrong records are too many") };
+    assert_eq!(
+        found[0].sentence(&"inventory".into()),
+        "confirmed mismatches of inventory: 21 records in 30 s, limit 20 whatever the share"
+    );
+    assert_eq!(found[0].measure(), Measure::Mismatches);
+    // Also where too little was compared for a share.
+    let judged = judge(&compared(0..1, 1, 50..80), &none(), &limits, true);
+    assert!(matches!(judged, Judgement::Breach(found) if matches!(found[0], Breach::Wrong { records: 30, .. })));
+}
+
+#[test]
+fn a_group_of_few_records_is_judged_by_few() {
+    let few = |records| compared(0..records, 50, 0..0);
+    assert!(matches!(judged(&few(8), &none()), Judgement::Thin(_)), "nobody knows yet that there are no more");
+    let past = few(12);
+    let past = Baseline::new((0..60).map(|_| past.slots.iter().collect()), &Limits::default());
+    assert!(matches!(judged(&few(8), &past), Judgement::Well { .. }), "{}", sentences(&few(8), &past));
+    assert!(matches!(judged(&few(2), &past), Judgement::Thin(_)), "one record, or two, are nobody's trend");
+}
+
+#[test]
+fn errors_of_clients_reads_alone_pause_and_those_that_shadow_reads_meet_too_are_a_breach() {
+    let failing = |answered, unanswered| {
+        window(move |_, slot| {
+            slot.sides.modern.errors = 700;
+            (found(slot).answered, found(slot).unanswered) = (answered, unanswered);
+        })
+    };
+    let told = sentences(&failing(40, 0), &quiet());
+    assert_eq!(
+        told,
+        "too little is known: 2 100 of 3 000 reads of inventory failed on modern in 30 s, and it answers shadow reads"
+    );
+    for (answered, unanswered) in [(0, 0), (2, 0), (40, 1), (0, 90)] {
+        let judged = judged(&failing(answered, unanswered), &quiet());
+        assert!(matches!(judged, Judgement::Breach(_)), "{answered} {unanswered}: {judged:?}");
+    }
 }
 
 #[test]
@@ -172,7 +285,7 @@ fn what_is_below_the_limit_and_far_from_usual_is_a_breach_only_with_a_baseline()
 #[test]
 fn modern_that_became_slower_than_it_was_is_a_breach_even_if_legacy_is_as_slow() {
     let slower = window(|_, slot| {
-        slot.sides = Default::default();
+        forget_times(slot);
         answer(slot, Side::Modern, 300, 60);
         answer(slot, Side::Legacy, 300, 60);
     });
@@ -221,7 +334,9 @@ fn anything() -> impl Strategy<Value = GroupFigures> {
             let step = model::control::histogram::step(Duration::from_micros(micros));
             figures.sides.modern.answered.counts[step] = times;
             figures.sides.modern.answered.sum_micros = micros.saturating_mul(times);
-            figures.sides.legacy.shadowed = figures.sides.modern.answered;
+            let times = figures.sides.modern.answered;
+            found(&mut figures).pairs = PerSide { legacy: times, modern: times };
+            found(&mut figures).unanswered = times.total();
             figures.unsettled = known.then(|| UnsettledPeak { writes: errors, age: Duration::from_micros(micros) });
             figures
         },
@@ -256,7 +371,9 @@ proptest! {
         let mut figures = GroupFigures { unsettled: Some(UnsettledPeak::default()), ..GroupFigures::default() };
         figures.verdicts.mismatches = mismatches;
         figures.sides.modern.errors = errors;
-        let judged = judged(&Window::new(vec![figures], SPAN), &quiet());
+        // Their number has a limit of its own.
+        let limits = Limits { wrong_records: 99, ..Limits::default() };
+        let judged = judge(&Window::new(vec![figures], SPAN), &quiet(), &limits, true);
         prop_assert!(matches!(judged, Judgement::Thin(_)));
     }
 }

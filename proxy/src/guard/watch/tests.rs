@@ -5,7 +5,7 @@ use adapters::memory::control::MemoryControl;
 use model::control::{FiguresStore as _, Publication};
 use model::evidence::{Observation, Verdict};
 use model::store::Backlog;
-use model::{Epoch, Rollout, Side};
+use model::{Epoch, PerSide, Rollout, Side};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -68,6 +68,8 @@ impl Replica {
         for place in 0..300 {
             figures.answered(&group(), Side::Modern, Duration::from_millis(3));
             figures.answered(&group(), Side::Legacy, Duration::from_millis(3));
+            let took = Duration::from_millis(3);
+            figures.paired(&group(), PerSide { legacy: took, modern: took });
             let verdict = if lies && place % 10 == 0 { Verdict::Mismatch } else { Verdict::Match };
             figures.observed(&Observation {
                 route: "Query.stockLevel".into(),
@@ -75,7 +77,7 @@ impl Replica {
                 reason: None,
                 differences: Vec::new(),
                 fields: Vec::new(),
-                keys: Vec::new(),
+                keys: vec![format!("[\"{place}\"]")],
             });
         }
         figures.backlog(&group(), &Backlog::default());

@@ -3,7 +3,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use testkit::begin::Begin as _;
 
 use adapters::memory::control::MemoryControl;
-use model::control::{AuditStore, BatchId, ControlStore, Finding, OverrideId, Seen, Sums};
+use model::control::records::{BITS_OF_AN_HOUR, days_of, hours_of};
+use model::control::{
+    AuditStore, BatchId, ControlStore, Figures, FiguresStore as _, Finding, Found, GroupFigures, Mark, OverrideId,
+    Print, Seen, Slot, Sums,
+};
 use model::evidence::Verdict;
 use model::{GroupName, Instant, Policy};
 use uuid::Uuid;
@@ -83,6 +87,29 @@ impl Scene {
             }
         }
         self.control.add_evidence(BatchId(Uuid::new_v4()), &sums).await.unwrap();
+        self.records(matches, mismatches).await;
+    }
+
+    /// So many records of each type were compared, each once; so many more were wrong. By the present contract, for an hour.
+    async fn records(&self, matches: u64, mismatches: u64) {
+        let contract = &self.desk.contract;
+        let unknown = model::PerSide { legacy: model::Incarnation(0), modern: model::Incarnation(0) };
+        let print = Print::of(contract, &group()).in_lives(unknown);
+        let mark = |key: u64| Mark::of("any", &key.to_string());
+        let mut found = Found::of_bits(BITS_OF_AN_HOUR);
+        (0..matches).for_each(|key| found.records.add(mark(key)));
+        found.wrong = (0..mismatches).map(|key| mark(u64::MAX - key)).collect();
+        (found.verdicts.matches, found.verdicts.mismatches) = (matches, mismatches);
+        found.first = Some(Instant::new(now().to_utc() - chrono::TimeDelta::hours(1)));
+        found.last = Some(now());
+        let types = contract.entities.values().filter(|entity| entity.group == group());
+        let mut figures = Figures::default();
+        for name in types.map(|entity| hours_of(&entity.name)).chain([days_of(&group())]) {
+            let slot = Slot { at: Slot::hour(now()), group: name, rollout: model::RolloutVersion(1) };
+            figures
+                .add(slot, &GroupFigures { found: [(print.clone(), found.clone())].into(), ..GroupFigures::default() });
+        }
+        self.control.add_figures(BatchId(Uuid::new_v4()), &figures).await.unwrap();
     }
 
     async fn policy(&self) -> Policy {
