@@ -26,6 +26,8 @@ use tokio::time::Instant;
 use tokio_postgres::error::DbError;
 use tokio_postgres::{AsyncMessage, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
+use super::statements::Statements;
+
 /// How long it is believed that the server takes writes, after it was looked at.
 const BELIEVED: Duration = Duration::from_secs(5);
 
@@ -61,6 +63,8 @@ pub(super) struct Line {
     doubts: Arc<AtomicU64>,
     /// How often tables had been altered when its statements were prepared.
     pub(super) altered: AtomicU64,
+    /// Those statements.
+    pub(super) statements: Statements,
     looked: Instant,
     closed: bool,
 }
@@ -89,7 +93,8 @@ impl managed::Manager for Dial {
             }
         });
         let client = ClientWrapper::new(client, driver);
-        let mut line = Line { client, doubts, altered: AtomicU64::default(), looked: Instant::now(), closed: false };
+        let (altered, statements) = (AtomicU64::default(), Statements::default());
+        let mut line = Line { client, doubts, altered, statements, looked: Instant::now(), closed: false };
         line.look().await?;
         Ok(line)
     }

@@ -35,6 +35,7 @@ mod session;
 mod settings;
 mod shapes;
 mod snapshot;
+mod statements;
 mod store;
 mod table;
 mod waiting;
