@@ -2,6 +2,7 @@
 //!
 //! Prometheus conventions: `strangler_` prefix, base units, `_total` on counters only.
 
+mod budgets;
 mod guard;
 mod lives;
 mod waiting;
@@ -16,6 +17,8 @@ use model::saga::SagaCounts;
 use model::{GroupName, Rollout, RouteName, SagaStatus, Side, StoreError, WebhookName};
 use tokio::time::Instant;
 
+pub use budgets::PLAN_CACHE_TOTAL;
+pub(crate) use budgets::{body_bytes, no_room, plan_cache_bytes, request_bytes, version_token};
 pub(crate) use guard::{canary_caught, guard_breach, guard_healthy, guard_state};
 pub use lives::{incarnation, mark_age, suspended};
 pub(crate) use waiting::rollout_diverged;
@@ -149,10 +152,6 @@ pub const HTTP_REQUEST_DURATION_SECONDS: &str = "strangler_http_request_duration
 /// Open client connections. Answers: is the connection limit near? Labels: none.
 pub const HTTP_CONNECTIONS: &str = "strangler_http_connections";
 
-/// Look-ups in the plan cache. Answers: do clients repeat their documents, or is each one parsed?
-/// Labels: `outcome` (`hit`, `miss`).
-pub const PLAN_CACHE_TOTAL: &str = "strangler_plan_cache_total";
-
 /// How often the recorder tidies up.
 pub const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -238,7 +237,7 @@ pub fn describe() {
         "Time from the last byte of a request to its answer"
     );
     describe_gauge!(HTTP_CONNECTIONS, "Open client connections");
-    describe_counter!(PLAN_CACHE_TOTAL, "Look-ups in the plan cache");
+    budgets::describe();
 }
 
 /// A side answered a read.

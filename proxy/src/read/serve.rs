@@ -81,7 +81,7 @@ impl ReadRoad {
         };
         let sides = PerSide { legacy: asked(Side::Legacy), modern: asked(Side::Modern) };
         let keys = own_keys::canonical(sides, &root.entity, &policy, keys, context.deadline).await?;
-        let behind = self.client_is_ahead(context, &policy).await;
+        let behind = self.client_is_ahead(context, &root.group, &policy).await;
         let decide = |key: &EntityKey| {
             let pinned = behind || self.unsettled.contains(&root.group, key);
             route::decide(&policy, Bucket::of(&root.group, key.as_text()), pinned, draw())
@@ -130,7 +130,7 @@ impl ReadRoad {
         fields: FieldSet,
     ) -> Result<Vec<Record>, Fault> {
         let policy = context.rollout.policy(&root.group);
-        let pinned = self.client_is_ahead(context, &policy).await
+        let pinned = self.client_is_ahead(context, &root.group, &policy).await
             || self.unsettled.any_older_than(&root.group, self.settings.answer_budget, Instant::now());
         let stick = context.stick.clone().unwrap_or_else(|| format!("{}{}", root.route, params_text(&params)));
         let decision = route::decide(&policy, Bucket::of(&root.group, &stick), pinned, draw());
@@ -250,11 +250,17 @@ impl ReadRoad {
         asked
     }
 
-    /// Whether the client has seen a write acknowledged that the secondary may not have.
-    async fn client_is_ahead(&self, context: &RequestContext, policy: &Policy) -> bool {
+    /// Whether the client has seen a write of `group` acknowledged that the secondary may not have. Without dual write
+    /// nobody looks, and every key is the primary's.
+    async fn client_is_ahead(&self, context: &RequestContext, group: &GroupName, policy: &Policy) -> bool {
         let secondary = policy.primary().other();
-        let could_matter = policy.reads().covers(Bucket::FIRST) && !context.seen.is_empty();
-        could_matter && !self.seen.get(secondary).all_standing(&context.seen).await
+        let could_matter = policy.reads().covers(Bucket::FIRST) && policy.stage().dual_writes();
+        if !could_matter || context.seen.is_empty() {
+            return false;
+        }
+        let left = context.deadline.saturating_duration_since(Instant::now());
+        let within = left.mul_f64(self.settings.share);
+        self.seen.get(secondary).lacks(&context.seen, group, &self.unsettled, within).await
     }
 
     /// Whether `key` of `group` is pinned to the primary now.
