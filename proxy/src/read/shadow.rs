@@ -1,7 +1,7 @@
 //! Shadow reads: ask the other side what the one was asked, after the client has its answer.
 //!
-//! The queue is bounded, and so is what is asked of each side at once. When it is full a shadow is
-//! dropped and counted: we would rather know less than make a client, or the ERP, wait for us.
+//! The queue is bounded, in shadows and in the bytes of their answers, and so is what is asked of each side at once. When
+//! it is full a shadow is dropped and counted: we would rather know less than make a client, or the ERP, wait for us.
 //!
 //! A difference is looked at again, at both sides, when the key is settled; only what differs
 //! still, while neither side changed, is a mismatch.
@@ -17,7 +17,7 @@ use chrono::NaiveDate;
 use model::contract::RootKind;
 use model::evidence::{Cause, Observation, Verdict};
 use model::sql::{Params, params_text};
-use model::{EntityKey, EntityName, FieldSet, PerSide, Record, Rollout, Root, Side, Store};
+use model::{EntityKey, EntityName, FieldSet, GroupName, PerSide, Record, Rollout, Root, Side, Store};
 use shadow_compare::Excuses;
 use shadow_compare::confirm::{Confirmation, Look, Patience, Step};
 use shadow_compare::judge::{Answer, Asked, Judgement, Question, Reason};
@@ -26,6 +26,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tracing::Instrument;
 
 use super::batch::Batch;
+use crate::budget::{self, Budget, Hold};
+use crate::client::Client;
 use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
 use crate::telemetry;
@@ -37,6 +39,8 @@ use crate::write::unsettled::UnsettledKeys;
 pub struct ShadowSettings {
     /// Shadows that may wait.
     pub queue: usize,
+    /// Bytes that those which wait or are under way may hold.
+    pub queue_bytes: u64,
     /// Shadows under way at once.
     pub in_flight: usize,
     /// Most calls to each side at once.
@@ -51,6 +55,7 @@ impl Default for ShadowSettings {
     fn default() -> Self {
         Self {
             queue: 1_000,
+            queue_bytes: 64 * 1024 * 1024,
             in_flight: 64,
             per_side: PerSide { legacy: 4, modern: 4 },
             within: Duration::from_secs(2),
@@ -93,26 +98,56 @@ pub enum ShadowedRead {
     },
 }
 
+impl ShadowedRead {
+    fn weight(&self) -> u64 {
+        match self {
+            Self::Keys { keys, records } => budget::rows(records.iter().flatten()) + 128 * keys.len() as u64,
+            Self::List { params: _, records } => budget::rows(records),
+        }
+    }
+}
+
+/// A read that waits for its turn, and what it holds.
+#[derive(Debug)]
+pub struct Waiting {
+    job: ShadowJob,
+    held: Hold,
+}
+
 /// Where shadows are offered. Never waits.
 #[derive(Clone)]
 pub struct Shadow {
-    queue: mpsc::Sender<ShadowJob>,
+    queue: mpsc::Sender<Waiting>,
+    held: Arc<Budget>,
     figures: Recorder,
 }
 
 impl Shadow {
     /// Makes the bounded queue; the other end goes to [`ShadowWorker::run`].
-    pub fn queue(settings: &ShadowSettings, figures: Recorder) -> (Self, mpsc::Receiver<ShadowJob>) {
+    pub fn queue(settings: &ShadowSettings, figures: Recorder) -> (Self, mpsc::Receiver<Waiting>) {
         let (queue, jobs) = mpsc::channel(settings.queue.max(1));
-        (Self { queue, figures }, jobs)
+        let held = Budget::new(settings.queue_bytes, settings.queue_bytes, |_| {});
+        (Self { queue, held, figures }, jobs)
     }
 
     /// Offers a read; it is dropped and counted when the queue is full.
     pub fn offer(&self, job: ShadowJob) {
-        if let Err(full) = self.queue.try_send(job) {
-            telemetry::shadow_dropped("queue_full");
-            self.figures.shadow_dropped(&full.into_inner().root.group);
+        let Ok(held) = self.held.hold(Client::default(), job.read.weight()) else {
+            return self.drop("bytes_full", &job.root.group);
+        };
+        if let Err(full) = self.queue.try_send(Waiting { job, held }) {
+            self.drop("queue_full", &full.into_inner().job.root.group);
         }
+    }
+
+    fn drop(&self, reason: &'static str, group: &GroupName) {
+        telemetry::shadow_dropped(reason);
+        self.figures.shadow_dropped(group);
+    }
+
+    /// Bytes that shadows hold which wait or are under way.
+    pub fn held(&self) -> u64 {
+        self.held.held()
     }
 }
 
@@ -144,9 +179,9 @@ pub struct ShadowWorker {
 
 impl ShadowWorker {
     /// Works until every [`Shadow`] is gone.
-    pub async fn run(self: Arc<Self>, mut jobs: mpsc::Receiver<ShadowJob>) {
+    pub async fn run(self: Arc<Self>, mut jobs: mpsc::Receiver<Waiting>) {
         let room = Arc::new(Semaphore::new(self.settings.in_flight.max(1)));
-        while let Some(job) = jobs.recv().await {
+        while let Some(Waiting { job, held }) = jobs.recv().await {
             telemetry::shadow_queue(jobs.len());
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
             let worker = Arc::clone(&self);
@@ -154,7 +189,7 @@ impl ShadowWorker {
                 job.here.continued_by(tracing::debug_span!(parent: None, "read.shadow", route = %job.root.route));
             let compared = async move {
                 worker.compare(job).await;
-                drop(place);
+                drop((place, held));
             };
             tokio::spawn(compared.instrument(span));
         }
