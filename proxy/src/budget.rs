@@ -223,10 +223,11 @@ mod tests {
             for (who, amount, begins) in steps {
                 if begins {
                     holds.extend(budget.hold(client(who), amount));
-                } else if let Some(mut hold) = holds.pop() {
-                    if hold.resize(amount).is_ok() && amount % 2 == 0 {
-                        holds.insert(0, hold);
-                    }
+                } else if let Some(mut hold) = holds.pop()
+                    && hold.resize(amount).is_ok()
+                    && amount % 2 == 0
+                {
+                    holds.insert(0, hold);
                 }
                 let sum: u64 = holds.iter().map(Hold::amount).sum();
                 prop_assert_eq!(budget.held(), sum);
