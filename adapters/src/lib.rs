@@ -3,6 +3,7 @@
 //! Every adapter keeps the same promise, `model::Store`, and passes the same suite,
 //! `testkit::contract`. The files of one adapter are named like those of the next.
 
+mod columns;
 mod gate;
 mod id_map;
 mod known;

@@ -10,6 +10,9 @@ use thiserror::Error;
 /// Largest count of digits, before and after the point together, that we take from anybody.
 /// NUMBER holds 38; PostgreSQL far more, but a client that sends a million digits means harm.
 const MAX_DIGITS: u64 = 1_000;
+/// Longest text that is looked at: the digits with sign, point and exponent. The time that digits take grows with their
+/// square, so what is longer is refused by its length.
+const MAX_TEXT: usize = 1_024;
 
 /// An exact decimal number, equal by value: `1.50` equals `1.5`.
 ///
@@ -65,7 +68,7 @@ impl FromStr for Decimal {
 
     fn from_str(text: &str) -> Result<Self, InvalidDecimal> {
         let plain = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
-        if text.is_empty() || !text.chars().all(plain) {
+        if text.is_empty() || text.len() > MAX_TEXT || !text.chars().all(plain) {
             return Err(InvalidDecimal);
         }
         let number = BigDecimal::from_str(text).map_err(|_| InvalidDecimal)?;
@@ -128,6 +131,16 @@ mod tests {
         assert_eq!(round("2.345"), "2.35");
         assert_eq!(round("-2.345"), "-2.35");
         assert_eq!(round("2.3449"), "2.34");
+    }
+
+    #[test]
+    fn a_number_is_refused_by_the_length_of_its_text_before_its_digits_are_read() {
+        let longest = format!("-{}.{}e-1", "9".repeat(500), "9".repeat(500));
+        assert!(longest.parse::<Decimal>().is_ok());
+        // Worth one digit, and a quadratic time to find that out.
+        for text in ["0".repeat(MAX_TEXT + 1), format!("1.{}", "0".repeat(MAX_TEXT)), "7".repeat(1 << 20)] {
+            assert_eq!(text.parse::<Decimal>(), Err(InvalidDecimal));
+        }
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! Clients, ledger, versions, routes and evidence know one *canonical key*, a text that is the same on both sides.
 //! Modern stores it; the ERP's table has no room for it and has its *number*. The two are joined by the ID map, a
-//! table on legacy (`strangler_id_map`). It only ever grows: a number is given once, before the row that gets it is
-//! written, and stays given when that row is deleted or was never written. So no row of ours is ever without its
-//! entry, no number has two keys and no key two numbers.
+//! table on legacy (`strangler_id_map`). A number is given once, before the row that gets it is written, and stays given
+//! when that row is deleted. So no row of ours is ever without its entry, no number has two keys and no key two numbers.
+//! The entry of a write that was refused is passed on to the next one: else refusals would use the ERP's numbers up.
 //!
 //! Rows that the ERP made without us have no entry. Their canonical key is *derived* from type and number, and the
 //! number can be read from it: nobody has to write anything before such a row can be read, copied or compared.
@@ -148,7 +148,12 @@ pub struct Sequence {
     pub last: i64,
     /// How it goes on.
     pub step: i64,
+    /// How many more it gives, until it is at its end; `None`: it begins anew there, or does not say.
+    pub left: Option<i64>,
 }
+
+/// With fewer numbers left than this somebody must act: at a thousand orders an hour that is four days.
+const FEW: i64 = 100_000;
 
 /// Why the ERP's sequence would give numbers that are none, or that a row of either side has already. After a restore
 /// of legacy it does: modern's rows have the numbers that the copy does not know of.
@@ -156,6 +161,11 @@ pub fn trouble(sequence: &str, reach: &PerSide<Reach>) -> Option<String> {
     if reach.legacy.sequence.is_some_and(|at| at.step < 1) {
         return Some(format!(
             "the sequence {sequence} runs downwards, and a key's number is 1 or more: give it a step of 1 and set it beyond the largest number"
+        ));
+    }
+    if let Some(left) = reach.legacy.sequence.and_then(|at| at.left).filter(|left| *left < FEW) {
+        return Some(format!(
+            "the sequence {sequence} gives {left} more numbers and is then at its end, where every write that needs one fails: raise its MAXVALUE, and make room for longer numbers in the columns that hold them"
         ));
     }
     // Where the sequence does not say where it stands: it has given what legacy has.
@@ -183,6 +193,19 @@ pub trait OwnKeys: Send + Sync {
         unnumbered: Unnumbered,
         within: Duration,
     ) -> Result<Vec<Option<OwnNumber>>, StoreError>;
+
+    /// As legacy: the entry of `spare`, a key of a write that is known to have been refused, becomes the entry of `key`;
+    /// its number. `None`, and nothing was changed: there is no such entry, a row has its number, or `key` has one.
+    ///
+    /// # Errors
+    /// As `numbers`. After any, `spare` may have been passed on: it is none any more.
+    async fn pass_on(
+        &self,
+        entity: &EntityType,
+        spare: &EntityKey,
+        key: &EntityKey,
+        within: Duration,
+    ) -> Result<Option<OwnNumber>, StoreError>;
 
     /// The canonical keys of `numbers` (at most [`crate::store::MAX_BATCH`]), one slot per number, in order. Legacy
     /// knows every number, since a row without entry has a derived key, whether there is such a row or not; modern
@@ -228,7 +251,7 @@ mod tests {
     #[test]
     fn a_sequence_that_would_give_used_numbers_or_none_is_named() {
         let reach = |legacy, modern, last, step| PerSide {
-            legacy: Reach { used: legacy, sequence: Some(Sequence { last, step }) },
+            legacy: Reach { used: legacy, sequence: Some(Sequence { last, step, left: None }) },
             modern: Reach { used: modern, sequence: None },
         };
         assert_eq!(trouble("S", &reach(Some(5), Some(5), 5, 1)), None);
@@ -236,6 +259,12 @@ mod tests {
         assert!(trouble("S", &reach(Some(5), Some(6), 5, 1)).unwrap().contains("modern has numbers up to 6"));
         assert!(trouble("S", &reach(Some(9), None, 5, 1)).unwrap().contains("legacy has numbers up to 9"));
         assert!(trouble("S", &reach(None, None, 10, -1)).unwrap().contains("downwards"));
+        let ending = |left| PerSide {
+            legacy: Reach { used: Some(5), sequence: Some(Sequence { last: 5, step: 1, left: Some(left) }) },
+            modern: Reach::default(),
+        };
+        assert_eq!(trouble("S", &ending(FEW)), None);
+        assert!(trouble("S", &ending(FEW - 1)).unwrap().contains("gives 99999 more numbers"));
         let silent = |legacy, modern| PerSide {
             legacy: Reach { used: legacy, sequence: None },
             modern: Reach { used: modern, sequence: None },

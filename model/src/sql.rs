@@ -69,8 +69,9 @@ const OF_TRANSACTIONS: [&str; 8] =
     ["commit", "rollback", "abort", "end", "savepoint", "release", "start transaction", "set transaction"];
 
 impl NamedSql {
-    /// Cuts `text` at `:name` and `{columns}`; leaves quotes, comments and `::` casts alone. A block of PL/SQL
-    /// (`BEGIN stock.adjust(:sku, :delta); END;`) is one statement with the semicolons inside.
+    /// Cuts `text` at `:name` and `{columns}`; leaves quotes of either engine (`'…'`, `E'…'`, `$$…$$`, `q'[…]'`),
+    /// comments and `::` casts alone. A block of PL/SQL (`BEGIN stock.adjust(:sku, :delta); END;`) is
+    /// one statement with the semicolons inside.
     ///
     /// # Errors
     /// [`InvalidSql`] when a quote or comment stays open, or the text is not one statement.
@@ -90,7 +91,14 @@ impl NamedSql {
         let mut plain = String::new();
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
-            if let Some(length) = opaque(rest)? {
+            // What marks a quote before its first sign is none when it ends a word: `LIKE'a'`, `V$SESSION`.
+            let in_word = text[..text.len() - rest.len()].ends_with(is_of_word);
+            let quote = if in_word { None } else { marked_quote(rest)? };
+            let length = match quote {
+                None => opaque(rest)?,
+                Some(length) => Some(length),
+            };
+            if let Some(length) = length {
                 plain.push_str(&rest[..length]);
                 rest = &rest[length..];
             } else if let Some(after) = rest.strip_prefix("{columns}") {
@@ -193,6 +201,58 @@ fn opaque(text: &str) -> Result<Option<usize>, InvalidSql> {
     Ok(["::", ":="].iter().find(|mark| text.starts_with(**mark)).map(|mark| mark.len()))
 }
 
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == '$' || c == '#'
+}
+
+/// Length of a quote at the start of `text` that something stands in front of: PostgreSQL's `E'…'` and `$tag$…$tag$`,
+/// Oracle's `q'[…]'`.
+fn marked_quote(text: &str) -> Result<Option<usize>, InvalidSql> {
+    if let Some(inside) = text.strip_prefix("E'").or_else(|| text.strip_prefix("e'")) {
+        return escaped(inside).map(|length| Some(2 + length)).ok_or(InvalidSql::Unclosed("quote"));
+    }
+    if text.starts_with('$') {
+        return Ok(dollars(text));
+    }
+    let open = ["q'", "Q'", "nq'", "nQ'", "Nq'", "NQ'"].iter().find(|mark| text.starts_with(**mark));
+    let Some((open, first)) = open.and_then(|open| Some((open.len(), text[open.len()..].chars().next()?))) else {
+        return Ok(None);
+    };
+    let last = match first {
+        '[' => ']',
+        '{' => '}',
+        '(' => ')',
+        '<' => '>',
+        same => same,
+    };
+    let begin = open + first.len_utf8();
+    let close = format!("{last}'");
+    let end = text[begin..].find(&close).ok_or(InvalidSql::Unclosed("quote"))?;
+    Ok(Some(begin + end + close.len()))
+}
+
+/// Length of what stands in an `E'…'`, with the quote that closes it.
+fn escaped(inside: &str) -> Option<usize> {
+    let mut signs = inside.char_indices().peekable();
+    while let Some((at, sign)) = signs.next() {
+        match sign {
+            '\\' => drop(signs.next()),
+            '\'' if signs.next_if(|(_, next)| *next == '\'').is_none() => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Length of a `$tag$…$tag$`. What is never closed is none: an Oracle has `$$PLSQL_UNIT`.
+fn dollars(text: &str) -> Option<usize> {
+    let tag = text[1..].find('$').map(|end| &text[..end + 2])?;
+    let name = &tag[1..tag.len() - 1];
+    let named = !name.starts_with(|c: char| c.is_numeric()) && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let end = text[tag.len()..].find(tag).filter(|_| named)?;
+    Some(tag.len() + end + tag.len())
+}
+
 /// Length of a `:name` or `:input.name` at the start of `text`.
 fn param(text: &str) -> Option<usize> {
     let name = text.strip_prefix(':')?;
@@ -218,6 +278,30 @@ mod tests {
         assert_eq!(sql.params(), ["sku", "input.x"]);
         assert!(sql.names_columns());
         assert_eq!(sql.pieces().iter().filter(|p| matches!(p, Piece::Param(_))).count(), 3);
+    }
+
+    #[test]
+    fn the_quotes_of_both_engines_hide_what_stands_in_them() {
+        for (text, params) in [
+            (r"SELECT E'it\'s :no; \\' WHERE a = :a", vec!["a"]),
+            (r"SELECT e'\':no', E'', E, :a", vec!["a"]),
+            // No mark, but the end of a word: the backslash is a sign like any other.
+            (r"SELECT a FROM t WHERE a LIKE'\' AND b = :b", vec!["b"]),
+            ("SELECT $$it's :no; $ $$, $t_1$ $$ :no $t_1$, :a", vec!["a"]),
+            ("SELECT a$b FROM v$session WHERE c$ = :c AND d$d = :d", vec!["c", "d"]),
+            ("SELECT $1, :a, $$, :b", vec!["a", "b"]),
+            ("BEGIN log($$PLSQL_UNIT, :a); END;", vec!["a"]),
+            ("SELECT q'[it's :no]', Nq'!:no; '!', q'(a)b)', :a FROM dual", vec!["a"]),
+        ] {
+            assert_eq!(
+                NamedSql::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).params(),
+                params,
+                "{text}"
+            );
+        }
+        for text in [r"SELECT E'\'", "SELECT q'[a'"] {
+            assert_eq!(NamedSql::parse(text), Err(InvalidSql::Unclosed("quote")), "{text}");
+        }
     }
 
     #[test]

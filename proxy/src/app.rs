@@ -16,6 +16,7 @@ use model::{GroupName, Instant, PerSide, ReplicaId, Side, StoreError};
 use shadow_compare::Redactor;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::auth::AuthError;
@@ -271,7 +272,9 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
         api: admin::schema::schema(desk),
         clock: now,
     };
-    last.once("admin", door.serve(admin, admin_port, last.stop().clone()));
+    // Operators and probes are answered however busy the clients keep everybody else.
+    let (admin_port, workers) = (unbound(admin_port, config.admin.listen)?, Handle::current());
+    last.apart("admin", move |stop| door.serve(admin, admin_port, workers, stop));
     keep_metrics(metrics, &last);
     Ok(Running {
         graphql: graphql_address,
@@ -391,6 +394,13 @@ fn keep_metrics(metrics: PrometheusHandle, last: &Tasks) {
 async fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
     let refused = |error: std::io::Error| StartError::Listen { address, key, reason: error.kind().to_string() };
     TcpListener::bind(address).await.map_err(refused)
+}
+
+/// The same port, to be served by another runtime.
+fn unbound(listener: TcpListener, address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
+    let refused =
+        |error: std::io::Error| StartError::Listen { address, key: "admin.listen", reason: error.to_string() };
+    listener.into_std().map_err(refused)
 }
 
 /// Where it really listens: port 0 asks for any free one.

@@ -10,6 +10,7 @@ mod breakeven;
 mod check;
 mod database_tls;
 mod flags;
+mod gateway;
 mod guard;
 mod promotion;
 mod raw;
@@ -280,6 +281,7 @@ impl Config {
             .with_list_parse_key("fleet.replicas")
             .with_list_parse_key("approvals.stages")
             .with_list_parse_key("foreign_writes.primary_wins")
+            .with_list_parse_key("gateway.trusted_proxies")
             .with_list_parse_key("promotion.steps")
             .with_list_parse_key("promotion.hold_minutes")
             .with_list_parse_key("admin.jwt.viewers")

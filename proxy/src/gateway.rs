@@ -9,6 +9,7 @@
 //! an error of ours shows a code, a general sentence and the request id, nothing else.
 //! Not here: sides, percentages, ledgers. The gateway knows GraphQL and the [`Roads`].
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,12 +26,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
+use crate::budget::Budget;
 use crate::error::InternalError;
 use crate::roads::Roads;
+use crate::telemetry;
 
 mod answer;
+mod asked;
 mod cache;
 mod coerce;
+mod collect;
 mod compile;
 mod complete;
 mod executor;
@@ -38,13 +43,16 @@ mod fetch;
 mod http;
 mod introspect;
 mod leaf;
+mod meter;
 mod negotiate;
 mod plan;
 mod prepare;
 mod serve;
 mod settings;
 mod socket;
+mod unique;
 mod visit;
+mod weight;
 
 pub use answer::{Answer, Data, Extensions, GraphqlError, Location, Step};
 pub use executor::Session;
@@ -89,6 +97,12 @@ pub struct Gateway {
     rollout: RolloutSource,
     config: GatewayConfig,
     plans: PlanCache,
+    /// What bodies that have not come to their end may hold.
+    bodies: Arc<Budget>,
+    /// What requests may hold.
+    memory: Arc<Budget>,
+    /// WebSockets.
+    places: Arc<Budget>,
     introspector: Introspector,
     /// Mutations under way, which outlive their client's connection.
     mutations: TaskTracker,
@@ -114,7 +128,11 @@ impl Gateway {
     ) -> Arc<Self> {
         Arc::new(Self {
             introspector: Introspector::new(&schema),
-            plans: PlanCache::new(config.plan_cache),
+            plans: PlanCache::new(config.plan_cache, config.plan_cache_bytes.get()),
+            // A client's share is at least what a single request of his may have.
+            bodies: Self::budget(&config, config.body_budget, 2 * config.body_bytes as u64, telemetry::body_bytes),
+            memory: Self::budget(&config, config.memory_budget, config.request_bytes, telemetry::request_bytes),
+            places: Self::places(&config),
             mutations: TaskTracker::new(),
             sockets: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -131,18 +149,48 @@ impl Gateway {
         &self.config
     }
 
+    fn budget(config: &GatewayConfig, most: NonZeroU64, single: u64, shown: fn(u64)) -> Arc<Budget> {
+        Budget::new(most.get(), config.address_share.of(most.get(), single), shown)
+    }
+
+    fn places(config: &GatewayConfig) -> Arc<Budget> {
+        let most = config.connections.get() as u64;
+        Budget::new(most, config.address_share.of(most, 1), |_| {})
+    }
+
+    /// What unfinished bodies and what requests hold now, in bytes.
+    pub fn held(&self) -> (u64, u64) {
+        (self.bodies.held(), self.memory.held())
+    }
+
     /// Answers one request.
     pub async fn answer(self: &Arc<Self>, request: &GraphqlRequest, visit: Visit) -> Answer {
         match self.prepare(request) {
-            Ok(prepared) => self.run(prepared, visit).await,
+            Ok(prepared) => match visit.meter.expect(prepared.cost) {
+                Ok(()) => self.run(prepared, visit).await,
+                Err(no_room) => meter::refused("memory", no_room),
+            },
             Err(errors) => Answer::refused(errors),
         }
     }
 
     /// Everything before execution: the plan, the variables, the limits.
     fn prepare(&self, request: &GraphqlRequest) -> Result<Prepared, Vec<GraphqlError>> {
-        let plan = self.plan(request)?;
-        Prepared::new(plan, &request.variables, self.coercer(), &self.config.limits)
+        let name = Name::of(&request.query, request.operation_name.as_deref());
+        let kept = name.and_then(|name| self.plans.get(name));
+        let is_new = kept.is_none();
+        let plan = kept.map_or_else(|| self.compile(request).map(Arc::new), Ok)?;
+        let prepared = Prepared::new(plan, &request.variables, self.coercer(), &self.config.limits)?;
+        // Not before: what is refused for its cost is not kept either.
+        if let Some(name) = name.filter(|_| is_new) {
+            self.plans.put(name, Arc::clone(&prepared.plan), request.query.len());
+        }
+        Ok(prepared)
+    }
+
+    /// The compiled documents that are kept, and the bytes that they hold.
+    pub fn plans_held(&self) -> (usize, usize) {
+        self.plans.held()
     }
 
     async fn run(self: &Arc<Self>, prepared: Prepared, visit: Visit) -> Answer {
@@ -156,11 +204,7 @@ impl Gateway {
         Coercer { schema: &self.schema, list: self.config.limits.list }
     }
 
-    fn plan(&self, request: &GraphqlRequest) -> Result<Arc<Plan>, Vec<GraphqlError>> {
-        let name = Name::of(&request.query, request.operation_name.as_deref());
-        if let Some(plan) = name.and_then(|name| self.plans.get(name)) {
-            return Ok(plan);
-        }
+    fn compile(&self, request: &GraphqlRequest) -> Result<Plan, Vec<GraphqlError>> {
         let document = self.parse(&request.query)?;
         let operation = document.operations.get(request.operation_name.as_deref());
         let operation = operation.map_err(|error| {
@@ -172,10 +216,6 @@ impl Gateway {
             .map_err(|error| vec![error])?;
         if plan.introspection.is_some() {
             self.allow_introspection(&document, operation)?;
-        }
-        let plan = Arc::new(plan);
-        if let Some(name) = name {
-            self.plans.put(name, Arc::clone(&plan));
         }
         Ok(plan)
     }
@@ -195,6 +235,7 @@ impl Gateway {
             errors.truncate(1);
             errors
         })?;
+        unique::check(&ast).map_err(|error| vec![error])?;
         ast.to_executable_validate(&self.schema)
             .map_err(|invalid| document_errors(&invalid.errors, "GRAPHQL_VALIDATION_FAILED"))
     }
@@ -232,7 +273,7 @@ impl Gateway {
             let error = InternalError::DeadlineExceeded("the roads did not keep the deadline".to_owned());
             return late(&error, visit);
         };
-        let mut completion = Completion::new(prepared, &visit.request_id);
+        let mut completion = Completion::new(prepared, visit);
         let written = self.complete_query(&mut completion, prepared, &fields, &fetched);
         finish(completion, written)
     }
@@ -282,7 +323,7 @@ impl Gateway {
 
     async fn write(&self, prepared: &Prepared, visit: &Visit) -> Answer {
         let fetcher = self.fetcher(prepared, visit);
-        let mut completion = Completion::new(prepared, &visit.request_id);
+        let mut completion = Completion::new(prepared, visit);
         completion.open();
         let mut written = Ok(());
         for (_, field) in prepared.plan.selection.included(&prepared.variables) {
@@ -306,8 +347,11 @@ async fn fetch_root(fetcher: &Fetcher<'_>, field: &Field) -> Option<Answers> {
 }
 
 fn finish(completion: Completion<'_>, written: Result<(), Bubble>) -> Answer {
-    let (json, errors) = completion.finish();
-    Answer { data: written.map_or_else(|Bubble| Data::Null, |()| Data::Json(json)), errors, status: None }
+    let (data, errors) = match completion.finish() {
+        Ok((json, errors)) => (written.map_or_else(|Bubble| Data::Null, |()| Data::Json(json)), errors),
+        Err(error) => (Data::Null, vec![error]),
+    };
+    Answer { data, errors, status: None }
 }
 
 /// The answer when time is over and nothing is known.

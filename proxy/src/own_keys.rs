@@ -10,12 +10,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::contract::{ParamSource, WriteAction, WriteWork};
+use model::contract::{Param, ParamSource, WriteAction, WriteWork};
 use model::own_key::{number_named, trouble};
 use model::{
     Bucket, Contract, EntityKey, EntityType, OwnNumber, PerSide, Policy, Side, Stage, Store, StoreError, Unnumbered,
     Value, WriteId,
 };
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::arguments::Arguments;
@@ -47,6 +48,25 @@ impl Asked<'_> {
         let found = self.store.keys_of(entity, numbers, left(deadline)).await;
         self.breaker.note(self.store.side(), found.as_ref().err());
         found
+    }
+
+    /// The number of `key`; with `spare`, one is given to it where it has none.
+    async fn number(
+        self,
+        spare: Option<&Spare>,
+        entity: &EntityType,
+        key: &EntityKey,
+        deadline: Instant,
+    ) -> Result<Option<OwnNumber>, StoreError> {
+        let keys = std::slice::from_ref(key);
+        let ask = |unnumbered| self.store.numbers(entity, keys, unnumbered, left(deadline));
+        let Some(spare) = spare else { return Ok(ask(Unnumbered::Leave).await?.into_iter().next().flatten()) };
+        if let Some(old) = spare.take(entity)
+            && let Some(number) = self.store.pass_on(entity, &old, key, left(deadline)).await?
+        {
+            return Ok(Some(number));
+        }
+        Ok(ask(Unnumbered::Number).await?.into_iter().next().flatten())
     }
 
     async fn admitted_by(self, deadline: Instant) -> Result<(), StoreError> {
@@ -147,20 +167,54 @@ pub async fn arguments(
     Ok(arguments)
 }
 
-/// The numbers of the touched entities for statements of legacy, one slot per touch: of an entity that the write
-/// adds the sequence's next. A write that is refused leaves a gap.
+/// Keys whose writes are known to have been refused, and which have a number of the ERP all the same: the next writes get
+/// theirs. So refusals use up no numbers, and leave no entries but as many as were under way at once.
+#[derive(Debug, Default)]
+pub struct Spare(Mutex<Vec<EntityKey>>);
+
+impl Spare {
+    /// The write that was to be made under these keys stands nowhere, and never will.
+    pub fn give_back(&self, keys: Vec<EntityKey>) {
+        self.0.lock().extend(keys);
+    }
+
+    fn take(&self, entity: &EntityType) -> Option<EntityKey> {
+        let mut spare = self.0.lock();
+        let place = spare.iter().rposition(|key| *key.entity() == entity.name)?;
+        Some(spare.swap_remove(place))
+    }
+}
+
+/// Numbers for one attempt of a write.
+#[derive(Debug, Default)]
+pub struct Numbered {
+    /// One slot per touch.
+    pub numbers: Vec<Option<OwnNumber>>,
+    /// The keys that this attempt has made, and that have a number: spare, once it is known to be refused.
+    pub added: Vec<EntityKey>,
+}
+
+/// Whether statements of `action` are told numbers.
+pub fn are_told(action: &WriteAction) -> bool {
+    let number = |param: &Param| matches!(param.source, ParamSource::Number { .. });
+    matches!(&action.work, WriteWork::Statements { params, .. } if params.iter().any(number))
+}
+
+/// The numbers of the touched entities for statements of legacy: of an entity that the write adds a spare one, or the
+/// sequence's next.
 ///
 /// # Errors
 /// As `OwnKeys::numbers`; nothing was written but entries of the ID map.
 pub async fn numbers(
     primary: Asked<'_>,
+    spare: &Spare,
     action: &WriteAction,
     arguments: &Arguments,
     write: WriteId,
     deadline: Instant,
-) -> Result<Vec<Option<OwnNumber>>, Fault> {
-    let mut numbers = vec![None; action.touches.len()];
-    let WriteWork::Statements { params, .. } = &action.work else { return Ok(numbers) };
+) -> Result<Numbered, Fault> {
+    let mut numbered = Numbered { numbers: vec![None; action.touches.len()], added: Vec::new() };
+    let WriteWork::Statements { params, .. } = &action.work else { return Ok(numbered) };
     for param in params {
         let ParamSource::Number { touch: place } = param.source else { continue };
         let touch = &action.touches[place];
@@ -168,15 +222,16 @@ pub async fn numbers(
             continue;
         }
         let added = touch.key.iter().any(|source| matches!(source, ParamSource::WriteId { .. }));
-        let unnumbered = if added { Unnumbered::Number } else { Unnumbered::Leave };
         let key = command::touched(action, arguments, write)?.swap_remove(place);
         primary.admitted_by(deadline).await?;
-        let keys = std::slice::from_ref(&key);
-        let given = primary.store.numbers(&touch.entity, keys, unnumbered, left(deadline)).await;
+        let given = primary.number(added.then_some(spare), &touch.entity, &key, deadline).await;
         primary.breaker.note(primary.store.side(), given.as_ref().err());
-        numbers[place] = given?.into_iter().next().flatten();
+        numbered.numbers[place] = given?;
+        if added && !numbered.added.contains(&key) {
+            numbered.added.push(key);
+        }
     }
-    Ok(numbers)
+    Ok(numbered)
 }
 
 /// What is wrong with the sequences that give keys, each with what to do: they would give numbers again.

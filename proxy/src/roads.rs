@@ -3,7 +3,6 @@
 //!
 //! The gateway knows GraphQL and nothing of sides; behind this trait there are sides and no GraphQL.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::arguments::Arguments;
+use crate::client::Client;
 use crate::error::Fault;
 
 /// What one GraphQL request carries along: its rollout snapshot (one for the whole request, so that
@@ -25,8 +25,8 @@ pub struct RequestContext {
     pub deadline: Instant,
     /// The value of the stick header, for routes without a key.
     pub stick: Option<String>,
-    /// Where the client connects from, if it is known.
-    pub address: Option<IpAddr>,
+    /// Whose request it is, as shares go.
+    pub client: Client,
     /// The client's `Idempotency-Key`, as sent.
     pub idempotency: Option<String>,
     /// What the key is bound to besides route and arguments: of a saga's first step, the saga's beginning.
@@ -43,7 +43,7 @@ impl RequestContext {
             rollout,
             deadline,
             stick: None,
-            address: None,
+            client: Client::default(),
             idempotency: None,
             bound_to: None,
             seen: Vec::new(),

@@ -1,6 +1,10 @@
 //! Accepts connections on either port, with TLS if it is asked for, and drains them: hyper with limits
 //! against slow and numerous clients.
 //!
+//! Connections beyond the limit wait to be accepted. One address may have a share of them: what it opens beyond is closed
+//! at once, so that there is room for others. A connection without requests is closed after a time, and so is one whose
+//! client takes nothing of its answers.
+//!
 //! On shutdown: no further connection is accepted, idle ones are closed, requests under way are
 //! finished and answered with `Connection: close`, up to the drain limit.
 //! Not here: what is served; certificates (`tls`).
@@ -9,7 +13,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -22,16 +26,24 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::budget::{Budget, Hold, Share};
+use crate::client::TrustedProxies;
+use crate::telemetry;
 use crate::tls::Tls;
 
 /// How long to wait after the system refused to give us a connection (out of file handles, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a client may take to agree on TLS.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// Bytes of one connection that are read ahead: the head of a request, and parts of its body. Longer heads get 431.
+const READ_AHEAD: usize = 64 * 1024;
+/// Requests at once on one connection of HTTP/2.
+const STREAMS: u32 = 100;
 
 /// Where connections come in.
 pub struct Port {
@@ -53,7 +65,12 @@ impl Port {
 pub struct Limits {
     /// Connections at once; further ones wait to be accepted.
     pub connections: NonZeroUsize,
-    /// How long a connection may take to send the head of its next request, idle time included.
+    /// The part of them that one address may have; further ones are closed at once.
+    pub address_share: Share,
+    /// Addresses that have no share.
+    pub trusted_proxies: TrustedProxies,
+    /// How long a connection may take to send the head of its next request, idle time included; and to take something
+    /// of an answer.
     pub header_timeout: Duration,
     /// How long requests under way may take after shutdown has begun.
     pub drain: Duration,
@@ -89,6 +106,8 @@ pub(crate) async fn accept(
     let Port { listener, tls } = port;
     let connections = TaskTracker::new();
     let limit = Arc::new(Semaphore::new(limits.connections.get()));
+    let most = limits.connections.get() as u64;
+    let shares = Budget::new(most, limits.address_share.of(most, 1), |_| {});
     tokio::pin!(shutdown);
     loop {
         let accepted = async {
@@ -102,6 +121,12 @@ pub(crate) async fn accept(
         };
         match stream {
             Ok((stream, address)) => {
+                let client = limits.trusted_proxies.connected(address.ip());
+                let Ok(place) =
+                    shares.hold(client, 1).inspect_err(|no_room| telemetry::no_room("connections", *no_room))
+                else {
+                    continue;
+                };
                 let connection = Connection {
                     peer: Peer(address),
                     router: router.clone(),
@@ -110,7 +135,7 @@ pub(crate) async fn accept(
                 };
                 let (tls, gauge) = (tls.clone(), limits.gauge);
                 connections.spawn(async move {
-                    let _held = permit;
+                    let _held: (_, Hold) = (permit, place);
                     let _counted = gauge.map(Counted::new);
                     connection.open(stream, tls).await;
                 });
@@ -167,26 +192,22 @@ impl Connection {
         }
     }
 
-    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + 'static) {
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
-        builder.http2().timer(TokioTimer::new()).keep_alive_interval(self.header_timeout);
-        let begun = Arc::new(AtomicBool::new(false));
-        let (peer, began) = (self.peer, Arc::clone(&begun));
+        let limit = self.header_timeout;
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(limit).max_buf_size(READ_AHEAD);
+        builder.http2().timer(TokioTimer::new()).keep_alive_interval(limit).max_concurrent_streams(STREAMS);
+        let begun = Arc::new(AtomicU64::new(0));
+        let (peer, counted) = (self.peer, Arc::clone(&begun));
         let service = self.router.map_request(move |mut request: Request<Incoming>| {
-            began.store(true, Ordering::Relaxed);
+            counted.fetch_add(1, Ordering::Relaxed);
             request.extensions_mut().insert(peer);
             request
         });
-        // hyper's own limit begins with the first bytes, from which it tells HTTP/1 from HTTP/2.
-        let silent = async {
-            sleep(self.header_timeout).await;
-            if begun.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
-            }
-        };
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limit));
         let service = TowerToHyperService::new(service);
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -194,10 +215,32 @@ impl Connection {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
-            () = silent => return,
+            requests = idle(&begun, limit) => {
+                // hyper's own limit begins with the first bytes, from which it tells HTTP/1 from HTTP/2.
+                if requests == 0 {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+                // What is under way is finished, but for a client that takes nothing of it.
+                let Ok(ended) = timeout(limit, connection).await else { return };
+                ended
+            }
         };
         if let Err(error) = ended {
             tracing::debug!(error, "a connection ended early");
         }
+    }
+}
+
+/// Returns when no request has begun for as long as `limit`: how many did.
+async fn idle(begun: &AtomicU64, limit: Duration) -> u64 {
+    let mut before = 0;
+    loop {
+        sleep(limit).await;
+        let now = begun.load(Ordering::Relaxed);
+        if now == before {
+            return now;
+        }
+        before = now;
     }
 }

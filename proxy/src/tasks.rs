@@ -60,6 +60,30 @@ impl Tasks {
         });
     }
 
+    /// Runs a task on a thread and a runtime of its own, so that it goes on while all other threads are busy. It is
+    /// handed the token that says when to end.
+    pub fn apart<F>(&self, name: &'static str, task: impl FnOnce(CancellationToken) -> F + Send + 'static)
+    where
+        F: Future<Output = ()>,
+    {
+        counter!(TASKS_FAILED_TOTAL, "task" => name).increment(0);
+        let (stop, token) = (self.stop.clone(), self.stop.clone());
+        let (ended, end) = tokio::sync::oneshot::channel();
+        let begun = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(task(token));
+            // Nobody listens when all is over.
+            let _ = ended.send(()).is_ok();
+            std::io::Result::Ok(())
+        });
+        self.tracker.spawn(async move {
+            let ended = end.await.is_ok();
+            if begun.is_err() || !ended || !stop.is_cancelled() {
+                failed(name, None);
+            }
+        });
+    }
+
     /// Becomes cancelled when the tasks shall end.
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
@@ -116,6 +140,22 @@ mod tests {
         }
         tasks.end().await;
         assert_eq!(begun.load(Ordering::SeqCst), 4);
+    }
+
+    #[tokio::test]
+    async fn a_task_apart_goes_on_while_all_other_threads_are_busy() {
+        let tasks = Tasks::default();
+        let (asked, question) = std::sync::mpsc::channel::<std::sync::mpsc::Sender<u8>>();
+        tasks.apart("admin", |stop| async move {
+            tokio::task::spawn_blocking(move || question.into_iter().for_each(|answer| answer.send(7).unwrap()));
+            stop.cancelled().await;
+        });
+        // This test's runtime has one thread, which does nothing but wait here.
+        let (answer, answered) = std::sync::mpsc::channel();
+        asked.send(answer).unwrap();
+        assert_eq!(answered.recv().unwrap(), 7);
+        drop(asked);
+        tasks.end().await;
     }
 
     #[tokio::test(start_paused = true)]

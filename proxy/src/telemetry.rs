@@ -2,6 +2,7 @@
 //!
 //! Prometheus conventions: `strangler_` prefix, base units, `_total` on counters only.
 
+mod budgets;
 mod compared;
 mod guard;
 mod health;
@@ -18,6 +19,8 @@ use model::saga::SagaCounts;
 use model::{GroupName, RouteName, SagaStatus, Side, WebhookName};
 use tokio::time::Instant;
 
+pub use budgets::PLAN_CACHE_TOTAL;
+pub(crate) use budgets::{body_bytes, no_room, plan_cache_bytes, request_bytes, version_token};
 pub(crate) use compared::{compared, foreign_found, foreign_write, route_groups};
 pub(crate) use guard::{canary_caught, guard_breach, guard_healthy, guard_state};
 pub(crate) use health::route_breaker;
@@ -164,10 +167,6 @@ pub const HTTP_REQUEST_DURATION_SECONDS: &str = "strangler_http_request_duration
 /// Open client connections. Answers: is the connection limit near? Labels: none.
 pub const HTTP_CONNECTIONS: &str = "strangler_http_connections";
 
-/// Look-ups in the plan cache. Answers: do clients repeat their documents, or is each one parsed?
-/// Labels: `outcome` (`hit`, `miss`).
-pub const PLAN_CACHE_TOTAL: &str = "strangler_plan_cache_total";
-
 /// How often the recorder tidies up.
 pub const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -256,7 +255,7 @@ pub fn describe() {
         "Time from the last byte of a request to its answer"
     );
     describe_gauge!(HTTP_CONNECTIONS, "Open client connections");
-    describe_counter!(PLAN_CACHE_TOTAL, "Look-ups in the plan cache");
+    budgets::describe();
 }
 
 /// A side answered a read.

@@ -66,6 +66,24 @@ impl OwnKeys for MemoryStore {
         keys.iter().map(number).collect()
     }
 
+    async fn pass_on(
+        &self,
+        entity: &EntityType,
+        spare: &EntityKey,
+        key: &EntityKey,
+        _within: Duration,
+    ) -> Result<Option<OwnNumber>, StoreError> {
+        let mut state = self.shared.lock();
+        let Some(number) = state.numbers.get(spare).copied() else { return Ok(None) };
+        let has_row = state.rows.contains_key(spare) || state.rows.contains_key(&derived_key(&entity.name, number));
+        if has_row || state.numbers.contains_key(key) {
+            return Ok(None);
+        }
+        state.numbers.remove(spare);
+        state.numbers.insert(key.clone(), number);
+        Ok(Some(number))
+    }
+
     async fn keys_of(
         &self,
         entity: &EntityType,
@@ -126,7 +144,7 @@ impl OwnKeys for MemoryStore {
         let given = state.numbers.iter().filter(|(key, _)| *key.entity() == entity.name);
         let used = of_rows.chain(given.filter_map(|(_, number)| i64::try_from(number.get()).ok())).max();
         let last = i64::try_from(START + state.sequence).unwrap_or(i64::MAX);
-        let sequence = entity.own_key(self.side).map(|_| Sequence { last, step: 1 });
+        let sequence = entity.own_key(self.side).map(|_| Sequence { last, step: 1, left: None });
         Ok(Reach { used, sequence })
     }
 }

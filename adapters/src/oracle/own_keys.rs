@@ -128,6 +128,33 @@ fn give(session: &mut Session, table: Table<'_>, own: &OwnKey, keys: &[&EntityKe
     session.commit()
 }
 
+/// See `OwnKeys::pass_on`.
+fn pass_on(
+    session: &mut Session,
+    table: Table<'_>,
+    spare: &EntityKey,
+    key: &EntityKey,
+) -> Result<Option<OwnNumber>, StoreError> {
+    let (Some(own), Some(old), Some(new)) = (table.own(), canonical_text(spare), canonical_text(key)) else {
+        return Ok(None);
+    };
+    let text = format!(
+        "UPDATE strangler_id_map m SET key = :1 WHERE m.entity = :2 AND m.key = :3 \
+         AND NOT EXISTS (SELECT 1 FROM {} t WHERE t.{} = m.own_key) \
+         AND NOT EXISTS (SELECT 1 FROM strangler_id_map o WHERE o.entity = :4 AND o.key = :5)",
+        table.name(),
+        table.column(own.number)
+    );
+    let entity = table.entity.name.as_str();
+    let binds = [entity, old, entity, new].map(Bind::text);
+    let passed = session.run(&text, &[&[Bind::text(new)], &binds[..]].concat())?;
+    session.commit()?;
+    if passed == 0 {
+        return Ok(None);
+    }
+    Ok(look_up(session, table.entity, std::slice::from_ref(key))?.get(key).copied())
+}
+
 /// See `OwnKeys::keys_of`.
 pub(super) fn keys_of(
     session: &mut Session,
@@ -208,6 +235,17 @@ impl OwnKeys for OracleStore {
             .writing(within, move |session, _, side| of_type(session, Table::new(&entity, side), &wanted, unnumbered));
         let numbers = numbers.await?;
         Ok(keys.iter().map(|key| numbers.get(key).copied()).collect())
+    }
+
+    async fn pass_on(
+        &self,
+        entity: &EntityType,
+        spare: &EntityKey,
+        key: &EntityKey,
+        within: Duration,
+    ) -> Result<Option<OwnNumber>, StoreError> {
+        let (entity, spare, key) = (entity.clone(), spare.clone(), key.clone());
+        self.writing(within, move |session, _, side| pass_on(session, Table::new(&entity, side), &spare, &key)).await
     }
 
     async fn keys_of(

@@ -26,6 +26,7 @@ use super::table::Table;
 use super::{
     bookkeeping, carry, connect, execute, fence, history, inspect, ledger, own_keys, read, retention, stands, waiting,
 };
+use crate::columns::ColumnSets;
 use crate::gate::Gate;
 use crate::id_map::Numbers;
 use crate::known::Known;
@@ -39,6 +40,7 @@ pub struct OracleStore {
     lane: Lane,
     contract: Arc<Contract>,
     pub(super) known: Arc<Known>,
+    columns: Arc<ColumnSets>,
     tracks: Arc<Tracks>,
 }
 
@@ -51,7 +53,8 @@ impl OracleStore {
     pub fn connect(side: Side, contract: Arc<Contract>, settings: &Settings) -> Result<Self, StoreError> {
         connect::use_client(side, settings)?;
         let known = Known::new(Arc::clone(&contract));
-        Ok(Self { side, lane: Lane::Client, contract, known, tracks: Arc::new(Tracks::new(side, settings)) })
+        let (columns, tracks) = (Arc::default(), Arc::new(Tracks::new(side, settings)));
+        Ok(Self { side, lane: Lane::Client, contract, known, columns, tracks })
     }
 
     /// What new sessions are compared with.
@@ -156,6 +159,7 @@ impl Store for OracleStore {
         let began = Instant::now();
         let numbers = self.numbers_of(entity, keys, within).await?;
         let within = within.saturating_sub(began.elapsed());
+        let fields = self.columns.rounded(entity, fields);
         let (lookup, question) = Lookup::new(Table::new(entity, self.side).with(&numbers), keys, fields);
         match question {
             None => Ok(vec![None; keys.len()]),
@@ -172,7 +176,7 @@ impl Store for OracleStore {
         within: Duration,
     ) -> Result<Vec<Record>, StoreError> {
         let table = Table::new(entity, self.side);
-        let fields = fields.union(entity.key_fields());
+        let fields = self.columns.rounded(entity, fields);
         let rows = self.ask(read::list(table, query, params, fields)?, within).await?;
         Ok(rows.iter().map(|row| table.record(fields, row)).collect())
     }

@@ -29,6 +29,7 @@ use tokio_postgres::{AsyncMessage, SimpleQueryMessage, SimpleQueryRow};
 use super::connections::NoRoom;
 use super::dial::{Canceller, Dialer, NoConnection, Opened};
 use super::encoding::Encoding;
+use super::statements::Statements;
 
 /// How long it is believed that the server takes writes, after it was looked at.
 const BELIEVED: Duration = Duration::from_secs(5);
@@ -87,6 +88,8 @@ pub(super) struct Line {
     doubts: Arc<AtomicU64>,
     /// How often tables had been altered when its statements were prepared.
     pub(super) altered: AtomicU64,
+    /// Those statements.
+    pub(super) statements: Statements,
     looked: Instant,
     closed: bool,
 }
@@ -118,8 +121,8 @@ impl managed::Manager for Dial {
             }
         });
         let client = ClientWrapper::new(client, driver);
-        let (altered, looked) = (AtomicU64::default(), Instant::now());
-        let mut line = Line { client, canceller, doubts, altered, looked, closed: false };
+        let (altered, statements, looked) = (AtomicU64::default(), Statements::default(), Instant::now());
+        let mut line = Line { client, canceller, doubts, altered, statements, looked, closed: false };
         line.look().await?;
         if keeps_bytes {
             line.client.batch_execute(BYTES).await?;

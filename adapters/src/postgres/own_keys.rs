@@ -100,6 +100,31 @@ async fn give(session: &Session, table: Table<'_>, own: &OwnKey, keys: &[&Entity
     ledger::alter(session, &text, &values, End::Commit).await.map(drop)
 }
 
+/// See `OwnKeys::pass_on`.
+pub(super) async fn pass_on(
+    session: &Session,
+    table: Table<'_>,
+    spare: &EntityKey,
+    key: &EntityKey,
+) -> Result<Option<OwnNumber>, StoreError> {
+    let (Some(own), Some(spare), Some(key)) = (table.own(), canonical_text(spare), canonical_text(key)) else {
+        return Ok(None);
+    };
+    let text = format!(
+        "UPDATE strangler_id_map AS m SET key = $3::text WHERE m.entity = $1::text AND m.key = $2::text \
+         AND NOT EXISTS (SELECT FROM {} AS t WHERE t.{} = m.own_key) \
+         AND NOT EXISTS (SELECT FROM strangler_id_map AS o WHERE o.entity = $1::text AND o.key = $3::text) \
+         RETURNING m.own_key::int8",
+        table.name(),
+        table.column(own.number)
+    );
+    let text_of = |text: &str| Stored::Text(text.to_owned());
+    let values = [text_of(table.entity.name.as_str()), text_of(spare), text_of(key)];
+    let rows = ledger::alter(session, &text, &values, End::Commit).await?;
+    let number = rows.first().map(|row| number(table.side, row, 0)).transpose()?;
+    Ok(number.and_then(OwnNumber::new))
+}
+
 /// See `OwnKeys::keys_of`.
 pub(super) async fn keys_of(
     session: &Session,
@@ -203,12 +228,14 @@ pub(super) async fn reach(session: &Session, table: Table<'_>) -> Result<Reach, 
 
 async fn stands(session: &Session, side: Side, sequence: &str) -> Result<Option<Sequence>, StoreError> {
     let text = format!(
-        "SELECT CASE WHEN s.is_called THEN s.last_value ELSE s.last_value - q.seqincrement END, q.seqincrement \
+        "SELECT CASE WHEN s.is_called THEN s.last_value ELSE s.last_value - q.seqincrement END, q.seqincrement, \
+         CASE WHEN NOT q.seqcycle AND q.seqincrement > 0 THEN trunc((q.seqmax::numeric - s.last_value) / q.seqincrement)::int8 END \
          FROM {sequence} AS s JOIN pg_sequence AS q ON q.seqrelid = to_regclass($1::text)"
     );
     let rows = ask(session, &text, &[Stored::Text(sequence.to_owned())]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    Ok(Some(Sequence { last: get(side, row, 0)?, step: get(side, row, 1)? }))
+    let left = get::<Option<i64>>(side, row, 2)?;
+    Ok(Some(Sequence { last: get(side, row, 0)?, step: get(side, row, 1)?, left }))
 }
 
 fn stored(number: OwnNumber) -> Stored {

@@ -157,6 +157,7 @@ impl Pools {
         let altered = self.altered.load(Ordering::Relaxed);
         if held.get().altered.swap(altered, Ordering::Relaxed) != altered {
             held.get().client.statement_cache.clear();
+            held.get().statements.clear();
         }
         let mut session = Session {
             held: Some(held),
@@ -226,10 +227,15 @@ impl Session {
         looked.map_err(|error| error::no_line(side, error))
     }
 
-    /// Prepares texts on this connection, those it has not seen before in one round trip.
+    /// Prepares texts on this connection, those it has not seen before in one round trip. What is given up for them is
+    /// forgotten by the server when nobody uses it any more.
     pub(super) async fn prepare(&self, texts: &[&str]) -> Result<Vec<Statement>, StoreError> {
         let client = self.client();
-        try_join_all(texts.iter().map(|text| client.prepare_cached(text))).await.map_err(|error| self.error(error))
+        let prepared = try_join_all(texts.iter().map(|text| client.prepare_cached(text))).await;
+        for given_up in texts.iter().filter_map(|text| self.line().statements.used(text)) {
+            client.statement_cache.remove(&given_up, &[]);
+        }
+        prepared.map_err(|error| self.error(error))
     }
 
     /// Says what a driver's error means here.

@@ -6,15 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::fence::{Fence, Move, Stand, Standing, Traces};
 use model::history::KeyHistory;
-use model::own_key::Reach;
 use model::saga::{Begun, Leased, OpenSagas, SagaCounts};
 use model::sql::{NamedSql, Params};
 use model::store::{Backlog, Bare, Forget, Inspection, Keyed, Strays, Unsettled};
 use model::write::{Claim, IdempotencyKey};
 use model::{
     Applied, Bookkeeping, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName,
-    Incarnation, OwnKeys, OwnNumber, Record, Recorded, Rehearsal, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side,
-    States, Store, StoreError, Unnumbered, WriteId, Written,
+    Incarnation, Record, Recorded, Rehearsal, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store,
+    StoreError, WriteId, Written,
 };
 
 use super::session::{Pools, Use};
@@ -22,9 +21,9 @@ use super::settings::Settings;
 use super::snapshot::PostgresSnapshot;
 use super::table::Table;
 use super::{
-    apply_seen, bookkeeping, carry, execute, fence, history, inspect, ledger, own_keys, read, retention, sagas, shapes,
-    waiting,
+    apply_seen, bookkeeping, carry, execute, fence, history, inspect, ledger, read, retention, sagas, shapes, waiting,
 };
+use crate::columns::ColumnSets;
 use crate::gate::Gate;
 use crate::known::Known;
 use crate::{Lane, Lanes};
@@ -47,6 +46,7 @@ macro_rules! look {
 }
 
 mod lives;
+mod own_keys;
 mod scan;
 mod server;
 mod shape_log;
@@ -59,6 +59,7 @@ pub struct PostgresStore {
     lane: Lane,
     contract: Arc<Contract>,
     known: Arc<Known>,
+    columns: Arc<ColumnSets>,
     pools: Arc<Pools>,
 }
 
@@ -70,13 +71,18 @@ impl PostgresStore {
     pub fn connect(side: Side, contract: Arc<Contract>, settings: &Settings) -> Result<Self, StoreError> {
         let pools = Arc::new(Pools::new(side, settings)?);
         let (lane, known) = (Lane::Client, Known::new(Arc::clone(&contract)));
-        Ok(Self { side, lane, contract, known, pools })
+        Ok(Self { side, lane, contract, known, columns: Arc::default(), pools })
     }
 
     /// The same store on connections that are kept for `lane`.
     #[must_use]
     pub fn lane(&self, lane: Lane) -> Self {
         Self { lane, ..self.clone() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn pools(&self) -> &Pools {
+        &self.pools
     }
 
     /// The same store as every lane sees it.
@@ -142,47 +148,6 @@ impl SagaLog for PostgresStore {
 }
 
 #[async_trait]
-impl OwnKeys for PostgresStore {
-    async fn numbers(
-        &self,
-        entity: &EntityType,
-        keys: &[EntityKey],
-        unnumbered: Unnumbered,
-        within: Duration,
-    ) -> Result<Vec<Option<OwnNumber>>, StoreError> {
-        let table = Table::new(entity, self.side);
-        read::require_batch(self.side, Some(entity), keys)?;
-        let numbers = call!(self, Use::Write, within, |session| own_keys::of_type(&session, table, keys, unnumbered))?;
-        Ok(keys.iter().map(|key| numbers.get(key).copied()).collect())
-    }
-
-    async fn keys_of(
-        &self,
-        entity: &EntityType,
-        numbers: &[OwnNumber],
-        within: Duration,
-    ) -> Result<Vec<Option<EntityKey>>, StoreError> {
-        let table = Table::new(entity, self.side);
-        look!(self, within, |session| own_keys::keys_of(&session, table, numbers))
-    }
-
-    async fn learn(
-        &self,
-        entity: &EntityType,
-        numbered: &[(EntityKey, OwnNumber)],
-        within: Duration,
-    ) -> Result<(), StoreError> {
-        let table = Table::new(entity, self.side);
-        call!(self, Use::Write, within, |session| own_keys::learn(&session, table, numbered))
-    }
-
-    async fn reach(&self, entity: &EntityType, within: Duration) -> Result<Reach, StoreError> {
-        let table = Table::new(entity, self.side);
-        look!(self, within, |session| own_keys::reach(&session, table))
-    }
-}
-
-#[async_trait]
 impl Store for PostgresStore {
     fn side(&self) -> Side {
         self.side
@@ -201,6 +166,7 @@ impl Store for PostgresStore {
     ) -> Result<Vec<Option<Record>>, StoreError> {
         let table = Table::new(entity, self.side);
         read::require_batch(self.side, Some(entity), keys)?;
+        let fields = self.columns.rounded(entity, fields);
         look!(self, within, |session| read::fetch(&session, table, keys, fields))
     }
 
@@ -213,6 +179,7 @@ impl Store for PostgresStore {
         within: Duration,
     ) -> Result<Vec<Record>, StoreError> {
         let table = Table::new(entity, self.side);
+        let fields = self.columns.rounded(entity, fields);
         look!(self, within, |session| read::list(&session, table, query, params, fields))
     }
 

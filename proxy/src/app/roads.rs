@@ -22,6 +22,7 @@ use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
 use crate::handover::fences::Fences;
 use crate::lives::compared::Compared;
+use crate::own_keys::Spare;
 use crate::read::batch::Batch;
 use crate::read::breaker::Breaker;
 use crate::read::seen::Seen;
@@ -128,6 +129,7 @@ impl Parts<'_> {
             figures: self.figures.clone(),
             clock: now,
             rehearsals,
+            spare: Spare::default(),
             settings: WriteSettings { answer_budget: writes.answer_budget, claim_within: writes.claim_timeout },
             tasks: TaskTracker::new(),
         };

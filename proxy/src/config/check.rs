@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adapters::postgres::TlsWords;
-use axum::http::HeaderName;
 use model::PerSide;
 use shadow_compare::confirm::Patience;
 
@@ -14,15 +13,12 @@ use super::admin::{self, tls};
 use super::database_tls;
 use super::flags::flags;
 use super::promotion;
-use super::raw::{
-    RawConfig, RawControl, RawEvidence, RawFleet, RawGateway, RawHandover, RawReads, RawSagas, RawShadow, RawWrites,
-};
+use super::raw::{RawConfig, RawControl, RawEvidence, RawFleet, RawHandover, RawReads, RawSagas, RawShadow, RawWrites};
 use super::side::{SideSettings, sides};
 use super::traces::traces;
 use super::webhooks::webhooks;
-use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes, breakeven};
+use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes, breakeven, gateway};
 use crate::catchup::relay::RelaySettings;
-use crate::gateway::{GatewayConfig, Limits};
 use crate::handover::coordinate::HandoverSettings;
 use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
@@ -46,7 +42,7 @@ pub(super) fn check(raw: RawConfig, origins: &Origins<'_>) -> Checked<Config> {
         control_tls,
         sides,
         listen: address(&raw.gateway.listen, "gateway.listen", origins)?,
-        gateway: gateway(raw.gateway, origins)?,
+        gateway: gateway::gateway(raw.gateway, origins)?,
         graphql_tls,
         admin: admin::check(raw.admin, origins)?,
         writes: writes(&raw.writes, origins)?,
@@ -93,38 +89,6 @@ fn control(raw: RawControl, modern: &SideSettings, origins: &Origins<'_>) -> Che
             Err(origins.rule("control.url", "is missing: the control database is a PostgreSQL, and modern is none"))
         }
     }
-}
-
-fn gateway(raw: RawGateway, origins: &Origins<'_>) -> Checked<GatewayConfig> {
-    let stick_header = HeaderName::try_from(&raw.stick_header)
-        .map_err(|_| origins.rule("gateway.stick_header", "must be the name of an HTTP header"))?;
-    let limits = raw.limits;
-    Ok(GatewayConfig {
-        limits: Limits {
-            depth: limits.depth,
-            complexity: limits.complexity,
-            assumed_list: limits.assumed_list,
-            aliases: limits.aliases,
-            root_fields: limits.root_fields,
-            tokens: limits.tokens,
-            recursion: limits.recursion,
-            batch: limits.batch,
-            list: limits.list,
-            first: limits.first,
-        },
-        introspection: raw.introspection,
-        development: raw.development,
-        deadline: millis(raw.deadline_ms, "gateway.deadline_ms", origins)?,
-        body_bytes: count(raw.body_bytes, "gateway.body_bytes", origins)?.get(),
-        body_timeout: millis(raw.body_timeout_ms, "gateway.body_timeout_ms", origins)?,
-        header_timeout: millis(raw.header_timeout_ms, "gateway.header_timeout_ms", origins)?,
-        drain: millis(raw.drain_ms, "gateway.drain_ms", origins)?,
-        connections: count(raw.connections, "gateway.connections", origins)?,
-        socket_operations: count(raw.socket_operations, "gateway.socket_operations", origins)?,
-        stick_header,
-        plan_cache: count(raw.plan_cache, "gateway.plan_cache", origins)?,
-        fan_out: count(raw.fan_out, "gateway.fan_out", origins)?,
-    })
 }
 
 fn handover(raw: &RawHandover, origins: &Origins<'_>) -> Checked<HandoverSettings> {
@@ -197,6 +161,7 @@ fn shadow(raw: &RawShadow, origins: &Origins<'_>) -> Checked<ShadowSettings> {
         .ok_or_else(|| origins.rule("shadow.confirm_looks", "must be at least 1: one look alone sees races"))?;
     Ok(ShadowSettings {
         queue: count(raw.queue, "shadow.queue", origins)?.get(),
+        queue_bytes: raw.queue_bytes,
         in_flight: count(raw.in_flight, "shadow.in_flight", origins)?.get(),
         per_side: PerSide {
             legacy: count(raw.legacy_at_once, "shadow.legacy_at_once", origins)?.get(),

@@ -181,6 +181,12 @@ section!(RawGateway {
     socket_operations: usize = 32,
     stick_header: String = "x-customer-id".into(),
     plan_cache: usize = 1_000,
+    plan_cache_bytes: usize = 67_108_864,
+    body_budget_bytes: u64 = 67_108_864,
+    memory_budget_bytes: u64 = 268_435_456,
+    request_bytes: u64 = 33_554_432,
+    address_share: f64 = 0.25,
+    trusted_proxies: Vec<String> = Vec::new(),
     fan_out: usize = 16,
     limits: RawLimits = RawLimits::default(),
     tls: RawTls = RawTls::default(),
@@ -189,6 +195,7 @@ section!(RawGateway {
 section!(RawLimits {
     depth: usize = 15,
     complexity: u64 = 20_000,
+    selections: usize = 5_000,
     assumed_list: u64 = 50,
     aliases: usize = 100,
     root_fields: usize = 50,
@@ -251,6 +258,7 @@ section!(RawReads { modern_share: f64 = 0.5, breaker_failures: u32 = 5, breaker_
 
 section!(RawShadow {
     queue: usize = 1_000,
+    queue_bytes: u64 = 67_108_864,
     in_flight: usize = 64,
     legacy_at_once: usize = 4,
     modern_at_once: usize = 4,

@@ -2,6 +2,7 @@
 //!
 //! Written once, straight into the buffer that is sent. Null bubbles by cutting the buffer back to
 //! where the nearest nullable value began; the first error on the way is the one that is told.
+//! An answer that grows beyond what it may hold ends there, and is told as one error.
 
 use std::sync::Arc;
 
@@ -10,8 +11,10 @@ use model::{EntityType, Record, Value};
 use super::answer::{GraphqlError, Step};
 use super::fetch::{Answers, Level, Slot};
 use super::leaf::Unrepresentable;
-use super::plan::{Call, Field, Selection, Source};
+use super::meter::{Meter, TooMuch};
+use super::plan::{Call, Field, OperationKind, Selection, Source};
 use super::prepare::Prepared;
+use super::visit::Visit;
 
 /// The value is null where it cannot be: the parent must become null.
 #[derive(Debug)]
@@ -19,26 +22,45 @@ pub(crate) struct Bubble;
 
 /// Values that cannot be shown and that the log tells of with their keys, of one answer.
 const MOST_TOLD: usize = 3;
+/// After so many bytes more of an answer they are counted.
+const COUNTED: usize = 64 * 1024;
 
 /// Writes one answer.
 pub(crate) struct Completion<'a> {
     prepared: &'a Prepared,
     request_id: &'a Arc<str>,
+    meter: &'a Meter,
     path: Vec<Step>,
     out: Vec<u8>,
+    counted: usize,
+    too_much: Option<TooMuch>,
     errors: Vec<GraphqlError>,
     told: usize,
 }
 
 impl<'a> Completion<'a> {
     /// Nothing written yet.
-    pub(crate) fn new(prepared: &'a Prepared, request_id: &'a Arc<str>) -> Self {
-        Self { prepared, request_id, path: Vec::new(), out: Vec::with_capacity(512), errors: Vec::new(), told: 0 }
+    pub(crate) fn new(prepared: &'a Prepared, visit: &'a Visit) -> Self {
+        let (request_id, meter) = (&visit.request_id, &*visit.meter);
+        let (path, out, errors) = (Vec::new(), Vec::with_capacity(512), Vec::new());
+        Self { prepared, request_id, meter, path, out, counted: 0, too_much: None, errors, told: 0 }
     }
 
     /// What was written, and what went wrong.
-    pub(crate) fn finish(self) -> (Vec<u8>, Vec<GraphqlError>) {
-        (self.out, self.errors)
+    ///
+    /// # Errors
+    /// The only thing that is told of an answer that grew too large.
+    pub(crate) fn finish(self) -> Result<(Vec<u8>, Vec<GraphqlError>), GraphqlError> {
+        match self.too_much {
+            None => Ok((self.out, self.errors)),
+            Some(too_much) => {
+                let mut error = GraphqlError::from(too_much.error());
+                if self.prepared.plan.operation == OperationKind::Mutation {
+                    error.message += "; what was asked for is done";
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Begins the object at the root.
@@ -77,6 +99,7 @@ impl<'a> Completion<'a> {
 
     /// Writes label, value and comma; a null that the field allows stops here.
     fn field(&mut self, field: &'a Field, value: impl FnOnce(&mut Self) -> Result<(), Bubble>) -> Result<(), Bubble> {
+        self.count()?;
         self.out.extend_from_slice(&field.label);
         self.path.push(Step::Key(Arc::clone(&field.name)));
         let written = self.nullable(field.nullable, value);
@@ -120,6 +143,16 @@ impl<'a> Completion<'a> {
         }
         self.end(b'}');
         Ok(())
+    }
+
+    /// Counts what was written since the last time; twice, since it is copied once on its way out.
+    fn count(&mut self) -> Result<(), Bubble> {
+        let more = self.out.len().saturating_sub(self.counted);
+        if self.too_much.is_none() && more >= COUNTED {
+            self.counted = self.out.len();
+            self.too_much = self.meter.add(2 * more as u64).err();
+        }
+        if self.too_much.is_some() { Err(Bubble) } else { Ok(()) }
     }
 
     fn stored(&mut self, field: &'a Field, entity: &EntityType, record: &Record) -> Result<(), Bubble> {

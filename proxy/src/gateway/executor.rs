@@ -3,7 +3,6 @@
 //!
 //! async-graphql never executes a client's operation: it carries requests in and answers out.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_graphql::{Executor, PathSegment, Pos, Request, Response, ServerError, Value};
@@ -17,8 +16,10 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::answer::{Answer, Data, GraphqlError, Step};
+use super::meter::{self, Meter};
 use super::visit::{Visit, fresh_request_id, newest, write_token};
-use super::{Gateway, GraphqlRequest};
+use super::{Gateway, GraphqlRequest, weight};
+use crate::client::Client;
 use crate::roads::RequestContext;
 use crate::traces;
 
@@ -30,20 +31,20 @@ pub struct Session(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     gateway: Arc<Gateway>,
+    client: Client,
     stick: Option<String>,
-    address: Option<IpAddr>,
     seen: Mutex<Vec<WriteId>>,
     operations: Arc<Semaphore>,
 }
 
 impl Session {
     /// A session that begins with `seen` from the version token of its first request.
-    pub fn new(gateway: Arc<Gateway>, stick: Option<String>, address: Option<IpAddr>, seen: Vec<WriteId>) -> Self {
+    pub fn new(gateway: Arc<Gateway>, client: Client, stick: Option<String>, seen: Vec<WriteId>) -> Self {
         let operations = gateway.config.socket_operations.get();
         Self(Arc::new(Shared {
             gateway,
+            client,
             stick,
-            address,
             seen: Mutex::new(seen),
             operations: Arc::new(Semaphore::new(operations)),
         }))
@@ -63,7 +64,7 @@ impl Session {
         let deadline = Instant::now() + gateway.config.deadline;
         let mut context = RequestContext::new((gateway.rollout)(), deadline);
         context.stick.clone_from(&self.0.stick);
-        context.address = self.0.address;
+        context.client = self.0.client;
         context.seen.clone_from(&self.0.seen.lock());
         // Sockets have no headers per operation: the key comes in the request's extensions.
         context.idempotency = match request.extensions.get("idempotencyKey") {
@@ -88,9 +89,15 @@ impl Executor for Session {
             Ok(Json::Object(variables)) => variables,
             _ => serde_json::Map::new(),
         };
+        let bytes = request.query.len() + variables.values().map(weight::json).sum::<usize>();
         let graphql = GraphqlRequest { query: request.query, operation_name: request.operation_name, variables };
+        let gateway = &self.0.gateway;
+        let visit = match Meter::begin(&gateway.memory, self.0.client, gateway.config.request_bytes, bytes) {
+            Ok(meter) => visit.counted(meter),
+            Err(no_room) => return response(&meter::refused("memory", no_room)),
+        };
         let context = Arc::clone(&visit.context);
-        let answer = self.0.gateway.answer(&graphql, visit).instrument(traces::request(&HeaderMap::new())).await;
+        let answer = gateway.answer(&graphql, visit).instrument(traces::request(&HeaderMap::new())).await;
         let mut response = response(&answer);
         let written = context.written();
         if !written.is_empty() {

@@ -17,6 +17,7 @@ use super::plan::{Call, Field, Selection, Source};
 use super::prepare::Prepared;
 use super::visit::Visit;
 use crate::arguments::{Arguments, Origin};
+use crate::budget::rows;
 use crate::error::{Fault, InternalError};
 use crate::roads::Roads;
 
@@ -177,6 +178,7 @@ impl Fetcher<'_> {
         if answer.len() != asked {
             return Err(misfit("a road answered with another number of records than keys"));
         }
+        self.visit.meter.add(rows(answer.iter().flatten()))?;
         let mut records = Vec::with_capacity(answer.len());
         let mut place_of = |record: Option<Record>| {
             records.push(record?);
@@ -207,11 +209,12 @@ impl Fetcher<'_> {
             }));
         }
         let fields = call.selection.needs(&self.prepared.variables);
-        let lists: Vec<_> = stream::iter(distinct)
-            .map(|params| self.roads.list(&self.visit.context, &call.root, params, fields))
-            .buffered(self.fan_out)
-            .collect()
-            .await;
+        let list = async |params| -> Result<Vec<Record>, Fault> {
+            let list = self.roads.list(&self.visit.context, &call.root, params, fields).await?;
+            self.visit.meter.add(rows(&list))?;
+            Ok(list)
+        };
+        let lists: Vec<_> = stream::iter(distinct).map(list).buffered(self.fan_out).collect().await;
         let mut records = Vec::new();
         let mut slots = Vec::with_capacity(lists.len());
         for list in lists {
@@ -241,6 +244,8 @@ impl Fetcher<'_> {
         let context = &self.visit.context;
         let answer = self.roads.write(context, &call.root, arguments, &name).await?;
         let mut answer = answer;
+        // Counted, and never refused: it stands.
+        let _ = self.visit.meter.add(rows(answer.iter().flatten())).is_ok();
         let mut records = Vec::new();
         let mut take = |touch: usize| match answer.get_mut(touch) {
             None => Err(misfit("a write answered with fewer records than it touches")),

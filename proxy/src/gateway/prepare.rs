@@ -26,6 +26,8 @@ pub(crate) struct Prepared {
     pub(crate) variables: Map<String, Json>,
     /// By the id of the call. An error belongs to that field alone.
     arguments: Vec<Result<Arguments, ClientError>>,
+    /// Fields, each counted as often as its lists can repeat it.
+    pub(crate) cost: u64,
 }
 
 impl Prepared {
@@ -43,9 +45,9 @@ impl Prepared {
         let mut arguments = Vec::with_capacity(plan.calls);
         arguments.resize_with(plan.calls, || Ok(Arguments::default()));
         coerce_arguments(&plan.selection, &variables, coercer, &mut arguments);
-        let prepared = Self { plan, variables, arguments };
-        let cost = prepared.cost(&prepared.plan.selection, limits).map_err(|error| vec![error])?;
-        if cost > limits.complexity {
+        let mut prepared = Self { plan, variables, arguments, cost: 0 };
+        prepared.cost = prepared.cost(&prepared.plan.selection, limits).map_err(|error| vec![error])?;
+        if prepared.cost > limits.complexity {
             let most = limits.complexity;
             return Err(vec![limit("COMPLEXITY_LIMIT", "fields, lists multiplied", most)]);
         }

@@ -16,6 +16,8 @@ use crate::telemetry;
 pub async fn serve(port: Port, router: Router, gateway: Arc<Gateway>, shutdown: impl Future<Output = ()>) {
     let limits = Limits {
         connections: gateway.config.connections,
+        address_share: gateway.config.address_share,
+        trusted_proxies: gateway.config.trusted_proxies.clone(),
         header_timeout: gateway.config.header_timeout,
         drain: gateway.config.drain,
         gauge: Some(telemetry::HTTP_CONNECTIONS),

@@ -1,9 +1,12 @@
 //! What an operator may set about the gateway. Checked types; raw parsing is done in `config`.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use axum::http::HeaderName;
+
+use crate::budget::Share;
+use crate::client::TrustedProxies;
 
 /// How the gateway behaves.
 #[derive(Debug, Clone)]
@@ -34,6 +37,18 @@ pub struct GatewayConfig {
     pub stick_header: HeaderName,
     /// Compiled documents kept. Too low: every request is parsed (`strangler_plan_cache_total`).
     pub plan_cache: NonZeroUsize,
+    /// Bytes that they may hold together.
+    pub plan_cache_bytes: NonZeroUsize,
+    /// Bytes of all bodies that have not come to their end.
+    pub body_budget: NonZeroU64,
+    /// Bytes that all requests under way may hold. What does not fit is told `OVERLOADED`.
+    pub memory_budget: NonZeroU64,
+    /// Bytes that one request may hold: `ANSWER_LIMIT`.
+    pub request_bytes: u64,
+    /// The part of connections, sockets, bodies and memory that one address may have.
+    pub address_share: Share,
+    /// Proxies in front, which have no share and say whom they pass on.
+    pub trusted_proxies: TrustedProxies,
     /// List links asked at once for one level of one request. Protects the sides' sessions.
     pub fan_out: NonZeroUsize,
 }
@@ -54,6 +69,12 @@ impl Default for GatewayConfig {
             socket_operations: count(32),
             stick_header: HeaderName::from_static("x-customer-id"),
             plan_cache: count(1_000),
+            plan_cache_bytes: count(64 * 1024 * 1024),
+            body_budget: NonZeroU64::new(64 * 1024 * 1024).expect("literals above zero"),
+            memory_budget: NonZeroU64::new(256 * 1024 * 1024).expect("literals above zero"),
+            request_bytes: 32 * 1024 * 1024,
+            address_share: Share::new(0.25).expect("a literal between 0 and 1"),
+            trusted_proxies: TrustedProxies::default(),
             fan_out: count(16),
         }
     }
@@ -64,8 +85,11 @@ impl Default for GatewayConfig {
 pub struct Limits {
     /// Levels of fields: `DEPTH_LIMIT`.
     pub depth: usize,
-    /// Fields, each counted as often as its lists can repeat it: `COMPLEXITY_LIMIT`.
+    /// Fields, each counted as often as its lists can repeat it, of a request or of all in a batch: `COMPLEXITY_LIMIT`.
     pub complexity: u64,
+    /// Selections that one operation may stand for once its fragments are inlined: `COMPLEXITY_LIMIT`. Counted before a
+    /// plan is built.
+    pub selections: usize,
     /// Items that a list without `first` is taken to have when complexity is counted.
     pub assumed_list: u64,
     /// Fields that are given another name: `ALIAS_LIMIT`.
@@ -89,6 +113,7 @@ impl Default for Limits {
         Self {
             depth: 15,
             complexity: 20_000,
+            selections: 5_000,
             assumed_list: 50,
             aliases: 100,
             root_fields: 50,

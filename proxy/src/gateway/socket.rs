@@ -18,6 +18,10 @@ use super::answer::{Answer, GraphqlError};
 use super::executor::Session;
 use super::negotiate::Media;
 use super::{Gateway, http};
+use crate::telemetry;
+
+/// Longest message of a socket. One that has not come to its end is held by the socket, of which there may be many.
+const LONGEST_MESSAGE: usize = 128 * 1024;
 
 /// Time to send what the last operation answered, when the server drains.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -30,18 +34,19 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
 
 /// Turns the connection into a session.
 pub(crate) async fn upgrade(gateway: Arc<Gateway>, request: Request) -> Response {
-    // A socket has left the server's own count of connections.
-    if gateway.sockets.len() >= gateway.config.connections.get() {
-        let error = GraphqlError::new("TOO_MANY_CONNECTIONS", "too many sockets are open; try again later");
-        return refuse(&Answer::refused_with(StatusCode::SERVICE_UNAVAILABLE, error));
-    }
     let seen = match http::seen(request.headers()) {
         Ok(seen) => seen,
         Err(refused) => return refuse(&refused),
     };
     let stick = http::stick(&gateway, request.headers());
-    let address = http::address(request.extensions());
     let (mut parts, _body) = request.into_parts();
+    let client = http::client(&gateway, &parts);
+    // A socket has left the server's own count of connections.
+    let Ok(place) = gateway.places.hold(client, 1).inspect_err(|no_room| telemetry::no_room("sockets", *no_room))
+    else {
+        let error = GraphqlError::new("TOO_MANY_CONNECTIONS", "too many sockets are open; try again later");
+        return refuse(&Answer::refused_with(StatusCode::SERVICE_UNAVAILABLE, error));
+    };
     let protocol = match GraphQLProtocol::from_request_parts(&mut parts, &()).await {
         Ok(protocol) => protocol,
         Err(status) => return status.into_response(),
@@ -50,14 +55,14 @@ pub(crate) async fn upgrade(gateway: Arc<Gateway>, request: Request) -> Response
         Ok(upgrade) => upgrade,
         Err(refused) => return refused.into_response(),
     };
-    let most = gateway.config.body_bytes;
+    let most = gateway.config.body_bytes.min(LONGEST_MESSAGE);
     let idle = gateway.config.header_timeout;
-    let session = Session::new(Arc::clone(&gateway), stick, address, seen);
+    let session = Session::new(Arc::clone(&gateway), client, stick, seen);
     // Counted from here on: the server's drain waits for it.
     let token = gateway.sockets.token();
     upgrade.max_message_size(most).max_frame_size(most).protocols(ALL_WEBSOCKET_PROTOCOLS).on_upgrade(
         move |stream| async move {
-            let _counted = token;
+            let _counted = (token, place);
             let socket = GraphQLWebSocket::new(stream, session.clone(), protocol).keepalive_timeout(idle);
             let drained = async {
                 gateway.draining.cancelled().await;

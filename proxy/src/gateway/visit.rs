@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::WriteId;
 use uuid::Uuid;
 
+use super::meter::Meter;
 use crate::roads::RequestContext;
 
 /// Write ids in a version token, at most.
@@ -20,12 +21,20 @@ pub struct Visit {
     pub request_id: Arc<str>,
     /// Its place in a batch, from 0. Tells apart the idempotency keys of two equal fields.
     pub(crate) batch_index: Option<usize>,
+    /// Counts what it makes us hold.
+    pub(crate) meter: Arc<Meter>,
 }
 
 impl Visit {
     /// A single request.
     pub fn new(context: Arc<RequestContext>, request_id: Arc<str>) -> Self {
-        Self { context, request_id, batch_index: None }
+        Self { context, request_id, batch_index: None, meter: Meter::free() }
+    }
+
+    /// The same visit, counted by `meter`.
+    #[must_use]
+    pub(crate) fn counted(self, meter: Arc<Meter>) -> Self {
+        Self { meter, ..self }
     }
 
     /// The same visit for one request of a batch.

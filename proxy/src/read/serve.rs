@@ -18,7 +18,7 @@ use super::batch::Batch;
 use super::breaker::{Breaker, RouteBreaker};
 use super::seen::Seen;
 use super::shadow::{Shadow, ShadowJob, ShadowedRead};
-use super::turns::Client;
+use super::turns::Asker;
 use crate::error::{Fault, InternalError};
 use crate::figures::Recorder;
 use crate::own_keys::{self, Asked};
@@ -90,7 +90,7 @@ impl ReadRoad {
         };
         let sides = PerSide { legacy: asked(Side::Legacy), modern: asked(Side::Modern) };
         let keys = own_keys::canonical(sides, &root.entity, &policy, keys, context.deadline).await?;
-        let behind = self.client_is_ahead(context, &policy).await;
+        let behind = self.client_is_ahead(context, &root.group, &policy).await;
         let decide = |key: &EntityKey| {
             let pinned = behind || self.unsettled.contains(&root.group, key);
             route::decide(&policy, Bucket::of(&root.group, key.as_text()), pinned, draw())
@@ -116,7 +116,7 @@ impl ReadRoad {
                     answered,
                     read: ShadowedRead::Keys { keys, records },
                     fields,
-                    client: client(context),
+                    asker: asker(context),
                     here: Here::now(),
                 });
             }
@@ -139,7 +139,7 @@ impl ReadRoad {
         fields: FieldSet,
     ) -> Result<Vec<Record>, Fault> {
         let policy = context.rollout.policy(&root.group);
-        let pinned = self.client_is_ahead(context, &policy).await
+        let pinned = self.client_is_ahead(context, &root.group, &policy).await
             || self.unsettled.any_older_than(&root.group, self.settings.answer_budget, Instant::now());
         let stick = context.stick.clone().unwrap_or_else(|| format!("{}{}", root.route, params_text(&params)));
         let decision = route::decide(&policy, Bucket::of(&root.group, &stick), pinned, draw());
@@ -166,8 +166,8 @@ impl ReadRoad {
             .await?;
         if decision.shadow {
             let read = ShadowedRead::List { params: (*params).clone(), records: records.clone() };
-            let (root, client) = (Arc::clone(root), client(context));
-            self.shadow.offer(ShadowJob { root, answered, read, fields, client, here: Here::now() });
+            let (root, asker) = (Arc::clone(root), asker(context));
+            self.shadow.offer(ShadowJob { root, answered, read, fields, asker, here: Here::now() });
         }
         Ok(records)
     }
@@ -266,11 +266,17 @@ impl ReadRoad {
         asked
     }
 
-    /// Whether the client has seen a write acknowledged that the secondary may not have.
-    async fn client_is_ahead(&self, context: &RequestContext, policy: &Policy) -> bool {
+    /// Whether the client has seen a write of `group` acknowledged that the secondary may not have. Without dual write
+    /// nobody looks, and every key is the primary's.
+    async fn client_is_ahead(&self, context: &RequestContext, group: &GroupName, policy: &Policy) -> bool {
         let secondary = policy.primary().other();
-        let could_matter = policy.reads().covers(Bucket::FIRST) && !context.seen.is_empty();
-        could_matter && !self.seen.get(secondary).all_standing(&context.seen).await
+        let could_matter = policy.reads().covers(Bucket::FIRST) && policy.stage().dual_writes();
+        if !could_matter || context.seen.is_empty() {
+            return false;
+        }
+        let left = context.deadline.saturating_duration_since(Instant::now());
+        let within = left.mul_f64(self.settings.share);
+        self.seen.get(secondary).lacks(&context.seen, group, &self.unsettled, within).await
     }
 
     /// Whether `key` of `group` is pinned to the primary now.
@@ -279,8 +285,8 @@ impl ReadRoad {
     }
 }
 
-fn client(context: &RequestContext) -> Client {
-    Client::at(context.address, context.stick.clone())
+fn asker(context: &RequestContext) -> Asker {
+    Asker { client: context.client, stick: context.stick.clone() }
 }
 
 fn draw() -> Bucket {

@@ -1,8 +1,9 @@
 //! Shadow reads: ask the other side what the one was asked, after the client has its answer.
 //!
-//! The queue is bounded (`offer`), and so is what is asked of each side at once: we would rather know less than make a
-//! client, or the ERP, wait for us. What clients ask in a spelling of their own is not compared (`spelling`). For the times
-//! of both sides a question is put to modern once more in this lane, where no client's load is (`Recorder::wants_pair`).
+//! The queue is bounded, in shadows and in the bytes of their answers (`offer`), and so is what is asked of each side at
+//! once: we would rather know less than make a client, or the ERP, wait for us. What clients ask in a spelling of their own
+//! is not compared (`spelling`). For the times of both sides a question is put to modern once more in this lane, where no
+//! client's load is (`Recorder::wants_pair`).
 //!
 //! A difference is looked at again, at both sides, when the key is settled; only what differs
 //! still, while neither side changed, is a mismatch.
@@ -30,9 +31,10 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::batch::Batch;
-use super::offer::Jobs;
 pub use super::offer::Shadow;
-use super::turns::Client;
+use super::offer::{Jobs, Waiting};
+use super::turns::Asker;
+use crate::budget;
 use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
 use crate::telemetry;
@@ -44,6 +46,8 @@ use crate::write::unsettled::UnsettledKeys;
 pub struct ShadowSettings {
     /// Shadows that may wait.
     pub queue: usize,
+    /// Bytes that those which wait or are under way may hold.
+    pub queue_bytes: u64,
     /// Shadows under way at once.
     pub in_flight: usize,
     /// Most calls to each side at once.
@@ -58,6 +62,7 @@ impl Default for ShadowSettings {
     fn default() -> Self {
         Self {
             queue: 1_000,
+            queue_bytes: 64 * 1024 * 1024,
             in_flight: 64,
             per_side: PerSide { legacy: 4, modern: 4 },
             within: Duration::from_secs(2),
@@ -78,7 +83,7 @@ pub struct ShadowJob {
     /// Which fields.
     pub fields: FieldSet,
     /// Who asked.
-    pub client: Client,
+    pub asker: Asker,
     /// Where its trace goes on.
     pub here: Here,
 }
@@ -100,6 +105,15 @@ pub enum ShadowedRead {
         /// What was found.
         records: Vec<Record>,
     },
+}
+
+impl ShadowedRead {
+    pub(super) fn weight(&self) -> u64 {
+        match self {
+            Self::Keys { keys, records } => budget::rows(records.iter().flatten()) + 128 * keys.len() as u64,
+            Self::List { params: _, records } => budget::rows(records),
+        }
+    }
 }
 
 /// Asks, judges, confirms, and hands over what was found.
@@ -132,7 +146,7 @@ impl ShadowWorker {
     /// Works until every [`Shadow`] is gone.
     pub async fn run(self: Arc<Self>, mut jobs: Jobs) {
         let room = Arc::new(Semaphore::new(self.settings.in_flight.max(1)));
-        while let Some(job) = jobs.next().await {
+        while let Some(Waiting { job, held }) = jobs.next().await {
             telemetry::shadow_queue(jobs.waiting());
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
             let worker = Arc::clone(&self);
@@ -140,14 +154,14 @@ impl ShadowWorker {
                 job.here.continued_by(tracing::debug_span!(parent: None, "read.shadow", route = %job.root.route));
             let compared = async move {
                 worker.compare(job).await;
-                drop(place);
+                drop((place, held));
             };
             tokio::spawn(compared.instrument(span));
         }
     }
 
     async fn compare(&self, job: ShadowJob) {
-        let ShadowJob { root, answered, read, fields, client: _, here: _ } = job;
+        let ShadowJob { root, answered, read, fields, asker: _, here: _ } = job;
         let (asked, params, answer) = match read {
             ShadowedRead::Keys { keys, records } => (Asked::Keys(keys), None, Answer::from(records)),
             ShadowedRead::List { params, records } => {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::contract::{RootKind, SagaCall, SagaPlan, SagaSource};
+use model::own_key::number_named;
 use model::saga::key_of_saga;
 use model::{Fingerprint, IdempotencyKey, Policy, Record, SagaId, StoreError, WriteId};
 use serde_json::{Map, Value as Json};
@@ -199,19 +200,14 @@ pub(super) fn check(road: &WriteRoad, plan: &SagaPlan, progress: &Progress) -> R
     let given = |call: &&SagaCall| call.with.iter().all(|(_, source)| matches!(source, SagaSource::Argument(_)));
     for call in plan.steps.iter().map(|step| &step.run).filter(given) {
         let Some(action) = command::action(&call.root) else { continue };
-        if crate::own_keys::concerns(action) {
-            // Their numbers are given by the ERP, when the step is done.
+        let arguments = arguments(call, plan, progress);
+        let touched = command::touched(action, &arguments, WriteId(Uuid::now_v7()))?;
+        if touched.iter().any(|key| number_named(key).is_some()) {
+            // What such a number stands for is looked up when the step is done.
             continue;
         }
-        let attempt = command::Attempt {
-            write: WriteId(Uuid::now_v7()),
-            policy: (road.rollout)().policy(&call.root.group),
-            numbers: &[],
-            now: (road.clock)(),
-            idempotency: None,
-            bound_to: None,
-        };
-        command::build(&call.root, action, &arguments(call, plan, progress), &attempt)?;
+        let policy = (road.rollout)().policy(&call.root.group);
+        road.check_unnumbered(&call.root, &arguments, policy, None)?;
     }
     Ok(())
 }

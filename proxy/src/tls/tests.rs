@@ -17,6 +17,8 @@ use tokio_rustls::TlsConnector;
 
 use super::client::connector;
 use super::*;
+use crate::budget::Share;
+use crate::client::TrustedProxies;
 use crate::serving::{self, Limits, Port};
 
 const WITHIN: Duration = Duration::from_secs(5);
@@ -63,7 +65,14 @@ async fn serve(tls: Tls, stop: &CancellationToken) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connections = NonZeroUsize::new(100).unwrap();
-    let limits = Limits { connections, header_timeout: WITHIN, drain: WITHIN, gauge: None };
+    let limits = Limits {
+        connections,
+        address_share: Share::new(1.0).unwrap(),
+        trusted_proxies: TrustedProxies::default(),
+        header_timeout: WITHIN,
+        drain: WITHIN,
+        gauge: None,
+    };
     let router = Router::new().route("/", get(|| async { "well met" }));
     let stop = stop.clone();
     tokio::spawn(async move {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Applied, Change, EntityKey, EntityType, GroupName, Instant as Time, PerSide, Policy, Record, Rollout, Side, States,
-    StoreError, WriteId, Written,
+    Applied, Change, EntityKey, GroupName, Instant as Time, PerSide, Policy, Record, Rollout, Side, States, StoreError,
+    WriteId, Written,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -32,10 +32,12 @@ use crate::error::{Fault, InternalError};
 use crate::figures::Recorder;
 use crate::handover::fences::Fences;
 use crate::lives::compared::Compared;
-use crate::own_keys::{self, Asked};
+use crate::own_keys::{self, Numbered, Spare};
 use crate::roads::RequestContext;
 use crate::telemetry;
 use crate::traces::Here;
+
+mod named;
 
 /// How often a write that lost against another transaction is tried again.
 const RETRIES: u32 = 8;
@@ -69,6 +71,8 @@ pub struct WriteRoad {
     pub rehearsals: Rehearsals,
     /// Limits.
     pub settings: WriteSettings,
+    /// Numbers of the ERP that refused writes have left.
+    pub spare: Spare,
     /// Writes under way, waited for at shutdown.
     pub tasks: TaskTracker,
 }
@@ -126,38 +130,6 @@ impl WriteRoad {
         let (write, states) = receiver.await.map_err(|_| gone())??;
         context.note_written(write);
         Ok(states)
-    }
-
-    fn asked(&self) -> PerSide<Asked<'_>> {
-        let asked = |side| {
-            let side: &WriteSide = self.sides.get(side);
-            Asked { store: &side.store, breaker: &side.breaker }
-        };
-        PerSide { legacy: asked(Side::Legacy), modern: asked(Side::Modern) }
-    }
-
-    /// `keys` with canonical keys in place of numbers.
-    ///
-    /// # Errors
-    /// As [`own_keys::canonical`].
-    pub(crate) async fn canonical(
-        &self,
-        entity: &EntityType,
-        policy: &Policy,
-        keys: Vec<EntityKey>,
-        deadline: Instant,
-    ) -> Result<Vec<EntityKey>, StoreError> {
-        own_keys::canonical(self.asked(), entity, policy, keys, deadline).await
-    }
-
-    /// Replaces the numbers in a mutation's arguments by canonical keys, then makes it stand.
-    async fn named_and_stand(self: &Arc<Self>, mutation: &mut Mutation) -> Result<Standing, Fault> {
-        if let Some(action) = command::action(&mutation.root).filter(|action| own_keys::concerns(action)) {
-            let policy = (self.rollout)().policy(&mutation.root.group);
-            mutation.arguments =
-                own_keys::arguments(self.asked(), action, &mutation.arguments, &policy, mutation.deadline).await?;
-        }
-        self.stand(mutation).await
     }
 
     async fn run(self: Arc<Self>, mut mutation: Mutation, answer: oneshot::Sender<Answered>) {
@@ -285,8 +257,12 @@ impl WriteRoad {
             self.compared.require(policy.primary(), mutation.deadline).await?;
             let write = WriteId(Uuid::now_v7());
             let idempotency = mutation.idempotency.as_deref().map(|key| (key, mutation.response_name.as_str()));
-            let asked = *self.asked().get(policy.primary());
-            let numbers = own_keys::numbers(asked, action, &mutation.arguments, write, mutation.deadline).await?;
+            if own_keys::are_told(action) {
+                self.check_unnumbered(root, &mutation.arguments, policy, idempotency)?;
+            }
+            let (asked, deadline) = (*self.asked().get(policy.primary()), mutation.deadline);
+            let Numbered { numbers, added } =
+                own_keys::numbers(asked, &self.spare, action, &mutation.arguments, write, deadline).await?;
             let (now, bound_to) = ((self.clock)(), mutation.bound_to.as_deref());
             let attempt = Attempt { write, policy, numbers: &numbers, now, idempotency, bound_to };
             let command = command::build(root, action, &mutation.arguments, &attempt)?;
@@ -297,6 +273,12 @@ impl WriteRoad {
             let remaining = mutation.deadline.saturating_duration_since(Instant::now());
             let executed = rehearse::execute(&*primary.store, action, &policy, &command, remaining).await;
             admitted.ended(policy.primary(), executed.as_ref().err());
+            match &executed {
+                Ok((Written::Now(_), _)) => {}
+                Err(error) if error.may_have_applied() => {}
+                // It stands nowhere: its numbers are the next one's.
+                Ok((Written::Before(_), _)) | Err(_) => self.spare.give_back(added),
+            }
             let stands =
                 |changes, before| Standing { write, policy, changes, repeat: false, before, stamped: attempt.now };
             match executed {

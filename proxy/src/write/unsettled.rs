@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use model::{EntityKey, GroupName, WriteId};
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// For how long a look says which keys are unsettled: within this time every replica knows of the others' writes.
@@ -24,6 +25,8 @@ pub struct UnsettledKeys {
     groups: RwLock<HashMap<GroupName, Group>>,
     /// Groups whose secondary has gone back: every key counts until it was raised.
     unproven: RwLock<HashSet<GroupName>>,
+    /// Told of every look.
+    looks: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +36,8 @@ struct Group {
     held: HashMap<EntityKey, usize>,
     /// Keys that the last look showed, with the look that showed them first.
     seen: HashMap<EntityKey, Instant>,
+    /// Writes that the last look showed.
+    shown: HashSet<WriteId>,
     /// When the last look began. `None`: nobody looks, so nothing is known and every key counts.
     looked: Option<Instant>,
     /// Until when that look holds.
@@ -99,8 +104,8 @@ impl UnsettledKeys {
     pub fn saw(&self, group: &GroupName, look: Look) {
         let mut groups = self.groups.write();
         let group = groups.entry(group.clone()).or_default();
+        let shown: HashSet<WriteId> = look.keys.iter().map(|(_, write)| *write).collect();
         if !look.overflow {
-            let shown: HashSet<WriteId> = look.keys.iter().map(|(_, write)| *write).collect();
             // Left before the look began and not shown by it: settled by somebody's relay.
             let settled =
                 |write: &WriteId, own: &Own| own.left.is_some_and(|left| left < look.began) && !shown.contains(write);
@@ -116,9 +121,36 @@ impl UnsettledKeys {
             seen.insert(key, since);
         }
         group.seen = seen;
+        group.shown = shown;
         group.looked = Some(look.began);
         group.holds_until = Some(Instant::now() + FRESH);
         group.overflow = look.overflow;
+        drop(groups);
+        self.looks.notify_waiters();
+    }
+
+    /// Waits for a look at `group` that began after now; `false` when there was none `within` this time. What it does
+    /// not show was settled, or never was a write of this group.
+    pub async fn looked(&self, group: &GroupName, within: Duration) -> bool {
+        let asked = Instant::now();
+        loop {
+            let mut next = std::pin::pin!(self.looks.notified());
+            next.as_mut().enable();
+            if self.groups.read().get(group).and_then(|group| group.looked).is_some_and(|looked| looked >= asked) {
+                return true;
+            }
+            if tokio::time::timeout_at(asked + within, next).await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// Whether one of `writes` is known to be unsettled in `group`, or nobody knows.
+    pub fn any_of(&self, group: &GroupName, writes: &[WriteId]) -> bool {
+        self.groups.read().get(group).is_none_or(|group| {
+            let holds = |write: &WriteId| group.own.contains_key(write) || group.shown.contains(write);
+            group.overflow || writes.iter().any(holds)
+        })
     }
 
     /// The primary cannot be reached by anybody here: what was known last goes on to hold for a while.
@@ -146,6 +178,7 @@ impl UnsettledKeys {
         let left: Vec<_> = group.own.iter().filter(|(_, own)| own.left.is_some()).map(|(write, _)| *write).collect();
         left.into_iter().for_each(|write| group.release(write));
         group.seen.clear();
+        group.shown.clear();
         group.looked = None;
     }
 
@@ -232,146 +265,4 @@ impl Group {
 }
 
 #[cfg(test)]
-mod tests {
-    use model::Value;
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn key(sku: &str) -> EntityKey {
-        EntityKey::new("Product".into(), vec![Value::text(sku)])
-    }
-
-    fn look(began: Instant, keys: &[(EntityKey, WriteId)]) -> Look {
-        Look { began, keys: keys.to_vec(), overflow: false }
-    }
-
-    /// What is known after a first look that found nothing.
-    fn watched() -> UnsettledKeys {
-        let keys = UnsettledKeys::default();
-        keys.saw(&"inventory".into(), look(Instant::now(), &[]));
-        keys
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn without_a_look_every_key_counts_as_unsettled() {
-        let (keys, group, now) = (UnsettledKeys::default(), GroupName::from("inventory"), Instant::now());
-        let all_count = |keys: &UnsettledKeys| {
-            keys.contains(&group, &key("A"))
-                && keys.any_older_than(&group, Duration::ZERO, now)
-                && keys.all(&group).is_none()
-        };
-        assert!(all_count(&keys), "a replica that has just started");
-        keys.saw(&group, look(now, &[]));
-        assert!(!keys.contains(&group, &key("A")));
-        // Written while the group was not dual-written, and left to the relay of a later stage.
-        let write = WriteId(Uuid::from_u128(1));
-        keys.begin(&group, write, &[key("B")]);
-        keys.leave(&group, write, now);
-        assert!(keys.contains(&group, &key("B")));
-        keys.unwatch(&group);
-        assert!(all_count(&keys), "dual-write was off: the ledger may hold anything");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_look_that_is_not_renewed_leaves_every_key_in_doubt_unless_the_primary_is_out_of_reach() {
-        let (keys, group) = (watched(), GroupName::from("inventory"));
-        tokio::time::advance(FRESH - Duration::from_millis(1)).await;
-        assert!(!keys.contains(&group, &key("A")));
-        keys.hold(&group);
-        tokio::time::advance(Duration::from_millis(10)).await;
-        assert!(!keys.contains(&group, &key("A")), "nobody could answer instead");
-        tokio::time::advance(FRESH).await;
-        assert!(keys.contains(&group, &key("A")));
-        assert!(keys.any_older_than(&group, Duration::from_secs(9), Instant::now()) && keys.all(&group).is_none());
-        keys.saw(&group, look(Instant::now(), &[]));
-        assert!(!keys.contains(&group, &key("A")));
-        // What nobody has ever looked at is not held.
-        let other = GroupName::from("other");
-        keys.hold(&other);
-        assert!(keys.contains(&other, &key("A")));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_key_is_unsettled_from_before_the_write_until_both_sides_have_it() {
-        let (keys, group) = (watched(), GroupName::from("inventory"));
-        let (first, second) = (WriteId(Uuid::from_u128(1)), WriteId(Uuid::from_u128(2)));
-        keys.begin(&group, first, &[key("A")]);
-        keys.begin(&group, second, &[key("A")]);
-        keys.end(&group, first);
-        assert!(keys.contains(&group, &key("A")), "the second write still holds it");
-        keys.end(&group, second);
-        assert!(!keys.contains(&group, &key("A")));
-    }
-
-    #[test]
-    fn another_write_of_a_key_counts_once_it_stands_and_until_it_is_settled() {
-        let (keys, group) = (UnsettledKeys::default(), GroupName::from("inventory"));
-        let (first, second) = (WriteId(Uuid::from_u128(1)), WriteId(Uuid::from_u128(2)));
-        let another = |keys: &UnsettledKeys| keys.another_stands(&group, second, &[key("A"), key("B")]);
-        keys.begin(&group, first, &[key("A")]);
-        keys.begin(&group, second, &[key("A"), key("B")]);
-        assert!(!another(&keys), "it has changed nothing yet");
-        keys.stands(&group, second, Instant::now());
-        assert!(!another(&keys), "one's own does not count");
-        keys.stands(&group, first, Instant::now());
-        assert!(another(&keys));
-        assert!(!keys.another_stands(&group, second, &[key("B")]), "not of this key");
-        keys.leave(&group, first, Instant::now());
-        assert!(another(&keys), "left to the relay");
-        keys.end(&group, first);
-        assert!(!another(&keys));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_own_write_pins_lists_only_when_it_stands_and_is_late() {
-        let (keys, group, now) = (watched(), GroupName::from("inventory"), Instant::now());
-        let (write, age) = (WriteId(Uuid::from_u128(1)), Duration::from_millis(50));
-        keys.begin(&group, write, &[key("A")]);
-        assert!(!keys.any_older_than(&group, age, now + age), "nobody was told of it yet");
-        keys.stands(&group, write, now);
-        assert!(!keys.any_older_than(&group, age, now));
-        assert!(keys.any_older_than(&group, age, now + age));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_write_left_to_the_relay_leaves_only_after_a_later_look() {
-        let (keys, group, now) = (watched(), GroupName::from("inventory"), Instant::now());
-        let write = WriteId(Uuid::from_u128(1));
-        let step = Duration::from_millis(10);
-        keys.begin(&group, write, &[key("A")]);
-        // A look that shows nothing, but began before the write was committed and left.
-        keys.leave(&group, write, now + step);
-        keys.saw(&group, look(now, &[]));
-        assert!(keys.contains(&group, &key("A")));
-        keys.saw(&group, look(now + step * 2, &[(key("A"), write)]));
-        assert!(keys.contains(&group, &key("A")));
-        keys.saw(&group, look(now + step * 3, &[]));
-        assert!(!keys.contains(&group, &key("A")));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn other_replicas_writes_are_seen_and_too_many_pin_the_whole_group() {
-        let (keys, group, now) = (watched(), GroupName::from("inventory"), Instant::now());
-        keys.saw(&group, look(now, &[(key("A"), WriteId(Uuid::from_u128(9)))]));
-        assert!(keys.contains(&group, &key("A")) && !keys.contains(&group, &key("B")));
-        let (age, later) = (Duration::from_millis(50), now + Duration::from_millis(250));
-        assert!(!keys.any_older_than(&group, age, later), "shown once: it was on its way");
-        keys.saw(&group, look(later, &[(key("A"), WriteId(Uuid::from_u128(9)))]));
-        assert!(keys.any_older_than(&group, age, later), "shown again: it is late");
-        keys.saw(&group, Look { began: now, keys: vec![], overflow: true });
-        assert!(keys.contains(&group, &key("B")));
-    }
-
-    #[test]
-    fn while_a_secondary_is_unproven_every_key_and_list_is_the_primarys() {
-        let (keys, group, now) = (UnsettledKeys::default(), GroupName::new("inventory"), Instant::now());
-        keys.saw(&group, look(now, &[]));
-        assert!(!keys.contains(&group, &key("A")));
-        keys.set_unproven(&group, true);
-        keys.saw(&group, look(now, &[]));
-        assert!(keys.contains(&group, &key("A")) && keys.any_older_than(&group, Duration::from_secs(60), now));
-        keys.set_unproven(&group, false);
-        assert!(!keys.contains(&group, &key("A")));
-    }
-}
+mod tests;

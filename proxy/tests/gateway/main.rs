@@ -10,6 +10,7 @@ mod baseline;
 mod batching;
 mod beginnings;
 mod broken_connections;
+mod budgets;
 mod contracts;
 mod drift;
 mod erp;

@@ -150,9 +150,9 @@ async fn made_on_the_erp(shop: Shop) {
     shop.settled(Side::Legacy).await;
     assert_eq!((shop.order(&id).await, shop.order(&number).await), (Json::Null, Json::Null));
     assert_eq!(shop.code(&format!("mutation {{ cancelOrder(id: \"{number}\") }}")).await, "NOT_FOUND");
-    // A refused order costs a number, and none is given twice.
+    // A refused order costs no number, and none that an order had is given twice.
     shop.place(1).await;
-    assert_eq!(shop.erp().await, [(1_002, 1)]);
+    assert_eq!(shop.erp().await, [(1_001, 1)]);
     shop.settled(Side::Legacy).await;
     shop.sides_are_equal().await;
 }
@@ -331,4 +331,35 @@ async fn a_saga_names_orders_by_number_and_undoes_what_it_has_made() {
         assert_eq!(shop.order(&placed).await["quantity"], 2);
         shop.sides_are_equal().await;
     }
+}
+
+/// Anybody may send what is refused, as often as he likes.
+async fn refusals_use_up_no_numbers(oracle: bool) {
+    // GIVEN an ERP that takes no large orders
+    let shop = Shop::new(Side::Legacy, oracle).await;
+    let erp = connect(&shop.databases.legacy).await;
+    erp.batch_execute("ALTER TABLE ORDHDR ADD CHECK (ORDQTY < 100)").await.unwrap();
+    shop.place(1).await;
+    // WHEN many are sent
+    for _ in 0..20 {
+        assert_eq!(shop.code("mutation { placeOrder(quantity: 500) { id } }").await, "REFUSED_BY_RULE");
+    }
+    // THEN the next one has the next number, and no entry is left without an order
+    shop.place(2).await;
+    let rows = shop.erp().await;
+    assert_eq!(rows[1].0, rows[0].0 + 1, "{rows:?}");
+    let entries = erp.query("SELECT own_key::int8 FROM strangler_id_map", &[]).await.unwrap();
+    assert_eq!(entries.len(), rows.len());
+    shop.settled(Side::Legacy).await;
+    shop.sides_are_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_orders_use_up_none_of_the_erps_numbers() {
+    refusals_use_up_no_numbers(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_orders_use_up_none_of_the_erps_numbers_on_an_oracle() {
+    refusals_use_up_no_numbers(true).await;
 }

@@ -212,3 +212,32 @@ async fn while_the_primary_is_down_nothing_is_written_and_what_is_known_to_be_se
     shelves.ground.settled().await;
     assert_eq!(shelves.told(Side::Modern), "A=7 B=100 C=100");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_version_token_that_somebody_made_up_sends_no_read_to_the_primary() {
+    // GIVEN a replica at 100 %
+    let shelves = Shelves::new().await;
+    shelves.ground.set(Stage::Shift, 100.0, 0.0);
+    let replica = Replica::ready(&shelves.ground, &unrelayed()).await;
+    let legacy = &shelves.ground.stores.legacy;
+    let asked = || legacy.calls(Call::Fetch) + legacy.calls(Call::List);
+    let before = asked();
+    // WHEN reads come with ids of our own form, of writes that never were: of now, of long ago, and of times to come
+    for id in [
+        "01990000-0000-7000-8000-000000000001",
+        "00000000-0000-7000-8000-000000000002",
+        "ffffffff-ffff-7fff-bfff-ffffffffffff",
+    ] {
+        for (query, expected) in [(LOOK, "100"), (LIST, "100")] {
+            let reply = replica.ask_with(query, &json!({}), &[("x-strangler-version", id)]).await;
+            // THEN modern answers them as it answers any other
+            assert!(reply.text.contains(expected), "{}", reply.text);
+            assert_eq!(asked(), before, "{id}: {query}");
+        }
+    }
+    // AND who repeats one waits no second time
+    let began = Instant::now();
+    let id = [("x-strangler-version", "01990000-0000-7000-8000-000000000001")];
+    assert_eq!(replica.ask_with(LOOK, &json!({}), &id).await.text, looked(100));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}

@@ -23,6 +23,7 @@ use proxy::fork::Fork;
 use proxy::gateway::{self, Gateway, GatewayConfig};
 use proxy::handover::fences::{Fences, Hearer};
 use proxy::lives::compared::Compared;
+use proxy::own_keys::Spare;
 use proxy::read::batch::Batch;
 use proxy::read::breaker::Breaker;
 use proxy::read::seen::Seen;
@@ -253,6 +254,7 @@ impl Replica {
             figures: figures.clone(),
             clock: leaping_clock,
             rehearsals: rehearsals(pace, &observed, &figures),
+            spare: Spare::default(),
             settings: WriteSettings { answer_budget: pace.answer_budget, claim_within: Duration::from_secs(2) },
             tasks: TaskTracker::new(),
         });

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use proxy::budget::Share;
+use proxy::client::TrustedProxies;
 use proxy::gateway::{self, GatewayConfig};
 use proxy::serving::Port;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -154,4 +156,73 @@ async fn connections_beyond_the_limit_wait_until_one_ends() {
     assert!(timeout(Duration::from_millis(100), second.read(&mut [0; 1])).await.is_err());
     drop(first);
     assert!(read_answer(&mut second).await.contains("Query"));
+}
+
+async fn connect_from(address: &str, server: &Listening) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+    socket.connect(server.address).await.unwrap()
+}
+
+async fn answers(stream: &mut TcpStream) -> bool {
+    stream.write_all(request("{ __typename }").as_bytes()).await.is_ok()
+        && matches!(stream.read(&mut [0; 4096]).await, Ok(1..))
+}
+
+#[tokio::test]
+async fn one_address_cannot_hold_every_connection_of_a_port() {
+    let half = |config: &mut GatewayConfig| {
+        config.connections = 4.try_into().unwrap();
+        config.address_share = Share::new(0.5).unwrap();
+    };
+    let server = listening(half).await;
+    let mut held = [server.connect().await, server.connect().await];
+    for stream in &mut held {
+        assert!(answers(stream).await);
+    }
+    // What it opens beyond its share is closed, and another address is served.
+    assert!(is_closed(&mut server.connect().await).await);
+    assert!(answers(&mut connect_from("127.0.0.2", &server).await).await);
+    // What it gives back it may have again.
+    drop(held);
+    while !answers(&mut server.connect().await).await {}
+    // A proxy of ours brings many clients.
+    let server = listening(|config| {
+        half(config);
+        config.trusted_proxies = TrustedProxies::new(vec!["127.0.0.1/32".parse().unwrap()]);
+    })
+    .await;
+    let mut held = [server.connect().await, server.connect().await, server.connect().await];
+    for stream in &mut held {
+        assert!(answers(stream).await);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_requests_is_closed_though_its_client_goes_on_to_speak_http_2() {
+    let server = listening(|config| config.header_timeout = Duration::from_millis(100)).await;
+    let mut client = server.connect().await;
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    client.write_all(&settings).await.unwrap();
+    while let Ok(1..) = client.read(&mut [0; 1024]).await {}
+}
+
+#[tokio::test]
+async fn an_answer_that_its_client_does_not_take_is_given_up() {
+    let server = listening(|config| {
+        config.header_timeout = Duration::from_millis(200);
+        (config.request_bytes, config.memory_budget) = (1 << 28, (1 << 28).try_into().unwrap());
+    })
+    .await;
+    server.world.roads.set("Owner", 0, "name", "x".repeat(32 << 20).as_str());
+    let mut client = server.connect().await;
+    client.write_all(request("{ item(id: 1) { owner { name } } }").as_bytes()).await.unwrap();
+    // It is held while the client might still take it, and not for ever.
+    while server.world.gateway.held().1 < 32 << 20 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    while server.world.gateway.held().1 > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }

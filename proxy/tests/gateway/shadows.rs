@@ -91,6 +91,24 @@ async fn shadows_beyond_the_queue_are_dropped_and_counted_and_the_client_does_no
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_answers_that_wait_for_their_shadow_hold_no_more_bytes_than_they_may() {
+    // GIVEN room for many shadows and few bytes, and a side that hangs
+    let shelves = Shelves::new().await;
+    shelves.ground.set(Stage::Shadow, 0.0, 100.0);
+    let shadow = ShadowSettings { queue_bytes: 2_000, ..ShadowSettings::default() };
+    let replica = Replica::ready(&shelves.ground, &Pace { shadow, relay: None, ..Pace::default() }).await;
+    shelves.ground.stores.modern.always(Call::Fetch, Fault::Hang);
+    // WHEN many are offered
+    for _ in 0..50 {
+        assert_eq!(replica.ask(LOOK).await.text, r#"{"data":{"shelf":{"onHand":100}}}"#);
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    // THEN few waited, and the others were dropped
+    let seen = replica.observed.lock().len();
+    assert!((1..=12).contains(&seen), "{seen}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn lag_is_no_mismatch_and_a_lasting_difference_is_one() {
     let shelves = Shelves::new().await;
     shelves.ground.set(Stage::Shadow, 0.0, 100.0);

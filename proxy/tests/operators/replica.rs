@@ -20,6 +20,7 @@ use proxy::rollout::fleet::Cache;
 use proxy::rollout::{OpenError, RolloutHandle, Witness, open};
 use proxy::state_dir::StateDir;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -130,7 +131,7 @@ impl Replica {
         };
         let tasks = vec![
             tokio::spawn(follower.remembering(Cache::new(state)).run(stop.clone())),
-            tokio::spawn(door.serve(admin, listener, stop.clone())),
+            tokio::spawn(door.serve(admin, listener.into_std().unwrap(), Handle::current(), stop.clone())),
         ];
         Ok(Self { rollout, address, stop, tasks })
     }

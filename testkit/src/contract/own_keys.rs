@@ -24,6 +24,7 @@ macro_rules! own_keys_contract {
             callers_that_number_one_key_at_once_are_told_the_same,
             rows_of_the_erp_have_derived_keys_and_need_no_entry,
             a_number_that_the_erp_has_used_is_passed_over,
+            the_number_of_a_refused_write_is_passed_on_and_one_that_a_row_has_is_not,
             a_derived_key_does_not_reach_a_row_of_another_key,
             both_sides_scan_and_sum_up_the_same_keys,
             modern_learns_a_number_once,
@@ -245,6 +246,33 @@ pub async fn a_number_that_the_erp_has_used_is_passed_over(world: World) {
     for key in &keys {
         assert!(number_of(&world.legacy, key).await >= Some(an(FIRST + 3)));
     }
+}
+
+/// Refusals use up no numbers: the next write gets that of the refused one. A number that a row has stays where it is,
+/// whoever put the row there, and a key that has a number keeps it.
+pub async fn the_number_of_a_refused_write_is_passed_on_and_one_that_a_row_has_is_not(world: World) {
+    let legacy = &world.legacy;
+    let (entity, given) = (order(), async |id: &str| {
+        legacy.numbers(&order(), &[key(id)], Unnumbered::Number, WITHIN).await.expect("a number")[0].expect("a number")
+    });
+    let pass_on =
+        async |from: &str, to: &str| legacy.pass_on(&entity, &key(from), &key(to), WITHIN).await.expect("an answer");
+    let spare = given("refused").await;
+    assert_eq!(pass_on("refused", "next").await, Some(spare));
+    assert_eq!((number_of(legacy, &key("refused")).await, number_of(legacy, &key("next")).await), (None, Some(spare)));
+    assert_eq!(key_of(legacy, spare).await, Some(key("next")));
+    assert_eq!(pass_on("refused", "third").await, None, "it has none any more");
+    now(legacy.execute(&set("next", 1), WITHIN).await);
+    assert_eq!(pass_on("next", "third").await, None, "a row has it");
+    let taken = given("taken").await;
+    (world.foreign)(taken.get(), 5).await;
+    assert_eq!(pass_on("taken", "third").await, None, "a row of the ERP has it");
+    let (own, other) = (given("own").await, given("other").await);
+    assert_eq!(pass_on("other", "own").await, None, "it has one");
+    assert_eq!(
+        (number_of(legacy, &key("own")).await, number_of(legacy, &key("other")).await),
+        (Some(own), Some(other))
+    );
 }
 
 /// One row has one key: a number that was given has no derived key any more.

@@ -20,6 +20,16 @@ impl OwnKeys for FaultyStore {
         self.run(Call::Numbers, within, || self.inner.numbers(entity, keys, unnumbered, within)).await
     }
 
+    async fn pass_on(
+        &self,
+        entity: &EntityType,
+        spare: &EntityKey,
+        key: &EntityKey,
+        within: Duration,
+    ) -> Result<Option<OwnNumber>, StoreError> {
+        self.run(Call::Numbers, within, || self.inner.pass_on(entity, spare, key, within)).await
+    }
+
     async fn keys_of(
         &self,
         entity: &EntityType,

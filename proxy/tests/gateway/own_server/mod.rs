@@ -8,6 +8,7 @@ mod fleet;
 mod guard;
 mod handover;
 mod handover_killed;
+mod harm;
 mod lives;
 mod locked;
 mod lost;
