@@ -1,8 +1,8 @@
 //! A sequence at its end is its owner's trouble, and no mistake of the client whose write came too late.
 
+use model::Record;
 use model::Side;
 use model::write::Work;
-use model::{Record, Store};
 use testkit::contract::{self, WITHIN};
 use testkit::inventory;
 

@@ -11,6 +11,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_util::sync::DropGuard;
 
 use super::*;
+use crate::budget::Share;
+use crate::client::TrustedProxies;
 use crate::serving::{self, Limits, Port};
 
 const ORDER: &str = "mutation { withdraw(id: \"00\", reason: \"a try\") { id } }";
@@ -24,6 +26,8 @@ async fn listening(desk: &Desk) -> (SocketAddr, DropGuard) {
     let stop = CancellationToken::new();
     let limits = Limits {
         connections: NonZeroUsize::MIN.saturating_add(63),
+        address_share: Share::new(1.0).unwrap(),
+        trusted_proxies: TrustedProxies::default(),
         header_timeout: Duration::from_secs(20),
         drain: Duration::from_millis(10),
         gauge: None,
