@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use proxy::catchup::relay::Relay;
 use proxy::catchup::watch::Watch;
 use proxy::contract::Loaded;
-use proxy::figures::{Recorder, wall_clock};
+use proxy::figures::Recorder;
 use proxy::fork::Fork;
 use proxy::gateway::{self, Gateway, GatewayConfig};
 use proxy::handover::fences::{Fences, Hearer};
@@ -189,7 +189,7 @@ pub(crate) fn process<T>(life: impl Future<Output = T>) -> T {
 }
 
 /// The wall clock, which leaps with tokio's where a test has paused that.
-fn leaping_clock() -> Instant {
+pub(crate) fn leaping_clock() -> Instant {
     static BEGAN: LazyLock<(tokio::time::Instant, chrono::DateTime<chrono::Utc>)> =
         LazyLock::new(|| (tokio::time::Instant::now(), chrono::Utc::now()));
     let (began, then) = *BEGAN;
@@ -220,7 +220,7 @@ impl Replica {
         let observed: Arc<Mutex<Vec<Observation>>> = Arc::default();
         let foreign = foreign(ground, pace, &observed);
         let doors = Door::both(&ground.loaded.contract, &stores, breaker, pace.apply_within, Some(foreign));
-        let figures = Recorder::new(&ground.loaded.contract, &pace.name.into(), wall_clock);
+        let figures = Recorder::new(&ground.loaded.contract, &pace.name.into(), leaping_clock);
         let shadow = shadow(ground, pace, &stores, &unsettled, (&observed, &figures));
         let read = ReadRoad {
             sides: stores.clone().map(|side, store| ReadSide {
