@@ -1,4 +1,4 @@
-//! What nobody has taught this store it would not run.
+//! What nobody has taught this store it would not run; one that was taught nothing has nothing to say.
 
 use std::time::Duration;
 
@@ -12,6 +12,10 @@ use super::MemoryStore;
 impl Tries for MemoryStore {
     async fn wrong_statements(&self, _within: Duration) -> Result<Vec<Wrong>, StoreError> {
         let state = self.shared.lock();
+        // Who was taught nothing is asked for no SQL in his test.
+        if state.statements.is_empty() && state.queries.is_empty() {
+            return Ok(Vec::new());
+        }
         let trials = trials(&self.contract, self.side).into_iter();
         let wrong = trials.filter_map(|trial| match &trial.of {
             TrialOf::Sql { sql, columns: Some(_), .. } if !state.queries.contains_key(*sql) => {
