@@ -101,6 +101,8 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
+    use model::control::{Action, Author, Deed};
+
     use super::*;
 
     #[test]
@@ -118,5 +120,17 @@ mod tests {
         assert_eq!(Secret::parse("whsec_no base64"), Err(InvalidSecret::NotBase64));
         let secret = Secret::parse("a secret that nobody should see").unwrap();
         assert_eq!(format!("{secret:?}"), "Secret");
+    }
+
+    #[test]
+    fn a_message_says_in_one_line_what_was_done() {
+        let author = Author { who: "ada".into(), origin: "desk".into(), reason: None };
+        let detail = json!({ "what": "case in name of Query.product", "until": "2026-12-31", "owner": "shop" });
+        let deed = Deed { action: Action::Excused, group: None, author, rollout: None, detail };
+        let at = Instant::parse("2026-01-31T08:00:00Z").unwrap();
+        let secret = Secret::parse("a secret that nobody should see").unwrap();
+        let message = Message::of(&AuditEntry::following(None, &deed, at), &secret, at);
+        let body: Json = serde_json::from_str(&message.body).unwrap();
+        assert_eq!(body["data"]["summary"], "excused case in name of Query.product until 2026-12-31, owner shop");
     }
 }

@@ -43,6 +43,26 @@ fn a_field_that_differs_is_named_with_its_cause_and_both_values() {
     assert_eq!(judgement.to_string(), "mismatch, 1 differences in 1 records");
 }
 
+/// Look-ups are batched: a side may hold fields of the record that somebody else asked it for.
+#[test]
+fn a_difference_keeps_of_both_records_only_what_both_sides_were_asked_for() {
+    let entity = stock_level();
+    let fields = entity.index("onHand").into_iter().collect();
+    let question = Question { fields, ..keyed(&["A"]) };
+    let narrow = record(&entity, &[("sku", "A".into()), ("onHand", 5_i64.into())]);
+    for answers in [
+        both(vec![Some(level("A", 4, "1"))], vec![Some(narrow.clone())]),
+        both(vec![Some(narrow.clone())], vec![Some(level("A", 4, "1"))]),
+        both(vec![Some(level("A", 4, "1"))], vec![None]),
+    ] {
+        let judgement = judge(&question, &answers, &excuses(today()));
+        let Seen::Records(pair) = &judgement.differences[0].seen else { panic!("{judgement:?}") };
+        for kept in [&pair.legacy, &pair.modern].into_iter().flatten() {
+            assert_eq!(kept.fields(), question.fields.union(entity.key_fields()), "{pair:?}");
+        }
+    }
+}
+
 #[test]
 fn a_record_that_one_side_lacks_is_missing_or_extra_seen_from_legacy() {
     let record = || Some(level("A", 4, "1"));
