@@ -55,7 +55,9 @@ impl<'a> Decision<'a> {
 impl Decide for Decision<'_> {
     async fn decide(&self, proposed: &Proposed<'_>) -> Result<String, Undecided> {
         let Proposed { holder, was, steps, left } = *proposed;
+        let waited: f64 = steps.iter().map(|step| step.took.as_secs_f64() * 1_000.0).sum();
         let evidence = self.evidence(json!({
+            "waitedMillis": waited,
             "to": holder.side.as_str(),
             "alone": holder.alone,
             "steps": steps.iter().map(step_json).collect::<Vec<_>>(),

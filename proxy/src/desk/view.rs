@@ -143,6 +143,8 @@ fn handover_in_words(handover: &Json) -> String {
         told.push("undone".to_owned());
     }
     told.extend(millis(&handover["pauseMillis"]).map(|pause| format!("writes waited {pause}")));
+    let until_then = |waited| format!("writes waited {waited} until this was published");
+    told.extend(millis(&handover["waitedMillis"]).map(until_then));
     let steps = handover["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
     let steps =
         steps.iter().filter_map(|step| Some(format!("{} {}", step["step"].as_str()?, millis(&step["millis"])?)));

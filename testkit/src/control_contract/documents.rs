@@ -141,7 +141,7 @@ pub async fn a_proposal_is_approved_by_what_is_published(store: &dyn ControlStor
     assert!(matches!(refused, Err(ControlError::Decided)), "{refused:?}");
     assert_eq!(store.promotions().await.unwrap(), []);
     assert!(store.begin_approved(&begun, &approval(&second), seen).await.unwrap());
-    assert_eq!(store.promotions().await.unwrap(), [begun.clone()]);
+    assert_eq!(store.promotions().await.unwrap(), std::slice::from_ref(&begun));
     assert_eq!(store.proposals(1).await.unwrap()[0].decision, Some(approval(&second).under(seen)));
     // One that does not follow the last promotion approves nothing.
     let third = proposal_by("ada", 102);
