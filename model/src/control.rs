@@ -275,6 +275,13 @@ pub trait ControlStore:
     /// As `newest`.
     async fn heartbeat(&self, replica: &Replica) -> Result<Heard, ControlError>;
 
+    /// Takes the former run of a replica off the list that did not come to its end, if it still stands there: who has its
+    /// state folder now goes by its name. Whether it did.
+    ///
+    /// # Errors
+    /// As `newest`.
+    async fn succeed(&self, replica: &ReplicaId, former: Uuid) -> Result<bool, ControlError>;
+
     /// Takes a replica that stops off the list.
     ///
     /// # Errors

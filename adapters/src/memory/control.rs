@@ -18,6 +18,7 @@ use model::life::Memory;
 use model::{GroupName, Instant, ReplicaId, RolloutVersion, Side, WebhookName};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 mod documents;
 mod lives;
@@ -168,6 +169,13 @@ impl ControlStore for MemoryControl {
         }
         replicas.insert(replica.id.clone(), (replica.clone(), tokio::time::Instant::now()));
         Ok(Heard::Noted)
+    }
+
+    async fn succeed(&self, replica: &ReplicaId, former: Uuid) -> Result<bool, ControlError> {
+        self.up()?;
+        let replicas = &mut self.state.lock().replicas;
+        let is_there = replicas.get(replica).is_some_and(|(known, _)| known.instance == former);
+        Ok(is_there && replicas.remove(replica).is_some())
     }
 
     async fn retire(&self, replica: &ReplicaId) -> Result<(), ControlError> {

@@ -18,6 +18,7 @@ use model::control::{
 use model::life::Memory;
 use model::{Bookkeeping, GroupName, Instant as Time, ReplicaId, RolloutVersion, Side};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::address::TlsWords;
 use super::migrate;
@@ -170,6 +171,10 @@ impl ControlStore for PostgresControl {
 
     async fn heartbeat(&self, replica: &Replica) -> Result<Heard, ControlError> {
         call!(self, rollouts::heartbeat, replica)
+    }
+
+    async fn succeed(&self, replica: &ReplicaId, former: Uuid) -> Result<bool, ControlError> {
+        call!(self, rollouts::succeed, replica, former)
     }
 
     async fn retire(&self, replica: &ReplicaId) -> Result<(), ControlError> {

@@ -19,11 +19,25 @@ use super::{apply_text, bind, wire, write_text};
 /// What has a plan.
 const PLANNED: [&str; 7] = ["select", "insert", "update", "delete", "merge", "with", "values"];
 
-/// Before a plan is made: nothing can be written, and a table that somebody has locked is not waited for.
-const SET_UP: &str = "BEGIN READ ONLY; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL lock_timeout = '2s'";
+/// Before a plan is made: nothing can be written.
+const SET_UP: &str = "BEGIN READ ONLY; SET LOCAL plan_cache_mode = force_generic_plan";
+
+/// A table that somebody has locked is not waited for: not for long, since each statement that names it would be.
+const LIMIT: &str = "SET lock_timeout = '200ms'";
+
+/// Said of what is locked, or was stopped: nothing is known of it.
+const LOCKED: &str = "it could not be tried";
 
 /// See `Tries::wrong_statements`.
 pub(super) async fn wrong(session: &Session, contract: &Contract, side: Side) -> Result<Vec<Wrong>, StoreError> {
+    let set = async |text: &str| session.client().batch_execute(text).await.map_err(|error| session.error(error));
+    set(LIMIT).await?;
+    let wrong = all(session, contract, side).await;
+    set("RESET lock_timeout").await?;
+    wrong
+}
+
+async fn all(session: &Session, contract: &Contract, side: Side) -> Result<Vec<Wrong>, StoreError> {
     let mut wrong = Vec::new();
     for trial in trials(contract, side) {
         let mut said = match &trial.of {
@@ -33,7 +47,8 @@ pub(super) async fn wrong(session: &Session, contract: &Contract, side: Side) ->
             TrialOf::Type(entity) => of_type(session, Table::new(entity, side)).await?,
         };
         said.dedup();
-        wrong.extend(said.into_iter().map(|said| Wrong::of(&trial, said)));
+        let of = |said: String| if said == LOCKED { Wrong::untried(&trial) } else { Wrong::of(&trial, said) };
+        wrong.extend(said.into_iter().map(of));
     }
     Ok(wrong)
 }
@@ -167,8 +182,7 @@ fn said(session: &Session, text: &str, error: tokio_postgres::Error) -> Result<S
         }
     });
     match session.error(error) {
-        // Somebody has locked what it names, or the server was stopped: nothing is known of it.
-        StoreError::Conflict { .. } => Ok("it could not be tried, something it names is locked: try again".to_owned()),
+        StoreError::Conflict { .. } => Ok(LOCKED.to_owned()),
         StoreError::Refused { refusal, .. } => Ok(words.unwrap_or(refusal.message)),
         StoreError::Misfit { problem, .. } => Ok(words.unwrap_or(problem)),
         other @ (StoreError::Unreachable { .. }

@@ -46,7 +46,7 @@ pub enum TrialOf<'c> {
     Type(&'c Arc<EntityType>),
 }
 
-/// A statement that a side would not run.
+/// A statement that a side would not run, or of which nobody knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
     /// The group that it moves with.
@@ -57,6 +57,8 @@ pub struct Wrong {
     pub line: Option<usize>,
     /// What the side says of it; names tables, columns and functions, never values.
     pub said: String,
+    /// Whether it was tried. It was not where somebody has locked what it names.
+    pub tried: bool,
 }
 
 impl Wrong {
@@ -66,7 +68,13 @@ impl Wrong {
             TrialOf::Sql { sql, .. } => sql.line(),
             TrialOf::Type(_) => None,
         };
-        Self { group: trial.group.clone(), what: trial.what.clone(), line, said: said.into() }
+        Self { group: trial.group.clone(), what: trial.what.clone(), line, said: said.into(), tried: true }
+    }
+
+    /// `trial` could not be made.
+    pub fn untried(trial: &Trial<'_>) -> Self {
+        let said = "it could not be tried, something it names is locked: try again";
+        Self { tried: false, ..Self::of(trial, said) }
     }
 }
 

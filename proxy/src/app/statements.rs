@@ -31,7 +31,11 @@ pub(super) async fn follow(sides: PerSide<Arc<dyn Store>>, health: Arc<Health>, 
 async fn one(side: Side, store: Arc<dyn Store>, health: &Health) {
     let wrong = loop {
         match store.wrong_statements(WITHIN).await {
-            Ok(wrong) => break wrong,
+            Ok(wrong) if wrong.iter().all(|one| one.tried) => break wrong,
+            Ok(_) => {
+                tracing::debug!(%side, "some of the contract's statements could not be tried on {side}: something is locked");
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
             Err(error) => {
                 tracing::debug!(%side, %error, "the contract's statements were not tried on {side}: {error}");
                 tokio::time::sleep(AGAIN_AFTER).await;

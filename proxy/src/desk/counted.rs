@@ -44,8 +44,8 @@ impl Desk {
         let kept = Instant::new(now.to_utc() - TimeDelta::from_std(RETENTION).unwrap_or(TimeDelta::days(30)));
         let days = self.control.figures(Some(&days_of(group)), kept).await?;
         let alone_since = alone_since(&days, &print, now);
-        let since = (alone_since > since).then_some(alone_since);
         let others = days.slots.values().flat_map(|figures| figures.found.keys()).any(|other| *other != print);
+        let since = (others && alone_since > since).then_some(alone_since);
         let by_type = types.iter().map(|(name, found)| (name.clone(), found.compared())).collect();
         let compared = Compared { since, ..compared(types.values()) };
         Ok(Counted { compared, by_type: others.then_some(by_type), alone_since })

@@ -129,7 +129,7 @@ pub async fn look(
     Ok(found)
 }
 
-/// The statements of `group` that `store` would not run, one sentence each.
+/// The statements of `group` that `store` would not run, or that could not be tried there, one sentence each.
 ///
 /// # Errors
 /// As [`model::Tries::wrong_statements`].

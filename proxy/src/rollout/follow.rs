@@ -10,6 +10,7 @@ use model::control::{ControlError, ControlStore, Heard, Replica};
 use model::{ReplicaId, Rollout};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::handle::RolloutHandle;
 use super::known::{Adopted, Known};
@@ -35,17 +36,26 @@ pub struct Follower {
     fleet: Option<fleet::Cache>,
     /// The name it goes by while another replica has its own.
     alias: Option<ReplicaId>,
+    /// The run that had its state folder before.
+    former: Option<Uuid>,
 }
 
 impl Follower {
     pub(super) fn new(handle: RolloutHandle, witness: Witness, replica: Replica) -> Self {
-        Self { handle, witness, replica, fleet: None, alias: None }
+        Self { handle, witness, replica, fleet: None, alias: None, former: None }
     }
 
     /// Also keeps the list of live replicas in `cache`, for rollbacks while the control store is down.
     #[must_use]
     pub fn remembering(mut self, cache: fleet::Cache) -> Self {
         self.fleet = Some(cache);
+        self
+    }
+
+    /// Goes on in the place of `former`, which may have been killed and stand on the list still.
+    #[must_use]
+    pub(super) fn succeeding(mut self, former: Option<Uuid>) -> Self {
+        self.former = former;
         self
     }
 
@@ -124,7 +134,13 @@ impl Follower {
         let control = &self.witness.control;
         let (rollout, saved) = (self.handle.version(), self.handle.unsaved().is_none());
         self.replica = Replica { rollout, saved, ..self.replica.clone() };
-        match control.heartbeat(&self.replica).await? {
+        let mut heard = control.heartbeat(&self.replica).await?;
+        if let (Heard::Taken(_), Some(former)) = (&heard, self.former.take())
+            && control.succeed(&self.replica.id, former).await?
+        {
+            heard = control.heartbeat(&self.replica).await?;
+        }
+        match heard {
             Heard::Noted => {
                 if let Some(name) = self.alias.take() {
                     control.retire(&name).await?;

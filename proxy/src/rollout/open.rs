@@ -16,6 +16,9 @@ use super::witness::Witness;
 use crate::handover::begin::were_there_writes;
 use crate::state_dir::StateDir;
 
+/// The file that names the run which has the state folder.
+const INSTANCE: &str = "instance";
+
 /// How long a side may take to say what it remembers, before the first rollout is published.
 const FIRST_WITHIN: Duration = Duration::from_secs(10);
 
@@ -94,6 +97,11 @@ pub async fn open(
         (Err(damaged), Ok(None)) => return Err(OpenError::State(damaged)),
         (Ok(None), Ok(None)) => Known::new(Rollout::initial(witness.contract.groups())),
     };
+    let (instance, former) = (Uuid::new_v4(), former_run(&state));
+    if let Err(error) = state.write(INSTANCE, instance.to_string().as_bytes()) {
+        // A restart that follows at once is then taken for another replica, for some seconds.
+        tracing::warn!(%error, "which run this is could not be written to the state folder: {error}");
+    }
     let handle = RolloutHandle::new(known, Some(state));
     if !told_newest && outdated {
         handle.doubt("a newer rollout than the one on disk could not be written");
@@ -102,10 +110,16 @@ pub async fn open(
     if !handle.save().await && !told_newest {
         handle.doubt("the folder with the last rollout cannot be written");
     }
-    let (rollout, instance, saved) = (handle.version(), Uuid::new_v4(), handle.unsaved().is_none());
+    let (rollout, saved) = (handle.version(), handle.unsaved().is_none());
     let replica = Replica { id: id.into(), admin_address, rollout, instance, saved };
-    let follower = Follower::new(handle.clone(), witness, replica);
+    let follower = Follower::new(handle.clone(), witness, replica).succeeding(former);
     Ok((handle, follower))
+}
+
+/// Which run had this state folder before; it may have been killed, and stand on the list still.
+fn former_run(state: &StateDir) -> Option<Uuid> {
+    let kept = state.read(INSTANCE).ok().flatten()?;
+    std::str::from_utf8(&kept).ok()?.trim().parse().ok()
 }
 
 /// Publishes the first rollout, unless the sides remember writes: then the control store was lost, and whoever begins

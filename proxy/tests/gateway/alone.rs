@@ -85,7 +85,7 @@ fn dual_write_ends_under_load_though_a_replica_sleeps_and_legacy_has_all_and_not
         let handed = end(ground).await.unwrap();
         assert_eq!((handed.to, handed.epoch, handed.alone), (Side::Modern, Epoch(4), true));
         let steps: Vec<_> = handed.steps.iter().map(|step| step.name.as_str()).collect();
-        assert_eq!(steps, ["freeze", "drain", "bar", "alone"]);
+        assert_eq!(steps, ["freeze", "drain", "bar", "publish", "alone"]);
         assert_eq!(authority(ground).await, Authority::Alone { epoch: Epoch(4) });
         let then = shelves.told(Side::Legacy);
         // THEN writes go on, and not one of them waits for anybody

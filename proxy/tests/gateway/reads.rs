@@ -173,6 +173,7 @@ async fn a_token_costs_nothing_while_a_dead_side_is_left_alone() {
     let token = replica.ask(PUT).await.header("x-strangler-version").to_owned();
     modern.always(Call::Standing, Fault::Hang);
     modern.always(Call::Fetch, Fault::Hang);
+    not_heard_of().await;
     let asked = async || {
         let began = Instant::now();
         let reply = replica.ask_with(LOOK, &json!({}), &[("x-strangler-version", &token)]).await;

@@ -62,7 +62,7 @@ async fn has_the_same_answer(erp: Erp) {
         "{ adjustStock(sku: \"ITM-001\", location: \"BER1\", delta: -7, reason: \"\", bookedBy: \"me\") { onHand } }",
         "{ setStock(sku: \"ITM-002\", location: \"HAM1\", onHand: 0) { onHand } }",
         "{ transferStock(sku: \"ITM-007\", from: \"BER1\", to: \"HAM1\", quantity: 3) { onHand } }",
-        "{ upsertProduct(input: { sku: \"ITM-009\", name: \"Ähre  \", description: \"\", unitPrice: \"10\", weight: \"1.50\", soldUntil: \"2030-10-27T01:30:00Z\" }) { sku } }",
+        "{ upsertProduct(input: { sku: \"ITM-009\", name: \"Ähre  \", description: \"\", unitPrice: \"10\", weight: \"1.50\", soldUntil: \"2030-10-27T00:30:00Z\" }) { sku } }",
         "{ upsertProduct(input: { sku: \"ITM-044\", name: \"New\", unitPrice: \"0.10\", unit: LITRE, active: false }) { sku } }",
         "{ discontinueProduct(sku: \"ITM-012\") }",
     ] {

@@ -21,6 +21,14 @@ pub async fn of_two_replicas_with_one_name_the_second_is_told(store: &dyn Contro
         assert_eq!(store.heartbeat(&replica(1, version)).await.unwrap(), Heard::Noted);
         assert_eq!(store.replicas(LIVE_WITHIN).await.unwrap(), [replica(1, version)]);
     }
+    // WHEN a run goes on with the folder of another one, which is not the first, or is
+    assert!(!store.succeed(&"a".into(), Uuid::from_u128(7)).await.unwrap());
+    assert!(store.succeed(&"a".into(), Uuid::from_u128(1)).await.unwrap());
+    assert_eq!(store.heartbeat(&replica(2, 5)).await.unwrap(), Heard::Noted);
+    // THEN the first, should it live, is the one that is told
+    assert_eq!(store.heartbeat(&replica(1, 5)).await.unwrap(), Heard::Taken("host-2:9090".into()));
+    assert!(store.succeed(&"a".into(), Uuid::from_u128(2)).await.unwrap());
+    assert_eq!(store.heartbeat(&replica(1, 6)).await.unwrap(), Heard::Noted);
     // WHEN the first one is silent
     tokio::time::sleep(LIVE_WITHIN + Duration::from_millis(100)).await;
     assert_eq!(store.heartbeat(&replica(2, 9)).await.unwrap(), Heard::Noted);

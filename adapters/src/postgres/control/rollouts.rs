@@ -124,6 +124,11 @@ pub(super) async fn heartbeat(client: &ClientWrapper, replica: &Replica) -> Resu
     Ok(Heard::Taken(other.map_or_else(String::new, |row| row.get(0))))
 }
 
+pub(super) async fn succeed(client: &ClientWrapper, replica: &ReplicaId, former: Uuid) -> Result<bool, Broken> {
+    let statement = "DELETE FROM strangler_replica WHERE id = $1 AND instance = $2";
+    Ok(client.execute(statement, &[&replica.as_str(), &former]).await? == 1)
+}
+
 pub(super) async fn retire(client: &ClientWrapper, replica: &ReplicaId) -> Result<(), Broken> {
     client.execute("DELETE FROM strangler_replica WHERE id = $1", &[&replica.as_str()]).await?;
     Ok(())

@@ -25,8 +25,10 @@ enum At {
     Freeze,
     /// No side takes writes, and modern lacks some.
     Drain,
-    /// Modern takes writes, and no rollout says so.
+    /// No rollout says who has the authority from now on.
     Publish,
+    /// A rollout says that it is modern, which does not take writes yet.
+    Open,
 }
 
 /// What holds the coordinator up at a step. Ending it lets go.
@@ -39,8 +41,13 @@ impl Obstacle {
                 let lock = fence_lock(&"inventory".into());
                 (Side::Legacy, format!("BEGIN; SELECT pg_advisory_xact_lock_shared({lock})"))
             }
-            At::Drain => (Side::Modern, "BEGIN; LOCK TABLE stock_level IN EXCLUSIVE MODE".to_owned()),
+            // Nothing of the contract: its statements are tried before a handover begins.
+            At::Drain => (Side::Modern, "BEGIN; LOCK TABLE strangler_version IN EXCLUSIVE MODE".to_owned()),
             At::Publish => (Side::Modern, "BEGIN; LOCK TABLE strangler_rollout IN EXCLUSIVE MODE".to_owned()),
+            At::Open => {
+                let lock = fence_lock(&"inventory".into());
+                (Side::Modern, format!("BEGIN; SELECT pg_advisory_xact_lock_shared({lock})"))
+            }
         };
         let client = connect(shop.fleet.erp.databases.get(side)).await;
         client.batch_execute(&sql).await.unwrap();
@@ -53,23 +60,29 @@ impl Obstacle {
 }
 
 async fn is_at(shop: &Shop, at: At) -> bool {
+    let fence = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' \
+                 AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+                 AND pid IN (SELECT pid FROM pg_stat_activity WHERE query LIKE '%lock_timeout%')";
     match at {
-        At::Freeze => {
-            let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' \
-                           AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-                           AND pid IN (SELECT pid FROM pg_stat_activity WHERE query LIKE '%lock_timeout%')";
-            shop.count(Side::Legacy, waiting).await > 0
-        }
+        At::Freeze => shop.count(Side::Legacy, fence).await > 0,
         At::Drain => matches!(shop.authority().await, Authority::Frozen { last: Side::Legacy, .. }),
-        At::Publish => matches!(shop.authority().await, Authority::Held { by: Side::Modern, .. }),
+        At::Publish => {
+            let waiting =
+                "SELECT count(*) FROM pg_locks WHERE relation = 'strangler_rollout'::regclass AND NOT granted";
+            shop.count(Side::Modern, waiting).await > 0
+        }
+        At::Open => shop.count(Side::Modern, fence).await > 0,
     }
 }
 
-/// GIVEN a coordinator that was killed at a step, under load.
-async fn killed(at: At) -> Shop {
+/// GIVEN a coordinator that was killed at a step on the way to `to`, under load.
+async fn killed(at: At, to: Side) -> Shop {
     let shop = Shop::open(LIMIT).await;
+    if to == Side::Legacy {
+        shop.hand_over(Side::Modern).await;
+    }
     let obstacle = Obstacle::put(&shop, at).await;
-    let mut coordinator = shop.begin_handover(Side::Modern);
+    let mut coordinator = shop.begin_handover(to);
     until(&format!("the handover is at {at:?}"), async || is_at(&shop, at).await).await;
     coordinator.kill().await.unwrap();
     obstacle.take_away().await;
@@ -82,7 +95,7 @@ async fn shown(shop: &Shop) -> Json {
 }
 
 async fn done_when_run_again(at: At) {
-    let shop = killed(at).await;
+    let shop = killed(at, Side::Modern).await;
     let told = shop.hand_over(Side::Modern).await;
     assert_eq!(told["policy"]["stage"], "reverse", "{at:?}: {told}");
     assert!(matches!(shop.authority().await, Authority::Held { by: Side::Modern, .. }), "{at:?}");
@@ -91,8 +104,8 @@ async fn done_when_run_again(at: At) {
 }
 
 /// The side that has the authority when nobody runs it again.
-async fn left_alone(at: At) -> Side {
-    let shop = killed(at).await;
+async fn left_alone(at: At, to: Side) -> Side {
+    let shop = killed(at, to).await;
     let began = Instant::now();
     // The killed one's session in the database may still carry out what was sent; then that is undone too.
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -126,18 +139,33 @@ async fn a_handover_whose_coordinator_is_killed_before_it_publishes_is_published
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handover_whose_coordinator_is_killed_before_it_opens_is_done_by_the_next() {
+    done_when_run_again(At::Open).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_freeze_that_nobody_goes_on_with_is_undone_by_the_replicas() {
-    assert_eq!(left_alone(At::Freeze).await, Side::Legacy);
+    assert_eq!(left_alone(At::Freeze, Side::Modern).await, Side::Legacy);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_that_nobody_goes_on_with_is_undone_by_the_replicas() {
-    assert_eq!(left_alone(At::Drain).await, Side::Legacy);
+    assert_eq!(left_alone(At::Drain, Side::Modern).await, Side::Legacy);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_rollout_says_yet_is_undone_by_the_replicas() {
+    assert_eq!(left_alone(At::Publish, Side::Modern).await, Side::Legacy);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_open_side_that_no_rollout_names_is_published_by_the_replicas() {
-    assert_eq!(left_alone(At::Publish).await, Side::Modern);
+    assert_eq!(left_alone(At::Publish, Side::Legacy).await, Side::Legacy);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_rollout_says_and_nobody_opens_ends_with_one_side_that_takes_writes_and_a_rollout_that_says_so() {
+    left_alone(At::Open, Side::Modern).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

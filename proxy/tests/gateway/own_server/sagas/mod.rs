@@ -61,7 +61,9 @@ impl Fleet {
     /// Waits until a statement over `table` waits in the ERP for somebody's lock.
     pub(super) async fn waits_for(&self, table: &str) {
         let watcher = self.connect(Side::Legacy).await;
-        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = to_regclass($1)";
+        // Who only tries the contract's statements gives up sooner.
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = to_regclass($1) \
+                       AND waitstart < clock_timestamp() - interval '400 milliseconds'";
         until(&format!("somebody waits for {table}"), async || {
             watcher.query_one(waiting, &[&table]).await.unwrap().get::<_, i64>(0) > 0
         })
