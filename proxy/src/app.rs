@@ -2,6 +2,7 @@
 
 mod bookkeeping;
 mod groups;
+mod lives;
 mod roads;
 mod statements;
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 use adapters::Lane;
 use metrics_exporter_prometheus::PrometheusHandle;
 use model::control::ControlError;
-use model::{GroupName, Instant, PerSide, ReplicaId, Side, StoreError};
+use model::{GroupName, Instant, PerSide, ReplicaId, StoreError};
 use shadow_compare::Redactor;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -35,9 +36,6 @@ use crate::handover::begin::Waiting;
 use crate::handover::fences::Fences;
 use crate::handover::keeper::{Keeper, publish_unpublished};
 use crate::lanes;
-use crate::lives::compared::Compared;
-use crate::lives::memories::Memories;
-use crate::lives::{Heard, LifeWatch};
 use crate::openfeature;
 use crate::promotion::Promoter;
 use crate::read::breaker::Breaker;
@@ -56,9 +54,6 @@ use roads::Parts;
 
 /// How long shutdown waits for writes under way, after the last request was answered.
 const LAST_WRITES: Duration = Duration::from_secs(5);
-
-/// Longest look at a side's life.
-const LIVES_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a replica cannot start.
 #[derive(Debug, Error)]
@@ -222,7 +217,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
 
     let unsettled = Arc::new(UnsettledKeys::default());
     let known = (&unsettled, &newest, &figures);
-    let compared = keep_lives(&backends, state, &breakers, known, &background);
+    let compared = lives::keep(&backends, state, &breakers, known, &background);
     let fences = keep_fences(config, &backends, &rollout, id.as_str(), &background);
     let parts = Parts {
         config,
@@ -307,44 +302,6 @@ fn serve_graphql(
         gateway::serve(port, router, gateway, stop.cancelled()).await;
     });
     serving
-}
-
-/// Compares both sides with what is remembered of them, and forgets what this replica knew of one that has changed. What
-/// writes ask whether there is anything to compare them with.
-fn keep_lives(
-    backends: &Backends,
-    state: StateDir,
-    breakers: &PerSide<Arc<Breaker>>,
-    (unsettled, newest, figures): (&Arc<UnsettledKeys>, &gateway::RolloutSource, &Recorder),
-    background: &Tasks,
-) -> Arc<Compared> {
-    let control = Arc::clone(&backends.control);
-    let compared = Arc::new(Compared::default());
-    let memories = Memories { stores: backends.lane(Lane::Admin), control, state: Some(state), within: LIVES_WITHIN };
-    for side in Side::BOTH {
-        if let Some(memory) = memories.own(side) {
-            memories.stores.get(side).expect(memory);
-            compared.heard(side, true);
-        }
-    }
-    let (unsettled, newest, figures) = (Arc::clone(unsettled), Arc::clone(newest), figures.clone());
-    let heard = Arc::new(move |side: Side, heard: Heard| {
-        heard.incarnation.into_iter().for_each(|incarnation| figures.lives(side, incarnation));
-        for (group, policy) in &newest().policies {
-            if heard.has_changed {
-                unsettled.unwatch(group);
-            }
-            if policy.primary() != side {
-                unsettled.set_unproven(group, heard.is_unproven);
-            }
-        }
-    });
-    let spells = PerSide::default();
-    let breakers = breakers.clone();
-    let answers = Arc::new(move |side: Side| breakers.get(side).answers(side));
-    let watch = Arc::new(LifeWatch { memories, compared: Arc::clone(&compared), answers, heard, spells });
-    background.keep("lives", move |stop| Arc::clone(&watch).run(stop));
-    compared
 }
 
 /// Watches who has the authority, and tells the rollout.

@@ -91,8 +91,7 @@ impl FaultyStore {
         let mut plan = self.plan.lock();
         plan.at.clear();
         plan.always.clear();
-        plan.down = false;
-        plan.wrong_sums = false;
+        (plan.down, plan.wrong_sums) = (false, false);
         plan.poison.clear();
     }
 

@@ -13,6 +13,7 @@ mod handover;
 mod mutation;
 mod plans;
 mod query;
+mod reports;
 mod sagas;
 mod sides;
 mod subscription;

@@ -111,7 +111,7 @@ async fn dry_run(out: Printer, link: &Link, group: &str, to: &str) -> Result<(),
     let unfit = if unfit.is_empty() { "none".to_owned() } else { unfit.join(", ") };
     out.line(format!("Rows that the other side cannot hold: {unfit}."));
     tell(out, &safety["unfitKeys"]);
-    tell_wrong(out, &safety["wrongStatements"])?;
+    let would_run = tell_wrong(out, &safety["wrongStatements"]);
     // One place says it, in words and in the exit code alike.
     let nothing = |what: &str| safety[what] == 0;
     match (safety["safe"] == true, nothing("missing") && nothing("undecided") && nothing("keyless") && unfit == "none")
@@ -124,6 +124,7 @@ async fn dry_run(out: Printer, link: &Link, group: &str, to: &str) -> Result<(),
             "something would be lost: mend it first (`strangler reconcile`, `strangler repair`)".to_owned(),
         )),
         (false, true) => {
+            would_run?;
             let left = if nothing("leftBehind") { None } else { Some("end what an earlier handover left behind") };
             let columns = if list(&safety["leftOut"]).is_empty() {
                 None
@@ -144,9 +145,10 @@ fn tell_wrong(out: Printer, wrong: &Json) -> Result<(), Stop> {
     if list(wrong).is_empty() {
         return Ok(());
     }
-    out.line("Statements of the contract that the other side would not run:");
+    out.line("Statements of the contract that the other side would not run, or that could not be tried there:");
     tell(out, wrong);
-    let why = "clients would get errors after it: mend these statements, or the side, first (`strangler check`)";
+    let why = "no row would be lost, but clients would get errors after it: mend these statements, or the side, first \
+               (`strangler check`), and try again where something was locked";
     Err(Stop::No(why.to_owned()))
 }
 
