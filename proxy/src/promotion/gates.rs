@@ -171,6 +171,7 @@ fn mismatches(known: &Known, limits: &GateLimits) -> Gate {
         return unknown(name, limit, "the control store does not tell what was compared");
     };
     let since = since.map(|since| format!(", counted since {since}, when the contract or a side's log changed"));
+    // Where nothing else was ever compared there is no moment to name.
     let since = since.unwrap_or_default();
     if records == 0 {
         let why = format!("nothing was compared{since}: raise --shadow; {needed} records without mismatch would do");
