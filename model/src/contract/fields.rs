@@ -13,7 +13,7 @@ impl FieldIndex {
         Self(u16::try_from(index).expect("the contract parser limits a type to 128 fields"))
     }
 
-    /// The place as an index into [`EntityType::fields`].
+    /// The place as an index into [`EntityType::fields`](super::EntityType::fields).
     pub fn get(self) -> usize {
         usize::from(self.0)
     }

@@ -71,8 +71,8 @@ impl Door {
         self.store.side()
     }
 
-    /// Applies the changes of one write (or of one page of a copy), at most [`MAX_BATCH`]. The future
-    /// may be dropped: the changes are applied all the same. One answer per change, in their order.
+    /// Applies the changes of one write (or of one page of a copy), at most [`MAX_BATCH`](model::store::MAX_BATCH). The
+    /// future may be dropped: the changes are applied all the same. One answer per change, in their order.
     ///
     /// # Errors
     /// As [`Store::apply`]; `Unreachable` at once while the side's breaker is open or its queue full.
