@@ -21,6 +21,9 @@ struct Database {
 
 pub(super) async fn connections(desk: &Desk) -> Finding {
     let databases = look(desk).await;
+    if databases.is_empty() {
+        return Finding::bad("connections", "not known: no server answers");
+    }
     let heard = desk.control().replicas(HEARD_WITHIN).await.map_or(0, |replicas| replicas.len());
     let replicas = heard.max(desk.config.fleet.replicas.len()).max(1);
     let problems = too_few(&databases, replicas);
