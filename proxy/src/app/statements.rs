@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::contract::Wrong;
 use model::{PerSide, Side, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -16,10 +17,10 @@ use crate::admin::Health;
 /// How long one side may take for all of them.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// How long a side that did not answer is left alone.
+/// How long a side that did not answer, or on which something was locked, is left alone.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// Tries both sides, each until it has answered.
+/// Tries both sides, each until every statement was tried.
 pub(super) async fn follow(sides: PerSide<Arc<dyn Store>>, health: Arc<Health>, stop: CancellationToken) {
     let trying = futures::future::join_all(Side::BOTH.map(|side| one(side, Arc::clone(sides.get(side)), &health)));
     tokio::select! {
@@ -29,21 +30,48 @@ pub(super) async fn follow(sides: PerSide<Arc<dyn Store>>, health: Arc<Health>, 
 }
 
 async fn one(side: Side, store: Arc<dyn Store>, health: &Health) {
-    let wrong = loop {
+    let mut told = Vec::new();
+    loop {
         match store.wrong_statements(WITHIN).await {
-            Ok(wrong) if wrong.iter().all(|one| one.tried) => break wrong,
-            Ok(_) => {
+            Ok(found) => {
+                let is_over = found.iter().all(|one| one.tried);
+                for one in news(&mut told, found) {
+                    tracing::error!(%side, group = %one.group, "{side} would not run {one}. Clients get INTERNAL where it is needed: mend it, see `strangler check`");
+                    health.statements([format!("{side}: {one}")]);
+                }
+                if is_over {
+                    return;
+                }
                 tracing::debug!(%side, "some of the contract's statements could not be tried on {side}: something is locked");
-                tokio::time::sleep(AGAIN_AFTER).await;
             }
             Err(error) => {
                 tracing::debug!(%side, %error, "the contract's statements were not tried on {side}: {error}");
-                tokio::time::sleep(AGAIN_AFTER).await;
             }
         }
-    };
-    for one in &wrong {
-        tracing::error!(%side, group = %one.group, "{side} would not run {one}. Clients get INTERNAL where it is needed: mend it, see `strangler check`");
+        tokio::time::sleep(AGAIN_AFTER).await;
     }
-    health.statements(wrong.iter().map(|one| format!("{side}: {one}")));
+}
+
+/// What is known to be wrong and was not told yet. What is locked is told when it was tried; nothing else waits for that.
+fn news(told: &mut Vec<Wrong>, found: Vec<Wrong>) -> Vec<Wrong> {
+    let fresh: Vec<_> = found.into_iter().filter(|one| one.tried && !told.contains(one)).collect();
+    told.extend(fresh.iter().cloned());
+    fresh
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(what: &str, tried: bool) -> Wrong {
+        Wrong { group: "stock".into(), what: what.to_owned(), line: None, said: "no such column".to_owned(), tried }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_once_and_does_not_wait_for_what_is_locked() {
+        let mut told = Vec::new();
+        assert_eq!(news(&mut told, vec![wrong("one", true), wrong("two", false)]), [wrong("one", true)]);
+        assert_eq!(news(&mut told, vec![wrong("one", true), wrong("two", false)]), []);
+        assert_eq!(news(&mut told, vec![wrong("one", true), wrong("two", true)]), [wrong("two", true)]);
+    }
 }

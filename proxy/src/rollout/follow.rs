@@ -135,10 +135,13 @@ impl Follower {
         let (rollout, saved) = (self.handle.version(), self.handle.unsaved().is_none());
         self.replica = Replica { rollout, saved, ..self.replica.clone() };
         let mut heard = control.heartbeat(&self.replica).await?;
-        if let (Heard::Taken(_), Some(former)) = (&heard, self.former.take())
-            && control.succeed(&self.replica.id, former).await?
-        {
-            heard = control.heartbeat(&self.replica).await?;
+        if let (Heard::Taken(_), Some(former)) = (&heard, self.former) {
+            let succeeds = control.succeed(&self.replica.id, former).await?;
+            // Once: whoever has the name from now on is another one.
+            self.former = None;
+            if succeeds {
+                heard = control.heartbeat(&self.replica).await?;
+            }
         }
         match heard {
             Heard::Noted => {

@@ -24,8 +24,9 @@ pub(super) async fn connections(desk: &Desk) -> Finding {
     if databases.is_empty() {
         return Finding::bad("connections", "not known: no server answers");
     }
-    let heard = desk.control().replicas(HEARD_WITHIN).await.map_or(0, |replicas| replicas.len());
-    let replicas = heard.max(desk.config.fleet.replicas.len()).max(1);
+    // Where the control store does not tell, a finding of its own says so; then those of the configuration count.
+    let heard = desk.control().replicas(HEARD_WITHIN).await.map(|replicas| replicas.len());
+    let replicas = heard.as_ref().map_or(0, |heard| *heard).max(desk.config.fleet.replicas.len()).max(1);
     let problems = too_few(&databases, replicas);
     let facts = databases.iter().map(|database| (database.what, told(database, replicas))).collect();
     let exposed = databases.iter().filter_map(|Database { what, look, .. }| {
@@ -33,6 +34,7 @@ pub(super) async fn connections(desk: &Desk) -> Finding {
     });
     let notices = exposed.collect();
     let counted = if replicas == 1 { "1 replica".to_owned() } else { format!("{replicas} replicas") };
+    let counted = if heard.is_ok() { counted } else { format!("{counted} at least: the control store does not tell") };
     Finding { ok: problems.is_empty(), facts, notices, problems, ..Finding::good("connections", counted) }
 }
 
