@@ -10,6 +10,7 @@ mod dashboard;
 mod health;
 pub mod schema;
 pub mod serve;
+pub mod settings;
 mod socket;
 
 use std::sync::Arc;
@@ -21,12 +22,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
-use model::control::{Author, OverrideId};
 use model::{GroupName, Instant, ReplicaId};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use crate::rollout::{Override, RolloutHandle};
+use crate::rollout::{Override, RollbackOrder, RolloutHandle};
 use auth::Identity;
 use schema::AdminSchema;
 
@@ -51,19 +51,6 @@ pub struct Admin {
     pub api: AdminSchema,
     /// The wall clock, for the record of an override.
     pub clock: fn() -> Instant,
-}
-
-/// What `POST /api/v1/groups/{group}/rollback` takes: who, and an id, so that told twice counts once.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RollbackOrder {
-    /// The same for every replica that is told.
-    pub id: OverrideId,
-    /// Who wants it, from where, and why if they said.
-    pub author: Author,
-    /// Whether a replica passes it on, which somebody else has told.
-    #[serde(default)]
-    pub passed_on: bool,
 }
 
 /// An error of the admin API.

@@ -1,9 +1,12 @@
 //! All wiring on one page: from a checked configuration to a replica that serves, and back.
 
+mod backends;
 mod bookkeeping;
 mod groups;
+mod lanes;
 mod lives;
 mod roads;
+mod servers;
 mod statements;
 
 use std::net::SocketAddr;
@@ -20,28 +23,26 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::auth::AuthError;
+use crate::admin::serve::CannotOpen;
 use crate::admin::{self, Admin, Health};
-pub use crate::backends::Backends;
+use crate::breaker::Breaker;
 use crate::catchup::shapes::{CannotRunBeside, Shapes};
 use crate::config::Config;
 use crate::contract::{ContractErrors, Loaded};
+use crate::desk::Promoter;
 use crate::desk::{Desk, Here};
 use crate::evidence::Aggregator;
+use crate::fences::Fences;
 use crate::figures::Recorder;
 use crate::fork::Fork;
 use crate::gateway::{self, Gateway};
 use crate::guard;
 use crate::handover::begin::Waiting;
-use crate::handover::fences::Fences;
 use crate::handover::keeper::{Keeper, publish_unpublished};
-use crate::lanes;
 use crate::openfeature;
-use crate::promotion::Promoter;
-use crate::read::breaker::Breaker;
 use crate::reconcile::{self, ReconcileSettings, Reconciler};
 use crate::rollout::{self, OpenError, RolloutHandle};
-use crate::servers;
+use crate::schedule;
 use crate::serving::Port;
 use crate::state_dir::{StateDir, StateDirError};
 use crate::tasks::Tasks;
@@ -50,6 +51,7 @@ use crate::tls::{Tls, TlsError};
 use crate::webhooks;
 use crate::write::settle::Settler;
 use crate::write::unsettled::UnsettledKeys;
+pub use backends::{Backends, CONTROL_CONNECTIONS};
 use roads::Parts;
 
 /// How long shutdown waits for writes under way, after the last request was answered.
@@ -104,9 +106,9 @@ pub enum StartError {
     /// A certificate cannot be used.
     #[error("{0}")]
     Tls(#[from] TlsError),
-    /// What signing in rests on cannot be used.
+    /// The admin port cannot be opened.
     #[error("{0}")]
-    Auth(#[from] AuthError),
+    Admin(#[from] CannotOpen),
     /// A port cannot be listened on.
     #[error("{address} cannot be listened on: {reason}; set `{key}` to a free address")]
     Listen {
@@ -244,7 +246,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     openfeature::start(config.flags.as_ref(), &desk, &id, &background);
     webhooks::start(&config.webhooks, &backends.control, &id, now, &background);
     let reconciler = |pause| reconciler(config, &backends, &secret, pause);
-    reconcile::schedule::start(config.reconcile.clone(), &desk, &id, reconciler, &background);
+    schedule::start(config.reconcile.clone(), &desk, &id, reconciler, &background);
     let oracles = backends.oracles.clone();
     background.keep("lanes", move |stop| lanes::watch(oracles.clone(), stop));
     let servers = servers::Servers::of(&backends);

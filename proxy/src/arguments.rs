@@ -2,7 +2,7 @@
 //!
 //! Not here: coercion itself (GraphQL's rules, in the gateway).
 
-use model::contract::{Param, ParamSource};
+use model::contract::{Param, ParamSource, WriteAction};
 use model::sql::Params;
 use model::value::Kind;
 use model::{EntityKey, EntityType, FieldIndex, Instant, OwnNumber, Record, Value, WriteId};
@@ -35,6 +35,23 @@ impl Arguments {
     /// The arguments as JSON with sorted names: what a fingerprint is made of.
     pub fn as_json(&self) -> &Map<String, Json> {
         &self.0
+    }
+
+    /// The keys that `action` may change, in the contract's order; `write` is the id of the write under way.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` when a part of a key is missing.
+    pub fn touched(&self, action: &WriteAction, write: WriteId) -> Result<Vec<EntityKey>, ClientError> {
+        let origin = Origin { write: Some(write), ..Origin::default() };
+        let mut keys: Vec<EntityKey> = Vec::with_capacity(action.touches.len());
+        for touch in &action.touches {
+            let key = self.key(&touch.entity, &touch.key, origin)?;
+            let key = key.ok_or_else(|| {
+                ClientError::bad_input(format!("the key of {} is incomplete: give every part of it", touch.entity.name))
+            })?;
+            keys.push(key);
+        }
+        Ok(keys)
     }
 
     /// The value behind `source`; `None` when the argument was left out.

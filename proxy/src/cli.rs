@@ -42,11 +42,12 @@ use print::Printer;
 use sagas::SagasCommand;
 use sides::SidesCommand;
 
-use crate::config::{Config, Fleet};
+use crate::config::Config;
 use crate::contract;
 use crate::demo;
 use crate::desk::DeskError;
 use crate::error::with_root;
+use crate::rollout::fleet::Fleet;
 use crate::rollout::tell::Teller;
 
 /// Why a command did not end well.
@@ -230,7 +231,7 @@ fn schema(config: &Path, args: &SchemaArgs, out: Printer) -> Result<(), Stop> {
     };
     let name = path.display().to_string();
     let text = std::fs::read_to_string(&path).map_err(|error| {
-        Stop::BadConfig(format!("the contract {name} cannot be read: {}", crate::config::why(&error)))
+        Stop::BadConfig(format!("the contract {name} cannot be read: {}", crate::watched::why(&error)))
     })?;
     let loaded = contract::load(&text, &name).map_err(|error| bad(&error))?;
     if out.is_json() {

@@ -29,6 +29,8 @@ use config::{ConfigError, Environment, File, FileFormat};
 use model::{GroupName, PerSide};
 use thiserror::Error;
 
+use crate::admin::settings::AdminSettings;
+use crate::breaker::BreakerSettings;
 use crate::breakeven::Given;
 use crate::catchup::relay::RelaySettings;
 use crate::desk::ApprovalRules;
@@ -37,16 +39,15 @@ use crate::guard::GuardSettings;
 use crate::handover::coordinate::HandoverSettings;
 use crate::openfeature::Flags;
 use crate::promotion::PromotionRules;
-use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
-use crate::reconcile::schedule::Schedule;
+use crate::rollout::fleet::Fleet;
 use crate::saga::SagaSettings;
+use crate::schedule::Schedule;
 use crate::tls::TlsFiles;
 use crate::traces::Traces;
 use crate::webhooks::Webhook;
 use crate::write::rehearse::RehearsalSettings;
 
-pub use admin::{AdminSettings, AuthSettings, JwtSettings, KeySource, SessionSettings};
 use raw::RawConfig;
 pub use side::SideSettings;
 
@@ -146,21 +147,6 @@ pub struct EvidenceSettings {
     pub flush: Duration,
 }
 
-/// This replica among the others.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Fleet {
-    /// The replica's name; `None`: made once and kept in the state directory.
-    pub id: Option<String>,
-    /// The admin address under which other machines reach this replica; `None`: as it listens.
-    pub admin_address: Option<String>,
-    /// Admin addresses that `groups rollback` tells directly, whatever the control store knows.
-    pub replicas: Vec<String>,
-    /// The authorities that signed the certificates of the replicas' admin ports; `None`: those of this machine.
-    pub ca_file: Option<PathBuf>,
-    /// The token that commands show to the admin ports.
-    pub token_file: Option<PathBuf>,
-}
-
 /// The log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
@@ -240,14 +226,6 @@ fn environment() -> Environment {
     Environment::with_prefix("STRANGLER").prefix_separator("__").separator("__")
 }
 
-/// Why a file cannot be used, in plain words and without the platform's numbers.
-pub(crate) fn why(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        kind => kind.to_string(),
-    }
-}
-
 fn variable(key: &str) -> String {
     format!("STRANGLER__{}", key.replace('.', "__").to_uppercase())
 }
@@ -258,8 +236,10 @@ impl Config {
     /// # Errors
     /// [`InvalidConfig`], naming the key and where it stands.
     pub fn load(file: &Path) -> Result<Self, InvalidConfig> {
-        let unreadable =
-            |error: std::io::Error| InvalidConfig::Unreadable { path: file.to_owned(), reason: why(&error) };
+        let unreadable = |error: std::io::Error| InvalidConfig::Unreadable {
+            path: file.to_owned(),
+            reason: crate::watched::why(&error),
+        };
         let text = std::fs::read_to_string(file).map_err(unreadable)?;
         Self::parse(&text, file, std::env::vars().collect())
     }

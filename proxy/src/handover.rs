@@ -14,7 +14,6 @@ pub mod begin;
 pub mod coordinate;
 pub mod decide;
 pub mod drain;
-pub mod fences;
 pub mod keeper;
 pub mod safety;
 pub mod steps;

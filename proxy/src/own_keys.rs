@@ -20,9 +20,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::arguments::Arguments;
+use crate::breaker::Breaker;
 use crate::error::Fault;
-use crate::read::breaker::Breaker;
-use crate::write::command;
 
 /// A side that may be asked.
 #[derive(Clone, Copy)]
@@ -222,7 +221,7 @@ pub async fn numbers(
             continue;
         }
         let added = touch.key.iter().any(|source| matches!(source, ParamSource::WriteId { .. }));
-        let key = command::touched(action, arguments, write)?.swap_remove(place);
+        let key = arguments.touched(action, write)?.swap_remove(place);
         primary.admitted_by(deadline).await?;
         let given = primary.number(added.then_some(spare), &touch.entity, &key, deadline).await;
         primary.breaker.note(primary.store.side(), given.as_ref().err());

@@ -1,7 +1,6 @@
 //! The read road: who answers, batched look-ups, fallback and breakers; and, apart, the shadow.
 
 pub mod batch;
-pub mod breaker;
 pub mod offer;
 pub mod seen;
 pub mod serve;

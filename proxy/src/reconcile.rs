@@ -15,7 +15,6 @@
 mod confirm;
 pub mod figures;
 mod moments;
-pub mod schedule;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -111,14 +111,14 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 
 /// The certificates of a PEM file; else what is wrong with it.
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = watched::read(file).map_err(|error| format!("cannot be read: {}", crate::config::why(&error)))?;
+    let text = watched::read(file).map_err(|error| format!("cannot be read: {}", crate::watched::why(&error)))?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let read = read.map_err(|error| format!("is not PEM: {error}"))?;
     if read.is_empty() { Err("has no certificate: give a PEM file".to_owned()) } else { Ok(read) }
 }
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let text = watched::read(file).map_err(|error| format!("cannot be read: {}", crate::config::why(&error)))?;
+    let text = watched::read(file).map_err(|error| format!("cannot be read: {}", crate::watched::why(&error)))?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|_| "has no private key: give a PEM file".to_owned())
 }
 

@@ -26,6 +26,14 @@ pub(crate) fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 
+/// Why a file cannot be used, in plain words and without the platform's numbers.
+pub(crate) fn why(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
 /// Looks at `files` until `stop`, and calls `changed` when the content of one is another than at the look before.
 /// A file that cannot be read counts as content of its own. The first look counts as a change: nobody knows what
 /// happened since the files were read for the start.

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::AuthSettings;
+use crate::admin::settings::AuthSettings;
 use guard::Guard;
 pub(crate) use standing::Standing;
 

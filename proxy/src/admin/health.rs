@@ -7,9 +7,9 @@ use model::{PerSide, Side};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::breaker::Breaker;
 use crate::catchup::shapes::Shapes;
 use crate::guard::GuardHandle;
-use crate::read::breaker::Breaker;
 use crate::rollout::RolloutHandle;
 
 /// What readiness rests on.

@@ -14,19 +14,19 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use model::Instant;
+use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::auth::Auth;
+use super::auth::{Auth, AuthError};
+use super::settings::AdminSettings;
 use super::{Admin, router};
-use crate::app::StartError;
 use crate::budget::Share;
 use crate::client::TrustedProxies;
-use crate::config::AdminSettings;
 use crate::serving::{self, Limits, Port};
-use crate::tls::Tls;
+use crate::tls::{Tls, TlsError};
 
 /// Connections at once: operators, probes and Prometheus are few. What is beyond are strangers, who are cut off soon.
 const CONNECTIONS: usize = 1_024;
@@ -36,6 +36,17 @@ const ADDRESS_SHARE: f64 = 0.25;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long requests under way may take after shutdown has begun. They are short.
 const DRAIN: Duration = Duration::from_secs(3);
+
+/// Why the admin port cannot be opened.
+#[derive(Debug, Error)]
+pub enum CannotOpen {
+    /// Its certificate cannot be used.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    /// What signing in rests on cannot be used.
+    #[error("{0}")]
+    Auth(#[from] AuthError),
+}
 
 /// What stands before the admin port: its certificate, and who may use it.
 pub struct Door {
@@ -47,8 +58,8 @@ impl Door {
     /// Reads the files that `settings` name. Listens to nothing yet.
     ///
     /// # Errors
-    /// [`StartError::Tls`] or [`StartError::Auth`], naming the key.
-    pub fn open(settings: &AdminSettings, clock: fn() -> Instant) -> Result<Self, StartError> {
+    /// [`CannotOpen`], naming the key.
+    pub fn open(settings: &AdminSettings, clock: fn() -> Instant) -> Result<Self, CannotOpen> {
         let tls = settings.tls.clone().map(Tls::open).transpose()?;
         Ok(Self { tls, auth: Auth::open(settings.auth.as_ref(), clock)? })
     }

@@ -7,7 +7,7 @@ use model::{Epoch, PerSide, Percentage, Policy, Rollout, RolloutVersion, Stage};
 use tower::ServiceExt;
 
 use super::*;
-use crate::read::breaker::{Breaker, BreakerSettings};
+use crate::breaker::{Breaker, BreakerSettings};
 
 pub(super) fn admin() -> (Admin, PerSide<Arc<Breaker>>) {
     let shift = Policy::new(Stage::Shift, Percentage::FULL, Percentage::ZERO, Epoch(1)).unwrap();

@@ -7,12 +7,12 @@ use adapters::Lane;
 use model::{PerSide, Side};
 
 use super::Backends;
+use crate::breaker::Breaker;
 use crate::figures::Recorder;
 use crate::gateway;
 use crate::lives::compared::Compared;
 use crate::lives::memories::Memories;
 use crate::lives::{Heard, LifeWatch};
-use crate::read::breaker::Breaker;
 use crate::state_dir::StateDir;
 use crate::tasks::Tasks;
 use crate::write::unsettled::UnsettledKeys;

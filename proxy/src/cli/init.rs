@@ -11,7 +11,8 @@ use super::Stop;
 use super::args::{Database, InitArgs, To};
 use super::desk::Desk;
 use crate::error::with_root;
-use crate::handover::begin::{begin, broken, were_there_writes};
+use crate::fences::were_there_writes;
+use crate::handover::begin::{begin, broken};
 use crate::rollout::publish::{publish_initial, publish_new_groups};
 
 /// A DBA's locks may take a while.

@@ -20,9 +20,9 @@ use super::Stop;
 use super::desk::Desk;
 use super::left_behind;
 use super::reconcile::{author, entity, of_group, reconcile, reconciler, redactor, settings, stop_by_interrupt};
+use crate::breaker::Breaker;
 use crate::catchup::repair::{Levelled, RepairSettings, Repairer};
 use crate::contract::suggest;
-use crate::read::breaker::Breaker;
 use crate::reconcile::{ReconcileSettings, Run};
 use crate::write::apply::Door;
 

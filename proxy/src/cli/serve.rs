@@ -30,7 +30,7 @@ pub(super) async fn run(config: &Path) -> Result<(), Stop> {
         app::StartError::Rollout(OpenError::NothingKnown(control) | OpenError::Damaged { control, .. }) => {
             Stop::No(format!("{error}: {}", with_root(control)))
         }
-        app::StartError::Tls(_) | app::StartError::Auth(_) => Stop::BadConfig(error.to_string()),
+        app::StartError::Tls(_) | app::StartError::Admin(_) => Stop::BadConfig(error.to_string()),
         app::StartError::Store(_)
         | app::StartError::Shapes(_)
         | app::StartError::Control(_)

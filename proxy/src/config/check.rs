@@ -17,11 +17,12 @@ use super::raw::{RawConfig, RawControl, RawEvidence, RawFleet, RawHandover, RawR
 use super::side::{SideSettings, sides};
 use super::traces::traces;
 use super::webhooks::webhooks;
-use super::{Config, EvidenceSettings, Fleet, InvalidConfig, Log, Origins, Reads, Writes, breakeven, gateway};
+use super::{Config, EvidenceSettings, InvalidConfig, Log, Origins, Reads, Writes, breakeven, gateway};
+use crate::breaker::BreakerSettings;
 use crate::catchup::relay::RelaySettings;
 use crate::handover::coordinate::HandoverSettings;
-use crate::read::breaker::BreakerSettings;
 use crate::read::shadow::ShadowSettings;
+use crate::rollout::fleet::Fleet;
 use crate::saga::SagaSettings;
 use crate::write::rehearse::RehearsalSettings;
 
@@ -218,7 +219,9 @@ pub(super) fn secret(
         (Some(value), None) => Ok(Some(value)),
         (None, Some(file)) => match std::fs::read_to_string(&file) {
             Ok(text) => Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned())),
-            Err(error) => Err(origins.rule(file_key, format!("{file} cannot be read: {}", super::why(&error)))),
+            Err(error) => {
+                Err(origins.rule(file_key, format!("{file} cannot be read: {}", crate::watched::why(&error))))
+            }
         },
         (None, None) => Ok(None),
     }

@@ -7,7 +7,7 @@ use chrono::NaiveTime;
 use super::Origins;
 use super::check::{Checked, millis};
 use super::raw::RawReconcile;
-use crate::reconcile::schedule::{Schedule, When};
+use crate::schedule::{Schedule, When};
 
 /// A year.
 const LONGEST_HOURS: u64 = 24 * 366;

@@ -12,12 +12,12 @@ use tokio::time::Instant;
 
 use super::decision::Decision;
 use super::{Desk, DeskError, SetOutcome};
+use crate::breaker::{Breaker, BreakerSettings};
+use crate::fences::Fences;
 use crate::handover::coordinate::{Coordinator, Handed, NotHanded, Step};
 use crate::handover::drain::Left;
-use crate::handover::fences::Fences;
 use crate::handover::safety::{self, Safety};
 use crate::handover::steps::StepName;
-use crate::read::breaker::{Breaker, BreakerSettings};
 use crate::rollout::Refused;
 use crate::rollout::handed::{HandedOver, publish_handover, with};
 use crate::rollout::publish::{Change, Consent};

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::bar::Barred;
 use super::{Desk, DeskError, acknowledged};
-use crate::admin::RollbackOrder;
+use crate::rollout::RollbackOrder;
 use crate::rollout::fleet::{Cache, REMEMBERED};
 use crate::rollout::publish::{Change, publish_rollback};
 use crate::rollout::tell::{Teller, Told};

@@ -207,13 +207,13 @@ impl Guard {
     }
 
     fn report(&mut self, group: &GroupName, view: &GuardView, breaches: &[Breach]) {
-        telemetry::guard_state(group, view.state);
+        telemetry::guard_state(group, GuardState::ALL.map(|state| (state.as_str(), state == view.state)));
         let Some(watched) = self.groups.get_mut(group) else { return };
         for breach in breaches {
             if watched.counted.insert(breach.measure()) {
                 let sentence = breach.sentence(group);
                 tracing::warn!(%group, reason = breach.measure().as_str(), "breach: {sentence}");
-                telemetry::guard_breach(group, breach.measure());
+                telemetry::guard_breach(group, breach.measure().as_str());
             }
         }
     }

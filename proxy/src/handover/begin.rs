@@ -8,11 +8,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::fence::{Authority, Beginning, Fence, Holder, Traces, Unclear, adoption, beginning, ending, is_ended};
-use model::{Contract, Epoch, GroupName, PerSide, Side, Store, StoreError};
+use model::fence::{Authority, Beginning, Fence, Holder, Unclear, adoption, beginning, ending, is_ended};
+use model::{Contract, GroupName, PerSide, Side, Store, StoreError};
 use thiserror::Error;
 
 use super::coordinate::NotHanded;
+use crate::fences::{Seen, see};
 
 /// How often a lost race is looked at again.
 const LOOKS: usize = 4;
@@ -73,24 +74,6 @@ pub enum NotBegun {
     /// Somebody moves the same fences all the time.
     #[error("the fences of group {0} were moved by somebody else meanwhile: run it again")]
     Moved(GroupName),
-}
-
-/// What both sides say of one group.
-struct Seen {
-    fences: PerSide<Fence>,
-    traces: PerSide<Traces>,
-}
-
-async fn see(stores: &PerSide<Arc<dyn Store>>, group: &GroupName, within: Duration) -> Result<Seen, StoreError> {
-    let one = |side: Side| {
-        let store = Arc::clone(stores.get(side));
-        async move { Ok::<_, StoreError>((store.fence(group, within).await?.fence, store.traces(group, within).await?)) }
-    };
-    let (legacy, modern) = tokio::try_join!(one(Side::Legacy), one(Side::Modern))?;
-    Ok(Seen {
-        fences: PerSide { legacy: legacy.0, modern: modern.0 },
-        traces: PerSide { legacy: legacy.1, modern: modern.1 },
-    })
 }
 
 /// Groups that have fences and that the contract does not have, but for those that were ended. A side that has no fence
@@ -244,25 +227,4 @@ async fn begin_one(
         }
     }
     Err(NotBegun::Moved(group.clone()))
-}
-
-/// Whether either side remembers that groups of `contract` were ever written or handed over: then a control store
-/// without a rollout is one that was lost, and not a first start.
-///
-/// # Errors
-/// As [`Store::fence`] and [`Store::traces`].
-pub async fn were_there_writes(
-    contract: &Contract,
-    stores: &PerSide<Arc<dyn Store>>,
-    within: Duration,
-) -> Result<bool, StoreError> {
-    for group in contract.groups() {
-        let Seen { fences, traces } = see(stores, &group, within).await?;
-        let moved = Side::BOTH.into_iter().any(|side| fences.get(side).epoch > Epoch(1));
-        let wrote = Side::BOTH.into_iter().any(|side| traces.get(side).writes || traces.get(side).epoch > Epoch(0));
-        if moved || wrote {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use super::decide::Decide;
 use super::drain::{Drain, Left};
-use super::fences::Fences;
 use super::steps::StepName;
+use crate::fences::Fences;
 use crate::telemetry;
 use crate::write::apply::Door;
 

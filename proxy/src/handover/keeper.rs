@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::coordinate::HandoverSettings;
-use super::fences::Fences;
+use crate::fences::Fences;
 use crate::rollout::Witness;
 use crate::rollout::handed::{HandedOver, publish_handover};
 use crate::rollout::publish::Consent;

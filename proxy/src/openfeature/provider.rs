@@ -35,7 +35,7 @@ impl Provider {
             From::File(path) => {
                 let text = tokio::fs::read_to_string(path).await.map_err(|error| {
                     let code = EvaluationErrorCode::General("the file of flags".to_owned());
-                    failed(code, format!("cannot be read: {}", crate::config::why(&error)))
+                    failed(code, format!("cannot be read: {}", crate::watched::why(&error)))
                 })?;
                 file::value(&text, key)
             }

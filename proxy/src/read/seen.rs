@@ -17,7 +17,7 @@ use model::{GroupName, Store, WriteId};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::breaker::Breaker;
+use crate::breaker::Breaker;
 use crate::telemetry;
 use crate::write::unsettled::{FRESH, UnsettledKeys};
 

@@ -15,10 +15,10 @@ use model::{
 use tokio::time::Instant;
 
 use super::batch::Batch;
-use super::breaker::{Breaker, RouteBreaker};
 use super::seen::Seen;
 use super::shadow::{Shadow, ShadowJob, ShadowedRead};
 use super::turns::Asker;
+use crate::breaker::{Breaker, RouteBreaker};
 use crate::error::{Fault, InternalError};
 use crate::figures::Recorder;
 use crate::own_keys::{self, Asked};

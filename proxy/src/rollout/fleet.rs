@@ -2,6 +2,7 @@
 //! heard from the control store or from another replica, kept in the state folder.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use model::control::Replica;
@@ -13,6 +14,21 @@ const FILE: &str = "known-replicas.json";
 /// A replica not heard of for this long is no longer told rollbacks. Much longer than
 /// [`model::control::LIVE_WITHIN`]: one that lost the control store may still answer clients.
 pub const REMEMBERED: Duration = Duration::from_secs(3_600);
+
+/// This replica among the others.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fleet {
+    /// The replica's name; `None`: made once and kept in the state directory.
+    pub id: Option<String>,
+    /// The admin address under which other machines reach this replica; `None`: as it listens.
+    pub admin_address: Option<String>,
+    /// Admin addresses that `groups rollback` tells directly, whatever the control store knows.
+    pub replicas: Vec<String>,
+    /// The authorities that signed the certificates of the replicas' admin ports; `None`: those of this machine.
+    pub ca_file: Option<PathBuf>,
+    /// The token that commands show to the admin ports.
+    pub token_file: Option<PathBuf>,
+}
 
 /// The list in the state folder.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use super::known::{Adopted, Known};
 use super::publish::publish_initial;
 use super::snapshot::{self, SnapshotError};
 use super::witness::Witness;
-use crate::handover::begin::were_there_writes;
+use crate::fences::were_there_writes;
 use crate::state_dir::StateDir;
 
 /// The file that names the run which has the state folder.

@@ -15,8 +15,8 @@ use rustls::CertificateError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::admin::RollbackOrder;
-use crate::config::{self, Fleet};
+use crate::rollout::RollbackOrder;
+use crate::rollout::fleet::Fleet;
 use crate::tls::client::{Connector, connector};
 
 /// How long one replica may take.
@@ -144,8 +144,9 @@ fn distrust<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError
 fn token(variable: Option<String>, file: Option<&Path>) -> Result<Option<String>, String> {
     let text = match (variable, file) {
         (Some(token), _) => token,
-        (None, Some(file)) => std::fs::read_to_string(file)
-            .map_err(|error| format!("the token file {} cannot be read: {}", file.display(), config::why(&error)))?,
+        (None, Some(file)) => std::fs::read_to_string(file).map_err(|error| {
+            format!("the token file {} cannot be read: {}", file.display(), crate::watched::why(&error))
+        })?,
         (None, None) => return Ok(None),
     };
     Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty()))

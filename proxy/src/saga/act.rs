@@ -201,7 +201,7 @@ pub(super) fn check(road: &WriteRoad, plan: &SagaPlan, progress: &Progress) -> R
     for call in plan.steps.iter().map(|step| &step.run).filter(given) {
         let Some(action) = command::action(&call.root) else { continue };
         let arguments = arguments(call, plan, progress);
-        let touched = command::touched(action, &arguments, WriteId(Uuid::now_v7()))?;
+        let touched = arguments.touched(action, WriteId(Uuid::now_v7()))?;
         if touched.iter().any(|key| number_named(key).is_some()) {
             // What such a number stands for is looked up when the step is done.
             continue;

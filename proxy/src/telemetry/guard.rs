@@ -4,18 +4,16 @@ use metrics::{counter, gauge};
 use model::GroupName;
 
 use super::{GUARD_BREACHES_TOTAL, GUARD_CANARY_CAUGHT, GUARD_HEALTHY, GUARD_STATE};
-use crate::guard::{GuardState, Measure};
 
-/// The guard found a breach of `group`.
-pub(crate) fn guard_breach(group: &GroupName, reason: Measure) {
-    counter!(GUARD_BREACHES_TOTAL, "group" => group.to_string(), "reason" => reason.as_str()).increment(1);
+/// The guard found a breach of `group`; `reason` is the measure that was exceeded.
+pub(crate) fn guard_breach(group: &GroupName, reason: &'static str) {
+    counter!(GUARD_BREACHES_TOTAL, "group" => group.to_string(), "reason" => reason).increment(1);
 }
 
-/// What the guard makes of `group`.
-pub(crate) fn guard_state(group: &GroupName, state: GuardState) {
-    for one in GuardState::ALL {
-        let is_it = if one == state { 1.0 } else { 0.0 };
-        gauge!(GUARD_STATE, "group" => group.to_string(), "state" => one.as_str()).set(is_it);
+/// What the guard makes of `group`: each of its possible states, and whether it is that one.
+pub(crate) fn guard_state(group: &GroupName, states: impl IntoIterator<Item = (&'static str, bool)>) {
+    for (state, is_it) in states {
+        gauge!(GUARD_STATE, "group" => group.to_string(), "state" => state).set(if is_it { 1.0 } else { 0.0 });
     }
 }
 

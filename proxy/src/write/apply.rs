@@ -22,7 +22,7 @@ use super::not_taken::NotTaken;
 use super::numbering::Numbering;
 use super::proof::Proof;
 use super::queue::{Class, How, Pending, Queues, types};
-use crate::read::breaker::{Breaker, RouteBreaker};
+use crate::breaker::{Breaker, RouteBreaker};
 use crate::traces::{self, Here};
 
 /// How often a batch that gave way to another transaction is tried again.

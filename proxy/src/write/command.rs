@@ -71,7 +71,7 @@ fn build_for(
     arguments: &Arguments,
     attempt: &Attempt<'_>,
 ) -> Result<Command, ClientError> {
-    let mut touches = touched(action, arguments, attempt.write)?;
+    let mut touches = arguments.touched(action, attempt.write)?;
     let set_key = touches[0].clone();
     let of_the_erp = |(touch, key): (&Touch, &EntityKey)| names_a_number(&touch.entity, key).then(|| key.clone());
     let must_exist = action.touches.iter().zip(&touches).filter_map(of_the_erp).collect();
@@ -127,7 +127,7 @@ pub fn closing(
     attempt: &Attempt<'_>,
     closed: Fingerprint,
 ) -> Result<Command, ClientError> {
-    let mut touches = touched(action, arguments, attempt.write)?;
+    let mut touches = arguments.touched(action, attempt.write)?;
     let mut known = HashSet::new();
     touches.retain(|key| known.insert(key.clone()));
     Ok(Command {
@@ -147,22 +147,6 @@ fn key((sent, response_name): (&str, &str)) -> Result<IdempotencyKey, ClientErro
     IdempotencyKey::new(sent, response_name).map_err(|error| ClientError::new("BAD_IDEMPOTENCY_KEY", error.to_string()))
 }
 
-/// The keys that `action` may change, in the contract's order.
-///
-/// # Errors
-/// `BAD_USER_INPUT` when a part of a key is missing.
-pub fn touched(action: &WriteAction, arguments: &Arguments, write: WriteId) -> Result<Vec<EntityKey>, ClientError> {
-    let mut keys: Vec<EntityKey> = Vec::with_capacity(action.touches.len());
-    for touch in &action.touches {
-        let key = arguments.key(&touch.entity, &touch.key, origin(write))?;
-        let key = key.ok_or_else(|| {
-            ClientError::bad_input(format!("the key of {} is incomplete: give every part of it", touch.entity.name))
-        })?;
-        keys.push(key);
-    }
-    Ok(keys)
-}
-
 /// The states that a write left behind, one per touched entity; `None`: it does not exist.
 ///
 /// # Errors
@@ -176,7 +160,7 @@ pub fn states(
     let Some(first) = changes.first() else {
         return Ok(vec![None; action.touches.len()]);
     };
-    let keys = touched(action, arguments, first.write)?;
+    let keys = arguments.touched(action, first.write)?;
     let state = |key: &EntityKey| changes.iter().find(|change| change.key == *key).and_then(|c| c.state.clone());
     Ok(keys.iter().map(state).collect())
 }

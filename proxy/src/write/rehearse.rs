@@ -31,10 +31,10 @@ use shadow_compare::rehearsal::{Touched, judge_rehearsal};
 use tokio::sync::Semaphore;
 
 use super::command::Attempt;
+use crate::breaker::Breaker;
 use crate::error::with_root;
 use crate::excuses::AcceptedExcuses;
 use crate::figures::Recorder;
-use crate::read::breaker::Breaker;
 use crate::telemetry;
 use crate::traces;
 

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::apply::Door;
 use super::settle::Settler;
+use crate::breaker::{Breaker, RouteBreaker};
 use crate::error::InternalError;
-use crate::read::breaker::{Breaker, RouteBreaker};
 
 /// What the write road needs of one side.
 pub struct WriteSide {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use model::{Authority, Epoch, Holder, PerSide, Side, Stage, Store, Value};
 use parking_lot::Mutex;
+use proxy::breaker::{Breaker, BreakerSettings};
+use proxy::fences::Fences;
 use proxy::handover::coordinate::{Coordinator, Handed, NotHanded};
-use proxy::handover::fences::Fences;
 use proxy::handover::keeper::Keeper;
-use proxy::read::breaker::{Breaker, BreakerSettings};
 use proxy::write::apply::Door;
 use testkit::faults::{Call, Fault};
 use tokio_util::sync::CancellationToken;

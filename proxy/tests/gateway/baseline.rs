@@ -4,8 +4,8 @@ use std::sync::Arc;
 use testkit::begin::Begin as _;
 
 use model::{PerSide, Record, Role, Side, Store};
+use proxy::breaker::{Breaker, BreakerSettings};
 use proxy::catchup::baseline;
-use proxy::read::breaker::{Breaker, BreakerSettings};
 use proxy::write::apply::Door;
 use testkit::faults::{Call, Fault, FaultyStore};
 use testkit::inventory;

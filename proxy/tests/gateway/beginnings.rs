@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use model::fence::{Authority, Fence, Move, Unclear};
 use model::{Epoch, Holder, PerSide, Side, Stage, Stand, Store};
-use proxy::handover::begin::{NotBegun, begin, waiting, were_there_writes};
-use proxy::handover::fences::Fences;
+use proxy::fences::Fences;
+use proxy::fences::were_there_writes;
+use proxy::handover::begin::{NotBegun, begin, waiting};
 
 use crate::rig::{Ground, Pace, Replica, WITHIN};
 use crate::shelves::Shelves;

@@ -13,9 +13,9 @@ use model::{
     Command, EntityKey, EntityType, Epoch, PerSide, Percentage, Policy, Role, Side, Stage, Store, Work, WriteId,
     Written,
 };
+use proxy::breaker::{Breaker, BreakerSettings};
 use proxy::catchup::baseline;
 use proxy::catchup::repair::{Levelled, RepairSettings, Repairer};
-use proxy::read::breaker::{Breaker, BreakerSettings};
 use proxy::reconcile::{ReconcileError, ReconcileSettings, Reconciled, Reconciler, Run};
 use proxy::write::apply::Door;
 use shadow_compare::Redactor;

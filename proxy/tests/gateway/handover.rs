@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use model::{Authority, GroupName, PerSide, Policy, Side, Stage, Store};
 use parking_lot::Mutex;
+use proxy::breaker::{Breaker, BreakerSettings};
 use proxy::catchup::left_behind;
+use proxy::fences::Fences;
 use proxy::handover::coordinate::{Coordinator, Handed, HandoverSettings, NotHanded};
 use proxy::handover::decide::{Decide, Proposed, Undecided};
-use proxy::handover::fences::Fences;
 use proxy::handover::keeper::Keeper;
-use proxy::read::breaker::{Breaker, BreakerSettings};
 use proxy::write::apply::Door;
 use serde_json::json;
 use testkit::faults::{Call, Fault, FaultyStore};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use model::{Side, Stage};
-use proxy::read::breaker::BreakerSettings;
+use proxy::breaker::BreakerSettings;
 use testkit::faults::{Call, Fault};
 use tokio::time::Instant;
 

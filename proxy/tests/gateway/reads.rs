@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use model::{Side, Stage};
+use proxy::breaker::BreakerSettings;
 use proxy::catchup::relay::RelaySettings;
-use proxy::read::breaker::BreakerSettings;
 use serde_json::json;
 use testkit::faults::{Call, Fault};
 use tokio::time::Instant;

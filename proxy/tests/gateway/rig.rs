@@ -15,17 +15,17 @@ use model::{
     Store,
 };
 use parking_lot::Mutex;
+use proxy::breaker::Breaker;
 use proxy::catchup::relay::Relay;
 use proxy::catchup::watch::Watch;
 use proxy::contract::Loaded;
+use proxy::fences::{Fences, Hearer};
 use proxy::figures::Recorder;
 use proxy::fork::Fork;
 use proxy::gateway::{self, Gateway, GatewayConfig};
-use proxy::handover::fences::{Fences, Hearer};
 use proxy::lives::compared::Compared;
 use proxy::own_keys::Spare;
 use proxy::read::batch::Batch;
-use proxy::read::breaker::Breaker;
 use proxy::read::seen::Seen;
 use proxy::read::serve::{ReadRoad, ReadSettings, ReadSide};
 use proxy::read::shadow::{Shadow, ShadowWorker};

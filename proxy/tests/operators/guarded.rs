@@ -9,7 +9,7 @@ use adapters::memory::control::MemoryControl;
 use model::control::ControlStore;
 use model::{Instant, Percentage, Rollout};
 use proxy::admin::serve::Door;
-use proxy::config::{AdminSettings, AuthSettings, JwtSettings, KeySource, SessionSettings};
+use proxy::admin::settings::{AdminSettings, AuthSettings, JwtSettings, KeySource, SessionSettings};
 use proxy::tls::TlsFiles;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value as Json;

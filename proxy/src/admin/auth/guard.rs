@@ -16,7 +16,7 @@ use super::session::{Session, Sessions, Source};
 use super::standing::Rests;
 use super::tokens::Tokens;
 use super::{AuthError, Identity, Via};
-use crate::config::AuthSettings;
+use crate::admin::settings::AuthSettings;
 use crate::serving::Peer;
 
 /// Who comes, and what their session rests on.

@@ -15,7 +15,7 @@ use super::guard::Good;
 use super::refusal::Refusal;
 use super::session::Source;
 use super::{AuthError, Identity, Role, Via};
-use crate::config::JwtSettings;
+use crate::admin::settings::JwtSettings;
 use keys::Keys;
 
 /// More than any token of a person has.

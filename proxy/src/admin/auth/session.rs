@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Role;
 use super::refusal::Refusal;
-use crate::config::SessionSettings;
+use crate::admin::settings::SessionSettings;
 
 /// Version of the cookie's format.
 const VERSION: &str = "v1";

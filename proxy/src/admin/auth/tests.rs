@@ -18,8 +18,8 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use super::*;
+use crate::admin::settings::SessionSettings;
 use crate::admin::{router, tests};
-use crate::config::SessionSettings;
 use crate::serving::Peer;
 
 const ROLL_BACK: &str = "/api/v1/groups/inventory/rollback";

@@ -200,7 +200,7 @@ fn fast(book: &Book, token: &str) -> blake3::Hash {
 fn load(file: &std::path::Path) -> Result<Book, String> {
     let about = file.display();
     let text =
-        watched::read(file).map_err(|error| format!("{about} cannot be read: {}", crate::config::why(&error)))?;
+        watched::read(file).map_err(|error| format!("{about} cannot be read: {}", crate::watched::why(&error)))?;
     let text = String::from_utf8(text).map_err(|_| format!("{about} is not text"))?;
     Book::parse(&text).map_err(|reason| format!("{about}: {reason}"))
 }

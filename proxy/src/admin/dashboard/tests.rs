@@ -16,8 +16,8 @@ use crate::admin::auth::{CsrfToken, Identity, Role, Via};
 use crate::admin::schema::schema;
 use crate::admin::schema::tests::laid;
 use crate::admin::{Admin, Health};
+use crate::breaker::{Breaker, BreakerSettings};
 use crate::desk::{Desk, Here};
-use crate::read::breaker::{Breaker, BreakerSettings};
 use crate::rollout::RolloutHandle;
 
 mod evidence;

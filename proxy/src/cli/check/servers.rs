@@ -9,7 +9,7 @@ use adapters::postgres::ServerLook;
 use model::Side;
 
 use super::{CONTROL, Desk, Finding, HEARD_WITHIN, WITHIN};
-use crate::backends::CONTROL_CONNECTIONS;
+use crate::app::CONTROL_CONNECTIONS;
 use crate::config::SideSettings;
 
 /// One database: what it is to us, how many connections one replica opens to it, and what its server says.

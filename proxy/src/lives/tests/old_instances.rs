@@ -1,7 +1,7 @@
 //! An old instance of the primary lives on after another one has taken over, and replicas reach it.
 
 use super::*;
-use crate::read::breaker::{Breaker, BreakerSettings};
+use crate::breaker::{Breaker, BreakerSettings};
 use crate::write::apply::Door;
 use model::Applied;
 use testkit::faults::{Call, Fault, FaultyStore};

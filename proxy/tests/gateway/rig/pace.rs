@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use proxy::breaker::BreakerSettings;
 use proxy::catchup::relay::RelaySettings;
 use proxy::excuses::AcceptedExcuses;
-use proxy::read::breaker::BreakerSettings;
 use proxy::read::shadow::ShadowSettings;
 use proxy::saga::SagaSettings;
 use proxy::write::rehearse::RehearsalSettings;

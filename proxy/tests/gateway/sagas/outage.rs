@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use model::{SagaLog, SagaStatus, Side};
-use proxy::read::breaker::BreakerSettings;
+use proxy::breaker::BreakerSettings;
 use proxy::saga::{SagaSettings, operate};
 use testkit::faults::{Call, Fault};
 

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::AuthError;
 use super::super::refusal::Refusal;
-use crate::config::KeySource;
+use crate::admin::settings::KeySource;
 use crate::tls::client::{Connector, connector};
 use crate::watched;
 
@@ -158,7 +158,7 @@ async fn fetch(client: &Client<Connector, Empty<Bytes>>, url: &Uri) -> Result<Ve
 fn load(file: &Path) -> Result<Vec<Key>, String> {
     let about = file.display();
     let text =
-        watched::read(file).map_err(|error| format!("{about} cannot be read: {}", crate::config::why(&error)))?;
+        watched::read(file).map_err(|error| format!("{about} cannot be read: {}", crate::watched::why(&error)))?;
     read(&text).map_err(|reason| format!("{about}: {reason}"))
 }
 

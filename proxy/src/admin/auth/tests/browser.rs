@@ -2,7 +2,7 @@ use serde_json::Value as Json;
 
 use super::super::jwt::tests::{Signer, claims_with, settings};
 use super::*;
-use crate::config::KeySource;
+use crate::admin::settings::KeySource;
 
 /// A browser that has signed in.
 struct Browser {

@@ -3,6 +3,8 @@
 //! A replica that is cut off from the control store, or has slept, learns of a handover here: the sides themselves tell
 //! it. Looks of one group are shared by all who wait for it, so that a thousand waiting writes ask once.
 
+mod past;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use model::fence::{Authority, Holder, Standing};
 use model::{GroupName, PerSide, Side, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+
+pub use past::{Seen, see, were_there_writes};
 
 /// A look that is this young is as good as a new one.
 const FRESH: Duration = Duration::from_millis(5);

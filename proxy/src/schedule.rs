@@ -18,8 +18,8 @@ use model::control::{Author, Findings, LIVE_WITHIN};
 use model::{EntityType, GroupName, Instant, ReplicaId};
 use tokio_util::sync::CancellationToken;
 
-use super::{ReconcileError, Reconciler, Run};
 use crate::desk::{Desk, DeskError};
+use crate::reconcile::{ReconcileError, Reconciler, Run};
 use crate::tasks::Tasks;
 
 /// How often it is looked whether something is due.

@@ -8,8 +8,8 @@ use model::{Percentage, RolloutVersion, Stage};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::steps::{Next, decide};
-use crate::desk::{Desk, DeskError};
+use super::{Desk, DeskError};
+use crate::promotion::steps::{Next, decide};
 use crate::rollout::SetPolicy;
 use crate::rollout::publish::{ChangeError, Consent, publish_change_after};
 use crate::rollout::since::rolled_back_since;

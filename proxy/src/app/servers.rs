@@ -17,14 +17,14 @@ const PACE: Duration = Duration::from_secs(1);
 
 /// The servers that are a PostgreSQL.
 #[derive(Clone)]
-pub struct Servers {
+pub(crate) struct Servers {
     sides: PerSide<Option<PostgresStore>>,
     control: Arc<PostgresControl>,
 }
 
 impl Servers {
     /// Those of a replica.
-    pub fn of(backends: &Backends) -> Self {
+    pub(crate) fn of(backends: &Backends) -> Self {
         Self { sides: backends.postgres.clone(), control: Arc::clone(&backends.control_server) }
     }
 
@@ -39,7 +39,7 @@ impl Servers {
 }
 
 /// Looks at them until `stop`.
-pub async fn watch(servers: Servers, stop: CancellationToken) {
+pub(crate) async fn watch(servers: Servers, stop: CancellationToken) {
     let mut pace = tokio::time::interval(PACE);
     while stop.run_until_cancelled(pace.tick()).await.is_some() {
         servers.tell();

@@ -47,7 +47,7 @@ impl Backends {
     pub fn open(config: &Config) -> Result<Self, StartError> {
         let name = config.contract.display().to_string();
         let text = std::fs::read_to_string(&config.contract)
-            .map_err(|error| StartError::NoContract { path: name.clone(), reason: crate::config::why(&error) })?;
+            .map_err(|error| StartError::NoContract { path: name.clone(), reason: crate::watched::why(&error) })?;
         let loaded = contract::load(&text, &name)?;
         let groups = loaded.contract.groups();
         if let Some(name) = config.primary_wins.iter().find(|name| !groups.contains(name)) {

@@ -13,7 +13,7 @@ use crate::telemetry::{LANE_ABANDONED, LANE_SHED_TOTAL, LANE_WAITING};
 const PACE: Duration = Duration::from_secs(1);
 
 /// Looks at the lanes until `stop`.
-pub async fn watch(stores: Vec<OracleStore>, stop: CancellationToken) {
+pub(crate) async fn watch(stores: Vec<OracleStore>, stop: CancellationToken) {
     let mut pace = tokio::time::interval(PACE);
     while stop.run_until_cancelled(pace.tick()).await.is_some() {
         stores.iter().for_each(tell);
