@@ -19,7 +19,7 @@ use super::world::World;
 pub(super) const GRACE_TO_END: Duration = Duration::from_secs(8);
 /// How long a fleet may take to be able to go back to the old contract.
 const BACK_WITHIN: Duration = Duration::from_secs(90);
-const SHOP: &str = include_str!("../../../proxy/tests/gateway/sagas/shop.graphql");
+const SHOP: &str = include_str!("../../../proxy/strangler/tests/gateway/sagas/shop.graphql");
 
 /// Which contract a replica has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

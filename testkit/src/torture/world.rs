@@ -38,11 +38,11 @@ const LOCATIONS: [&str; 2] = ["BER1", "HAM1"];
 pub(super) const BACK_WITHIN: Duration = Duration::from_secs(60);
 const COMMAND_WITHIN: Duration = Duration::from_secs(30);
 
-const LEGACY: &str = concat!(include_str!("../../../proxy/src/demo/erp.sql"), "
+const LEGACY: &str = concat!(include_str!("../../../proxy/strangler/src/demo/erp.sql"), "
 INSERT INTO ITMHDR (ITMNO, ITMDSC, UPRICE) SELECT sku, 'Article ' || sku, 1.5 FROM unnest($articles) AS sku;
 ALTER TABLE STKBAL ADD COLUMN RMK varchar(40);
 INSERT INTO STKBAL (ITMNO, LOCCD, QTYOH) SELECT sku, location, $initial FROM unnest($articles) AS sku, unnest($locations) AS location;");
-const MODERN: &str = concat!(include_str!("../../../proxy/src/demo/modern.sql"), "
+const MODERN: &str = concat!(include_str!("../../../proxy/strangler/src/demo/modern.sql"), "
 INSERT INTO product (sku, name, unit_price) SELECT sku, 'Article ' || sku, 1.5 FROM unnest($articles) AS sku;
 ALTER TABLE stock_level ADD COLUMN remark varchar(40);
 INSERT INTO stock_level (sku, location, on_hand) SELECT sku, location, $initial FROM unnest($articles) AS sku, unnest($locations) AS location;");

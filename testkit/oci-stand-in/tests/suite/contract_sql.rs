@@ -36,7 +36,7 @@ async fn every_statement_of_the_contract_for_the_erp_runs() {
     let (client, connection) =
         tokio_postgres::connect(&site.database.under().url(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    client.batch_execute(&read("proxy/src/demo/erp.sql")).await.unwrap();
+    client.batch_execute(&read("proxy/strangler/src/demo/erp.sql")).await.unwrap();
     let texts = legacy_texts(&read("schema.graphql"));
     assert!(texts.len() > 10, "{texts:?}");
     for text in texts {

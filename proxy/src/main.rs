@@ -1,8 +1,0 @@
-//! The binary `strangler`.
-
-use std::process::ExitCode;
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    proxy::cli::run().await
-}
