@@ -17,6 +17,7 @@ pub mod history;
 mod init;
 mod left_behind;
 mod link;
+mod log_filter;
 mod print;
 pub mod reconcile;
 pub mod repair;

@@ -152,7 +152,7 @@ pub struct EvidenceSettings {
 pub struct Log {
     /// One JSON object a line, for machines.
     pub json: bool,
-    /// What is logged, such as `info` or `info,proxy::read=debug`.
+    /// What is logged, such as `info` or `info,strangler=debug` (all of ours) or `info,data_plane::read=debug`.
     pub filter: String,
 }
 

@@ -9,6 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use super::Stop;
+use super::log_filter::spelt_out;
 use crate::app;
 use crate::config::{Config, Log};
 use control_plane::rollout::OpenError;
@@ -63,9 +64,10 @@ pub(super) async fn run(config: &Path) -> Result<(), Stop> {
 
 /// Sends the log to standard error, one line or one JSON object per event, and traces to a collector if there is one.
 fn log(log: &Log, traces: Option<&Traces>) -> Result<Option<Exporting>, Stop> {
-    let bad =
-        || Stop::BadConfig(format!("`log.filter`: `{}` is no filter; try `info` or `info,proxy=debug`", log.filter));
-    let filter = EnvFilter::try_new(&log.filter).map_err(|_| bad())?;
+    let bad = || {
+        Stop::BadConfig(format!("`log.filter`: `{}` is no filter; try `info` or `info,strangler=debug`", log.filter))
+    };
+    let filter = EnvFilter::try_new(spelt_out(&log.filter)).map_err(|_| bad())?;
     // Colours are for people: a file or a collector would keep their codes.
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
