@@ -200,7 +200,7 @@ def rules(target):
     for file in MONITORING.glob("*.test.yaml"):
         (target / file.name).write_text(file.read_text())
         tested |= firing_at_some_time(yaml.safe_load(file.read_text())["tests"])
-    known = set(re.findall(r"^\| `(strangler_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.M))
+    known = set(re.findall(r"^- `(strangler_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.M))
     alerts = [rule for group in spec["groups"] for rule in group["rules"]]
     for alert in alerts:
         name, page = alert["alert"], ROOT / alert["annotations"]["runbook_url"]

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod drivers;
+#[cfg(test)]
 mod local_server;
 #[cfg(test)]
 mod nothing;

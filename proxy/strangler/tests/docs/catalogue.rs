@@ -25,9 +25,9 @@ fn every_metric_is_described_and_every_described_metric_exists() {
     let sources = files(&root().join("proxy/telemetry/src"), ".rs");
     let read = |file| quoted(&std::fs::read_to_string(file).unwrap(), '"', is_metric);
     let named: BTreeSet<String> = sources.into_iter().flat_map(read).collect();
-    // The first cell of a table's row: other mentions, and their labels, are free.
+    // The beginning of an item: other mentions, and their labels, are free.
     let page = text("docs/metrics.md");
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let rows = page.lines().filter_map(|line| line.strip_prefix("- `")?.split_once('`'));
     let described: BTreeSet<String> = rows.map(|(name, _)| name.to_owned()).collect();
     assert_eq!(named, described, "left: proxy/telemetry/src, right: docs/metrics.md");
     assert!(named.len() > 20, "only {} metrics were found", named.len());

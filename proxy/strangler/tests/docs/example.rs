@@ -1,4 +1,4 @@
-//! The README's example: a newcomer adds a field and a type by editing the contract alone.
+//! The example of docs/contract.md: a newcomer adds a field and a type by editing the contract alone.
 
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
@@ -11,10 +11,10 @@ use testkit::postgres::Database;
 
 use super::{blocks, text};
 
-/// The README's block behind ` ```name `.
+/// The page's block behind ` ```name `.
 fn block(name: &str) -> String {
-    let readme = text("README.md");
-    let found: Vec<String> = blocks(&readme).into_iter().filter(|(n, _)| n == name).map(|(_, body)| body).collect();
+    let page = text("docs/contract.md");
+    let found: Vec<String> = blocks(&page).into_iter().filter(|(n, _)| n == name).map(|(_, body)| body).collect();
     assert_eq!(found.len(), 1, "blocks called `{name}`");
     found.concat()
 }
@@ -36,8 +36,8 @@ async fn ask(replica: &Replica, document: &str) -> Json {
 }
 
 #[tokio::test]
-async fn the_example_of_the_readme_runs_as_it_stands() {
-    // GIVEN the inventory's databases, changed as the README says, and the contract with its addition
+async fn the_example_of_the_contracts_page_runs_as_it_stands() {
+    // GIVEN the inventory's databases, changed as the page says, and the contract with its addition
     let (legacy, modern) = (Database::fresh("erp").await, Database::fresh("shop").await);
     run(&legacy, ERP_TABLES).await;
     run(&legacy, &block("sql legacy")).await;
@@ -48,19 +48,18 @@ async fn the_example_of_the_readme_runs_as_it_stands() {
     std::fs::write(&contract, text("schema.graphql") + &block("graphql contract")).unwrap();
     let site = Site::new(env!("CARGO_BIN_EXE_strangler"), legacy.url(), modern.url(), contract);
 
-    // WHEN it is prepared and served as the README says, and both groups write to both sides
+    // WHEN it is prepared and served as the page says, and both groups write to both sides
     site.must_run(&["init"]).await;
     site.must_run(&["check"]).await;
     let replica = site.start("a").await;
     for group in ["inventory", "purchasing"] {
-        let set =
-            ["groups", "set", group, "--stage", "dual-write", "--reason", "the README says so", "--who", "reader"];
+        let set = ["groups", "set", group, "--stage", "dual-write", "--reason", "the page says so", "--who", "reader"];
         site.must_run(&set).await;
     }
     let written = ask(&replica, &block("graphql mutation")).await;
     assert_eq!(written["errors"], Json::Null, "{written}");
 
-    // THEN legacy answers as the README says, and so does modern
+    // THEN legacy answers as the page says, and so does modern
     let expected: Json = serde_json::from_str(&block("json answer")).unwrap();
     assert_eq!(ask(&replica, &block("graphql query")).await, expected);
     for group in ["inventory", "purchasing"] {

@@ -1,5 +1,6 @@
-//! What the documents say is so: the README's example runs as it stands, commands parse, links lead
-//! somewhere, and metrics and error codes are described, all of them and no others.
+//! What the documents say is so: the contract's example runs as it stands, commands parse, links lead
+//! somewhere, what they name exists, and metrics and error codes are described, all of them and no others. And every page
+//! can be found and read.
 
 #![expect(clippy::unwrap_used, reason = "a test tells what went wrong by panicking")]
 
@@ -7,6 +8,8 @@ mod catalogue;
 mod commands;
 mod example;
 mod links;
+mod names;
+mod shape;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,10 +34,10 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     found.filter(|path| path.to_string_lossy().ends_with(ending)).collect()
 }
 
-/// The README and everything in `docs`.
+/// Everything in `docs`, and what is at the top of the repository.
 fn documents() -> Vec<(PathBuf, String)> {
     let mut paths = files(&root().join("docs"), ".md");
-    paths.push(root().join("README.md"));
+    paths.extend(["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|page| root().join(page)));
     paths.sort();
     paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
