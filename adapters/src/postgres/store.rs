@@ -37,11 +37,21 @@ macro_rules! call {
     }};
 }
 
-/// The same for reads, which cannot lose against another transaction.
+/// The same for reads, which cannot lose against another transaction. One that meets a statement whose table was altered
+/// is asked once more, on a connection that prepares it anew: the side has an answer. So again while somebody goes on altering.
 macro_rules! look {
     ($store:ident, $within:ident, |$session:ident| $work:expr) => {{
-        let result = call!($store, crate::postgres::session::Use::Read, $within, |$session| $work);
-        result.map_err(|error| error.of_read($within))
+        let deadline = tokio::time::Instant::now() + $within;
+        loop {
+            let (seen, within) =
+                ($store.pools.altered(), deadline.saturating_duration_since(tokio::time::Instant::now()));
+            let result = async { call!($store, crate::postgres::session::Use::Read, within, |$session| $work) }.await;
+            let is_altered = $store.pools.altered() != seen;
+            match result {
+                Err(StoreError::Conflict { .. }) if is_altered && tokio::time::Instant::now() < deadline => {}
+                result => break result.map_err(|error| error.of_read($within)),
+            }
+        }
     }};
 }
 
