@@ -12,7 +12,7 @@ use model::store::{Backlog, Bare, Forget, Inspection, Keyed, Strays, Unsettled};
 use model::write::{Claim, IdempotencyKey};
 use model::{
     Applied, Bookkeeping, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName,
-    Incarnation, Record, Recorded, Rehearsal, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store,
+    Incarnation, Instant, Record, Recorded, Rehearsal, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store,
     StoreError, WriteId, Written,
 };
 
@@ -129,6 +129,24 @@ impl SagaLog for PostgresStore {
 
     async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Leased, StoreError> {
         call!(self, Use::Write, within, |session| sagas::lease(&session, self.side, lease, limit))
+    }
+
+    async fn copy_saga(&self, saga: &SagaRow, within: Duration) -> Result<(), StoreError> {
+        call!(self, Use::Write, within, |session| sagas::copy(&session, self.side, saga))
+    }
+
+    async fn saga_copies(
+        &self,
+        since: Instant,
+        after: Option<&SagaId>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<SagaRow>, StoreError> {
+        look!(self, within, |session| sagas::copies(&session, self.side, since, after, limit))
+    }
+
+    async fn restore_saga(&self, saga: &SagaRow, within: Duration) -> Result<bool, StoreError> {
+        call!(self, Use::Write, within, |session| sagas::restore(&session, saga))
     }
 
     async fn saga(&self, id: &SagaId, within: Duration) -> Result<Option<SagaRow>, StoreError> {
