@@ -7,6 +7,9 @@
 //! Whether a step stands can be known only while its row is in the ledger: rows under a saga's keys are kept until their
 //! saga has ended, on both sides ([`OpenSagas`]).
 //!
+//! The log is in one database, and may go back with it. So the other side keeps a *copy* of each saga, made before its
+//! first step as far as that side answers, and surely before a step that commits there ([`SagaLog::copy_saga`]).
+//!
 //! Not here: what a saga does next (`proxy::saga::decide`), and what its document says (`proxy::saga::state`).
 
 use std::fmt;
@@ -197,6 +200,20 @@ pub fn saga_of(key: &IdempotencyKey) -> Option<&str> {
     rest.contains("#saga:").then_some(saga)
 }
 
+/// What the names of copies begin with. No saga has such a name: those are hashes and UUIDs.
+pub const COPY: &str = "copy-";
+
+/// The name of the row that holds the copy of `saga`, in the table of the other side's own sagas. Its status is an end, so that
+/// releases which know of no copies leave it alone, and forget it in time.
+pub fn copy_of(saga: &SagaId) -> SagaId {
+    SagaId(format!("{COPY}{saga}"))
+}
+
+/// The saga whose copy has this name.
+pub fn of_copy(copy: &SagaId) -> Option<SagaId> {
+    copy.as_str().strip_prefix(COPY).and_then(SagaId::new)
+}
+
 /// How many sagas have a status that is not an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SagaCounts {
@@ -224,10 +241,12 @@ impl std::ops::Add for SagaCounts {
 #[async_trait]
 pub trait SagaLog: Send + Sync {
     /// Writes `saga` (its revision and beginning are the store's to say: revision 1) and leases it to the caller:
-    /// nobody else is given it until `lease` is over. A saga of that name that is there already is left as it is.
+    /// nobody else is given it until `lease` is over. A saga of that name that is there already is left as it is. Proves
+    /// that the side lives: one that has gone back may have lost the saga's first beginning.
     ///
     /// # Errors
-    /// `Unreachable`, `Conflict`, `Misfit`: nothing was written. After `NoAnswer` it may be there: begin it again.
+    /// `Unreachable`, `Unwritable`, `Conflict`, `Misfit`: nothing was written. After `NoAnswer` it may be there: begin it
+    /// again.
     async fn begin_saga(&self, saga: &SagaRow, lease: Duration, within: Duration) -> Result<Begun, StoreError>;
 
     /// Puts status and document in place of those of revision `saga.revision`, which becomes one more; nobody
@@ -251,6 +270,33 @@ pub trait SagaLog: Send + Sync {
     /// # Errors
     /// `Unreachable`, `NoAnswer`, `Misfit`.
     async fn saga(&self, id: &SagaId, within: Duration) -> Result<Option<SagaRow>, StoreError>;
+
+    /// Puts a copy of `saga`, whose log is on the other side, in place of the one that is here, if any. It is in none of
+    /// the lists of sagas. Proves that the side lives, as `begin_saga` does.
+    ///
+    /// # Errors
+    /// As `begin_saga`.
+    async fn copy_saga(&self, saga: &SagaRow, within: Duration) -> Result<(), StoreError>;
+
+    /// Copies that were made or changed at `since` or later, under the names of their sagas and in their order, beginning
+    /// after `after`; at most `limit`. Their status says nothing.
+    ///
+    /// # Errors
+    /// As `saga`.
+    async fn saga_copies(
+        &self,
+        since: Instant,
+        after: Option<&SagaId>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<SagaRow>, StoreError>;
+
+    /// Writes `saga`, which this log has lost, whether the side takes writes or not: as one that is due at once, and began
+    /// now. False, and nothing was done, where a saga of that name is there.
+    ///
+    /// # Errors
+    /// As `save_saga`.
+    async fn restore_saga(&self, saga: &SagaRow, within: Duration) -> Result<bool, StoreError>;
 
     /// Up to `limit` sagas, of one status or (without) of all, newest first.
     ///

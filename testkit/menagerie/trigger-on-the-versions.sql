@@ -1,6 +1,6 @@
 -- what: A trigger on the versions keeps each as it was.
 -- check: trigger stays
--- as oracle: writes=held; reconcile=equal; handover=there and back
+-- as oracle: writes=held + refused INTERNAL + unsettled; reconcile=equal; handover=stays with modern
 -- as legacy: writes=held + refused INTERNAL + unsettled; reconcile=equal; handover=stays with modern
 -- as modern: writes=held + unsettled; reconcile=incomplete; handover=not handed over
 SELECT 1;

@@ -109,6 +109,8 @@ macro_rules! store_contract {
             left::what_the_other_side_has_lost_is_brought_again_whatever_epoch_it_is_of,
             left::a_write_is_its_types_groups_whatever_its_group_was_called,
             sagas::a_saga_begins_once_and_is_found_as_it_began,
+            sagas::copies_are_in_no_list_and_are_given_in_pages,
+            sagas::a_suspended_side_begins_no_saga_and_takes_back_what_it_has_lost,
             sagas::a_saga_is_saved_only_by_whoever_knows_its_revision,
             sagas::a_leased_saga_is_nobody_elses_until_its_time_is_over,
             sagas::concurrent_takers_share_the_sagas_that_are_due,

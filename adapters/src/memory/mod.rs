@@ -25,8 +25,8 @@ pub use life::Copy;
 use model::shape::Remembered;
 use model::sql::{NamedSql, Params};
 use model::{
-    Change, Contract, EntityKey, Epoch, Fence, GroupName, OwnNumber, Record, Recorded, SagaId, Side, StoreError,
-    Version, WriteId,
+    Change, Contract, EntityKey, Epoch, Fence, GroupName, OwnNumber, Record, Recorded, SagaId, SagaRow, Side,
+    StoreError, Version, WriteId,
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -67,6 +67,7 @@ struct State {
     position: u64,
     prepared: bool,
     sagas: BTreeMap<SagaId, sagas::Kept>,
+    saga_copies: BTreeMap<SagaId, (model::Instant, SagaRow)>,
     life: life::Kept,
     shapes: Vec<Remembered>,
 }

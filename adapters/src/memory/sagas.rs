@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::saga::{Begun, Leased, OpenSagas, SagaCounts};
-use model::{SagaId, SagaLog, SagaRow, SagaStatus, StoreError};
+use model::{Instant as WallClock, SagaId, SagaLog, SagaRow, SagaStatus, StoreError};
 use tokio::time::Instant;
 
 use super::MemoryStore;
@@ -26,6 +26,7 @@ impl SagaLog for MemoryStore {
         if let Some(kept) = state.sagas.get(&saga.id) {
             return Ok(Begun::Before(kept.row.clone()));
         }
+        self.living(&state)?;
         state.position += 1;
         let now = Instant::now();
         let row = SagaRow { revision: 1, began_at: super::wall_clock(), ..saga.clone() };
@@ -60,6 +61,39 @@ impl SagaLog for MemoryStore {
             kept.row.clone()
         };
         Ok(Leased { sagas: due.into_iter().take(limit).map(lease).collect(), unreadable: 0 })
+    }
+
+    async fn copy_saga(&self, saga: &SagaRow, _within: Duration) -> Result<(), StoreError> {
+        let mut state = self.shared.lock();
+        self.living(&state)?;
+        state.saga_copies.insert(saga.id.clone(), (super::wall_clock(), saga.clone()));
+        Ok(())
+    }
+
+    async fn saga_copies(
+        &self,
+        since: WallClock,
+        after: Option<&SagaId>,
+        limit: usize,
+        _within: Duration,
+    ) -> Result<Vec<SagaRow>, StoreError> {
+        let state = self.shared.lock();
+        let found =
+            state.saga_copies.iter().filter(|(id, (made, _))| *made >= since && after.is_none_or(|after| *id > after));
+        Ok(found.map(|(_, (_, row))| row.clone()).take(limit).collect())
+    }
+
+    async fn restore_saga(&self, saga: &SagaRow, _within: Duration) -> Result<bool, StoreError> {
+        let mut state = self.shared.lock();
+        if state.sagas.contains_key(&saga.id) {
+            return Ok(false);
+        }
+        state.position += 1;
+        let now = Instant::now();
+        let row = SagaRow { revision: 1, began_at: super::wall_clock(), ..saga.clone() };
+        let sequence = state.position;
+        state.sagas.insert(saga.id.clone(), Kept { row, due: now, changed: now, sequence });
+        Ok(true)
     }
 
     async fn saga(&self, id: &SagaId, _within: Duration) -> Result<Option<SagaRow>, StoreError> {

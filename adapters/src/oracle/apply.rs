@@ -21,9 +21,9 @@ use model::{
 
 use super::bind::Bind;
 use super::session::Session;
-use super::table::{Table, misfit};
+use super::table::{Table, bucket, misfit};
 use super::write_text::{first_version, raise_version};
-use super::{bookkeeping, carry, error, ledger, own_keys, read, row_steps, stands};
+use super::{bookkeeping, carry, error, ledger, own_keys, read, row_steps, stands, wire};
 use crate::gate::Gate;
 use crate::id_map::Numbers;
 use crate::known::Known;
@@ -232,6 +232,9 @@ impl Call<'_> {
     }
 }
 
+/// Version rows that are looked at by one statement.
+const KEPT_AT_ONCE: usize = 64;
+
 /// The shape of a row's number, and the number.
 pub(super) type Number = (i64, i64);
 
@@ -252,6 +255,45 @@ pub(super) fn record_versions(
     numbers: &[Number],
 ) -> Result<HashSet<usize>, StoreError> {
     raise(session, changes, order, numbers, None).map(|raised| raised.newer)
+}
+
+/// That our version rows are what they were just told to be: a trigger may keep a row as it was, and the statement counts
+/// all the same. Asked in the transaction of the write, which fails with it.
+fn require_kept(session: &mut Session, changes: &[Change], places: &HashSet<usize>) -> Result<(), StoreError> {
+    let mut asked: Vec<&Change> = places.iter().map(|place| &changes[*place]).collect();
+    // Statements of few lengths, for the sake of the server's cache: the last row is named more than once.
+    let one = |first: usize| {
+        format!(
+            "(v.entity = :{first} AND v.key = :{} AND v.write_id = :{} AND v.position = :{})",
+            first + 1,
+            first + 2,
+            first + 3
+        )
+    };
+    asked.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    for page in asked.chunks(KEPT_AT_ONCE) {
+        let count = bucket(page.len());
+        let rows: Vec<String> = (0..count).map(|row| one(row * 4 + 1)).collect();
+        let text = format!("SELECT COUNT(*) FROM strangler_version v WHERE {}", rows.join(" OR "));
+        let last = page.len() - 1;
+        let binds: Vec<Bind> = (0..count)
+            .map(|row| page[row.min(last)])
+            .flat_map(|change| {
+                [
+                    Bind::text(change.key.entity().as_str()),
+                    Bind::text(change.key.as_text()),
+                    Bind::write(change.write),
+                    Bind::number(change.version.position.0),
+                ]
+            })
+            .collect();
+        let found = session.query(&text, &binds, 1)?;
+        if found.first().and_then(|row| wire::number::<usize>(row, 0)) != Some(page.len()) {
+            let problem = "strangler_version keeps another row than it was told: drop the trigger on it";
+            return Err(misfit(session.side, problem));
+        }
+    }
+    Ok(())
 }
 
 /// Steps 1 and 2. Who knows the `numbers` of all rows by now has them recorded in passing; who is `secondary` proves that
@@ -313,6 +355,7 @@ fn raise(
             break;
         }
     }
+    require_kept(session, changes, &raised.newer)?;
     Ok(raised)
 }
 

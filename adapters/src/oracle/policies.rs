@@ -5,7 +5,10 @@
 //! `EXEMPT ACCESS POLICY` sees every row. Looked at when a session is made and every [`EVERY`]: for as long a new policy
 //! may go unnoticed.
 //!
-//! Not here: a view over such a table, whose own name has no policy; what a procedure reads.
+//! A view over such a table hides rows under a name of its own, and so does a synonym: whatever the dictionary says to rest on
+//! the table (`ALL_DEPENDENCIES`), however many steps away, is treated as the table is.
+//!
+//! Not here: what a procedure reads; what rests on a table over a database link, or in a schema that this account may not see.
 
 use std::time::Duration;
 
@@ -13,12 +16,17 @@ use model::StoreError;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::bind::Bind;
 use super::session::Session;
 use super::table::misfit;
 use super::wire;
 
 /// How often they are looked at.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// What rests on a table or view, and reads it under a name of its own. Binds: owner, name.
+const RESTING: &str = "SELECT d.owner, d.name FROM all_dependencies d WHERE d.type IN ('VIEW', 'SYNONYM') \
+     AND d.referenced_owner = :1 AND d.referenced_name = :2";
 
 /// That a policy `p` is in force for this account.
 pub(super) const IN_FORCE: &str = "p.enable = 'YES' AND NOT EXISTS \
@@ -85,7 +93,8 @@ pub(super) fn look(session: &mut Session) -> Result<(), StoreError> {
     }
     let side = session.side;
     let unreadable = || misfit(side, "ALL_POLICIES has a row that names no table");
-    let mut all = Vec::new();
+    let mut all: Vec<Policy> = Vec::new();
+    let mut schema = String::new();
     let text = format!(
         "SELECT p.object_owner, p.object_name, p.policy_name, SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA') \
          FROM all_policies p WHERE {IN_FORCE}"
@@ -95,6 +104,23 @@ pub(super) fn look(session: &mut Session) -> Result<(), StoreError> {
         let cell = |place| wire::text(row, place).ok_or_else(unreadable);
         let (owner, table, name, ours) = (cell(0)?, cell(1)?, cell(2)?, cell(3)?);
         all.push(Policy { name, is_ours: owner == ours, owner, table: table.to_uppercase() });
+        schema = ours;
+    }
+    // What is found is asked for, too. A public synonym means the table without an owner.
+    let mut place = 0;
+    while let Some(found) = all.get(place).cloned() {
+        place += 1;
+        let binds = [Bind::text(found.owner.clone()), Bind::text(found.table.clone())];
+        for row in session.query(RESTING, &binds, 20)? {
+            let unreadable = || misfit(side, "ALL_DEPENDENCIES has a row that names nothing");
+            let cell = |place| wire::text(&row, place).ok_or_else(unreadable);
+            let (owner, table) = (cell(0)?, cell(1)?.to_uppercase());
+            let is_ours = owner == schema || owner == "PUBLIC";
+            let rests = Policy { name: found.name.clone(), owner, table, is_ours };
+            if !all.contains(&rests) {
+                all.push(rests);
+            }
+        }
     }
     *session.policies.0.lock() = Some(Seen { at: Instant::now(), all });
     Ok(())

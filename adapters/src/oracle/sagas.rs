@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::saga::{Begun, Leased, OpenSagas, SagaCounts};
+use model::saga::{Begun, COPY, Leased, OpenSagas, SagaCounts, copy_of, of_copy};
 use model::{Instant, SagaId, SagaLog, SagaRow, SagaStatus, Side, StoreError};
 use oracle::Row;
 
 use super::bind::Bind;
-use super::bookkeeping::NOW;
+use super::bookkeeping::{self, NOW};
 use super::error;
 use super::ledger::seconds;
 use super::session::Session;
@@ -39,6 +39,7 @@ fn rows(side: Side, found: &[Row]) -> Result<Vec<SagaRow>, StoreError> {
 
 /// See `SagaLog::begin_saga`.
 pub(super) fn begin(session: &mut Session, side: Side, saga: &SagaRow, lease: Duration) -> Result<Begun, StoreError> {
+    // Not proven in the insert itself: what is longer than a VARCHAR2 may be bound among VALUES only.
     let insert = format!(
         "INSERT INTO strangler_saga (id, route, status, revision, document, due_at) \
          VALUES (:1, :2, :3, 1, :4, {NOW} + NUMTODSINTERVAL(:5, 'SECOND'))"
@@ -54,6 +55,11 @@ pub(super) fn begin(session: &mut Session, side: Side, saga: &SagaRow, lease: Du
         Some(Err(error::EXISTS)) => session.roll_back(),
         Some(Err(code)) => return Err(session.of_code(*code)),
         Some(Ok(_)) | None => {
+            let lives = bookkeeping::takes_writes(session);
+            if !matches!(lives, Ok(true)) {
+                session.roll_back();
+                return Err(lives.err().unwrap_or_else(|| StoreError::suspended(side)));
+            }
             session.commit()?;
             return Ok(Begun::Now);
         }
@@ -61,6 +67,72 @@ pub(super) fn begin(session: &mut Session, side: Side, saga: &SagaRow, lease: Du
     // Only what has ended long ago is deleted: a repeat that meets that moment begins anew when it comes again.
     let gone = || StoreError::Conflict { side, source: "the saga was forgotten meanwhile".into() };
     find(session, side, &saga.id)?.map(Begun::Before).ok_or_else(gone)
+}
+
+/// See `SagaLog::copy_saga`.
+pub(super) fn copy(session: &mut Session, side: Side, saga: &SagaRow) -> Result<(), StoreError> {
+    if !bookkeeping::takes_writes(session)? {
+        return Err(StoreError::suspended(side));
+    }
+    let id = copy_of(&saga.id);
+    let update =
+        format!("UPDATE strangler_saga SET document = :1, revision = revision + 1, changed_at = {NOW} WHERE id = :2");
+    let known = session.run(&update, &[Bind::text(saga.document.as_str()), Bind::text(id.as_str())])?;
+    if known == 0 {
+        let done = SagaRow { id, status: SagaStatus::Done, ..saga.clone() };
+        return match insert(session, &done)? {
+            true => Ok(()),
+            false => Err(StoreError::Conflict { side, source: "another replica copies it".into() }),
+        };
+    }
+    session.commit()
+}
+
+/// See `SagaLog::saga_copies`.
+pub(super) fn copies(
+    session: &mut Session,
+    side: Side,
+    since: Instant,
+    after: Option<&SagaId>,
+    limit: usize,
+) -> Result<Vec<SagaRow>, StoreError> {
+    let select = format!(
+        "SELECT {ROW} FROM strangler_saga s WHERE s.id LIKE '{COPY}%' AND s.changed_at >= :1 AND s.id > :2 \
+         ORDER BY s.id FETCH FIRST :3 ROWS ONLY"
+    );
+    let after = after.map_or(COPY.to_owned(), |after| copy_of(after).as_str().to_owned());
+    let found = session.query(
+        &select,
+        &[Bind::instant(since.to_utc().naive_utc()), Bind::text(after), Bind::number(limit)],
+        50,
+    )?;
+    let unreadable = || misfit(side, "the saga log has a copy that cannot be read");
+    let own = |row: SagaRow| Ok(SagaRow { id: of_copy(&row.id).ok_or_else(unreadable)?, ..row });
+    rows(side, &found)?.into_iter().map(own).collect()
+}
+
+/// See `SagaLog::restore_saga`. Whether the row is new; it is due at once.
+pub(super) fn insert(session: &mut Session, saga: &SagaRow) -> Result<bool, StoreError> {
+    let insert = format!(
+        "INSERT INTO strangler_saga (id, route, status, revision, document, due_at) VALUES (:1, :2, :3, 1, :4, {NOW})"
+    );
+    let values = vec![
+        Bind::text(saga.id.as_str()),
+        Bind::text(saga.route.as_str()),
+        Bind::text(saga.status.as_str()),
+        Bind::text(saga.document.as_str()),
+    ];
+    match session.batch(&insert, &[values])?.first() {
+        Some(Err(error::EXISTS)) => {
+            session.roll_back();
+            Ok(false)
+        }
+        Some(Err(code)) => Err(session.of_code(*code)),
+        Some(Ok(_)) | None => {
+            session.commit()?;
+            Ok(true)
+        }
+    }
 }
 
 /// See `SagaLog::save_saga`.
@@ -133,11 +205,14 @@ pub(super) fn list(
     let order = "ORDER BY s.began_at DESC, s.id FETCH FIRST";
     let found = match status {
         None => {
-            let select = format!("SELECT {ROW} FROM strangler_saga s {order} :1 ROWS ONLY");
+            let select =
+                format!("SELECT {ROW} FROM strangler_saga s WHERE s.id NOT LIKE '{COPY}%' {order} :1 ROWS ONLY");
             session.query(&select, &[Bind::number(limit)], 50)?
         }
         Some(status) => {
-            let select = format!("SELECT {ROW} FROM strangler_saga s WHERE s.status = :1 {order} :2 ROWS ONLY");
+            let select = format!(
+                "SELECT {ROW} FROM strangler_saga s WHERE s.status = :1 AND s.id NOT LIKE '{COPY}%' {order} :2 ROWS ONLY"
+            );
             session.query(&select, &[Bind::text(status.as_str()), Bind::number(limit)], 50)?
         }
     };
@@ -194,6 +269,27 @@ impl SagaLog for OracleStore {
 
     async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Leased, StoreError> {
         self.writing(within, move |session, _, side| self::lease(session, side, lease, limit)).await
+    }
+
+    async fn copy_saga(&self, saga: &SagaRow, within: Duration) -> Result<(), StoreError> {
+        let saga = saga.clone();
+        self.writing(within, move |session, _, side| copy(session, side, &saga)).await
+    }
+
+    async fn saga_copies(
+        &self,
+        since: Instant,
+        after: Option<&SagaId>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<SagaRow>, StoreError> {
+        let after = after.cloned();
+        self.reading(within, move |session, _, side| copies(session, side, since, after.as_ref(), limit)).await
+    }
+
+    async fn restore_saga(&self, saga: &SagaRow, within: Duration) -> Result<bool, StoreError> {
+        let saga = saga.clone();
+        self.writing(within, move |session, _, _| insert(session, &saga)).await
     }
 
     async fn saga(&self, id: &SagaId, within: Duration) -> Result<Option<SagaRow>, StoreError> {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use model::saga::{Begun, Leased, OpenSagas, SagaCounts};
+use model::saga::{Begun, COPY, Leased, OpenSagas, SagaCounts, copy_of, of_copy};
 use model::{Instant, SagaId, SagaRow, SagaStatus, Side, StoreError};
 use tokio_postgres::Row;
 
+use super::bookkeeping::INCARNATION;
 use super::ledger::{alter, ask};
 use super::pipeline::End;
 use super::read::misfit;
@@ -41,9 +42,11 @@ fn count(limit: usize) -> Stored {
 
 /// See `SagaLog::begin_saga`.
 pub(super) async fn begin(session: &Session, side: Side, saga: &SagaRow, lease: Duration) -> Result<Begun, StoreError> {
-    let insert = "INSERT INTO strangler_saga (id, route, status, revision, document, due_at) \
-                  VALUES ($1::text, $2::text, $3::text, 1, $4::text, \
-                  clock_timestamp() + $5::int8 * interval '1 millisecond') ON CONFLICT (id) DO NOTHING RETURNING id";
+    let insert = format!(
+        "INSERT INTO strangler_saga (id, route, status, revision, document, due_at) \
+         SELECT $1::text, $2::text, $3::text, 1, $4::text, clock_timestamp() + $5::int8 * interval '1 millisecond' \
+         WHERE {INCARNATION} IS NOT NULL ON CONFLICT (id) DO NOTHING RETURNING id"
+    );
     let values = [
         text(saga.id.as_str()),
         text(saga.route.as_str()),
@@ -51,12 +54,67 @@ pub(super) async fn begin(session: &Session, side: Side, saga: &SagaRow, lease: 
         text(&saga.document),
         millis(lease),
     ];
-    if !alter(session, insert, &values, End::Commit).await?.is_empty() {
+    if !alter(session, &insert, &values, End::Commit).await?.is_empty() {
         return Ok(Begun::Now);
     }
+    if let Some(before) = find(session, side, &saga.id).await? {
+        return Ok(Begun::Before(before));
+    }
+    require_living(session, side).await?;
     // Only what has ended long ago is deleted: a repeat that meets that moment begins anew when it comes again.
-    let gone = || StoreError::Conflict { side, source: "the saga was forgotten meanwhile".into() };
-    find(session, side, &saga.id).await?.map(Begun::Before).ok_or_else(gone)
+    Err(StoreError::Conflict { side, source: "the saga was forgotten meanwhile".into() })
+}
+
+/// Fails where this side takes no writes.
+async fn require_living(session: &Session, side: Side) -> Result<(), StoreError> {
+    let rows = ask(session, &format!("SELECT WHERE {INCARNATION} IS NOT NULL"), &[]).await?;
+    if rows.is_empty() { Err(StoreError::suspended(side)) } else { Ok(()) }
+}
+
+/// See `SagaLog::copy_saga`.
+pub(super) async fn copy(session: &Session, side: Side, saga: &SagaRow) -> Result<(), StoreError> {
+    let insert = format!(
+        "INSERT INTO strangler_saga (id, route, status, revision, document, due_at) \
+         SELECT $1::text, $2::text, 'done', 1, $3::text, clock_timestamp() WHERE {INCARNATION} IS NOT NULL \
+         ON CONFLICT (id) DO UPDATE SET document = EXCLUDED.document, revision = strangler_saga.revision + 1, \
+         changed_at = clock_timestamp() RETURNING id"
+    );
+    let values = [text(copy_of(&saga.id).as_str()), text(saga.route.as_str()), text(&saga.document)];
+    if alter(session, &insert, &values, End::Commit).await?.is_empty() {
+        return Err(StoreError::suspended(side));
+    }
+    Ok(())
+}
+
+/// See `SagaLog::saga_copies`.
+pub(super) async fn copies(
+    session: &Session,
+    side: Side,
+    since: Instant,
+    after: Option<&SagaId>,
+    limit: usize,
+) -> Result<Vec<SagaRow>, StoreError> {
+    let select = format!(
+        "SELECT {ROW} FROM strangler_saga s WHERE s.id LIKE '{COPY}%' AND s.changed_at >= $1::timestamptz \
+         AND ($2::text IS NULL OR s.id COLLATE \"C\" > $2::text COLLATE \"C\") ORDER BY s.id COLLATE \"C\" LIMIT $3::int8"
+    );
+    let after = after.map_or(Stored::Null, |after| text(copy_of(after).as_str()));
+    let rows = ask(session, &select, &[Stored::TimestampTz(since.to_utc()), after, count(limit)]).await?;
+    let own = |found: &Row| {
+        let row = row(side, found)?;
+        let unreadable = || misfit(side, "the saga log has a copy that cannot be read".to_owned());
+        Ok(SagaRow { id: of_copy(&row.id).ok_or_else(unreadable)?, ..row })
+    };
+    rows.iter().map(own).collect()
+}
+
+/// See `SagaLog::restore_saga`.
+pub(super) async fn restore(session: &Session, saga: &SagaRow) -> Result<bool, StoreError> {
+    let insert = "INSERT INTO strangler_saga (id, route, status, revision, document, due_at) \
+                  VALUES ($1::text, $2::text, $3::text, 1, $4::text, clock_timestamp()) \
+                  ON CONFLICT (id) DO NOTHING RETURNING id";
+    let values = [text(saga.id.as_str()), text(saga.route.as_str()), text(saga.status.as_str()), text(&saga.document)];
+    Ok(!alter(session, insert, &values, End::Commit).await?.is_empty())
 }
 
 /// See `SagaLog::save_saga`.
@@ -106,8 +164,8 @@ pub(super) async fn list(
     limit: usize,
 ) -> Result<Vec<SagaRow>, StoreError> {
     let select = format!(
-        "SELECT {ROW} FROM strangler_saga s WHERE $1::text IS NULL OR s.status = $1::text \
-         ORDER BY s.began_at DESC, s.id LIMIT $2::int8"
+        "SELECT {ROW} FROM strangler_saga s WHERE ($1::text IS NULL OR s.status = $1::text) \
+         AND s.id NOT LIKE '{COPY}%' ORDER BY s.began_at DESC, s.id LIMIT $2::int8"
     );
     let status = status.map_or(Stored::Null, |status| text(status.as_str()));
     let rows = ask(session, &select, &[status, count(limit)]).await?;

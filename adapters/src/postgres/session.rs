@@ -184,6 +184,11 @@ impl Pools {
         }
     }
 
+    /// How often a table was seen to be altered under prepared statements.
+    pub(super) fn altered(&self) -> u64 {
+        self.altered.load(Ordering::Relaxed)
+    }
+
     /// How many connections the server has refused for want of room.
     pub(super) fn refused(&self) -> u64 {
         self.server.refused()

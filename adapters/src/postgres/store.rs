@@ -12,7 +12,7 @@ use model::store::{Backlog, Bare, Forget, Inspection, Keyed, Strays, Unsettled};
 use model::write::{Claim, IdempotencyKey};
 use model::{
     Applied, Bookkeeping, Change, Command, Contract, EntityKey, EntityName, EntityType, FieldSet, GroupName,
-    Incarnation, Record, Recorded, Rehearsal, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store,
+    Incarnation, Instant, Record, Recorded, Rehearsal, SagaId, SagaLog, SagaRow, SagaStatus, Scan, Side, States, Store,
     StoreError, WriteId, Written,
 };
 
@@ -37,11 +37,21 @@ macro_rules! call {
     }};
 }
 
-/// The same for reads, which cannot lose against another transaction.
+/// The same for reads, which cannot lose against another transaction. One that meets a statement whose table was altered
+/// is asked once more, on a connection that prepares it anew: the side has an answer. So again while somebody goes on altering.
 macro_rules! look {
     ($store:ident, $within:ident, |$session:ident| $work:expr) => {{
-        let result = call!($store, crate::postgres::session::Use::Read, $within, |$session| $work);
-        result.map_err(|error| error.of_read($within))
+        let deadline = tokio::time::Instant::now() + $within;
+        loop {
+            let (seen, within) =
+                ($store.pools.altered(), deadline.saturating_duration_since(tokio::time::Instant::now()));
+            let result = async { call!($store, crate::postgres::session::Use::Read, within, |$session| $work) }.await;
+            let is_altered = $store.pools.altered() != seen;
+            match result {
+                Err(StoreError::Conflict { .. }) if is_altered && tokio::time::Instant::now() < deadline => {}
+                result => break result.map_err(|error| error.of_read($within)),
+            }
+        }
     }};
 }
 
@@ -119,6 +129,24 @@ impl SagaLog for PostgresStore {
 
     async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Leased, StoreError> {
         call!(self, Use::Write, within, |session| sagas::lease(&session, self.side, lease, limit))
+    }
+
+    async fn copy_saga(&self, saga: &SagaRow, within: Duration) -> Result<(), StoreError> {
+        call!(self, Use::Write, within, |session| sagas::copy(&session, self.side, saga))
+    }
+
+    async fn saga_copies(
+        &self,
+        since: Instant,
+        after: Option<&SagaId>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<SagaRow>, StoreError> {
+        look!(self, within, |session| sagas::copies(&session, self.side, since, after, limit))
+    }
+
+    async fn restore_saga(&self, saga: &SagaRow, within: Duration) -> Result<bool, StoreError> {
+        call!(self, Use::Write, within, |session| sagas::restore(&session, saga))
     }
 
     async fn saga(&self, id: &SagaId, within: Duration) -> Result<Option<SagaRow>, StoreError> {

@@ -50,3 +50,23 @@ async fn a_column_that_becomes_wider_costs_one_attempt_whatever_the_number_of_co
     assert!(again <= 1, "{again} attempts met a statement that was out of date");
     assert_eq!(contract::on_hand(&store, "A1", "BER").await, Some(CONNECTIONS * 2 - 1));
 }
+
+/// A read has no transaction to lose: whoever asks while a table is altered is answered, and not told that the side gave
+/// no answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_are_answered_while_a_column_becomes_wider_again_and_again() {
+    // GIVEN many connections that have read
+    let fixture = Fixture::new(Side::Modern).await;
+    let (store, dba) = (fixture.subject(), connect(&fixture.database).await);
+    contract::set_level(&store, "A1", "BER", 1).await;
+    for width in 10..20 {
+        // WHEN a column becomes wider, and many read at once
+        let all = futures::future::join_all((0..CONNECTIONS).map(|_| contract::on_hand(&store, "A1", "BER"))).await;
+        assert!(all.into_iter().all(|found| found == Some(1)));
+        let wider = format!("ALTER TABLE stock_levels ALTER COLUMN location TYPE varchar({width})");
+        dba.batch_execute(&wider).await.unwrap();
+        // THEN each is answered
+        let all = futures::future::join_all((0..CONNECTIONS).map(|_| contract::on_hand(&store, "A1", "BER"))).await;
+        assert!(all.into_iter().all(|found| found == Some(1)));
+    }
+}

@@ -157,7 +157,7 @@ async fn an_oracle_names_triggers_policies_and_cascades_by_its_dictionary() {
                  ('CHECKS', 'INV_LOC_BAL', NULL), ('AUDIT', 'STRANGLER_LEDGER', NULL)) v(t, n, w); \
              INSERT INTO oracle.all_trigger_cols VALUES (upper(current_schema()), 'ALPHA', 'ITM_NO', 'NEW IN OUT'), \
                  (upper(current_schema()), 'ALPHA', 'PRC', 'NEW IN'), (upper(current_schema()), 'STAMP', 'CNT_DT', 'NEW OUT'); \
-             INSERT INTO oracle.all_dependencies VALUES (upper(current_schema()), 'ALPHA', 'TRIGGER', 'INV_LOC_BAL', 'TABLE'); \
+             INSERT INTO oracle.said_dependencies VALUES (upper(current_schema()), 'ALPHA', 'TRIGGER', 'INV_LOC_BAL', 'TABLE'); \
              INSERT INTO oracle.said_policies VALUES (upper(current_schema()), 'INV_LOC_BAL', 'PLANTS', 'YES'); \
              ALTER TABLE inv_loc_bal ADD CONSTRAINT of_item FOREIGN KEY (itm_no) REFERENCES inv_itm_mst ON DELETE CASCADE",
         )

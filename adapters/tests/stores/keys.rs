@@ -232,3 +232,25 @@ async fn a_ledger_that_keeps_no_row_lets_nothing_be_written() {
         assert!(matches!(claim, Err(StoreError::Conflict { .. })), "{claim:?}");
     }
 }
+
+/// A trigger that keeps our version rows as they were: the statement counts all the same, so the write looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_that_are_kept_as_they_were_let_nothing_be_written_or_applied() {
+    let keep = "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END';
+                CREATE TRIGGER keep BEFORE UPDATE ON strangler_version FOR EACH ROW EXECUTE FUNCTION keep();";
+    let pg = Fixture::new(Side::Legacy).await;
+    let erp = any_oracle::Fixture::new(Side::Legacy).await;
+    let sides = [
+        Under { store: pg.subject(), database: &pg.database, side: Side::Legacy },
+        Under { store: erp.subject(), database: erp.database.under(), side: Side::Legacy },
+    ];
+    for under in sides {
+        contract::set_level(&under.store, "A", "BER", 5).await;
+        under.run(keep).await;
+        let refused = under.store.execute(&contract::adjust(&under.store, "A", "BER", -1), WITHIN).await;
+        assert!(matches!(refused, Err(StoreError::Misfit { .. })), "{refused:?}");
+        assert_eq!(contract::on_hand(&under.store, "A", "BER").await, Some(5));
+        // What has no version yet is not hindered.
+        contract::set_level(&under.store, "B", "BER", 1).await;
+    }
+}

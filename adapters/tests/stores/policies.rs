@@ -73,3 +73,38 @@ async fn an_oracle_is_asked_nothing_of_a_table_whose_rows_a_policy_may_hide() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
+
+/// A view has a name of its own, and no policy; what lies beneath it hides rows all the same, however many views away.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oracle_is_asked_nothing_of_a_view_beneath_which_a_policy_may_hide_rows() {
+    let fixture = Fixture::new(Side::Legacy).await;
+    set_level(&fixture.subject(), "A", "BER", 10).await;
+    let role = format!("beneath_{}", testkit::contract::write_id().0.simple());
+    let under = connect(fixture.database.under()).await;
+    let views = "ALTER TABLE inv_loc_bal RENAME TO stock_rows; \
+                 CREATE VIEW stock_of_plants WITH (security_invoker = true) AS SELECT * FROM stock_rows; \
+                 CREATE VIEW inv_loc_bal WITH (security_invoker = true) AS SELECT * FROM stock_of_plants; ";
+    let account =
+        format!("{views} CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; ");
+    under.batch_execute(&(account + &COMES_THROUGH.replace("{role}", &role))).await.unwrap();
+    let oracle = fixture.with(|settings| (settings.user, settings.password) = (role.clone(), "x".to_owned()));
+    let (level, product) = (level_key("A", "BER"), product_key("A"));
+    let fetch = async |key: &model::EntityKey| {
+        let entity = entity(key);
+        oracle.fetch(&entity, std::slice::from_ref(key), entity.all_fields(), WITHIN).await
+    };
+    assert!(fetch(&level).await.unwrap()[0].is_some());
+
+    // WHEN somebody hides the row beneath
+    let policy =
+        "ALTER TABLE stock_rows ENABLE ROW LEVEL SECURITY; CREATE POLICY small ON stock_rows USING (oh_qty > 100)";
+    under.batch_execute(policy).await.unwrap();
+
+    // THEN it is soon not said to be gone, and other tables answer
+    let until = tokio::time::Instant::now() + NOTICED;
+    while !names_the_policy(fetch(&level).await) {
+        assert!(tokio::time::Instant::now() < until, "the policy is not noticed");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(fetch(&product).await.is_ok());
+}

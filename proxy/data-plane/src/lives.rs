@@ -14,6 +14,7 @@ pub mod compared;
 pub mod lost;
 pub mod memories;
 pub mod raise;
+pub mod sagas;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Sagas: mutations in steps over several groups, each of which is undone when a later one is refused.
 //!
 //! `decide` says what comes next, `act` does one step or undoes it, `drive` goes on until nothing is left to do or
-//! a side does not answer, `plan` knows whether the contract still says what a saga began with, `road` is what a client's request takes, `resume` takes up what others have left.
+//! a side does not answer, `doubt` is for what a restore has left unclear, `copies` for what another side is to remember,
+//! `plan` knows whether the contract still says what a saga began with, `road` is what a client's request takes, `resume` takes up what others have left.
 //!
 //! Promise: a saga that has begun ends as done, undone or stuck, through any crash of any replica and any outage of
 //! the sides of its steps; a step that stands is part of a done saga, or is undone, or is named in a stuck one.
@@ -9,7 +10,9 @@
 //! Not here: isolation. What a step has written can be seen before the saga has ended.
 
 mod act;
+mod copies;
 pub mod decide;
+pub mod doubt;
 mod drive;
 pub mod operate;
 pub mod plan;
@@ -19,6 +22,7 @@ pub mod state;
 
 use std::time::Duration;
 
+pub use copies::Copied;
 pub use road::SagaRoad;
 
 /// Limits and pace of sagas.

@@ -169,7 +169,14 @@ CREATE VIEW oracle.user_constraints AS SELECT * FROM oracle.all_constraints WHER
 CREATE TABLE oracle.all_triggers (owner text, trigger_name text, table_owner text, table_name text, trigger_type text,
     triggering_event text, when_clause text, status text);
 CREATE TABLE oracle.all_trigger_cols (trigger_owner text, trigger_name text, column_name text, column_usage text);
-CREATE TABLE oracle.all_dependencies (owner text, name text, type text, referenced_name text, referenced_type text);
+CREATE TABLE oracle.said_dependencies (owner text, name text, type text, referenced_name text, referenced_type text);
+CREATE VIEW oracle.all_dependencies AS
+SELECT DISTINCT upper(n.nspname)::text AS owner, upper(c.relname)::text AS name, 'VIEW'::text AS type, upper(t.relname)::text AS referenced_name,
+    CASE t.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS referenced_type, upper(tn.nspname)::text AS referenced_owner
+FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid AND d.classid = 'pg_rewrite'::regclass JOIN pg_class c ON c.oid = r.ev_class AND c.relkind = 'v'
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_class t ON t.oid = d.refobjid AND d.refclassid = 'pg_class'::regclass AND t.oid <> c.oid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+UNION ALL SELECT owner, name, type, referenced_name, referenced_type, upper(current_schema()) FROM oracle.said_dependencies;
 -- Rights and logging of tables, as tests say: the stand-in itself knows neither.
 CREATE TABLE oracle.all_tab_privs (grantor text, grantee text, table_schema text, table_name text, privilege text);
 CREATE TABLE oracle.all_log_groups (owner text, log_group_name text, table_name text, log_group_type text);

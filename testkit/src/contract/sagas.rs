@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::saga::{Begun, OpenSagas, SagaCounts, key_of_saga};
 use model::store::{Forget, Keyed};
 use model::write::{Fingerprint, Work};
-use model::{IdempotencyKey, Instant, SagaId, SagaRow, SagaStatus, Store};
+use model::{IdempotencyKey, Instant, SagaId, SagaRow, SagaStatus, Store, StoreError};
 
 use super::{Subject, WITHIN, command, now};
 use crate::inventory::{level, level_key};
@@ -44,6 +44,55 @@ pub async fn a_saga_begins_once_and_is_found_as_it_began(store: Arc<dyn Store>) 
     assert!(found.document == document, "the document came back changed");
     assert_eq!(found.route, saga.route);
     assert!(found.began_at > saga.began_at, "the store's own clock says when");
+}
+
+/// Copies are the other side's sagas: nobody here takes, shows or counts them.
+pub async fn copies_are_in_no_list_and_are_given_in_pages(store: Arc<dyn Store>) {
+    let since = Instant::new(chrono::DateTime::UNIX_EPOCH);
+    for id in ["a-2", "a-1", "a-3"] {
+        store.copy_saga(&row(id, "{\"x\":1}"), WITHIN).await.unwrap();
+    }
+    store.copy_saga(&row("a-2", "{\"x\":2}"), WITHIN).await.expect("another replica made it, too");
+    assert_eq!(store.saga(&SagaId::new("a-1").unwrap(), WITHIN).await.unwrap(), None);
+    assert_eq!(store.sagas(None, 10, WITHIN).await.unwrap(), []);
+    assert_eq!(store.sagas(Some(SagaStatus::Done), 10, WITHIN).await.unwrap(), []);
+    assert_eq!(store.open_sagas(WITHIN).await.unwrap(), OpenSagas::These(Vec::new()));
+    let taken = store.lease_sagas(LONG, 10, WITHIN).await.unwrap();
+    assert_eq!((taken.sagas.len(), taken.unreadable), (0, 0));
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.saga_copies(since, after.as_ref(), 2, WITHIN).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        found.extend(page.into_iter().map(|row| (row.id.to_string(), row.document)));
+    }
+    let wanted = [("a-1", "{\"x\":1}"), ("a-2", "{\"x\":2}"), ("a-3", "{\"x\":1}")];
+    assert_eq!(found, wanted.map(|(id, document)| (id.to_owned(), document.to_owned())));
+    let later = Instant::new(chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(100_000));
+    assert_eq!(store.saga_copies(later, None, 10, WITHIN).await.unwrap(), []);
+    // A saga of that name may begin here all the same.
+    assert_eq!(store.begin_saga(&row("a-1", "{}"), LONG, WITHIN).await.unwrap(), Begun::Now);
+    assert_eq!(store.saga_copies(since, None, 10, WITHIN).await.unwrap().len(), 3);
+}
+
+/// A client that repeats a saga while its log has lost it must not begin another one.
+pub async fn a_suspended_side_begins_no_saga_and_takes_back_what_it_has_lost(store: Arc<dyn Store>) {
+    let known = row("known", "{}");
+    store.begin_saga(&known, LONG, WITHIN).await.unwrap();
+    let of = store.incarnation(WITHIN).await.unwrap();
+    store.suspend(of, "it has gone back", WITHIN).await.unwrap();
+    let begun = store.begin_saga(&row("lost", "{}"), LONG, WITHIN).await;
+    assert!(matches!(begun, Err(StoreError::Unwritable { .. })), "{begun:?}");
+    let copied = store.copy_saga(&known, WITHIN).await;
+    assert!(matches!(copied, Err(StoreError::Unwritable { .. })), "{copied:?}");
+    assert!(matches!(store.begin_saga(&known, LONG, WITHIN).await, Ok(Begun::Before(_))));
+    let lost = row("lost", "{\"first\":1}");
+    assert!(store.restore_saga(&lost, WITHIN).await.unwrap());
+    assert!(!store.restore_saga(&row("lost", "{}"), WITHIN).await.unwrap(), "once");
+    let found = find(&store, &lost.id).await;
+    assert_eq!((found.document, found.status, found.revision), (lost.document, SagaStatus::Running, 1));
+    let taken = store.lease_sagas(LONG, 10, WITHIN).await.unwrap().sagas;
+    assert_eq!(taken.iter().map(|saga| saga.id.as_str()).collect::<Vec<_>>(), ["lost"], "it is due at once");
 }
 
 /// Whoever saves proves that nobody has come between.

@@ -95,6 +95,9 @@ pub enum Call {
     OpenSagas,
     CountSagas,
     ForgetSagas,
+    CopySaga,
+    SagaCopies,
+    RestoreSaga,
     /// `ShapeLog::shapes` and `ShapeLog::left_to_newer`.
     Shapes,
     /// `ShapeLog::register` and `ShapeLog::remember_shape`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::saga::{Begun, Leased, OpenSagas, SagaCounts};
-use model::{SagaId, SagaLog, SagaRow, SagaStatus, StoreError};
+use model::{Instant, SagaId, SagaLog, SagaRow, SagaStatus, StoreError};
 
 use super::{Call, FaultyStore};
 
@@ -20,6 +20,24 @@ impl SagaLog for FaultyStore {
 
     async fn lease_sagas(&self, lease: Duration, limit: usize, within: Duration) -> Result<Leased, StoreError> {
         self.run(Call::LeaseSagas, within, || self.inner.lease_sagas(lease, limit, within)).await
+    }
+
+    async fn copy_saga(&self, saga: &SagaRow, within: Duration) -> Result<(), StoreError> {
+        self.run(Call::CopySaga, within, || self.inner.copy_saga(saga, within)).await
+    }
+
+    async fn saga_copies(
+        &self,
+        since: Instant,
+        after: Option<&SagaId>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Vec<SagaRow>, StoreError> {
+        self.run(Call::SagaCopies, within, || self.inner.saga_copies(since, after, limit, within)).await
+    }
+
+    async fn restore_saga(&self, saga: &SagaRow, within: Duration) -> Result<bool, StoreError> {
+        self.run(Call::RestoreSaga, within, || self.inner.restore_saga(saga, within)).await
     }
 
     async fn saga(&self, id: &SagaId, within: Duration) -> Result<Option<SagaRow>, StoreError> {

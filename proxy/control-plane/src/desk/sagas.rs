@@ -15,6 +15,7 @@ impl From<OperateError> for DeskError {
         match error {
             OperateError::Unknown(_) => Self::no("UNKNOWN_SAGA", message),
             OperateError::NotStuck { .. } => Self::no("NOT_STUCK", message),
+            OperateError::Bereft { .. } => Self::no("NOT_KNOWN", message),
             OperateError::Overtaken(_) => Self::no("OVERTAKEN", message),
             OperateError::Unreadable(_) => Self::no("UNREADABLE", message),
             OperateError::Store(_) => Self::no("SIDE", message),

@@ -8,17 +8,19 @@
 //! The other side hears of the new incarnation before this side takes writes under it: from then on it takes nothing from
 //! an old instance that lives on somewhere. What that one has brought until then is looked for once more afterwards.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::TryFutureExt as _;
 use model::fence::{Fence, Move};
 use model::life::{Identity, Life, Mark, Memory, Noted, Verdict};
-use model::{GroupName, Incarnation, Instant, Side, Stand, StoreError, WriteId};
+use model::{Epoch, GroupName, Incarnation, Instant, Side, Stand, StoreError, WriteId};
 
 use super::memories::Memories;
-use super::random;
+use super::{random, sagas};
 
 /// The two sides' clocks may differ, and a mark may have been moved after the copy was put back.
-const MARGIN: TimeDelta = TimeDelta::hours(1);
+pub(super) const MARGIN: TimeDelta = TimeDelta::hours(1);
 
 /// The same where a server was merely started anew: clocks alone. Writes wait while this is looked through.
 const CLOCKS: TimeDelta = TimeDelta::minutes(10);
@@ -44,7 +46,7 @@ pub async fn missing(memories: &Memories, side: Side, life: &Life) -> Result<Mis
 }
 
 /// From when on the other side has to be asked: the newest mark, or where nobody could be asked already.
-fn owed_since(life: &Life) -> DateTime<Utc> {
+pub(super) fn owed_since(life: &Life) -> DateTime<Utc> {
     life.unasked.unwrap_or(life.marked_at).to_utc()
 }
 
@@ -144,6 +146,8 @@ pub async fn raise(
         here.remember(side.other(), newest, memories.within).await?;
     }
     close_outdated(memories, side).await?;
+    // Before it takes writes: a client that repeats a saga would begin another one.
+    sagas::bring_back(memories, side, life, &HashSet::new()).await?;
     // Before the raise: after it nobody would ask for them again.
     for page in to_bring.chunks(PAGE) {
         there.unsettle(page, memories.within).await?;
@@ -174,8 +178,42 @@ async fn close_outdated(memories: &Memories, side: Side) -> Result<(), StoreErro
             let step = Move { side, from: fence, to, takes_over: false };
             here.move_fence(&group, &step, memories.within).await?;
             tracing::warn!(%side, %group, "{side} was restored to before {} became primary of group {group}: its fence is closed again", side.other());
+        } else if is_of_before_two_handovers(fence, known) {
+            give_back(memories, side, &group, (fence, known)).await?;
         }
     }
+    Ok(())
+}
+
+/// Whether a fence that stands open here is of before the other side had the authority, and gave it back: it is closed
+/// under a younger epoch, or still frozen for us.
+fn is_of_before_two_handovers(ours: Fence, theirs: Fence) -> bool {
+    let gave_it_back = matches!(theirs.stand, Stand::Closed | Stand::Frozen);
+    ours.stand == Stand::Open && gave_it_back && ours.epoch < theirs.epoch
+}
+
+/// Has the authority of `group` given back to `side`, under an epoch beyond all that were: it is frozen as if it had begun
+/// to hand over, and replicas give that up, as they do when a coordinator has died. A side that is suspended itself may be
+/// a copy of before it took the authority again, and one that holds anything unsettled has not given all of it back:
+/// nothing is done then, and the contradiction is told.
+async fn give_back(
+    memories: &Memories,
+    side: Side,
+    group: &GroupName,
+    fences: (Fence, Fence),
+) -> Result<(), StoreError> {
+    let (here, there) = (memories.stores.get(side), memories.stores.get(side.other()));
+    let life = there.life(&[], memories.within).await?.life;
+    if life.is_none_or(|life| life.suspended.is_some()) || there.backlog(group, memories.within).await?.all() > 0 {
+        return Ok(());
+    }
+    let (ours, theirs) = (here.traces(group, memories.within).await?, there.traces(group, memories.within).await?);
+    let greatest =
+        [fences.0.epoch, fences.1.epoch, ours.epoch, theirs.epoch].into_iter().max().unwrap_or(fences.1.epoch);
+    let to = Fence::new(Epoch(greatest.0 + 1), Stand::Frozen);
+    let step = Move { side, from: fences.0, to, takes_over: false };
+    here.move_fence(group, &step, memories.within).await?;
+    tracing::warn!(%side, %group, "{side} was restored to before two handovers of group {group}: it takes the authority again as if it had begun another one that is given up");
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::decide::{Next, Outcome};
+use super::doubt::Seen;
 use super::state::{Progress, Refused, StepResult, StepState};
 use crate::write::command;
 use crate::write::road::WriteRoad;
@@ -24,7 +25,7 @@ use request::error::{Fault, InternalError};
 use request::roads::RequestContext;
 
 /// Scopes of the keys. No response name of GraphQL has a colon: a client's key can never be one of ours.
-const DO: &str = "saga:do";
+pub(super) const DO: &str = "saga:do";
 const UNDO: &str = "saga:undo";
 /// The fingerprint of a closing.
 const CLOSED: &str = "closed";
@@ -60,10 +61,15 @@ pub(super) fn first_key(id: &SagaId, step: &str) -> Option<IdempotencyKey> {
     IdempotencyKey::new(&key(id, step, None), DO).ok()
 }
 
+/// What names a step in its keys.
+pub(super) fn name_of(step: &str) -> String {
+    blake3::hash(step.as_bytes()).to_hex()[..16].to_owned()
+}
+
 /// The idempotency key of a step: a hash, since a step's name may be of any length.
 fn key(id: &SagaId, step: &str, nonce: Option<&str>) -> String {
-    let name = &blake3::hash(step.as_bytes()).to_hex()[..16];
-    key_of_saga(id, &nonce.map_or(name.to_owned(), |nonce| format!("{name} {nonce}")))
+    let name = name_of(step);
+    key_of_saga(id, &nonce.map_or(name.clone(), |nonce| format!("{name} {nonce}")))
 }
 
 impl<'a> Attempt<'a> {
@@ -72,6 +78,7 @@ impl<'a> Attempt<'a> {
         let step = |place: usize| self.plan.steps.get(place);
         match next {
             Next::Rest(_) => Outcome::Unknown("INTERNAL"),
+            Next::Look => self.look().await,
             Next::Do(place) => match step(place) {
                 Some(step) => self.run(&self.task(&step.run, place, &step.name)).await,
                 None => Outcome::Changed,
@@ -100,6 +107,48 @@ impl<'a> Attempt<'a> {
             0 => Task { call, key: key(self.id, name, None), scope: DO, bound_to: nonce },
             _ => Task { call, key: key(self.id, name, nonce), scope: DO, bound_to: None },
         }
+    }
+
+    /// Looks into the ledgers how each step stands.
+    async fn look(&self) -> Outcome {
+        let mut all = Vec::with_capacity(self.plan.steps.len());
+        for (place, step) in self.plan.steps.iter().enumerate() {
+            let task = self.task(&step.run, place, &step.name);
+            let undo = match &step.undo {
+                None => None,
+                Some(undo) => {
+                    let key = key(self.id, &step.name, self.progress.nonce.as_deref());
+                    match self.keyed(undo, &key, UNDO).await {
+                        Ok(found) => found,
+                        Err(code) => return Outcome::Unknown(code),
+                    }
+                }
+            };
+            let found = match self.keyed(task.call, &task.key, task.scope).await {
+                Ok(found) => found,
+                Err(code) => return Outcome::Unknown(code),
+            };
+            all.push(match found {
+                _ if undo.is_some() => Seen::Undone,
+                None => Seen::Nothing,
+                Some(print) if print == task.closing() => Seen::Closed,
+                // Done for another saga of this name, which is forgotten: nothing of this one ever stood.
+                Some(print) if task.bound_to.is_some_and(|nonce| !print.0.starts_with(nonce)) => Seen::Nothing,
+                Some(_) => Seen::Stands,
+            });
+        }
+        Outcome::Seen(all)
+    }
+
+    /// What was asked under a key of `call`, where its authority is; else the stable code of why that is not known.
+    async fn keyed(&self, call: &SagaCall, key: &str, scope: &str) -> Result<Option<Fingerprint>, &'static str> {
+        let key = IdempotencyKey::new(key, scope).map_err(|_| "INTERNAL")?;
+        let side = (self.road.rollout)().policy(&call.root.group).primary();
+        let found = self.road.sides.get(side).store.keyed(&key, self.within).await;
+        found.map(|found| found.map(|keyed| keyed.fingerprint)).map_err(|error| {
+            telemetry::side_error(side, &error);
+            Fault::from(error).internal_code()
+        })
     }
 
     async fn run(&self, task: &Task<'a>) -> Outcome {

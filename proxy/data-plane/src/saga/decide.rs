@@ -9,6 +9,7 @@
 
 use model::{Instant, SagaStatus};
 
+use super::doubt::{self, Seen};
 use super::plan::CONTRACT_CHANGED;
 use super::state::{Halt, Progress, Refused, StepResult, StepState};
 
@@ -20,6 +21,8 @@ pub const KEY_REUSED: &str = "IDEMPOTENCY_KEY_REUSED";
 /// What is to be done. Steps are named by their place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
+    /// Look what of it stands.
+    Look,
     /// Do this step.
     Do(usize),
     /// Make sure that this step, which was refused or given up, never stands.
@@ -46,6 +49,8 @@ pub enum Outcome {
     Taken,
     /// Something of this saga stands under the key that the contract does not say any more.
     Changed,
+    /// How each step stands, in order.
+    Seen(Vec<Seen>),
     /// Nobody can say, or a side did not answer. The stable code says more.
     Unknown(&'static str),
 }
@@ -64,15 +69,21 @@ pub struct Terms {
 /// What comes next.
 pub fn next(progress: &Progress) -> Next {
     match progress.halted {
-        Some(Halt::Stuck) => return Next::Rest(SagaStatus::Stuck),
+        Some(Halt::Stuck | Halt::Lost) => return Next::Rest(SagaStatus::Stuck),
         Some(Halt::Abandoned) => return Next::Rest(SagaStatus::Abandoned),
+        Some(Halt::Doubt | Halt::GivenUp) => return Next::Look,
         None => {}
     }
     let find = |wanted: fn(&StepState) -> bool| progress.steps.iter().position(|step| wanted(&step.state));
     if let Some(step) = find(|state| matches!(state, StepState::Refusing(_))) {
         return Next::Close(step);
     }
-    if find(|state| matches!(state, StepState::Refused(_))).is_some() {
+    // One that is undone is so only where the saga is: its refusal may have been lost.
+    if find(|state| matches!(state, StepState::Refused(_) | StepState::Undone)).is_some() {
+        // It is undone with what it has left, which it tells when it is asked for again.
+        if let Some(step) = progress.steps.iter().position(|step| step.stands && step.state == StepState::Open) {
+            return Next::Do(step);
+        }
         let standing = progress.steps.iter().rposition(|step| matches!(step.state, StepState::Done(_)));
         return standing.map_or(Next::Rest(SagaStatus::Undone), Next::Undo);
     }
@@ -86,13 +97,13 @@ pub fn next(progress: &Progress) -> Next {
 #[must_use]
 pub fn after(mut progress: Progress, done: Next, outcome: Outcome, terms: &Terms) -> Progress {
     let (Next::Do(place) | Next::Close(place) | Next::Undo(place)) = done else {
-        return progress;
+        return doubt::looked(progress, done, outcome);
     };
     let step = &mut progress.steps[place];
     step.attempts = step.attempts.saturating_add(1);
     step.tried_at = Some(terms.now);
     let state = match (done, outcome) {
-        (Next::Rest(_), _) => return progress,
+        (Next::Rest(_) | Next::Look, _) => return progress,
         (Next::Do(_), Outcome::Unknown(code)) if terms.overdue => return given_up(progress, place, code, terms),
         (Next::Do(_), Outcome::Unknown(code)) => return failed(progress, code.to_owned()),
         (Next::Close(_) | Next::Undo(_), Outcome::Unknown(code)) if terms.overdue => {
@@ -115,7 +126,7 @@ pub fn after(mut progress: Progress, done: Next, outcome: Outcome, terms: &Terms
             let refused = progress.refused().map_or("OUTCOME_UNKNOWN", |refused| refused.code.as_str()).to_owned();
             let mut progress = in_vain(progress, refused, terms);
             if progress.halted.is_none() {
-                progress.steps[place].state = StepState::Open;
+                (progress.steps[place].state, progress.steps[place].stands) = (StepState::Open, true);
                 (progress.attempts, progress.problem) = (0, None);
             }
             return progress;
@@ -123,7 +134,8 @@ pub fn after(mut progress: Progress, done: Next, outcome: Outcome, terms: &Terms
         (Next::Undo(_), Outcome::Stands(_)) => StepState::Undone,
         (Next::Undo(_), Outcome::Refused(refused)) => return in_vain(progress, refused.code, terms),
         // Never said of these; whatever it meant, trying again is harmless.
-        (Next::Do(_), Outcome::NotClosed)
+        (_, Outcome::Seen(_))
+        | (Next::Do(_), Outcome::NotClosed)
         | (Next::Close(_), Outcome::Stands(_) | Outcome::Refused(_))
         | (Next::Undo(_), Outcome::Closed | Outcome::NotClosed) => {
             return in_vain(progress, "INTERNAL".to_owned(), terms);
@@ -134,6 +146,7 @@ pub fn after(mut progress: Progress, done: Next, outcome: Outcome, terms: &Terms
         StepState::Open | StepState::Refusing(_) => false,
     };
     progress.steps[place].state = state;
+    progress.steps[place].stands = false;
     progress.attempts = 0;
     progress.problem = None;
     if settled {
@@ -171,7 +184,7 @@ pub fn changed(mut progress: Progress) -> Progress {
     progress
 }
 
-fn failed(mut progress: Progress, code: String) -> Progress {
+pub(super) fn failed(mut progress: Progress, code: String) -> Progress {
     progress.attempts = progress.attempts.saturating_add(1);
     progress.problem = Some(code);
     progress
@@ -190,8 +203,17 @@ fn key_reused() -> Refused {
     Refused { code: KEY_REUSED.to_owned(), message: model::StoreError::KeyReused.to_string() }
 }
 
+/// Said of a saga of which a person has given up what a restored side had lost.
+pub(super) fn was_given_up() -> Refused {
+    Refused {
+        code: "SAGA_GIVEN_UP".to_owned(),
+        message: "a database was restored, and what was lost of this was given up by a person: none of it stands"
+            .to_owned(),
+    }
+}
+
 /// Said when the log that knew the reason is gone: the saga was asked for again after the side that kept it lost it.
-fn closed_before() -> Refused {
+pub(super) fn closed_before() -> Refused {
     Refused {
         code: "SAGA_UNDONE".to_owned(),
         message: "a step was refused when this was asked for first, and the steps before it were undone".to_owned(),

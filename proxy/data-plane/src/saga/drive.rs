@@ -28,7 +28,7 @@ impl SagaRoad {
     /// step begins. Gives the row back as it was saved last; another replica may have it by then.
     pub(super) async fn drive(&self, side: Side, mut row: SagaRow) -> SagaRow {
         loop {
-            let (progress, pause) = match self.advance(&row).await {
+            let (progress, pause) = match self.advance(side, &row).await {
                 Advanced::Rests => return row,
                 Advanced::Unreadable => {
                     self.leave(&row, "unreadable");
@@ -38,6 +38,7 @@ impl SagaRoad {
                 Advanced::Went(progress, pause) => (progress, pause),
             };
             let before = row.status;
+            let was_refused = Progress::read(&row.document).is_some_and(|before| before.refused().is_some());
             row.status = progress.status();
             row.document = progress.write();
             let pause_or_none =
@@ -46,6 +47,10 @@ impl SagaRoad {
                 return row;
             }
             tell(&row, before, &progress);
+            if !was_refused && progress.refused().is_some() && row.status.is_under_way() {
+                // A copy that knew nothing of it would go forward, should all that follows be lost.
+                self.copy_if_answered(side, &row).await;
+            }
             if pause.is_some() || !row.status.is_under_way() {
                 return row;
             }
@@ -70,7 +75,7 @@ impl SagaRoad {
     }
 
     /// One attempt.
-    async fn advance(&self, row: &SagaRow) -> Advanced {
+    async fn advance(&self, side: Side, row: &SagaRow) -> Advanced {
         let Some(mut progress) = Progress::read(&row.document) else { return Advanced::Unreadable };
         let now = (self.writes.clock)();
         let Some(plan) = plan_of(&self.contract, &row.route).filter(|plan| progress.is_of(plan)) else {
@@ -83,7 +88,10 @@ impl SagaRoad {
         }
         let within = self.settings.step_within;
         let attempt = Attempt { road: &self.writes, id: &row.id, plan, progress: &progress, within };
-        let outcome = attempt.make(next).await;
+        let outcome = match self.require_copy(side, row, plan, next).await {
+            Ok(()) => attempt.make(next).await,
+            Err(code) => Outcome::Unknown(code),
+        };
         let in_vain = matches!(
             (&next, &outcome),
             (_, Outcome::Unknown(_)) | (Next::Undo(_), Outcome::Refused(_) | Outcome::Closed | Outcome::NotClosed)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::saga::SagaCounts;
+use model::saga::{SagaCounts, of_copy};
 use model::{Instant, PerSide, SagaId, SagaRow, SagaStatus, Side, Store, StoreError};
 use thiserror::Error;
 
@@ -29,6 +29,16 @@ pub enum OperateError {
     /// Somebody else changed it at the same time.
     #[error("saga {0} was changed meanwhile: look again")]
     Overtaken(SagaId),
+    /// What it was asked with is lost.
+    #[error(
+        "saga {id} cannot be tried again: what it was asked with was lost with a database ({problem}); mend by hand what of it stands, and abandon it"
+    )]
+    Bereft {
+        /// Which.
+        id: SagaId,
+        /// What is the matter.
+        problem: String,
+    },
     /// Its document cannot be read.
     #[error("the log of saga {0} cannot be read by this release")]
     Unreadable(SagaId),
@@ -94,6 +104,9 @@ pub async fn list(stores: &Stores, status: Option<SagaStatus>, limit: usize) -> 
 pub async fn show(stores: &Stores, id: &str) -> Result<SagaView, OperateError> {
     let unknown = || OperateError::Unknown(id.to_owned());
     let name = SagaId::new(id).ok_or_else(unknown)?;
+    if of_copy(&name).is_some() {
+        return Err(unknown());
+    }
     let mut failed = None;
     for side in Side::BOTH {
         match stores.get(side).saga(&name, WITHIN).await {
@@ -135,6 +148,11 @@ pub async fn stuck(stores: &Stores, id: &str) -> Result<SagaView, OperateError> 
 /// # Errors
 /// When it was changed since, or a side does not answer.
 pub async fn retry(stores: &Stores, saga: SagaView) -> Result<SagaView, OperateError> {
+    let progress = Progress::read(&saga.row.document);
+    if progress.is_some_and(|progress| progress.halted == Some(Halt::Lost)) {
+        let problem = saga.problem.unwrap_or_default();
+        return Err(OperateError::Bereft { id: saga.row.id, problem });
+    }
     change(stores, saga, Progress::try_again).await
 }
 
@@ -159,6 +177,10 @@ async fn change(stores: &Stores, saga: SagaView, act: fn(&mut Progress)) -> Resu
     row.revision += 1;
     if row.status.has_ended() {
         telemetry::saga_ended(row.status);
+        // Should this log go back, nobody is to go on with it: as far as the other side answers now.
+        if let Err(error) = stores.get(side.other()).copy_saga(&row, WITHIN).await {
+            telemetry::side_error(side.other(), &error);
+        }
     }
     Ok(view(side, row))
 }

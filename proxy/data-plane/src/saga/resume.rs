@@ -82,16 +82,23 @@ impl SagaRoad {
 
     /// Counts what has not ended, on both sides together, and forgets what has ended long ago.
     async fn look(&self, counts: &mut PerSide<SagaCounts>) {
+        self.compare_lives().await;
         for side in Side::BOTH {
             let log = self.log(side);
             // A side that does not answer keeps the figures that it had.
             if let Ok(found) = log.count_sagas(self.settings.step_within).await {
                 *counts.get_mut(side) = found;
             }
+            self.copy_open(side).await;
             if let Err(error) = log.forget_sagas(self.settings.retention, FORGOTTEN, self.settings.step_within).await {
                 telemetry::side_error(side, &error);
             }
         }
         telemetry::sagas(&(counts.legacy + counts.modern));
+        let within = self.settings.step_within;
+        let open = tokio::join!(self.log(Side::Legacy).open_sagas(within), self.log(Side::Modern).open_sagas(within));
+        if let (Ok(legacy), Ok(modern)) = open {
+            self.forget_copied(&legacy.and(modern));
+        }
     }
 }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::SagaSettings;
 use super::act::{self, first_key};
+use super::copies::Copied;
 use super::decide::KEY_REUSED;
 use super::state::{Progress, StepState};
 use crate::write::command;
@@ -43,6 +44,8 @@ pub struct SagaRoad {
     pub settings: SagaSettings,
     /// Sagas that this replica has left to others: each is logged once.
     pub left: Mutex<HashSet<SagaId>>,
+    /// Sagas whose copies this replica has made on the other side.
+    pub copied: Copied,
 }
 
 impl SagaRoad {
@@ -100,7 +103,8 @@ impl SagaRoad {
             Err(_) => return Err(under_way(&id)),
         };
         let (row, progress) = self.told(side, row, deadline, moved).await?;
-        if progress.fingerprint != fingerprint {
+        // Of one whose log was lost it is not known what was asked.
+        if progress.fingerprint != fingerprint && !progress.fingerprint.is_empty() {
             return Err(StoreError::KeyReused.into());
         }
         outcome(context, &row, plan, &progress)
@@ -128,7 +132,15 @@ impl SagaRoad {
             return Ok(None);
         }
         let other = primary.other();
-        Ok(self.log(other).saga(id, within).await?.map(|_| other))
+        if self.log(other).saga(id, within).await?.is_some() {
+            return Ok(Some(other));
+        }
+        // A log that has gone back may have lost it: until that is decided, nobody can say what became of it.
+        let life = self.writes.sides.get(other).store.life(&[], within).await?.life;
+        if life.is_some_and(|life| life.suspended.is_some()) {
+            return Err(InternalError::Unavailable(format!("{other} is suspended, and has the saga's log")).into());
+        }
+        Ok(None)
     }
 
     /// The saga as it ends, or stands at the deadline. Where its key turned out to be another's, that one, which began
@@ -164,6 +176,7 @@ impl SagaRoad {
             Ok(Begun::Now) => {
                 row.revision = 1;
                 row.began_at = (self.writes.clock)();
+                self.copy_if_answered(side, &row).await;
                 Ok(self.drive(side, row).await)
             }
             Ok(Begun::Before(row)) => Ok(row),

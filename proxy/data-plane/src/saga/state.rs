@@ -46,6 +46,22 @@ pub enum Halt {
     Stuck,
     /// Somebody has taken it over.
     Abandoned,
+    /// Its log, or a side of its steps, has gone back: first it is looked at what of it stands.
+    Doubt,
+    /// The same, and a person has given up what was lost of it: nothing new is done for it.
+    GivenUp,
+    /// Something of it was lost that nobody can bring again: what it was asked with is not known any more.
+    Lost,
+}
+
+impl Halt {
+    /// Whether it must be looked at what stands, before anything else is done.
+    pub fn is_doubt(self) -> bool {
+        match self {
+            Self::Doubt | Self::GivenUp => true,
+            Self::Stuck | Self::Abandoned | Self::Lost => false,
+        }
+    }
 }
 
 /// One step.
@@ -61,6 +77,9 @@ pub struct Step {
     /// When the last one ended, by the clock of the replica that made it.
     #[serde(default)]
     pub tried_at: Option<Instant>,
+    /// Whether it is known to stand though it is `Open`: its result is still to be asked for.
+    #[serde(default)]
+    pub stands: bool,
 }
 
 /// How a step stands.
@@ -106,7 +125,13 @@ impl From<Refused> for Refusal {
 impl Progress {
     /// A saga of which nothing is done yet.
     pub fn begin(plan: &SagaPlan, arguments: Map<String, Json>, fingerprint: String, nonce: Uuid) -> Self {
-        let step = |name: &String| Step { name: name.clone(), state: StepState::Open, attempts: 0, tried_at: None };
+        let step = |name: &String| Step {
+            name: name.clone(),
+            state: StepState::Open,
+            attempts: 0,
+            tried_at: None,
+            stands: false,
+        };
         let steps = plan.steps.iter().map(|planned| step(&planned.name)).collect();
         Self {
             arguments,
@@ -168,13 +193,13 @@ impl Progress {
     pub fn status(&self) -> SagaStatus {
         use super::decide::{Next, next};
         match self.halted {
-            Some(Halt::Stuck) => return SagaStatus::Stuck,
+            Some(Halt::Stuck | Halt::Lost) => return SagaStatus::Stuck,
             Some(Halt::Abandoned) => return SagaStatus::Abandoned,
-            None => {}
+            Some(Halt::Doubt | Halt::GivenUp) | None => {}
         }
         match next(self) {
             Next::Rest(status) => status,
-            Next::Do(_) | Next::Close(_) => SagaStatus::Running,
+            Next::Look | Next::Do(_) | Next::Close(_) => SagaStatus::Running,
             Next::Undo(_) => SagaStatus::Compensating,
         }
     }

@@ -142,6 +142,7 @@ impl Parts<'_> {
             contract: Arc::clone(&self.backends.loaded.contract),
             settings: self.config.sagas,
             left: Mutex::default(),
+            copied: data_plane::saga::Copied::default(),
         });
         let resumed = Arc::clone(&road);
         background.keep("sagas", move |stop| Arc::clone(&resumed).resume(stop));

@@ -2,6 +2,8 @@
 
 mod seen;
 
+use std::collections::HashSet;
+
 use clap::{Args, Subcommand, ValueEnum};
 use model::control::{Action, Author, Deed};
 use model::life::{Life, Noted, Over, Verdict};
@@ -18,6 +20,7 @@ use control_plane::handover::begin::broken;
 use data_plane::lives::lost::{Order, Outcome};
 use data_plane::lives::memories::Memories;
 use data_plane::lives::raise;
+use data_plane::lives::sagas::{Recovered, of_lost, orphans, recover};
 use data_plane::own_keys::sequences_in_trouble;
 use request::error::with_root;
 
@@ -144,8 +147,14 @@ pub(super) async fn run(desk: &Desk, args: &RaiseArgs) -> Result<(), Stop> {
             "{problem}; where that has been done and cannot be seen, say --sequences-are-set"
         )));
     }
+    let mut sagas = Recovered::default();
     let outcome = match args.lost {
         Some(decision) => {
+            if decision == Lost::GiveUp {
+                // Before: afterwards nobody can tell whose steps were given up.
+                let of_lost = of_lost(&memories, side, lost).await?;
+                sagas = recover(&memories, side, life, &of_lost).await?;
+            }
             on_list(desk, &author, side, decision, lost).await?;
             let outcome = decide(desk, &memories, side, life, lost, decision, args.over()).await?;
             conclude(desk, side, &author, &outcome).await?;
@@ -164,6 +173,10 @@ pub(super) async fn run(desk: &Desk, args: &RaiseArgs) -> Result<(), Stop> {
             "{left} lost writes are on the list still: {side} stays suspended, repeat the order"
         )));
     }
+    // What is back is there by now, and no client comes between.
+    sagas = sagas.and(recover(&memories, side, life, &HashSet::new()).await?);
+    sagas = sagas.and(orphans(&memories, desk.contract(), side, life).await?);
+    tell_sagas(desk, side, &author, &sagas).await?;
     let raised = raise::raise(&memories, side, life, &left.to_bring).await?.ok_or_else(|| raised_by_others(side))?;
     desk.out.line(format!("{side} takes writes again, as incarnation {}.", raised.memory.incarnation.0));
     let mut shown = seen::json(&seen);
@@ -180,6 +193,29 @@ pub(super) async fn run(desk: &Desk, args: &RaiseArgs) -> Result<(), Stop> {
     Err(Stop::No(format!(
         "{late} writes came to {other} meanwhile from an instance of {side} that lives on: stop it, and repeat the order"
     )))
+}
+
+/// Says and records what became of sagas.
+async fn tell_sagas(desk: &Desk, side: Side, author: &Author, sagas: &Recovered) -> Result<(), Stop> {
+    if *sagas == Recovered::default() {
+        return Ok(());
+    }
+    if !sagas.back.is_empty() {
+        let count = sagas.back.len();
+        desk.out
+            .line(format!("{count} sagas that the log of {side} had lost are in it again, and go on by themselves."));
+    }
+    if !sagas.doubted.is_empty() {
+        let count = sagas.doubted.len();
+        desk.out.line(format!("{count} sagas go on when it was looked at what of them stands."));
+    }
+    if !sagas.stuck.is_empty() {
+        let count = sagas.stuck.len();
+        desk.out.line(format!("{count} sagas have lost what nobody can bring again, and are stuck: see `strangler sagas list --status stuck`."));
+    }
+    let detail =
+        json!({ "side": side, "sagas": { "back": sagas.back, "doubted": sagas.doubted, "stuck": sagas.stuck } });
+    record(desk, author, detail).await
 }
 
 /// That a raise is needed, and that it is said what becomes of what was lost.

@@ -266,6 +266,7 @@ impl Replica {
             contract: Arc::clone(&ground.loaded.contract),
             settings: pace.sagas,
             left: Mutex::default(),
+            copied: data_plane::saga::Copied::default(),
         });
         if pace.resumes {
             tokio::spawn(Arc::clone(&saga).resume(stop.clone()));

@@ -5,6 +5,7 @@
 mod lost;
 mod moved;
 mod restored;
+mod sagas;
 mod started;
 mod told;
 
@@ -27,8 +28,10 @@ use serde_json::{Value as Json, json};
 use testkit::fleet::{Replica, Site};
 use testkit::postgres::own_server;
 
-const ERP: &str = "CREATE TABLE SHELF (ID char(8) PRIMARY KEY, QTY numeric NOT NULL, NOTE varchar(40))";
-const SHOP: &str = "CREATE TABLE shelf (id varchar(8) PRIMARY KEY, on_hand integer NOT NULL, note varchar(40))";
+const ERP: &str = "CREATE TABLE SHELF (ID char(8) PRIMARY KEY, QTY numeric NOT NULL, NOTE varchar(40)); \
+     CREATE TABLE SLIP (ID char(8) PRIMARY KEY, QTY numeric NOT NULL)";
+const SHOP: &str = "CREATE TABLE shelf (id varchar(8) PRIMARY KEY, on_hand integer NOT NULL, note varchar(40)); \
+     CREATE TABLE slip (id varchar(8) PRIMARY KEY, pieces integer NOT NULL)";
 const NAME: &str = "kept";
 const CONTRACT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gateway/shelves.graphql");
 

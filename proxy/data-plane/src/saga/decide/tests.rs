@@ -71,7 +71,7 @@ impl Ledgers {
                 self.undone.insert(step);
                 Outcome::Stands(result)
             }
-            Next::Rest(_) => Outcome::Unknown("nothing to do"),
+            Next::Rest(_) | Next::Look => Outcome::Unknown("nothing to do"),
         }
     }
 
@@ -81,7 +81,13 @@ impl Ledgers {
 }
 
 fn fresh(steps: usize) -> Progress {
-    let step = |number: usize| Step { name: number.to_string(), state: StepState::Open, attempts: 0, tried_at: None };
+    let step = |number: usize| Step {
+        name: number.to_string(),
+        state: StepState::Open,
+        attempts: 0,
+        tried_at: None,
+        stands: false,
+    };
     Progress {
         arguments: Map::new(),
         fingerprint: String::new(),

@@ -109,3 +109,46 @@ async fn a_control_database_restored_to_an_older_moment_stops_no_write() {
     assert_eq!(life["life"]["incarnation"], json!(1), "{life}");
     kept.both_have(&[("A", 3)]).await;
 }
+
+/// What the copy says of the authority is older than two handovers: whoever was primary in between has given it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_restored_to_before_two_handovers_takes_writes_again_and_nothing_is_lost() {
+    // GIVEN writes before, between and after two handovers, and a copy of before both
+    let kept = Kept::new().await;
+    for shelf in ["A", "B", "C"] {
+        kept.stands(shelf, 1).await;
+    }
+    let copy = back_up(&kept.legacy).await;
+    kept.stands("A", 2).await;
+    let hand_over = async |to: &str| {
+        kept.site.must_run(&["groups", "handover", "stock", "--to", to, "--reason", "x", "--who", "ada"]).await;
+    };
+    let set = ["groups", "set", "stock", "--stage", "shift", "--reads", "100", "--reason", "x", "--who", "ada"];
+    kept.site.must_run(&set).await;
+    hand_over("modern").await;
+    kept.stands("B", 2).await;
+    hand_over("legacy").await;
+    kept.stands("C", 2).await;
+    kept.until_remembered(Side::Legacy).await;
+    kept.until_remembered(Side::Modern).await;
+
+    // WHEN it is put back
+    put_back(&kept.legacy, &copy).await;
+    kept.until_suspended(Side::Legacy, true).await;
+    assert!(kept.put("A", 9).await.is_err());
+    let told = kept.raise(Side::Legacy, &["--lost", "bring-back"]).await;
+    assert!(told.contains("legacy takes writes again"), "{told}");
+
+    // THEN it is primary again, all that was acknowledged stands on both sides, and what is written now is newer
+    kept.both_have(&[("A", 2), ("B", 2), ("C", 2)]).await;
+    for shelf in ["A", "B", "C"] {
+        kept.stands(shelf, 3).await;
+    }
+    kept.both_have(&[("A", 3), ("B", 3), ("C", 3)]).await;
+    let set = ["groups", "set", "stock", "--stage", "shift", "--reads", "100", "--reason", "x", "--who", "ada"];
+    kept.site.must_run(&set).await;
+    hand_over("modern").await;
+    kept.stands("B", 4).await;
+    hand_over("legacy").await;
+    kept.both_have(&[("A", 3), ("B", 4), ("C", 3)]).await;
+}
