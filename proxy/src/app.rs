@@ -244,7 +244,9 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     openfeature::start(config.flags.as_ref(), &desk, &id, &background);
     webhooks::start(&config.webhooks, &backends.control, &id, now, &background);
     let reconciler = |pause| reconciler(config, &backends, &secret, pause);
-    reconcile::schedule::start(config.reconcile.clone(), &desk, &id, reconciler, &background);
+    let pause = config.reconcile.as_ref().map_or(ReconcileSettings::default().pause, |schedule| schedule.pause);
+    reconcile::orders::start(&desk, &id, reconciler(pause), &background);
+    reconcile::schedule::start(&desk, &id, &background);
     let oracles = backends.oracles.clone();
     background.keep("lanes", move |stop| lanes::watch(oracles.clone(), stop));
     let servers = servers::Servers::of(&backends);

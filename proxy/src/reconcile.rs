@@ -15,6 +15,7 @@
 mod confirm;
 pub mod figures;
 mod moments;
+pub mod orders;
 pub mod schedule;
 
 use std::sync::Arc;
