@@ -167,6 +167,11 @@ impl OrderState {
 }
 
 impl OrderRecord {
+    /// How often it was taken up; 0: never.
+    pub fn takes(&self) -> u32 {
+        self.taken.as_ref().map_or(0, |taken| taken.number)
+    }
+
     /// Where it is.
     pub fn state(&self) -> OrderState {
         match (&self.ended, &self.taken) {

@@ -64,7 +64,8 @@ pub(super) async fn reconcile(out: Printer, link: &Link, args: &ReconcileArgs) -
         };
         complete &= ended["state"] == "complete";
         // As the order counts them: a run that is not shown has not drifted less.
-        drift += ended["drifted"].as_u64().unwrap_or_default();
+        let unknown = || Stop::No("the replica does not say how many rows have drifted".to_owned());
+        drift += ended["drifted"].as_u64().ok_or_else(unknown)?;
         tell(out, &ended);
         shown.extend(types(&ended));
     }
@@ -150,12 +151,13 @@ fn far(order: &Json) -> String {
 /// Says what was found.
 fn tell(out: Printer, order: &Json) {
     for run in runs(order) {
-        let (cell, drift) = (|field: &str| text(&run[field]), run["drift"].as_u64().unwrap_or_default());
+        let (cell, drift) = (|field: &str| text(&run[field]), run["drift"].as_u64());
         let verdict = match drift {
-            0 if run["complete"] != true => "no drift was found, which says nothing of the rest".to_owned(),
-            0 => "none has drifted".to_owned(),
-            1 => "1 has drifted".to_owned(),
-            many => format!("{many} have drifted"),
+            None => "how many have drifted is not known".to_owned(),
+            Some(0) if run["complete"] != true => "no drift was found, which says nothing of the rest".to_owned(),
+            Some(0) => "none has drifted".to_owned(),
+            Some(1) => "1 has drifted".to_owned(),
+            Some(many) => format!("{many} have drifted"),
         };
         let (legacy, modern) = (cell("legacyRows"), cell("modernRows"));
         out.line(format!("{}: {legacy} rows of legacy and {modern} of modern compared, {verdict}.", cell("entity")));

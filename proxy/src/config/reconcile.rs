@@ -29,7 +29,9 @@ pub(super) fn schedule(raw: &RawReconcile, origins: &Origins<'_>) -> Checked<Opt
         }
         (None, Some(time)) => {
             let time = NaiveTime::parse_from_str(time, "%H:%M");
-            When::DailyAt(time.map_err(|_| origins.rule("reconcile.at", "must be a time of day in UTC, such as \"02:30\", or \"never\""))?)
+            When::DailyAt(time.map_err(|_| {
+                origins.rule("reconcile.at", "must be a time of day in UTC, such as \"02:30\", or \"never\"")
+            })?)
         }
     };
     let groups = raw.groups.iter().map(|name| name.as_str().into()).collect();

@@ -112,8 +112,7 @@ impl Orders {
     }
 
     async fn fail(&self, record: &OrderRecord, why: String) -> Result<(), DeskError> {
-        let number = record.taken.as_ref().map_or(0, |taken| taken.number);
-        self.end(record, number, &record.progress, &OrderEnd::Failed(why)).await
+        self.end(record, record.takes(), &record.progress, &OrderEnd::Failed(why)).await
     }
 
     async fn end(
@@ -139,7 +138,7 @@ impl Orders {
         types: &[Arc<EntityType>],
         stop: &CancellationToken,
     ) -> Result<(), DeskError> {
-        let number = record.taken.as_ref().map_or(0, |taken| taken.number);
+        let number = record.takes();
         let id = record.order.id;
         let progress = Mutex::new(record.progress.clone());
         let so_far = || progress.lock().clone();
@@ -180,6 +179,7 @@ impl Orders {
                     tracing::warn!(%group, %error, "comparing group {group} is stopped: the control store does not say whose it is");
                     return;
                 }
+                // It is said again in a second; without the control store nobody else can take the order either.
                 Err(_) => {}
             }
         }
@@ -240,7 +240,7 @@ enum Never {
 
 /// The types that an order names, as `contract` has them; or why a replica with it does not take the order.
 fn takes(contract: &Contract, record: &OrderRecord) -> Result<Vec<Arc<EntityType>>, Never> {
-    let (order, number) = (&record.order, record.taken.as_ref().map_or(0, |taken| taken.number));
+    let (order, number) = (&record.order, record.takes());
     if number >= MOST_TAKES {
         return Err(Never::Anywhere(format!(
             "it was begun {number} times and never came to its end: look for why in the logs of the replicas"

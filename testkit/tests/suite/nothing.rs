@@ -4,12 +4,14 @@
 use std::path::{Path, PathBuf};
 
 /// Where that is decided.
-const DECIDES: [&str; 14] = [
+const DECIDES: [&str; 16] = [
     "proxy/src/reconcile",
     "proxy/src/reconcile.rs",
     "proxy/src/promotion",
     "proxy/src/desk/promote.rs",
     "proxy/src/desk/verify.rs",
+    "proxy/src/desk/at_rest.rs",
+    "proxy/src/cli/ordered.rs",
     "proxy/src/cli/reconcile.rs",
     "proxy/src/cli/repair.rs",
     "proxy/src/handover/safety.rs",

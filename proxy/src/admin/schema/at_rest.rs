@@ -206,7 +206,7 @@ impl From<OrderRecord> for OrderShape {
             state: record.state().as_str().to_owned(),
             sentence: sentence(&record),
             taken_by: record.taken.as_ref().map(|taken| taken.by.to_string()),
-            takes: record.taken.as_ref().map_or(0, |taken| taken.number),
+            takes: record.takes(),
             ended_at: record.ended.as_ref().map(|(at, _)| rfc3339(*at)),
             at: progress.at.as_ref().map(ToString::to_string),
             legacy_rows: progress.rows.legacy,
