@@ -41,10 +41,7 @@ pub(super) async fn tell(
     sleep(WELL).await;
     let told = wrong_and_right_again(world, narrator, window).await;
     let requests = tally.requests.load(Ordering::Relaxed);
-    let took = match told? {
-        Some(took) => took,
-        None => Duration::ZERO,
-    };
+    let took = told?.unwrap_or(Duration::ZERO);
     sleep(AFTER).await;
     let since = tally.requests.load(Ordering::Relaxed) - requests;
     let errors = tally.client_errors.load(Ordering::Relaxed);
