@@ -39,6 +39,7 @@ def render(file):
         expect(kind != "Secret", f"{file}: Secret {name}: secrets do not belong into this repository")
         expect(kind == "Namespace" or document["metadata"].get("namespace"), f"{file}: {kind} {name}: no namespace")
         template = document.get("spec", {}).get("template")
+        template = document["spec"]["jobTemplate"]["spec"]["template"] if kind == "CronJob" else template
         if template:
             pod(f"{file}: {kind} {name}", template, named)
     # What does not fit its schema is not looked into further.
@@ -77,6 +78,21 @@ def pod(what, template, named):
         expect(re.search(r":[0-9][^:/]*$", container["image"]), f"{what}: the image {container['image']} has no version")
         for mount in container.get("volumeMounts", []):
             expect(mount["name"] in volumes, f"{what}: there is no volume {mount['name']}")
+
+
+def one_calendar(file, given, named):
+    """Rows at rest are compared by the replicas' own schedule or by the CronJob: by one of them, and not by both."""
+    own = given.get("reconcile.at", "never") != "never" or "reconcile.every_hours" in given
+    cron = named.get(("CronJob", "strangler-reconcile"))
+    expect(own or cron, f"{file}: nobody compares rows at rest: neither `reconcile.at` nor the CronJob")
+    expect(not (own and cron), f"{file}: rows at rest are compared twice: by `reconcile.at` and by the CronJob")
+    if cron:
+        [container] = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        address = container["args"][container["args"].index("--admin") + 1]
+        service = re.fullmatch(r"https?://([a-z-]+):(\d+)", address)
+        known = named.get(("Service", service and service[1]), {"spec": {"ports": []}})
+        ports = [str(port["port"]) for port in known["spec"]["ports"]]
+        expect(service and service[2] in ports, f"{file}: the CronJob asks {address}, which is no Service here")
 
 
 def fleet(file, named):
@@ -119,6 +135,7 @@ def fleet(file, named):
         expect(used <= set(list(env)[:n]), f"{file}: {name} uses {used}, which must stand above it")
     every_key(file, given, container)
     admin_port(file, given, container, named)
+    one_calendar(file, given, named)
     # Time: what preStop takes, then drain_ms, then twice five seconds for the last writes and their marks.
     pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     needed = pause + settings["gateway"].get("drain_ms", 25_000) / 1000 + 10

@@ -26,6 +26,7 @@ pub mod excuse;
 pub mod figures;
 pub mod histogram;
 pub mod life;
+pub mod order;
 pub mod promotion;
 pub mod proposal;
 pub mod reconciliation;
@@ -38,6 +39,10 @@ pub use audit::{Action, AuditEntry, AuditHash, AuditStore, Deed, Tampered};
 pub use excuse::{AcceptedExcuse, ExcuseId, ExcuseRecord, ExcuseScope, ExcuseState, ExcuseStore, Withdrawal};
 pub use figures::{Figures, FiguresStore, GroupFigures, Slot};
 pub use life::LifeStore;
+pub use order::{
+    OrderEnd, OrderId, OrderProgress, OrderRecord, OrderState, OrderStore, OrderedType, Placed, ReconcileOrder, Taken,
+    TypeDone,
+};
 pub use promotion::{PROMOTION_STEP, Progress, Promotion, PromotionStore, Step};
 pub use proposal::{Approval, Decision, Proposal, ProposalId, ProposalStore};
 pub use reconciliation::{Findings, ReconciliationStore, RunId};
@@ -211,6 +216,7 @@ pub trait ControlStore:
     + ExcuseStore
     + FiguresStore
     + LifeStore
+    + OrderStore
     + PromotionStore
     + ProposalStore
     + ReconciliationStore

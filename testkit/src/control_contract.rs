@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 mod documents;
 mod figures;
+mod orders;
 mod replicas;
 mod webhooks;
 
@@ -28,6 +29,10 @@ pub use documents::{
 };
 pub use excuse::an_excuse_is_kept_whole_and_ends_without_being_lost;
 pub use figures::*;
+pub use orders::{
+    a_group_has_one_open_order_and_a_second_is_told_of_it,
+    an_order_is_held_by_one_replica_and_who_lost_it_changes_nothing,
+};
 pub use replicas::{of_two_replicas_with_one_name_the_second_is_told, replicas_are_live_while_they_are_heard_of};
 pub use trend::a_trend_adds_up_what_was_seen_in_each_period;
 mod reconciliation;
@@ -49,6 +54,8 @@ macro_rules! control_contract {
             a_version_may_jump_ahead_and_never_back
             history_is_newest_first_and_by_group
             rollbacks_that_were_taken_in_are_known_for_ever
+            a_group_has_one_open_order_and_a_second_is_told_of_it
+            an_order_is_held_by_one_replica_and_who_lost_it_changes_nothing
             a_waiter_hears_of_a_change_and_gives_up_in_time
             replicas_are_live_while_they_are_heard_of
             of_two_replicas_with_one_name_the_second_is_told

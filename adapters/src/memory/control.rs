@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 mod documents;
 mod lives;
+mod orders;
 mod reconciliation;
 mod webhooks;
 
@@ -47,6 +48,7 @@ struct State {
     figure_batches: BTreeSet<BatchId>,
     excuses: Vec<ExcuseRecord>,
     reconciliation: reconciliation::Kept,
+    orders: Vec<orders::Kept>,
     webhooks: BTreeMap<WebhookName, webhooks::Telling>,
 }
 

@@ -33,6 +33,7 @@ mod explained;
 mod figures;
 mod listener;
 mod lives;
+mod orders;
 mod proposals;
 mod reconciliation;
 mod rollouts;
@@ -53,11 +54,12 @@ macro_rules! call {
 use call;
 
 /// The steps in which the tables came about.
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step { number: 1, works_from: 0, text: include_str!("control/1.sql") },
     Step { number: 2, works_from: 0, text: include_str!("control/2.sql") },
     Step { number: 3, works_from: 0, text: include_str!("control/3.sql") },
     Step { number: 4, works_from: 0, text: include_str!("control/4.sql") },
+    Step { number: 5, works_from: 0, text: include_str!("control/5.sql") },
 ];
 
 /// Where the steps that were run are recorded.

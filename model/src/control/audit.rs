@@ -52,11 +52,13 @@ pub enum Action {
     SideRaised,
     /// The authority over a group has changed hands: how long writes waited, step by step.
     HandedOver,
+    /// Somebody ordered that rows at rest be compared. Noted together with the order.
+    ReconcileOrdered,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Rollout,
         Self::Proposed,
         Self::Approved,
@@ -71,6 +73,7 @@ impl Action {
         Self::SagaAbandoned,
         Self::SideRaised,
         Self::HandedOver,
+        Self::ReconcileOrdered,
     ];
 
     /// The word used in tables and on the command line: `promotion-started`.
@@ -90,6 +93,7 @@ impl Action {
             Self::SagaAbandoned => "saga-abandoned",
             Self::SideRaised => "side-raised",
             Self::HandedOver => "handed-over",
+            Self::ReconcileOrdered => "reconcile-ordered",
         }
     }
 

@@ -57,11 +57,13 @@ pub enum Event {
     SideRaised,
     /// The authority over a group has changed hands.
     HandedOver,
+    /// Somebody ordered that rows at rest be compared.
+    ReconcileOrdered,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Rollout,
         Self::RolledBack,
         Self::GuardRolledBack,
@@ -79,6 +81,7 @@ impl Event {
         Self::SagaAbandoned,
         Self::SideRaised,
         Self::HandedOver,
+        Self::ReconcileOrdered,
     ];
 
     /// What `entry` is.
@@ -101,6 +104,7 @@ impl Event {
             Action::SagaAbandoned => Self::SagaAbandoned,
             Action::SideRaised => Self::SideRaised,
             Action::HandedOver => Self::HandedOver,
+            Action::ReconcileOrdered => Self::ReconcileOrdered,
         }
     }
 
@@ -124,6 +128,7 @@ impl Event {
             Self::SagaAbandoned => "saga-abandoned",
             Self::SideRaised => "side-raised",
             Self::HandedOver => "handed-over",
+            Self::ReconcileOrdered => "reconcile-ordered",
         }
     }
 

@@ -8,6 +8,7 @@
 //! Not here: who comes (`auth`), what an order means (`desk`).
 
 mod assets;
+mod at_rest;
 mod breakeven;
 mod caller;
 mod charts;
@@ -76,6 +77,8 @@ pub(super) fn router(admin: &Admin) -> Router {
         .route("/sagas/{id}", get(sagas::one))
         .route("/sagas/{id}/retry", post(sagas::retry))
         .route("/sagas/{id}/abandon", post(sagas::abandon))
+        .route("/rest", get(at_rest::page))
+        .route("/rest/{group}", post(at_rest::order))
         .route("/sides", get(sides::of))
         .route("/breakeven", get(breakeven::page))
         .route("/history", get(history::page))

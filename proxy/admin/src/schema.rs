@@ -6,6 +6,7 @@
 //!
 //! Not here: who comes (`auth`), what an order means (`desk`).
 
+mod at_rest;
 mod breakeven;
 mod differences;
 mod figures;

@@ -5,6 +5,7 @@
 //!
 //! Not here: who may do what (`admin::schema`), what a change means (`rollout`).
 
+mod at_rest;
 mod bar;
 mod breakeven;
 mod change;
@@ -46,9 +47,11 @@ use crate::promotion::PromotionRules;
 use crate::rollout::fleet::Fleet;
 use crate::rollout::publish::ChangeError;
 use crate::rollout::{RolloutHandle, Witness};
+use crate::schedule::Schedule;
 use contract::suggest;
 use data_plane::state_dir::StateDir;
 
+pub use at_rest::{GroupAtRest, TypeAtRest};
 pub(crate) use change::acknowledged;
 pub use change::{Acknowledged, SetOutcome};
 pub use contracts::Apart;
@@ -166,6 +169,8 @@ pub struct Desk {
     pub approvals: ApprovalRules,
     /// The declared plan of promotions, and its gates.
     pub promotions: PromotionRules,
+    /// When rows at rest are compared without an order of a person; `None`: never.
+    pub reconcile: Option<Schedule>,
     /// Limits of handovers.
     pub handover: HandoverSettings,
     /// What errors and waiting cost.

@@ -9,6 +9,7 @@ pub mod desk;
 pub mod guard;
 pub mod handover;
 pub mod openfeature;
+pub mod orders;
 pub mod promotion;
 pub mod rollout;
 pub mod schedule;

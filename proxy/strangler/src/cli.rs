@@ -18,6 +18,7 @@ mod init;
 mod left_behind;
 mod link;
 mod log_filter;
+mod ordered;
 mod print;
 pub mod reconcile;
 pub mod repair;
@@ -102,7 +103,7 @@ impl From<DeskError> for Stop {
 }
 
 /// What is told to whoever asks a replica for what replicas do not do.
-const NEEDS_DATABASES: &str = "this command works on the databases themselves, so `--admin` is not enough: run it where the replicas' configuration is, as `strangler --config FILE …`; on Kubernetes with `kubectl exec strangler-0 -- strangler …`. Replicas compare rows at rest by themselves with `[reconcile] every_hours` or `at`";
+const NEEDS_DATABASES: &str = "this command works on the databases themselves, so `--admin` is not enough: leave it out, and run it where the replicas' configuration is, as `strangler --config FILE …`; on Kubernetes with `kubectl exec strangler-0 -- strangler …`. What replicas do by order is comparing: `strangler --admin … reconcile GROUP --reason …`";
 
 /// Runs the command line of this process.
 pub async fn run() -> ExitCode {
@@ -149,6 +150,11 @@ async fn dispatch(cli: &Cli, out: Printer) -> Result<(), Stop> {
         Command::Routes(RoutesCommand::List) => routes::list(out, &link(cli, out, None)?).await,
         Command::Diffs(command) => Box::pin(diffs(cli, out, command)).await,
         Command::Breakeven(args) => breakeven::run(&desk()?, args).await,
+        Command::Reconcile(args) if cli.admin.is_some() => {
+            Box::pin(ordered::reconcile(out, &link(cli, out, None)?, args)).await
+        }
+        // Whoever names a replica means its databases, which need not be those of a file that happens to lie here.
+        Command::Repair(_) if cli.admin.is_some() => Err(Stop::BadUse(NEEDS_DATABASES.to_owned())),
         Command::Reconcile(args) => Box::pin(reconcile::run(&desk()?, args)).await,
         Command::Repair(args) => Box::pin(repair::run(&desk()?, args)).await,
         Command::Init(args) => init::run(&desk()?, args).await,

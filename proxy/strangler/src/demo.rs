@@ -7,6 +7,7 @@ pub mod audit;
 pub mod defects;
 pub mod erp;
 pub mod narrator;
+pub mod night;
 pub mod report;
 pub mod seed;
 pub mod storefront;

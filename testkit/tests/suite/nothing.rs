@@ -4,12 +4,14 @@
 use std::path::{Path, PathBuf};
 
 /// Where that is decided.
-const DECIDES: [&str; 14] = [
+const DECIDES: [&str; 16] = [
     "proxy/data-plane/src/reconcile",
     "proxy/data-plane/src/reconcile.rs",
     "proxy/control-plane/src/promotion",
     "proxy/control-plane/src/desk/promote.rs",
     "proxy/control-plane/src/desk/verify.rs",
+    "proxy/control-plane/src/desk/at_rest.rs",
+    "proxy/strangler/src/cli/ordered.rs",
     "proxy/strangler/src/cli/reconcile.rs",
     "proxy/strangler/src/cli/repair.rs",
     "proxy/control-plane/src/handover/safety.rs",

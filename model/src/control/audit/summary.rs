@@ -50,6 +50,12 @@ impl AuditEntry {
                 let pause = detail["pauseMillis"].as_f64().map(|pause| format!(": writes waited {pause:.0} ms"));
                 format!("handed over{}{}", part(" to ", "to"), pause.unwrap_or_default())
             }
+            Action::ReconcileOrdered => {
+                let types: Vec<&str> =
+                    detail["types"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+                let of = if types.is_empty() { String::new() } else { format!(" of {}", types.join(", ")) };
+                format!("ordered to compare the rows at rest{of}")
+            }
         }
     }
 }
@@ -130,6 +136,11 @@ mod tests {
             (Action::Rollout, change.clone(), "stage shift -> reverse, approved by eve"),
             (Action::Approved, change, "approved: stage shift -> reverse, proposed by bob"),
             (Action::SagaRetried, saga, "saga s-1 of Mutation.order ordered to go on; it was stuck: no stock"),
+            (
+                Action::ReconcileOrdered,
+                json!({ "types": ["Product", "StockLevel"] }),
+                "ordered to compare the rows at rest of Product, StockLevel",
+            ),
             (
                 Action::SideRaised,
                 json!({ "side": "legacy", "lost": 3, "decision": "GiveUp" }),

@@ -190,6 +190,7 @@ fn body(
         section aria-labelledby="compared-title" {
             h2 #compared-title { "Comparisons" }
             div data-live="comparisons" #comparisons { (comparisons(&answer.group)) }
+            p { "Rows that no client asks for: " a href={ "/rest#rest-" (group) } { "rows at rest" } "." }
         }
         section aria-labelledby="replicas-title" {
             h2 #replicas-title { "Replicas" }

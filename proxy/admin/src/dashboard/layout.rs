@@ -17,19 +17,22 @@ pub(super) enum Part {
     Groups,
     Diffs,
     Sagas,
+    AtRest,
     Sides,
     BreakEven,
     History,
 }
 
 impl Part {
-    const ALL: [Self; 6] = [Self::Groups, Self::Diffs, Self::Sagas, Self::Sides, Self::BreakEven, Self::History];
+    const ALL: [Self; 7] =
+        [Self::Groups, Self::Diffs, Self::AtRest, Self::Sagas, Self::Sides, Self::BreakEven, Self::History];
 
     fn link(self) -> (&'static str, &'static str) {
         match self {
             Self::Groups => ("/", "Groups"),
             Self::Diffs => ("/diffs", "Differences"),
             Self::Sagas => ("/sagas", "Sagas"),
+            Self::AtRest => ("/rest", "Rows at rest"),
             Self::Sides => ("/sides", "Sides"),
             Self::BreakEven => ("/breakeven", "Break-even"),
             Self::History => ("/history", "History"),

@@ -116,6 +116,7 @@ fn card(group: &Group, proposals: &[Waiting]) -> Markup {
                 dt { "CDC lag" } dd { (lag(gates)) }
                 dt { "Latency" } dd { (latency(&group.figures)) }
                 dt { "Guard" } dd { (guard(group.guard.as_ref())) }
+                @if group.in_contract { dt { "Rows at rest" } dd { a href={ "/rest#rest-" (group.name) } { "what is known of " (group.name) } } }
                 dt { "Gates" }
                 dd {
                     span class={ "state " (class) } {

@@ -20,13 +20,15 @@ use control_plane::desk::{Desk, Here};
 use control_plane::rollout::RolloutHandle;
 use data_plane::breaker::{Breaker, BreakerSettings};
 
+mod at_rest;
 mod evidence;
 mod handover;
 mod sagas;
 mod sentences;
 mod sides;
 
-const PAGES: [&str; 7] = ["/", "/groups/inventory", "/diffs", "/sagas", "/sides", "/history", "/history/verify"];
+const PAGES: [&str; 8] =
+    ["/", "/groups/inventory", "/diffs", "/rest", "/sagas", "/sides", "/history", "/history/verify"];
 const SCRIPT: &str = "<script>alert(1)</script>";
 const SCRIPT_IN_A_FORM: &str = "%3Cscript%3Ealert(1)%3C/script%3E";
 
@@ -107,7 +109,8 @@ fn led_to(answer: &Answer) -> &str {
     answer.headers.get("location").map_or("nowhere", |to| to.to_str().unwrap())
 }
 
-const ORDERS: [&str; 11] = [
+const ORDERS: [&str; 12] = [
+    "/rest/inventory",
     "/sagas/one/retry",
     "/sagas/one/abandon",
     "/excuses",

@@ -7,6 +7,7 @@ use model::control::Author;
 use model::{GroupName, Percentage, Stage};
 use tokio::time::Instant;
 
+use super::at_rest::OrderShape;
 use super::differences::ExcuseInput;
 use super::handover::{HandoverShape, Primary};
 use super::plans::{PromotionShape, ProposalShape, Readiness, gate, step};
@@ -123,6 +124,21 @@ impl Mutation {
         let author = author(context, &reason)?;
         let record = desk(context)?.unexcuse(&id, &author).await.map_err(shown)?;
         Ok(record.excuse.id.to_string())
+    }
+
+    /// Orders that the rows of a group be compared at rest, or those of one type of it. Answers at once: a replica takes
+    /// the order up within seconds, and `reconcileOrder` says how far it is. A group has one order at a time.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn reconcile(
+        &self,
+        context: &Context<'_>,
+        group: String,
+        #[graphql(desc = "Only this type of it")] entity: Option<String>,
+        #[graphql(desc = "Why, for the record")] reason: String,
+    ) -> Result<OrderShape> {
+        let (desk, author) = (desk(context)?, author(context, &reason)?);
+        let group = desk.group(&group).map_err(shown)?;
+        Ok(desk.order_reconcile(&group, entity.as_deref(), &author).await.map_err(shown)?.into())
     }
 
     /// Lets replicas go on with a stuck saga, when its cause was mended.

@@ -6,6 +6,7 @@ use model::control::{LIVE_WITHIN, Sums};
 use model::evidence::Verdict;
 use serde_json::Value;
 
+use super::at_rest::{AtRestShape, OrderShape};
 use super::breakeven::{BreakEvenShape, GivenShape, MoneyInput};
 use super::differences::{DiffFilterInput, ExcuseShape};
 use super::figures::{FigurePoint, GuardShape, LatelyShape};
@@ -94,6 +95,31 @@ impl Query {
     /// Whether each side is the database that we knew, and what it has lost.
     async fn sides(&self, context: &Context<'_>) -> Result<Vec<SideShape>> {
         Ok(sides::both(Box::pin(desk(context)?.sides()).await))
+    }
+
+    /// What is known of the rows of every group at rest, or of one.
+    async fn rows_at_rest(&self, context: &Context<'_>, group: Option<String>) -> Result<Vec<AtRestShape>> {
+        let desk = desk(context)?;
+        let groups = match group {
+            Some(name) => vec![desk.group(&name).map_err(shown)?],
+            None => desk.contract.groups().into_iter().collect(),
+        };
+        let mut known = Vec::new();
+        for group in groups {
+            known.push(desk.at_rest(&group).await.map_err(shown)?.into());
+        }
+        Ok(known)
+    }
+
+    /// An order to compare rows at rest: how far it is, and how it ended.
+    async fn reconcile_order(&self, context: &Context<'_>, id: String) -> Result<OrderShape> {
+        Ok(desk(context)?.reconcile_order(&id).await.map_err(shown)?.into())
+    }
+
+    /// Open orders of groups that the contract of the replica that answers does not have.
+    async fn strange_orders(&self, context: &Context<'_>) -> Result<Vec<OrderShape>> {
+        let orders = desk(context)?.strange_orders().await.map_err(shown)?;
+        Ok(orders.into_iter().map(OrderShape::from).collect())
     }
 
     /// Replicas that live now.

@@ -86,6 +86,7 @@ pub(crate) fn desk(needs_second: &[Stage], control: &Arc<MemoryControl>) -> Desk
             steps: [1.0, 100.0].map(|percent| Step { reads: percent.try_into().unwrap(), hold: WITHIN }).to_vec(),
             limits: limits(),
         },
+        reconcile: None,
         handover: HandoverSettings::default(),
         breakeven: given(),
         secret: None,

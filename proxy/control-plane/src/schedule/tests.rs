@@ -4,14 +4,15 @@ use adapters::Lane;
 use adapters::memory::control::MemoryControl;
 use chrono::NaiveTime;
 use model::control::reconciliation::Reconciliation;
-use model::control::{ReconciliationStore as _, Replica, RunId};
+use model::control::{AuditStore as _, OrderStore as _, ReconciliationStore as _, Replica, RunId};
 use model::{EntityName, PerSide, RolloutVersion, Stage};
 use shadow_compare::Redactor;
 use uuid::Uuid;
 
 use super::*;
 use crate::desk::scene::laid;
-use data_plane::reconcile::ReconcileSettings;
+use crate::orders::Orders;
+use data_plane::reconcile::{ReconcileSettings, Reconciler};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -63,7 +64,12 @@ fn now() -> Instant {
 }
 
 /// A replica of a fleet of `a` and `b`.
-fn replica(desk: &Desk, name: &str) -> Scheduled {
+struct Fleet {
+    scheduled: Scheduled,
+    orders: Orders,
+}
+
+fn replica(desk: &Desk, name: &str) -> Fleet {
     let reconciler = Reconciler {
         stores: desk.sides.clone().map(|_, lanes| Arc::clone(lanes.get(Lane::Scan))),
         control: Arc::clone(&desk.control),
@@ -72,7 +78,18 @@ fn replica(desk: &Desk, name: &str) -> Scheduled {
         settings: ReconcileSettings { pause: Duration::ZERO, ..ReconcileSettings::default() },
     };
     let schedule = Schedule { when: When::Every(24 * HOUR), groups: BTreeSet::new(), pause: Duration::ZERO };
-    Scheduled::new(desk.clone(), name.into(), reconciler, schedule)
+    Fleet {
+        scheduled: Scheduled::new(desk.clone(), name.into(), schedule),
+        orders: Orders::new(desk.clone(), name.into(), reconciler),
+    }
+}
+
+impl Fleet {
+    /// Orders what is due, and runs what is ordered.
+    async fn round(&self, stop: &CancellationToken) -> Result<(), DeskError> {
+        self.scheduled.round().await?;
+        self.orders.round(stop).await
+    }
 }
 
 async fn beat(control: &MemoryControl, names: &[&str]) {
@@ -126,12 +143,31 @@ async fn rows_at_rest_are_compared_by_one_replica_and_another_goes_on_where_it_d
     assert_eq!(by_b.len(), types.len() - 1, "{all:?}");
     assert!(by_b.iter().all(|run| run.ended.is_some() && run.entity != types[0]));
     assert_eq!(by_b[0].author.who, "schedule");
+    // An order of its own says how it went, and is on no record of what people did.
+    let orders = control.orders(Some(&group), 10).await.unwrap();
+    assert_eq!((orders.len(), orders[0].order.types.len()), (1, types.len() - 1));
+    assert!(control.newest_audit(None, None, 10).await.unwrap().iter().all(|one| one.author.who != "schedule"));
     // and nothing is compared again before its time.
     beat(&control, &["a", "b"]).await;
     a.round(&stop).await.unwrap();
     assert_eq!(runs().await.len(), all.len());
     let said = desk.notices.of(&group);
-    assert_eq!(said, ["Its rows at rest are compared every 24 h, by the first live replica."]);
+    assert_eq!(said, ["Its rows at rest are compared every 24 h, by one replica."]);
+}
+
+#[tokio::test]
+async fn an_order_that_came_to_nothing_is_not_placed_anew_every_few_seconds() {
+    let (desk, control) = laid(&[], Stage::Shadow).await;
+    let desk = Desk { clock: || Instant::new(chrono::Utc::now()), ..desk };
+    beat(&control, &["a"]).await;
+    let a = replica(&desk, "a");
+    a.scheduled.round().await.unwrap();
+    let open = control.open_orders().await.unwrap();
+    assert_eq!(open.len(), 1);
+    let end = OrderEnd::Failed("it was begun 10 times".into());
+    assert!(control.end_order(open[0].order.id, 0, &open[0].progress, &end).await.unwrap());
+    a.scheduled.round().await.unwrap();
+    assert!(control.open_orders().await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -86,6 +86,7 @@ impl Backends {
             witness: self.witness(),
             approvals: config.approvals.clone(),
             promotions: config.promotion.clone(),
+            reconcile: config.reconcile.clone(),
             handover: config.handover,
             breakeven: config.breakeven.clone(),
             secret: config.evidence.secret.clone(),

@@ -23,7 +23,7 @@ use data_plane::reconcile::{Progress, ReconcileError, ReconcileSettings, Reconci
 use data_plane::state_dir::StateDir;
 
 /// How often a long run says how far it is.
-const TELL_EVERY: Duration = Duration::from_secs(5);
+pub(super) const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Drifted rows that are shown to people; scripts are shown all that are named.
 const SHOWN: usize = 5;
 
@@ -39,7 +39,7 @@ pub struct ReconcileArgs {
     #[arg(long, requires = "reason")]
     pub repair: bool,
     /// Name (and repair) at most so many rows of a type. All are counted.
-    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    #[arg(long, default_value_t = Self::LIMIT, value_name = "N")]
     pub limit: usize,
     /// Pause after each statement, to spare the databases.
     #[arg(long, default_value = "20ms", value_parser = duration, value_name = "TIME")]
@@ -50,6 +50,12 @@ pub struct ReconcileArgs {
     /// Who you are, for the record. Default: the login name.
     #[arg(long, env = "STRANGLER_WHO", value_name = "NAME")]
     pub who: Option<String>,
+}
+
+impl ReconcileArgs {
+    /// What is taken where nothing is said; the second as `20ms`.
+    pub(super) const LIMIT: usize = 10_000;
+    pub(super) const PAUSE: Duration = Duration::from_millis(20);
 }
 
 pub(super) async fn run(desk: &Desk, args: &ReconcileArgs) -> Result<(), Stop> {

@@ -12,10 +12,14 @@ use control_plane::schedule::{Schedule, When};
 /// A year.
 const LONGEST_HOURS: u64 = 24 * 366;
 
+/// What `at` says where the cluster's calendar orders it: a variable can only replace a key, and not take it out.
+const NEVER: &str = "never";
+
 /// `None`: by order only.
 pub(super) fn schedule(raw: &RawReconcile, origins: &Origins<'_>) -> Checked<Option<Schedule>> {
     let when = match (raw.every_hours, &raw.at) {
         (None, None) => return Ok(None),
+        (None, Some(time)) if time == NEVER => return Ok(None),
         (Some(_), Some(_)) => {
             return Err(origins.rule("reconcile.at", "does not go with every_hours: give one of them"));
         }
@@ -25,7 +29,9 @@ pub(super) fn schedule(raw: &RawReconcile, origins: &Origins<'_>) -> Checked<Opt
         }
         (None, Some(time)) => {
             let time = NaiveTime::parse_from_str(time, "%H:%M");
-            When::DailyAt(time.map_err(|_| origins.rule("reconcile.at", "must be a time of day in UTC: \"02:30\""))?)
+            When::DailyAt(time.map_err(|_| {
+                origins.rule("reconcile.at", "must be a time of day in UTC, such as \"02:30\", or \"never\"")
+            })?)
         }
     };
     let groups = raw.groups.iter().map(|name| name.as_str().into()).collect();
@@ -50,6 +56,7 @@ mod tests {
     #[test]
     fn rows_are_compared_every_so_often_or_at_a_time_of_day() {
         assert_eq!(parse("").unwrap(), None);
+        assert_eq!(parse("at = \"never\"").unwrap(), None);
         assert_eq!(parse("every_hours = 12").unwrap().unwrap().when, When::Every(Duration::from_secs(43_200)));
         let nightly = parse("at = \"02:30\"\ngroups = [\"inventory\"]").unwrap().unwrap();
         assert_eq!(nightly.when.to_string(), "daily at 02:30 UTC");

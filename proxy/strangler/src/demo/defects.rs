@@ -58,6 +58,15 @@ pub fn last(skus: &[String]) -> Defect {
     }
 }
 
+/// The defect that nobody sees but the guard: quantities are wrong again, by another program.
+pub fn at_night(skus: &[String]) -> Defect {
+    Defect {
+        story: "a nightly job of the new store counts what lies on its shelves twice",
+        cause: Cause::ForeignWrite,
+        sql: format!("UPDATE stock_level SET on_hand = on_hand * 2 + 1 WHERE sku IN ({})", list(skus)),
+    }
+}
+
 fn thirds(skus: &[String]) -> [&[String]; 3] {
     let third = skus.len().div_ceil(3).max(1);
     let mut parts = skus.chunks(third);

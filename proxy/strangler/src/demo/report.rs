@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+/// The guard judges the figures of half a minute, each second: longer than that it does not take.
+pub const GUARD_WITHIN_MILLIS: f64 = 30_000.0;
+
 /// The figures of the last line. Everything is measured; nothing is assumed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,6 +25,8 @@ pub struct DemoReport {
     pub mismatches: BTreeMap<&'static str, u64>,
     /// From the order to the first answer that is legacy's again.
     pub rollback_millis: f64,
+    /// From the first wrong answer that nobody saw to the first right one, after the guard had rolled back by itself.
+    pub guard_rollback_millis: f64,
     /// Whether every row of every table is equal at the end.
     pub sides_equal: bool,
 }
@@ -44,6 +49,11 @@ impl DemoReport {
             promise(self.mismatches.contains_key(cause), format!("the planted defect `{cause}` was not found"));
         }
         promise(self.rollback_millis < 1_000.0, format!("the rollback took {} ms", self.rollback_millis));
+        // It takes no order, so it must have taken time.
+        promise(
+            self.guard_rollback_millis > 0.0 && self.guard_rollback_millis < GUARD_WITHIN_MILLIS,
+            format!("the guard's own rollback took {} ms", self.guard_rollback_millis),
+        );
         promise(self.sides_equal, "the sides differ at the end".into());
         broken
     }
@@ -60,6 +70,7 @@ mod tests {
             acknowledged_writes: 3,
             mismatches: causes.into_iter().map(|cause| (cause, 1)).collect(),
             rollback_millis: 12.5,
+            guard_rollback_millis: 3_000.0,
             sides_equal: true,
             ..DemoReport::default()
         }
@@ -72,6 +83,7 @@ mod tests {
         let promised = [
             "acknowledgedWrites",
             "clientErrors",
+            "guardRollbackMillis",
             "lostWrites",
             "mismatches",
             "requests",
@@ -95,6 +107,8 @@ mod tests {
             DemoReport { unsettled: 1, ..kept() },
             DemoReport { mismatches: BTreeMap::new(), ..kept() },
             DemoReport { rollback_millis: 1_000.0, ..kept() },
+            DemoReport { guard_rollback_millis: 0.0, ..kept() },
+            DemoReport { guard_rollback_millis: GUARD_WITHIN_MILLIS, ..kept() },
             DemoReport { sides_equal: false, ..kept() },
         ];
         assert!(broken.iter().all(|report| !report.broken_promises().is_empty()));

@@ -48,9 +48,10 @@ pub async fn tell(world: &World, narrator: &Arc<Narrator>, seed: u64) -> Result<
     shift(world, narrator).await?;
     outage(world, narrator, traffic.tally(), &mended).await?;
     let rollback = all_and_back(world, narrator, &window).await?;
+    let guarded = super::night::tell(world, narrator, traffic.tally(), &window).await?;
     counting.abort();
     let tally = traffic.stop().await;
-    take_stock(world, narrator, &tally, rollback).await
+    take_stock(world, narrator, &tally, (rollback, guarded)).await
 }
 
 /// A moving line with the figures, until it is aborted.
@@ -201,7 +202,7 @@ async fn take_stock(
     world: &World,
     narrator: &Narrator,
     tally: &Tally,
-    rollback: Duration,
+    (rollback, guarded): (Duration, Duration),
 ) -> Result<DemoReport, DemoError> {
     narrator.chapter("Stocktaking: every acknowledged write is looked up on both sides, every row compared");
     settled(world).await?;
@@ -219,6 +220,7 @@ async fn take_stock(
         mismatches: mismatches(world).await?,
         // To a tenth: it is often less than one.
         rollback_millis: (rollback.as_secs_f64() * 10_000.0).round() / 10.0,
+        guard_rollback_millis: (guarded.as_secs_f64() * 10_000.0).round() / 10.0,
         sides_equal: differing == 0,
     };
     narrator.say(&format!(
@@ -231,7 +233,7 @@ async fn take_stock(
     Ok(report)
 }
 
-async fn set(
+pub(super) async fn set(
     world: &World,
     stage: Option<Stage>,
     reads: Option<f64>,
@@ -242,7 +244,7 @@ async fn set(
     world.set(SetPolicy { stage, reads: share(reads), shadow: share(shadow) }, why).await
 }
 
-fn skus(window: &[Shelf]) -> Vec<String> {
+pub(super) fn skus(window: &[Shelf]) -> Vec<String> {
     window.iter().map(|shelf| shelf.sku.clone()).collect()
 }
 
@@ -273,14 +275,14 @@ async fn found(world: &World, defects: &[Defect], before: &BTreeMap<&'static str
     .await
 }
 
-async fn mend(world: &World, narrator: &Narrator, run: u32, types: &[&str]) -> Result<(), DemoError> {
+pub(super) async fn mend(world: &World, narrator: &Narrator, run: u32, types: &[&str]) -> Result<(), DemoError> {
     let copied = world.baseline(run, types, narrator).await?;
     narrator.say(&format!("mended: {} rows copied again from the ERP", copied.filled));
     Ok(())
 }
 
 /// What is on hand on a shelf, asked by key as a customer does.
-async fn on_hand(world: &World, shelf: &Shelf) -> Result<i64, DemoError> {
+pub(super) async fn on_hand(world: &World, shelf: &Shelf) -> Result<i64, DemoError> {
     let query = "query($s: ID!, $l: ID!) { stockLevel(sku: $s, location: $l) { onHand } }";
     let variables = serde_json::json!({ "s": shelf.sku, "l": shelf.location });
     let reply = world.storefront.ask(query, &variables).await.map_err(|error| DemoError::Other(error.to_string()))?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use adapters::Lane;
 use adapters::local_server::{LocalServer, LocalServerError, Options};
+use metrics_exporter_prometheus::PrometheusHandle;
 use model::control::{Author, ControlError, EvidenceFilter, OverrideId, Sums};
 use model::{EntityType, GroupName, PerSide, Side, Store, StoreError};
 use thiserror::Error;
@@ -31,6 +32,11 @@ use data_plane::write::apply::Door;
 const CONTRACT: &str = include_str!("../../../../schema.graphql");
 /// The group that the demo moves.
 pub const GROUP: &str = "inventory";
+/// Of the replica that the whole story is about.
+const UNGUARDED: &str = "# The story breaks modern on purpose, and an operator rolls back.\n[guard]\nenabled = false\n";
+/// Of the one that joins it for the night.
+const GUARDED: &str = "# On a busy laptop both sides are slow at times, which is not what the story is about.\n\
+    [guard]\nlatency_floor_ms = 5000\n";
 /// Limit of a call that nobody waits for.
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -95,6 +101,8 @@ pub struct World {
     pub seeded: SeedReport,
     /// Where the configuration is, for the commands to try.
     pub config_file: std::path::PathBuf,
+    guarded_file: std::path::PathBuf,
+    metrics: PrometheusHandle,
 }
 
 impl World {
@@ -127,7 +135,7 @@ impl World {
 
         // In the server's folder: it goes with the server, also after `kill -9`.
         let folder = legacy.folder().join("demo");
-        let config_file = write_files(&folder, arguments, &legacy, &modern)?;
+        let (config_file, guarded_file) = write_files(&folder, arguments, &legacy, &modern)?;
         let config = Config::load(&config_file)?;
         let backends = Backends::open(&config)?;
         let groups = backends.loaded.contract.groups();
@@ -140,9 +148,27 @@ impl World {
             .map_err(|error| DemoError::Other(error.to_string()))?;
         backends.control.prepare().await?;
         let metrics = telemetry::install().map_err(|error| DemoError::Other(error.to_string()))?;
-        let running = app::start(&config, metrics).await.map_err(|error| taken(arguments, error))?;
+        let running = app::start(&config, metrics.clone()).await.map_err(|error| taken(arguments, error))?;
         let storefront = Storefront::new(format!("http://{}/graphql", running.graphql));
-        Ok(Self { legacy, modern, backends, running, storefront, seeded, config_file })
+        Ok(Self { legacy, modern, backends, running, storefront, seeded, config_file, guarded_file, metrics })
+    }
+
+    /// A second replica, whose guard is on: it judges what the whole fleet has counted.
+    ///
+    /// # Errors
+    /// [`DemoError::Start`].
+    pub async fn guarded_replica(&self) -> Result<Running, DemoError> {
+        let config = Config::load(&self.guarded_file)?;
+        Ok(Box::pin(app::start(&config, self.metrics.clone())).await?)
+    }
+
+    /// Who has published the newest rollout of the group, and why.
+    ///
+    /// # Errors
+    /// [`DemoError::Control`].
+    pub async fn last_change(&self) -> Result<Option<Author>, DemoError> {
+        let newest = self.backends.control.history(Some(&GROUP.into()), 1).await?;
+        Ok(newest.into_iter().next().map(|record| record.author))
     }
 
     /// Both sides, for work that nobody waits for.
@@ -286,35 +312,39 @@ async fn seed_both(legacy: &LocalServer, modern: &LocalServer, arguments: &DemoA
     Ok(SeedReport::from_counts(counts))
 }
 
-/// Writes contract and configuration, so that the commands printed at the end work as they are.
+/// Writes contract and configuration, so that the commands printed at the end work as they are; and the configuration of
+/// a second replica.
 fn write_files(
     folder: &Path,
     arguments: &DemoArgs,
     legacy: &LocalServer,
     modern: &LocalServer,
-) -> Result<std::path::PathBuf, DemoError> {
+) -> Result<(std::path::PathBuf, std::path::PathBuf), DemoError> {
     let failed = |error: std::io::Error| DemoError::Other(format!("the demo's files cannot be written: {error}"));
     let contract = folder.join("schema.graphql");
-    let file = folder.join("strangler.toml");
     std::fs::create_dir(folder).map_err(failed)?;
     std::fs::write(&contract, CONTRACT).map_err(failed)?;
-    let listen = |port| SocketAddr::from(([127, 0, 0, 1], port));
-    let text = format!(
-        "contract = {contract:?}\nstate_dir = {:?}\n\
-         {}[sides.modern]\nurl = {:?}\n\
-         [gateway]\nlisten = \"{}\"\nintrospection = true\ndevelopment = true\n\
-         [admin]\nlisten = \"{}\"\n\
-         # The story breaks modern on purpose, and an operator rolls back.\n[guard]\nenabled = false\n\
-         # Made up: what a mid-sized shop might say.\n[breakeven]\ndaily_transactions = 120000\ncost_per_error = 18.0\n\
-         licences_per_day = 2400.0\nmissed_revenue_per_day = 9000.0\nteam_per_day = 3600.0\n",
-        folder.join("state"),
-        arguments.erp.section(legacy, arguments)?,
-        modern.url("shop"),
-        listen(arguments.graphql_port),
-        listen(arguments.admin_port),
-    );
-    std::fs::write(&file, text).map_err(failed)?;
-    Ok(file)
+    let erp = arguments.erp.section(legacy, arguments)?;
+    let replica = |name: &str, (graphql, admin): (u16, u16), guard: &str| {
+        let listen = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let file = folder.join(name).with_extension("toml");
+        let text = format!(
+            "contract = {contract:?}\nstate_dir = {:?}\n\
+             {erp}[sides.modern]\nurl = {:?}\n\
+             [gateway]\nlisten = \"{}\"\nintrospection = true\ndevelopment = true\n\
+             [admin]\nlisten = \"{}\"\n\
+             {guard}\
+             # Made up: what a mid-sized shop might say.\n[breakeven]\ndaily_transactions = 120000\ncost_per_error = 18.0\n\
+             licences_per_day = 2400.0\nmissed_revenue_per_day = 9000.0\nteam_per_day = 3600.0\n",
+            folder.join(name),
+            modern.url("shop"),
+            listen(graphql),
+            listen(admin),
+        );
+        std::fs::write(&file, text).map_err(failed).map(|()| file)
+    };
+    let ports = (arguments.graphql_port, arguments.admin_port);
+    Ok((replica("strangler", ports, UNGUARDED)?, replica("guarded", (0, 0), GUARDED)?))
 }
 
 /// Waits until `what` is so.

@@ -284,6 +284,26 @@ try {
     assert.equal(await text(page, "#sagas a"), "1 saga is stuck");
   });
 
+  await step("rows at rest: what is not known, an order, and what it found", async () => {
+    await page.click("nav[aria-label=Dashboard] >> text=Rows at rest");
+    assert.match(await text(page, "main"), /not known[\s\S]*never compared/);
+    await look(page, "rest-unknown");
+    await page.click("button >> text=Compare inventory now");
+    assert.equal(await page.evaluate(() => document.querySelector("#rest-reason-inventory").validity.valueMissing), true);
+    await page.fill("#rest-reason-inventory", "the browser wants to know");
+    await page.click("button >> text=Compare inventory now");
+    assert.match(await told(page), /a replica takes it up within seconds/);
+    // The page renews itself, and nobody touches it.
+    await page.locator("#now-inventory table", { hasText: "the browser wants to know" }).waitFor();
+    await page.locator("#now-inventory .state", { hasText: /^. complete$/ }).waitFor({ timeout: 25_000 });
+    assert.match(await text(page, "#now-inventory"), /drifted[\s\S]*onHand: /);
+    await look(page, "rest");
+    await page.goto(`${OPEN}/groups/inventory`);
+    await page.click("text=rows at rest");
+    assert.match(page.url(), /\/rest#rest-inventory$/);
+    assert.match(await text(page, "h2 >> nth=0"), /inventory/);
+  });
+
   await step("whether to move or to wait", async () => {
     await page.click("nav[aria-label=Dashboard] >> text=Break-even");
     assert.equal(await text(page, "h1"), "Break-even");
@@ -341,6 +361,10 @@ try {
     }
     await page.reload();
     assert.match(await text(page, "#policy"), /modern 2 %/);
+    await page.goto(`${GUARDED}/rest`);
+    assert.equal(await page.locator("main form[method=post]").count(), 0);
+    const rest = await page.request.post(`${GUARDED}/rest/inventory`, { headers: { origin: GUARDED }, form: { csrf, reason: "x" } });
+    assert.equal(rest.status(), 403, await rest.text());
     await page.goto(`${GUARDED}/sagas/stuck-three`);
     assert.match(await text(page, "main"), /takes the role operator/);
     assert.equal(await page.locator("main form[method=post]").count(), 0);

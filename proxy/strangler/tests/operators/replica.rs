@@ -79,6 +79,7 @@ pub(crate) fn desk(control: &Arc<dyn ControlStore>) -> Desk {
         witness: witness(control),
         approvals: ApprovalRules { stages: BTreeSet::new(), open_for: SOON },
         promotions: PromotionRules { steps: Vec::new(), limits },
+        reconcile: None,
         handover: control_plane::handover::coordinate::HandoverSettings::default(),
         breakeven: given(),
         secret: None,

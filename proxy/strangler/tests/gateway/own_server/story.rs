@@ -30,4 +30,10 @@ async fn the_demo_tells_its_story_to_the_end_and_keeps_every_promise() {
     }
     assert_eq!(figures["sidesEqual"], true);
     assert!(figures["rollbackMillis"].as_f64().is_some_and(|millis| millis < 1_000.0), "{figures}");
+    // In one chapter nobody looks: the guard of the fleet's second replica has seen it, and rolled back by itself.
+    let by_itself = figures["guardRollbackMillis"].as_f64();
+    assert!(by_itself.is_some_and(|millis| millis > 0.0 && millis < 30_000.0), "{figures}");
+    // Lines are broken where they are long.
+    let words = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("nobody looks") && words.contains("the guard rolled back by itself: "), "{told}");
 }
