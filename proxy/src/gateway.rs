@@ -72,6 +72,9 @@ use prepare::Prepared;
 /// Roads keep the deadline themselves and say which field was late. This much later we answer anyway.
 const GRACE: Duration = Duration::from_millis(250);
 
+/// Bytes that one connection may come to hold at least: the longest message of a socket, and room for it.
+pub const SINGLE_CONNECTION: u64 = 320 * 1024;
+
 /// Errors of one document that are told, at most.
 const MAX_DOCUMENT_ERRORS: usize = 20;
 
@@ -101,6 +104,8 @@ pub struct Gateway {
     bodies: Arc<Budget>,
     /// What requests may hold.
     memory: Arc<Budget>,
+    /// What connections may hold of unfinished heads and messages, and their WebSockets.
+    buffers: Arc<Budget>,
     /// WebSockets.
     places: Arc<Budget>,
     introspector: Introspector,
@@ -132,6 +137,7 @@ impl Gateway {
             // A client's share is at least what a single request of his may have.
             bodies: Self::budget(&config, config.body_budget, 2 * config.body_bytes as u64, telemetry::body_bytes),
             memory: Self::budget(&config, config.memory_budget, config.request_bytes, telemetry::request_bytes),
+            buffers: Self::budget(&config, config.connection_budget, SINGLE_CONNECTION, telemetry::connection_bytes),
             places: Self::places(&config),
             mutations: TaskTracker::new(),
             sockets: TaskTracker::new(),

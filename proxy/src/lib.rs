@@ -49,4 +49,5 @@ pub mod tls;
 pub mod traces;
 mod watched;
 pub mod webhooks;
+mod wire;
 pub mod write;

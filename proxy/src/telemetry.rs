@@ -20,7 +20,7 @@ use model::{GroupName, RouteName, SagaStatus, Side, WebhookName};
 use tokio::time::Instant;
 
 pub use budgets::PLAN_CACHE_TOTAL;
-pub(crate) use budgets::{body_bytes, no_room, plan_cache_bytes, request_bytes, version_token};
+pub(crate) use budgets::{body_bytes, connection_bytes, no_room, plan_cache_bytes, request_bytes, version_token};
 pub(crate) use compared::{compared, foreign_found, foreign_write, route_groups};
 pub(crate) use guard::{canary_caught, guard_breach, guard_healthy, guard_state};
 pub(crate) use health::route_breaker;

@@ -183,6 +183,7 @@ section!(RawGateway {
     plan_cache: usize = 1_000,
     plan_cache_bytes: usize = 67_108_864,
     body_budget_bytes: u64 = 67_108_864,
+    connection_budget_bytes: u64 = 67_108_864,
     memory_budget_bytes: u64 = 268_435_456,
     request_bytes: u64 = 33_554_432,
     address_share: f64 = 0.25,
