@@ -37,6 +37,7 @@ use crate::write::road::{WriteRoad, WriteSettings};
 use crate::write::settle::Settler;
 use crate::write::side::WriteSide;
 use crate::write::unsettled::UnsettledKeys;
+use crate::write::used_up::UsedUp;
 
 /// Longest look of a token's writes on the secondary.
 const SEEN_WITHIN: Duration = Duration::from_millis(500);
@@ -130,6 +131,7 @@ impl Parts<'_> {
             clock: now,
             rehearsals,
             spare: Spare::default(),
+            used_up: UsedUp::new(writes.refused_numbers),
             settings: WriteSettings { answer_budget: writes.answer_budget, claim_within: writes.claim_timeout },
             tasks: TaskTracker::new(),
         };
@@ -211,6 +213,7 @@ impl Parts<'_> {
         });
         background.keep("retention", move |stop| Arc::clone(&retention).run(stop));
         let watch = Arc::new(Watch {
+            most_unsettled: self.config.writes.unsettled_limit,
             stores,
             clients: self.backends.lane(Lane::Client),
             rollout: Arc::clone(self.newest),

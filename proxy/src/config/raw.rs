@@ -244,6 +244,8 @@ section!(RawWrites {
     relay_lease_ms: u64 = 3_000,
     rehearsal_timeout_ms: u64 = 25,
     rehearsals_at_once: usize = 4,
+    unsettled_limit: u64 = 0,
+    refused_numbers: u32 = 100,
 });
 
 section!(RawForeignWrites { primary_wins: Vec<String> = Vec::new() });

@@ -27,7 +27,9 @@ use super::command::{self, Attempt};
 use super::rehearse::{self, Rehearsals};
 use super::side::WriteSide;
 use super::unsettled::UnsettledKeys;
+use super::used_up::UsedUp;
 use crate::arguments::Arguments;
+use crate::client::Client;
 use crate::error::{Fault, InternalError};
 use crate::figures::Recorder;
 use crate::handover::fences::Fences;
@@ -73,6 +75,8 @@ pub struct WriteRoad {
     pub settings: WriteSettings,
     /// Numbers of the ERP that refused writes have left.
     pub spare: Spare,
+    /// Numbers of the ERP that refused writes have used up.
+    pub used_up: UsedUp,
     /// Writes under way, waited for at shutdown.
     pub tasks: TaskTracker,
 }
@@ -87,6 +91,7 @@ struct Mutation {
     response_name: String,
     idempotency: Option<String>,
     bound_to: Option<String>,
+    client: Client,
     deadline: Instant,
 }
 
@@ -121,6 +126,7 @@ impl WriteRoad {
             response_name: response_name.to_owned(),
             idempotency: context.idempotency.clone(),
             bound_to: context.bound_to.clone(),
+            client: context.client,
             deadline: context.deadline,
         };
         let (answer, receiver) = oneshot::channel();
@@ -268,6 +274,7 @@ impl WriteRoad {
             let command = command::build(root, action, &mutation.arguments, &attempt)?;
             super::letters::require(&command, &self.sides)?;
             let primary = self.sides.get(policy.primary());
+            self.may_number(mutation, action, primary, &command.touches).await?;
             let admitted = primary.admits(root, mutation.deadline).await?;
             self.unsettled.begin(&root.group, write, &command.touches);
             let remaining = mutation.deadline.saturating_duration_since(Instant::now());
@@ -306,6 +313,7 @@ impl WriteRoad {
                 Err(error) => {
                     self.unsettled.end(&root.group, write);
                     if !worth_retrying(&error) {
+                        self.note_refused(mutation, action, policy.primary(), &command.touches);
                         return Err(error.into());
                     }
                     last = Some(error);

@@ -38,6 +38,7 @@ use proxy::write::road::{WriteRoad, WriteSettings};
 use proxy::write::settle::Settler;
 use proxy::write::side::WriteSide;
 use proxy::write::unsettled::UnsettledKeys;
+use proxy::write::used_up::UsedUp;
 use serde_json::{Value as Json, json};
 use shadow_compare::redact::Redactor;
 use testkit::faults::FaultyStore;
@@ -255,6 +256,7 @@ impl Replica {
             clock: leaping_clock,
             rehearsals: rehearsals(pace, &observed, &figures),
             spare: Spare::default(),
+            used_up: UsedUp::new(pace.refused_numbers),
             settings: WriteSettings { answer_budget: pace.answer_budget, claim_within: Duration::from_secs(2) },
             tasks: TaskTracker::new(),
         });
@@ -374,6 +376,7 @@ fn catch_up(
         tokio::spawn(Arc::new(relay).run(stop.clone()));
     }
     let watch = Watch {
+        most_unsettled: pace.most_unsettled,
         stores: stores.clone(),
         clients: stores.clone(),
         rollout: ground.newest(),
