@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod breaker;
+mod letters;
 pub mod offer;
 pub mod seen;
 pub mod serve;
