@@ -40,6 +40,7 @@ mod compile;
 mod complete;
 mod executor;
 mod fetch;
+mod heavy;
 mod http;
 mod introspect;
 mod leaf;
@@ -65,6 +66,7 @@ use cache::{Name, PlanCache};
 use coerce::Coercer;
 use complete::{Bubble, Completion};
 use fetch::{Answers, Fetcher};
+use heavy::Heavy;
 use introspect::Introspector;
 use plan::{Field, OperationKind, Plan, Source};
 use prepare::Prepared;
@@ -109,6 +111,7 @@ pub struct Gateway {
     /// WebSockets.
     places: Arc<Budget>,
     introspector: Introspector,
+    heavy: Heavy,
     /// Mutations under way, which outlive their client's connection.
     mutations: TaskTracker,
     /// WebSockets, which outlive the HTTP connection that they were.
@@ -139,6 +142,7 @@ impl Gateway {
             memory: Self::budget(&config, config.memory_budget, config.request_bytes, telemetry::request_bytes),
             buffers: Self::budget(&config, config.connection_budget, SINGLE_CONNECTION, telemetry::connection_bytes),
             places: Self::places(&config),
+            heavy: Heavy::new(),
             mutations: TaskTracker::new(),
             sockets: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -171,7 +175,8 @@ impl Gateway {
 
     /// Answers one request.
     pub async fn answer(self: &Arc<Self>, request: &GraphqlRequest, visit: Visit) -> Answer {
-        match self.prepare(request) {
+        let turn = self.heavy.turn(request.query.len() > heavy::MUCH_QUERY).await;
+        match turn.work(|| self.prepare(request)) {
             Ok(prepared) => match visit.meter.expect(prepared.cost) {
                 Ok(()) => self.run(prepared, visit).await,
                 Err(no_room) => meter::refused("memory", no_room),
@@ -279,9 +284,16 @@ impl Gateway {
             let error = InternalError::DeadlineExceeded("the roads did not keep the deadline".to_owned());
             return late(&error, visit);
         };
-        let mut completion = Completion::new(prepared, visit);
-        let written = self.complete_query(&mut completion, prepared, &fields, &fetched);
-        finish(completion, written)
+        let turn = timeout_at(visit.context.deadline + GRACE, self.heavy.turn(prepared.cost > heavy::MANY_FIELDS));
+        let Ok(turn) = turn.await else {
+            let error = InternalError::DeadlineExceeded("others had large answers put together".to_owned());
+            return late(&error, visit);
+        };
+        turn.work(|| {
+            let mut completion = Completion::new(prepared, visit);
+            let written = self.complete_query(&mut completion, prepared, &fields, &fetched);
+            finish(completion, written)
+        })
     }
 
     fn complete_query<'p>(

@@ -100,7 +100,9 @@ impl Wire {
             return Ok(());
         }
         // No more is read ahead; what comes after that is no head.
-        state.count(ROOM * state.come.min(READ_AHEAD as u64)).inspect_err(|no_room| telemetry::no_room("heads", *no_room))
+        state
+            .count(ROOM * state.come.min(READ_AHEAD as u64))
+            .inspect_err(|no_room| telemetry::no_room("heads", *no_room))
     }
 }
 

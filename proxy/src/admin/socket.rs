@@ -48,7 +48,8 @@ pub(super) async fn listen(
     if wire.as_ref().is_some_and(|wire| wire.becomes_socket().is_err()) {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many sockets are open; try again later").into_response();
     }
-    let upgrade = upgrade.max_message_size(LARGEST_MESSAGE).read_buffer_size(wire::PIECE).write_buffer_size(wire::PIECE);
+    let upgrade =
+        upgrade.max_message_size(LARGEST_MESSAGE).read_buffer_size(wire::PIECE).write_buffer_size(wire::PIECE);
     upgrade.protocols(ALL_WEBSOCKET_PROTOCOLS).on_upgrade(move |socket| serve(socket, wire, asks, data, protocol))
 }
 

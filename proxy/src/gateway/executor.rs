@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::answer::{Answer, Data, GraphqlError, Step};
+use super::heavy::MUCH_JSON;
 use super::meter::{self, Meter};
 use super::visit::{Visit, fresh_request_id, newest, write_token};
 use super::{Gateway, GraphqlRequest, weight};
@@ -97,7 +98,8 @@ impl Session {
         let context = Arc::clone(&visit.context);
         let span = traces::request(&HeaderMap::new());
         let answer = self.0.gateway.answer(&request, visit).instrument(span).await;
-        let mut response = response(&answer);
+        let is_much = matches!(&answer.data, Data::Json(json) if json.len() > MUCH_JSON);
+        let mut response = self.0.gateway.heavy.turn(is_much).await.work(|| response(&answer));
         let written = context.written();
         if !written.is_empty() {
             let mut seen = self.0.seen.lock();

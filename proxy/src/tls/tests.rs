@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use super::client::connector;
 use super::*;
-use crate::budget::Share;
+use crate::budget::{Budget, Share};
 use crate::client::TrustedProxies;
 use crate::serving::{self, Limits, Port};
 
@@ -69,6 +69,7 @@ async fn serve(tls: Tls, stop: &CancellationToken) -> std::net::SocketAddr {
         connections,
         address_share: Share::new(1.0).unwrap(),
         trusted_proxies: TrustedProxies::default(),
+        buffers: Budget::endless(),
         header_timeout: WITHIN,
         drain: WITHIN,
         gauge: None,

@@ -1,6 +1,7 @@
 //! Real processes of the real binary over real databases. The name of this module makes nextest run
 //! its tests one at a time.
 
+mod bombs;
 mod browser;
 mod crash;
 mod evidence;
