@@ -8,6 +8,7 @@ pub mod control_contract;
 pub mod encrypted;
 pub mod faults;
 pub mod fleet;
+pub mod harm;
 pub mod inventory;
 pub mod load;
 pub mod menagerie;

@@ -8,6 +8,7 @@ use oracle::{Connector, InitParams};
 
 use super::error;
 use super::lanes::{Crew, Ticket};
+use super::letters;
 use super::life;
 use super::policies;
 use super::session::Session;
@@ -66,6 +67,7 @@ impl Connecting {
         session.begin_call(ticket);
         session.set_up(&settings.module, crew.track.as_str()).map_err(|error| error::unreachable(side, error))?;
         policies::look(&mut session).map_err(|error| error::unreachable(side, error))?;
+        letters::look(&mut session, &crew.letters).map_err(|error| error::unreachable(side, error))?;
         life::require_mine(&mut session)?;
         if matches!(crew.track, Track::Write | Track::Admin) {
             life::compare(&mut session, &crew.expected).map_err(|error| error::unreachable(side, error))?;

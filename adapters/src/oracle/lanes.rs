@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::Connecting;
 use super::error;
+use super::letters::Letters;
 use super::life::Expected;
 use super::pace::Pace;
 use super::policies::{self, Policies};
@@ -110,6 +111,8 @@ pub(super) struct Crew {
     pub(super) expected: Expected,
     /// Which tables may hide rows, as all sessions know it.
     pub(super) policies: Arc<Policies>,
+    /// Which letters the database has, as all sessions know it.
+    pub(super) letters: Arc<Letters>,
 }
 
 /// All tracks of one server. When the last clone goes, so do the threads.
@@ -117,6 +120,8 @@ pub(super) struct Lanes {
     side: Side,
     tracks: [(Arc<Crew>, Sender<Job>); 5],
     pub(super) expected: Expected,
+    /// Which letters the database has.
+    pub(super) letters: Arc<Letters>,
     /// As which incarnation this process knows the other side.
     pub(super) source: Source,
 }
@@ -127,6 +132,7 @@ impl Lanes {
         let watchdog = Watchdog::start(side, settings.grace);
         let all_abandoned = Arc::default();
         let (expected, policies) = (Expected::default(), Arc::<Policies>::default());
+        let letters = Arc::<Letters>::default();
         let tracks = Track::ALL.map(|track| {
             let (sender, queue) = bounded(settings.queue.get());
             let crew = Crew {
@@ -143,10 +149,11 @@ impl Lanes {
                 watchdog: Arc::clone(&watchdog),
                 expected: Arc::clone(&expected),
                 policies: Arc::clone(&policies),
+                letters: Arc::clone(&letters),
             };
             (Arc::new(crew), sender)
         });
-        Self { side, tracks, expected, source: Source::default() }
+        Self { side, tracks, expected, letters, source: Source::default() }
     }
 
     pub(super) fn figures(&self) -> Vec<(Track, TrackFigures)> {

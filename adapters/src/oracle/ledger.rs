@@ -313,13 +313,19 @@ pub(super) fn unsettled_keys(
     let (types, mut binds) = types(contract, group);
     let (of_group, next) = of_group("l", types);
     let text = format!(
-        "SELECT {ROW} FROM strangler_ledger l WHERE l.state = 'unsettled' AND {of_group} \
+        "SELECT l.write_id, l.ordinal, l.entity, l.key FROM strangler_ledger l WHERE l.state = 'unsettled' AND {of_group} \
          AND l.entity IS NOT NULL ORDER BY l.created_at, l.write_id, l.ordinal FETCH FIRST :{next} ROWS ONLY"
     );
     binds.push(Bind::number(limit));
-    let rows = session.query(&text, &binds, 200)?;
-    let changes = rows.iter().filter_map(|row| change(contract, side, row).transpose());
-    changes.map(|change| change.map(|change| (change.key, change.write))).collect()
+    let rows = session.query(&text, &binds, 1_000)?;
+    // Without the images: there may be a hundred thousand, and this is asked four times a second.
+    let named = |row: &Row| {
+        let unreadable = || misfit(side, "the ledger has a row whose key cannot be read".to_owned());
+        let (name, key) = wire::text(row, 2).zip(wire::text(row, 3)).ok_or_else(unreadable)?;
+        let (key, _) = stored::kept(contract, &name, &key, None);
+        Ok((key, write_id(row).ok_or_else(unreadable)?))
+    };
+    rows.iter().map(named).collect()
 }
 
 /// See `Store::standing`.

@@ -23,6 +23,7 @@ mod inspect;
 mod lanes;
 mod ledger;
 mod left_out;
+mod letters;
 mod life;
 mod lives;
 mod own_keys;

@@ -10,13 +10,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::own_key::{Reach, canonical_text, derived_key};
+use model::own_key::{Reach, Sequence, canonical_text, derived_key};
 use model::{
     Command, Contract, EntityKey, EntityType, OwnKey, OwnKeys, OwnNumber, Side, Store as _, StoreError, Unnumbered,
     Value,
 };
 
 use super::bind::Bind;
+use super::inspect::owned;
 use super::session::Session;
 use super::store::OracleStore;
 use super::table::{Table, bucket, misfit, places};
@@ -274,8 +275,8 @@ impl OwnKeys for OracleStore {
     }
 }
 
-/// See `OwnKeys::reach`. What the sequence itself has reached is not asked: its cache makes the catalogue's number one
-/// that no row need ever have.
+/// See `OwnKeys::reach`. Where the sequence stands is taken from what it has given: its cache makes the catalogue's number
+/// one that no row need ever have. How many it has left the catalogue knows.
 fn reach(session: &mut Session, table: Table<'_>) -> Result<Reach, StoreError> {
     let Some(field) = table.entity.number_field() else { return Ok(Reach::default()) };
     let (name, column) = (table.name(), table.column(field));
@@ -283,5 +284,25 @@ fn reach(session: &mut Session, table: Table<'_>) -> Result<Reach, StoreError> {
     let in_rows = rows.first().and_then(|row| wire::number::<i64>(row, 0));
     let given = "SELECT MAX(own_key) FROM strangler_id_map WHERE entity = :1";
     let rows = session.query(given, &[Bind::text(table.entity.name.as_str())], 1)?;
-    Ok(Reach { used: in_rows.max(rows.first().and_then(|row| wire::number(row, 0))), sequence: None })
+    let used = in_rows.max(rows.first().and_then(|row| wire::number(row, 0)));
+    let Some(own) = table.own() else { return Ok(Reach { used, sequence: None }) };
+    Ok(Reach { used, sequence: sequence(session, &own.sequence, used)? })
+}
+
+/// `None` where this account does not see the sequence.
+fn sequence(session: &mut Session, sequence: &str, used: Option<i64>) -> Result<Option<Sequence>, StoreError> {
+    // No number of ours has more than 15 digits, whatever the sequence may give.
+    const WHAT: &str = "SELECT increment_by, CASE WHEN cycle_flag = 'N' AND increment_by > 0 THEN \
+        GREATEST(0, TRUNC((LEAST(max_value, 999999999999999) - last_number) / increment_by)) END";
+    let (text, binds) = match owned(sequence) {
+        (Some(owner), name) => (
+            format!("{WHAT} FROM all_sequences WHERE sequence_owner = :1 AND sequence_name = :2"),
+            vec![Bind::text(owner), Bind::text(name)],
+        ),
+        (None, name) => (format!("{WHAT} FROM user_sequences WHERE sequence_name = :1"), vec![Bind::text(name)]),
+    };
+    let rows = session.query(&text, &binds, 1)?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let step = wire::number::<i64>(row, 0).unwrap_or(1);
+    Ok(Some(Sequence { last: used.unwrap_or(0), step, left: wire::number(row, 1) }))
 }

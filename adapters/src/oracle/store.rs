@@ -17,6 +17,7 @@ use oracle::Row;
 use tokio::time::Instant;
 
 use super::lanes::{Lanes as Tracks, TrackFigures};
+use super::letters::Letters;
 use super::life::Expected;
 use super::read::{Lookup, Question};
 use super::session::Session;
@@ -60,6 +61,11 @@ impl OracleStore {
     /// What new sessions are compared with.
     pub(super) fn expected(&self) -> &Expected {
         &self.tracks.expected
+    }
+
+    /// Which letters its database has.
+    pub(super) fn letters(&self) -> &Letters {
+        &self.tracks.letters
     }
 
     /// As which incarnation this process knows the other side.

@@ -23,6 +23,10 @@ impl Tries for OracleStore {
     async fn wrong_statements(&self, within: Duration) -> Result<Vec<Wrong>, StoreError> {
         self.reading(within, wrong).await
     }
+
+    fn has_letters(&self, text: &str) -> bool {
+        self.letters().has(text)
+    }
 }
 
 fn wrong(session: &mut Session, contract: &Contract, side: Side) -> Result<Vec<Wrong>, StoreError> {

@@ -305,14 +305,18 @@ pub(super) async fn unsettled_keys(
     limit: usize,
 ) -> Result<Vec<(EntityKey, WriteId)>, StoreError> {
     let text = format!(
-        "SELECT {ROW} FROM strangler_ledger l WHERE l.state = 'unsettled' AND {OF_GROUP} AND l.entity <> '' \
+        "SELECT l.entity, l.key, l.write_id FROM strangler_ledger l WHERE l.state = 'unsettled' AND {OF_GROUP} AND l.entity <> '' \
          ORDER BY l.created_at, l.write_id, l.ordinal LIMIT $3::int8"
     );
     let [group, types] = of_group(contract, group);
     let values = [group, types, count(limit)];
     let rows = ask(session, &text, &values).await?;
-    let changes = rows.iter().filter_map(|row| change(contract, side, row).transpose());
-    changes.map(|change| change.map(|change| (change.key, change.write))).collect()
+    // Without the images: there may be a hundred thousand, and this is asked four times a second.
+    let named = |row: &Row| {
+        let (key, _) = stored::kept(contract, get(side, row, 0)?, get(side, row, 1)?, None);
+        Ok((key, WriteId(get(side, row, 2)?)))
+    };
+    rows.iter().map(named).collect()
 }
 
 /// See `Store::standing`.

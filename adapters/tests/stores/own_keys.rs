@@ -5,7 +5,7 @@ use testkit::begin::Begin as _;
 
 use adapters::oracle::OracleStore;
 use adapters::postgres::{PostgresStore, Settings};
-use model::own_key::{derived_key, trouble};
+use model::own_key::{Reach, derived_key, trouble};
 use model::{OwnNumber, PerSide, Role, Side, Unnumbered};
 use testkit::contract::own_keys::World;
 use testkit::contract::{Subject, WITHIN};
@@ -130,4 +130,25 @@ async fn a_sequence_that_runs_downwards_or_lies_behind_gives_nobody_elses_number
     connect(&shop).await.batch_execute("INSERT INTO orders (id, order_no, quantity) VALUES ('x', 6, 1)").await.unwrap();
     let said = trouble("ORDSEQ", &reach().await).unwrap();
     assert!(said.contains("modern has numbers up to 6"), "{said}");
+}
+
+#[tokio::test]
+async fn a_sequence_near_its_end_is_named_on_either_engine() {
+    let order = orders::order();
+    let erp = ErpDatabase::fresh("orders").await;
+    erp.run(&["CREATE SEQUENCE ORDSEQ START WITH 1 MAXVALUE 99999", orders::oracle_ddl()[1]]);
+    let (of_oracle, (of_postgres, database)) = (oracle(&erp).await, postgres(Side::Legacy).await);
+    connect(&database).await.batch_execute("ALTER SEQUENCE ORDSEQ MAXVALUE 99999 RESTART WITH 1").await.unwrap();
+    for store in [&of_oracle, &of_postgres] {
+        store.numbers(&order, &[orders::key("first")], Unnumbered::Number, WITHIN).await.unwrap();
+        let legacy = store.reach(&order, WITHIN).await.unwrap();
+        let said = trouble("ORDSEQ", &PerSide { legacy, modern: Reach::default() }).unwrap();
+        assert!(said.contains("more numbers") && said.contains("raise its MAXVALUE"), "{said}");
+    }
+    // One with room enough is not.
+    let erp = ErpDatabase::fresh("orders").await;
+    erp.run(&orders::oracle_ddl());
+    let legacy = oracle(&erp).await.reach(&order, WITHIN).await.unwrap();
+    assert!(legacy.sequence.is_some_and(|at| at.left.is_some_and(|left| left > 1_000_000)), "{legacy:?}");
+    assert_eq!(trouble("ORDSEQ", &PerSide { legacy, modern: Reach::default() }), None);
 }

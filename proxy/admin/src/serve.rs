@@ -23,7 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::auth::{Auth, AuthError};
 use super::settings::AdminSettings;
 use super::{Admin, router};
-use net::budget::Share;
+use net::budget::{Budget, Share};
 use net::client::TrustedProxies;
 use net::tls::{Tls, TlsError};
 use server::{Limits, Port};
@@ -32,6 +32,8 @@ use server::{Limits, Port};
 const CONNECTIONS: usize = 1_024;
 /// The part of them that one address may have.
 const ADDRESS_SHARE: f64 = 0.25;
+/// Bytes that unfinished heads and messages may hold.
+const BUFFERS: u64 = 16 * 1024 * 1024;
 /// How long a connection may take to send the head of its next request, idle time included.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long requests under way may take after shutdown has begun. They are short.
@@ -75,10 +77,12 @@ impl Door {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "the admin port cannot be served"),
         };
+        let share = Share::new(ADDRESS_SHARE).expect("a literal between 0 and 1");
         let limits = Limits {
             connections: NonZeroUsize::new(CONNECTIONS).expect("a literal above zero"),
-            address_share: Share::new(ADDRESS_SHARE).expect("a literal between 0 and 1"),
+            address_share: share,
             trusted_proxies: TrustedProxies::default(),
+            buffers: Budget::new(BUFFERS, share.of(BUFFERS, 0), |_| {}),
             header_timeout: HEADER_TIMEOUT,
             drain: DRAIN,
             gauge: None,

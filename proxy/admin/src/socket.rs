@@ -13,8 +13,8 @@ use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
 use axum::Extension;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use axum::extract::{State, WebSocketUpgrade};
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use futures::channel::mpsc;
 use futures::{SinkExt, StreamExt};
 
@@ -23,6 +23,7 @@ use super::api::{named, origin};
 use super::auth::Standing;
 use super::schema::AdminSchema;
 use server::Peer;
+use server::wire::{self, Wire};
 
 /// Most bytes of one message.
 const LARGEST_MESSAGE: usize = 1 << 16;
@@ -35,6 +36,7 @@ pub(super) async fn listen(
     State(admin): State<Admin>,
     Extension(standing): Extension<Standing>,
     peer: Option<Extension<Peer>>,
+    wire: Option<Extension<Arc<Wire>>>,
     headers: HeaderMap,
     protocol: GraphQLProtocol,
     upgrade: WebSocketUpgrade,
@@ -42,14 +44,20 @@ pub(super) async fn listen(
     let mut data = Data::default();
     data.insert(origin(peer));
     let asks = Asks { schema: admin.api.clone(), standing, headers: Arc::new(headers) };
-    let upgrade = upgrade.max_message_size(LARGEST_MESSAGE).protocols(ALL_WEBSOCKET_PROTOCOLS);
-    upgrade.on_upgrade(move |socket| serve(socket, asks, data, protocol))
+    let wire = wire.map(|Extension(wire)| wire);
+    if wire.as_ref().is_some_and(|wire| wire.becomes_socket().is_err()) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many sockets are open; try again later").into_response();
+    }
+    let upgrade =
+        upgrade.max_message_size(LARGEST_MESSAGE).read_buffer_size(wire::PIECE).write_buffer_size(wire::PIECE);
+    upgrade.protocols(ALL_WEBSOCKET_PROTOCOLS).on_upgrade(move |socket| serve(socket, wire, asks, data, protocol))
 }
 
 /// Serves a socket until it is closed, or what it rests on has ended.
-async fn serve(socket: WebSocket, asks: Asks, data: Data, protocol: GraphQLProtocol) {
+async fn serve(socket: WebSocket, wire: Option<Arc<Wire>>, asks: Asks, data: Data, protocol: GraphQLProtocol) {
     let standing = asks.standing.clone();
     let (mut sink, stream) = socket.split();
+    let stream = stream.inspect(move |_| wire.iter().for_each(|wire| wire.message()));
     let (answers, mut waiting) = mpsc::channel(WAITING);
     let serving = GraphQLWebSocket::new_with_pair(answers, stream, asks, protocol).with_data(data).serve();
     let outgoing = &mut sink;

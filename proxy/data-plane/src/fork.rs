@@ -12,7 +12,7 @@ use crate::read::serve::ReadRoad;
 use crate::saga::SagaRoad;
 use crate::write::road::WriteRoad;
 use request::arguments::Arguments;
-use request::error::Fault;
+use request::error::{ClientError, Fault};
 use request::roads::{RequestContext, Roads};
 
 /// Both roads together.
@@ -56,6 +56,11 @@ impl Roads for Fork {
         arguments: &Arguments,
         response_name: &str,
     ) -> Result<Vec<Option<Record>>, Fault> {
+        // At the edge: the steps of a saga that has begun go on.
+        if self.write.unsettled.is_full(&root.group) {
+            let message = "as many writes wait for the other side as may; nothing was written, try again later";
+            return Err(ClientError::new("UNSETTLED_LIMIT", message).into());
+        }
         if let RootKind::Write(action) = &root.kind
             && let WriteWork::Saga(plan) = &action.work
         {

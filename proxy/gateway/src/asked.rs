@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::answer::{Answer, GraphqlError};
 use super::compile::limit;
+use super::heavy::MUCH_JSON;
 use super::meter::{Meter, refused};
 use super::negotiate::is_json;
 use super::{Gateway, GraphqlRequest};
@@ -73,7 +74,8 @@ pub(crate) async fn read(
             check_head(&parts.headers)?;
             let (body, _held) = read_body(gateway, client, body).await?;
             let meter = meter(gateway, client, body.len())?;
-            Ok((from_body(gateway, &body)?, meter))
+            let turn = gateway.heavy.turn(body.len() > MUCH_JSON).await;
+            Ok((turn.work(|| from_body(gateway, &body))?, meter))
         }
         _ => {
             let error = GraphqlError::new("METHOD_NOT_ALLOWED", "use POST, or GET for queries");

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::answer::{Answer, Data, GraphqlError, Step};
+use super::heavy::MUCH_JSON;
 use super::meter::{self, Meter};
 use super::visit::{Visit, fresh_request_id, newest, write_token};
 use super::{Gateway, GraphqlRequest, weight};
@@ -77,28 +78,28 @@ impl Session {
         };
         Ok(Visit::new(Arc::new(context), fresh_request_id()))
     }
-}
 
-impl Executor for Session {
-    async fn execute(&self, request: Request) -> Response {
-        let visit = match self.visit(&request) {
-            Ok(visit) => visit,
-            Err(error) => return response(&Answer::refused(vec![error])),
-        };
+    /// Counts what came, at once: it may wait long for its turn.
+    fn begin(&self, request: Request) -> Result<(GraphqlRequest, Visit), Answer> {
+        let visit = self.visit(&request).map_err(|error| Answer::refused(vec![error]))?;
         let variables = match request.variables.into_value().into_json() {
             Ok(Json::Object(variables)) => variables,
             _ => serde_json::Map::new(),
         };
         let bytes = request.query.len() + variables.values().map(weight::json).sum::<usize>();
-        let graphql = GraphqlRequest { query: request.query, operation_name: request.operation_name, variables };
         let gateway = &self.0.gateway;
-        let visit = match Meter::begin(&gateway.memory, self.0.client, gateway.config.request_bytes, bytes) {
-            Ok(meter) => visit.counted(meter),
-            Err(no_room) => return response(&meter::refused("memory", no_room)),
-        };
+        let meter = Meter::begin(&gateway.memory, self.0.client, gateway.config.request_bytes, bytes)
+            .map_err(|no_room| meter::refused("memory", no_room))?;
+        let request = GraphqlRequest { query: request.query, operation_name: request.operation_name, variables };
+        Ok((request, visit.counted(meter)))
+    }
+
+    async fn answer(&self, request: GraphqlRequest, visit: Visit) -> Response {
         let context = Arc::clone(&visit.context);
-        let answer = gateway.answer(&graphql, visit).instrument(traces::request(&HeaderMap::new())).await;
-        let mut response = response(&answer);
+        let span = traces::request(&HeaderMap::new());
+        let answer = self.0.gateway.answer(&request, visit).instrument(span).await;
+        let is_much = matches!(&answer.data, Data::Json(json) if json.len() > MUCH_JSON);
+        let mut response = self.0.gateway.heavy.turn(is_much).await.work(|| response(&answer));
         let written = context.written();
         if !written.is_empty() {
             let mut seen = self.0.seen.lock();
@@ -106,6 +107,15 @@ impl Executor for Session {
             response = response.extension("version", write_token(&seen).into());
         }
         response
+    }
+}
+
+impl Executor for Session {
+    async fn execute(&self, request: Request) -> Response {
+        match self.begin(request) {
+            Ok((request, visit)) => self.answer(request, visit).await,
+            Err(refused) => response(&refused),
+        }
     }
 
     fn execute_stream(
@@ -122,11 +132,17 @@ impl Executor for Session {
             let refused = response(&Answer::refused(vec![error]));
             return stream::iter([refused]).boxed();
         };
-        let answer = stream::once(async move { session.execute(request).await });
-        // The permit is given back when the stream is dropped, which is after its answer was sent.
+        let (request, visit) = match self.begin(request) {
+            Ok(begun) => begun,
+            Err(refused) => return stream::iter([response(&refused)]).boxed(),
+        };
+        let meter = Arc::clone(&visit.meter);
+        let answer = stream::once(async move { session.answer(request, visit).await });
+        // Both are given back when the stream is dropped, which is after its answer was sent: a client that reads slowly
+        // holds its answer.
         answer
             .map(move |response| {
-                let _held = &permit;
+                let _held = (&permit, &meter);
                 response
             })
             .boxed()

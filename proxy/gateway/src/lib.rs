@@ -39,6 +39,7 @@ mod compile;
 mod complete;
 mod executor;
 mod fetch;
+mod heavy;
 mod http;
 mod introspect;
 mod leaf;
@@ -64,12 +65,16 @@ use cache::{Name, PlanCache};
 use coerce::Coercer;
 use complete::{Bubble, Completion};
 use fetch::{Answers, Fetcher};
+use heavy::Heavy;
 use introspect::Introspector;
 use plan::{Field, OperationKind, Plan, Source};
 use prepare::Prepared;
 
 /// Roads keep the deadline themselves and say which field was late. This much later we answer anyway.
 const GRACE: Duration = Duration::from_millis(250);
+
+/// Bytes that one connection may come to hold at least: the longest message of a socket, and room for it.
+pub const SINGLE_CONNECTION: u64 = 320 * 1024;
 
 /// Errors of one document that are told, at most.
 const MAX_DOCUMENT_ERRORS: usize = 20;
@@ -100,9 +105,12 @@ pub struct Gateway {
     bodies: Arc<Budget>,
     /// What requests may hold.
     memory: Arc<Budget>,
+    /// What connections may hold of unfinished heads and messages, and their WebSockets.
+    buffers: Arc<Budget>,
     /// WebSockets.
     places: Arc<Budget>,
     introspector: Introspector,
+    heavy: Heavy,
     /// Mutations under way, which outlive their client's connection.
     mutations: TaskTracker,
     /// WebSockets, which outlive the HTTP connection that they were.
@@ -131,7 +139,9 @@ impl Gateway {
             // A client's share is at least what a single request of his may have.
             bodies: Self::budget(&config, config.body_budget, 2 * config.body_bytes as u64, telemetry::body_bytes),
             memory: Self::budget(&config, config.memory_budget, config.request_bytes, telemetry::request_bytes),
+            buffers: Self::budget(&config, config.connection_budget, SINGLE_CONNECTION, telemetry::connection_bytes),
             places: Self::places(&config),
+            heavy: Heavy::new(),
             mutations: TaskTracker::new(),
             sockets: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -164,7 +174,8 @@ impl Gateway {
 
     /// Answers one request.
     pub async fn answer(self: &Arc<Self>, request: &GraphqlRequest, visit: Visit) -> Answer {
-        match self.prepare(request) {
+        let turn = self.heavy.turn(request.query.len() > heavy::MUCH_QUERY).await;
+        match turn.work(|| self.prepare(request)) {
             Ok(prepared) => match visit.meter.expect(prepared.cost) {
                 Ok(()) => self.run(prepared, visit).await,
                 Err(no_room) => meter::refused("memory", no_room),
@@ -272,9 +283,16 @@ impl Gateway {
             let error = InternalError::DeadlineExceeded("the roads did not keep the deadline".to_owned());
             return late(&error, visit);
         };
-        let mut completion = Completion::new(prepared, visit);
-        let written = self.complete_query(&mut completion, prepared, &fields, &fetched);
-        finish(completion, written)
+        let turn = timeout_at(visit.context.deadline + GRACE, self.heavy.turn(prepared.cost > heavy::MANY_FIELDS));
+        let Ok(turn) = turn.await else {
+            let error = InternalError::DeadlineExceeded("others had large answers put together".to_owned());
+            return late(&error, visit);
+        };
+        turn.work(|| {
+            let mut completion = Completion::new(prepared, visit);
+            let written = self.complete_query(&mut completion, prepared, &fields, &fetched);
+            finish(completion, written)
+        })
     }
 
     fn complete_query<'p>(

@@ -17,6 +17,7 @@ pub async fn serve(port: Port, router: Router, gateway: Arc<Gateway>, shutdown: 
         connections: gateway.config.connections,
         address_share: gateway.config.address_share,
         trusted_proxies: gateway.config.trusted_proxies.clone(),
+        buffers: Arc::clone(&gateway.buffers),
         header_timeout: gateway.config.header_timeout,
         drain: gateway.config.drain,
         gauge: Some(telemetry::HTTP_CONNECTIONS),

@@ -41,6 +41,8 @@ pub struct GatewayConfig {
     pub plan_cache_bytes: NonZeroUsize,
     /// Bytes of all bodies that have not come to their end.
     pub body_budget: NonZeroU64,
+    /// Bytes of heads and messages that have not come to their end, and of WebSockets.
+    pub connection_budget: NonZeroU64,
     /// Bytes that all requests under way may hold. What does not fit is told `OVERLOADED`.
     pub memory_budget: NonZeroU64,
     /// Bytes that one request may hold: `ANSWER_LIMIT`.
@@ -71,6 +73,7 @@ impl Default for GatewayConfig {
             plan_cache: count(1_000),
             plan_cache_bytes: count(64 * 1024 * 1024),
             body_budget: NonZeroU64::new(64 * 1024 * 1024).expect("literals above zero"),
+            connection_budget: NonZeroU64::new(64 * 1024 * 1024).expect("literals above zero"),
             memory_budget: NonZeroU64::new(256 * 1024 * 1024).expect("literals above zero"),
             request_bytes: 32 * 1024 * 1024,
             address_share: Share::new(0.25).expect("a literal between 0 and 1"),

@@ -12,12 +12,14 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderMap, UPGRADE};
 use axum::response::{IntoResponse, Response};
 
+use futures::StreamExt as _;
 use tokio::time::sleep;
 
 use super::answer::{Answer, GraphqlError};
 use super::executor::Session;
 use super::negotiate::Media;
 use super::{Gateway, http};
+use server::wire::{self, Wire};
 
 /// Longest message of a socket. One that has not come to its end is held by the socket, of which there may be many.
 const LONGEST_MESSAGE: usize = 128 * 1024;
@@ -43,8 +45,7 @@ pub(crate) async fn upgrade(gateway: Arc<Gateway>, request: Request) -> Response
     // A socket has left the server's own count of connections.
     let Ok(place) = gateway.places.hold(client, 1).inspect_err(|no_room| telemetry::no_room("sockets", *no_room))
     else {
-        let error = GraphqlError::new("TOO_MANY_CONNECTIONS", "too many sockets are open; try again later");
-        return refuse(&Answer::refused_with(StatusCode::SERVICE_UNAVAILABLE, error));
+        return refuse(&too_many());
     };
     let protocol = match GraphQLProtocol::from_request_parts(&mut parts, &()).await {
         Ok(protocol) => protocol,
@@ -54,26 +55,39 @@ pub(crate) async fn upgrade(gateway: Arc<Gateway>, request: Request) -> Response
         Ok(upgrade) => upgrade,
         Err(refused) => return refused.into_response(),
     };
+    // Counted from here on: what it holds, and that the server's drain waits for it.
+    let wire = parts.extensions.remove::<Arc<Wire>>();
+    if let Some(Err(no_room)) = wire.as_ref().map(|wire| wire.becomes_socket()) {
+        telemetry::no_room("sockets", no_room);
+        return refuse(&too_many());
+    }
     let most = gateway.config.body_bytes.min(LONGEST_MESSAGE);
     let idle = gateway.config.header_timeout;
     let session = Session::new(Arc::clone(&gateway), client, stick, seen);
-    // Counted from here on: the server's drain waits for it.
     let token = gateway.sockets.token();
-    upgrade.max_message_size(most).max_frame_size(most).protocols(ALL_WEBSOCKET_PROTOCOLS).on_upgrade(
-        move |stream| async move {
-            let _counted = (token, place);
-            let socket = GraphQLWebSocket::new(stream, session.clone(), protocol).keepalive_timeout(idle);
-            let drained = async {
-                gateway.draining.cancelled().await;
-                session.finish().await;
-                sleep(LAST_WORDS).await;
-            };
-            tokio::select! {
-                () = socket.serve() => {}
-                () = drained => {}
-            }
-        },
-    )
+    let upgrade = upgrade.max_message_size(most).max_frame_size(most);
+    // Small: what a client does not take in waits here, uncounted, before its socket is asked for no more.
+    let upgrade = upgrade.read_buffer_size(wire::PIECE).write_buffer_size(wire::PIECE);
+    upgrade.protocols(ALL_WEBSOCKET_PROTOCOLS).on_upgrade(move |stream| async move {
+        let _counted = (token, place);
+        let (sink, stream) = stream.split();
+        let stream = stream.inspect(move |_| wire.iter().for_each(|wire| wire.message()));
+        let socket = GraphQLWebSocket::new_with_pair(sink, stream, session.clone(), protocol).keepalive_timeout(idle);
+        let drained = async {
+            gateway.draining.cancelled().await;
+            session.finish().await;
+            sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            () = socket.serve() => {}
+            () = drained => {}
+        }
+    })
+}
+
+fn too_many() -> Answer {
+    let error = GraphqlError::new("TOO_MANY_CONNECTIONS", "too many sockets are open; try again later");
+    Answer::refused_with(StatusCode::SERVICE_UNAVAILABLE, error)
 }
 
 fn refuse(answer: &Answer) -> Response {

@@ -9,6 +9,8 @@
 //! finished and answered with `Connection: close`, up to the drain limit.
 //! Not here: what is served; certificates (`tls`).
 
+pub mod wire;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -31,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::wire::{Counted, READ_AHEAD, Wire};
 use net::budget::{Budget, Hold, Share};
 use net::client::TrustedProxies;
 use net::tls::Tls;
@@ -39,8 +42,6 @@ use net::tls::Tls;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a client may take to agree on TLS.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// Bytes of one connection that are read ahead: the head of a request, and parts of its body. Longer heads get 431.
-const READ_AHEAD: usize = 64 * 1024;
 /// Requests at once on one connection of HTTP/2.
 const STREAMS: u32 = 100;
 
@@ -68,6 +69,8 @@ pub struct Limits {
     pub address_share: Share,
     /// Addresses that have no share.
     pub trusted_proxies: TrustedProxies,
+    /// What connections may hold of unfinished heads and messages, together and of one address.
+    pub buffers: Arc<Budget>,
     /// How long a connection may take to send the head of its next request, idle time included; and to take something
     /// of an answer.
     pub header_timeout: Duration,
@@ -128,6 +131,7 @@ pub async fn accept(
                 };
                 let connection = Connection {
                     peer: Peer(address),
+                    wire: Wire::new(&limits.buffers, client),
                     router: router.clone(),
                     header_timeout: limits.header_timeout,
                     draining: draining.clone(),
@@ -135,7 +139,7 @@ pub async fn accept(
                 let (tls, gauge) = (tls.clone(), limits.gauge);
                 connections.spawn(async move {
                     let _held: (_, Hold) = (permit, place);
-                    let _counted = gauge.map(Counted::new);
+                    let _counted = gauge.map(Open::new);
                     connection.open(stream, tls).await;
                 });
             }
@@ -149,16 +153,16 @@ pub async fn accept(
 }
 
 /// Counts a connection as long as it lives, even if serving it panics.
-struct Counted(&'static str);
+struct Open(&'static str);
 
-impl Counted {
+impl Open {
     fn new(gauge: &'static str) -> Self {
         metrics::gauge!(gauge).increment(1);
         Self(gauge)
     }
 }
 
-impl Drop for Counted {
+impl Drop for Open {
     fn drop(&mut self) {
         metrics::gauge!(self.0).decrement(1);
     }
@@ -167,6 +171,7 @@ impl Drop for Counted {
 /// One connection; its errors are the client's and only of interest when debugging.
 struct Connection {
     peer: Peer,
+    wire: Arc<Wire>,
     router: Router,
     header_timeout: Duration,
     draining: CancellationToken,
@@ -197,13 +202,21 @@ impl Connection {
         builder.http1().timer(TokioTimer::new()).header_read_timeout(limit).max_buf_size(READ_AHEAD);
         builder.http2().timer(TokioTimer::new()).keep_alive_interval(limit).max_concurrent_streams(STREAMS);
         let begun = Arc::new(AtomicU64::new(0));
-        let (peer, counted) = (self.peer, Arc::clone(&begun));
-        let service = self.router.map_request(move |mut request: Request<Incoming>| {
+        let (peer, counted, wire) = (self.peer, Arc::clone(&begun), Arc::clone(&self.wire));
+        let router = self.router;
+        let service = tower::service_fn(move |mut request: Request<Incoming>| {
             counted.fetch_add(1, Ordering::Relaxed);
+            let asked = wire.asked();
             request.extensions_mut().insert(peer);
-            request
+            request.extensions_mut().insert(Arc::clone(&wire));
+            let answer = router.clone().oneshot(request);
+            async move {
+                let answer = answer.await;
+                drop(asked);
+                answer
+            }
         });
-        let mut stream = TimeoutStream::new(stream);
+        let mut stream = TimeoutStream::new(Counted::new(Box::pin(stream), self.wire));
         stream.set_write_timeout(Some(limit));
         let service = TowerToHyperService::new(service);
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service);

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-use net::budget::Share;
+use net::budget::{Budget, Share};
 use net::client::TrustedProxies;
 use net::tls::client::connector;
 use net::tls::{Tls, TlsFiles};
@@ -77,6 +77,7 @@ async fn serve(tls: Tls, stop: &CancellationToken) -> std::net::SocketAddr {
         header_timeout: WITHIN,
         drain: WITHIN,
         gauge: None,
+        buffers: Budget::endless(),
     };
     let router = Router::new().route("/", get(|| async { "well met" }));
     let stop = stop.clone();

@@ -21,6 +21,7 @@ mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -126,6 +127,10 @@ pub struct Writes {
     pub relay: RelaySettings,
     /// Limits of rehearsals, for mutations that replay.
     pub rehearsals: RehearsalSettings,
+    /// How many writes of a group may wait for the secondary; `None`: as many as there are.
+    pub unsettled_limit: Option<NonZeroU64>,
+    /// Numbers of the ERP that one address may use up in an hour by writes that are refused.
+    pub refused_numbers: u32,
 }
 
 /// Limits of the read road.

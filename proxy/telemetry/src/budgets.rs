@@ -6,6 +6,9 @@ use net::budget::NoRoom;
 
 /// Bytes of bodies that have not come to their end. Answers: does somebody send slowly, and much?
 pub(super) const BODY_BYTES: &str = "strangler_body_bytes";
+/// Bytes of heads and messages that have not come to their end, and of open WebSockets. Answers: do connections hold much
+/// without asking anything?
+pub(super) const CONNECTION_BYTES: &str = "strangler_connection_bytes";
 /// Bytes that requests under way hold, or may come to hold. Answers: how full is the replica?
 pub(super) const REQUEST_BYTES: &str = "strangler_request_bytes";
 /// Look-ups in the plan cache. Answers: do clients repeat their documents, or is each one parsed?
@@ -14,7 +17,7 @@ pub const PLAN_CACHE_TOTAL: &str = "strangler_plan_cache_total";
 /// Bytes that the compiled documents hold. Answers: does the plan cache have room?
 pub(super) const PLAN_CACHE_BYTES: &str = "strangler_plan_cache_bytes";
 /// Requests and connections that were sent away since there was no room. Answers: is somebody taking too much? Labels:
-/// `budget` (`bodies`, `memory`, `connections`, `sockets`), `reason` (`address`: one address had its share; `process`).
+/// `budget` (`bodies`, `memory`, `connections`, `sockets`, `heads`), `reason` (`address`: one address had its share; `process`).
 pub(super) const OVERLOADED_TOTAL: &str = "strangler_overloaded_total";
 /// Reads with a version token. Answers: do clients read before the secondary has their writes, or does somebody make
 /// tokens up? Label: `outcome` (`standing`; `unsettled`: answered by the primary; `awaited`: a look showed no such write;
@@ -25,6 +28,7 @@ pub(super) const VERSION_TOKENS_TOTAL: &str = "strangler_version_tokens_total";
 pub(super) fn describe() {
     describe_counter!(PLAN_CACHE_TOTAL, "Look-ups in the plan cache");
     describe_gauge!(BODY_BYTES, Unit::Bytes, "Bytes of request bodies that have not come to their end");
+    describe_gauge!(CONNECTION_BYTES, Unit::Bytes, "Bytes of unfinished heads and messages, and of open WebSockets");
     describe_gauge!(REQUEST_BYTES, Unit::Bytes, "Bytes that requests under way hold or may come to hold");
     describe_gauge!(PLAN_CACHE_BYTES, Unit::Bytes, "Bytes that the compiled documents hold");
     describe_counter!(OVERLOADED_TOTAL, "Requests and connections that were sent away since there was no room");
@@ -35,6 +39,12 @@ pub(super) fn describe() {
 #[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 bytes")]
 pub fn body_bytes(held: u64) {
     gauge!(BODY_BYTES).set(held as f64);
+}
+
+/// What connections hold.
+#[expect(clippy::cast_precision_loss, reason = "a gauge; exact below 2^53 bytes")]
+pub fn connection_bytes(held: u64) {
+    gauge!(CONNECTION_BYTES).set(held as f64);
 }
 
 /// What requests hold.

@@ -22,7 +22,7 @@ use model::{GroupName, RouteName, SagaStatus, Side, WebhookName};
 use tokio::time::Instant;
 
 pub use budgets::PLAN_CACHE_TOTAL;
-pub use budgets::{body_bytes, no_room, plan_cache_bytes, request_bytes, version_token};
+pub use budgets::{body_bytes, connection_bytes, no_room, plan_cache_bytes, request_bytes, version_token};
 pub use compared::{compared, foreign_found, foreign_write, route_groups};
 pub use guard::{canary_caught, guard_breach, guard_healthy, guard_state};
 pub use health::route_breaker;

@@ -180,4 +180,8 @@ UNION ALL SELECT owner, name, type, referenced_name, referenced_type, upper(curr
 -- Rights and logging of tables, as tests say: the stand-in itself knows neither.
 CREATE TABLE oracle.all_tab_privs (grantor text, grantee text, table_schema text, table_name text, privilege text);
 CREATE TABLE oracle.all_log_groups (owner text, log_group_name text, table_name text, log_group_type text);
+CREATE VIEW oracle.all_sequences AS SELECT upper(schemaname::text) AS sequence_owner, upper(sequencename::text) AS sequence_name,
+    min_value::numeric, max_value::numeric, increment_by::numeric, CASE WHEN cycle THEN 'Y' ELSE 'N' END AS cycle_flag,
+    coalesce(last_value + increment_by, start_value)::numeric AS last_number FROM pg_sequences;
+CREATE VIEW oracle.user_sequences AS SELECT * FROM oracle.all_sequences WHERE sequence_owner = upper(current_schema());
 CREATE VIEW oracle.user_log_groups AS SELECT * FROM oracle.all_log_groups WHERE owner = upper(current_schema());

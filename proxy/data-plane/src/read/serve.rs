@@ -138,6 +138,7 @@ impl ReadRoad {
         fields: FieldSet,
     ) -> Result<Vec<Record>, Fault> {
         let policy = context.rollout.policy(&root.group);
+        super::letters::require(&params, policy.stage(), &self.sides)?;
         let pinned = self.client_is_ahead(context, &root.group, &policy).await
             || self.unsettled.any_older_than(&root.group, self.settings.answer_budget, Instant::now());
         let stick = context.stick.clone().unwrap_or_else(|| format!("{}{}", root.route, params_text(&params)));

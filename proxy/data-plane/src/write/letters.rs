@@ -35,7 +35,8 @@ pub(super) fn require(command: &Command, sides: &PerSide<WriteSide>) -> Result<(
     }
 }
 
-fn texts_are_had(store: &std::sync::Arc<dyn model::Store>, value: &Value) -> bool {
+/// Whether the encoding of `store` has every letter of `value`, as far as is known.
+pub(crate) fn texts_are_had(store: &std::sync::Arc<dyn model::Store>, value: &Value) -> bool {
     match value {
         Value::Text(text) => store.has_letters(text),
         Value::List(values) => values.iter().all(|value| texts_are_had(store, value)),

@@ -27,10 +27,12 @@ use super::command::{self, Attempt};
 use super::rehearse::{self, Rehearsals};
 use super::side::WriteSide;
 use super::unsettled::UnsettledKeys;
+use super::used_up::UsedUp;
 use crate::fences::Fences;
 use crate::figures::Recorder;
 use crate::lives::compared::Compared;
 use crate::own_keys::{self, Numbered, Spare};
+use net::client::Client;
 use request::arguments::Arguments;
 use request::error::{Fault, InternalError};
 use request::roads::RequestContext;
@@ -72,6 +74,8 @@ pub struct WriteRoad {
     pub settings: WriteSettings,
     /// Numbers of the ERP that refused writes have left.
     pub spare: Spare,
+    /// Numbers of the ERP that refused writes have used up.
+    pub used_up: UsedUp,
     /// Writes under way, waited for at shutdown.
     pub tasks: TaskTracker,
 }
@@ -86,6 +90,7 @@ struct Mutation {
     response_name: String,
     idempotency: Option<String>,
     bound_to: Option<String>,
+    client: Client,
     deadline: Instant,
 }
 
@@ -120,6 +125,7 @@ impl WriteRoad {
             response_name: response_name.to_owned(),
             idempotency: context.idempotency.clone(),
             bound_to: context.bound_to.clone(),
+            client: context.client,
             deadline: context.deadline,
         };
         let (answer, receiver) = oneshot::channel();
@@ -267,6 +273,7 @@ impl WriteRoad {
             let command = command::build(root, action, &mutation.arguments, &attempt)?;
             super::letters::require(&command, &self.sides)?;
             let primary = self.sides.get(policy.primary());
+            self.may_number(mutation, action, primary, &command.touches).await?;
             let admitted = primary.admits(root, mutation.deadline).await?;
             self.unsettled.begin(&root.group, write, &command.touches);
             let remaining = mutation.deadline.saturating_duration_since(Instant::now());
@@ -305,6 +312,7 @@ impl WriteRoad {
                 Err(error) => {
                     self.unsettled.end(&root.group, write);
                     if !worth_retrying(&error) {
+                        self.note_refused(mutation, action, policy.primary(), &command.touches);
                         return Err(error.into());
                     }
                     last = Some(error);

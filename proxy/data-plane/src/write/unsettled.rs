@@ -9,6 +9,7 @@
 //! all: then nobody could answer instead, and no write of whoever shares our view of it was acknowledged since.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{EntityKey, GroupName, WriteId};
@@ -25,6 +26,8 @@ pub struct UnsettledKeys {
     groups: RwLock<HashMap<GroupName, Group>>,
     /// Groups whose secondary has gone back: every key counts until it was raised.
     unproven: RwLock<HashSet<GroupName>>,
+    /// Groups with as many unsettled writes as may wait.
+    full: RwLock<HashSet<GroupName>>,
     /// Told of every look.
     looks: Notify,
 }
@@ -35,7 +38,9 @@ struct Group {
     /// How many own writes hold each key.
     held: HashMap<EntityKey, usize>,
     /// Keys that the last look showed, with the look that showed them first.
-    seen: HashMap<EntityKey, Instant>,
+    seen: Arc<HashMap<EntityKey, Instant>>,
+    /// The oldest of these looks.
+    oldest: Option<Instant>,
     /// Writes that the last look showed.
     shown: HashSet<WriteId>,
     /// When the last look began. `None`: nobody looks, so nothing is known and every key counts.
@@ -102,9 +107,17 @@ impl UnsettledKeys {
 
     /// Takes in a look at the primary's ledger.
     pub fn saw(&self, group: &GroupName, look: Look) {
+        // Made before anybody has to wait: there may be very many.
+        let known = self.groups.read().get(group).map(|group| Arc::clone(&group.seen)).unwrap_or_default();
+        let mut shown: HashSet<WriteId> = look.keys.iter().map(|(_, write)| *write).collect();
+        let mut seen = HashMap::with_capacity(look.keys.len());
+        for (key, _) in look.keys {
+            let since = known.get(&key).copied().unwrap_or(look.began);
+            seen.insert(key, since);
+        }
+        let (oldest, mut seen) = (seen.values().min().copied(), Arc::new(seen));
         let mut groups = self.groups.write();
         let group = groups.entry(group.clone()).or_default();
-        let shown: HashSet<WriteId> = look.keys.iter().map(|(_, write)| *write).collect();
         if !look.overflow {
             // Left before the look began and not shown by it: settled by somebody's relay.
             let settled =
@@ -115,13 +128,10 @@ impl UnsettledKeys {
                 group.release(write);
             }
         }
-        let mut seen = HashMap::with_capacity(look.keys.len());
-        for (key, _) in look.keys {
-            let since = group.seen.get(&key).copied().unwrap_or(look.began);
-            seen.insert(key, since);
-        }
-        group.seen = seen;
-        group.shown = shown;
+        // What was known before is let go when nobody waits any more.
+        std::mem::swap(&mut group.seen, &mut seen);
+        std::mem::swap(&mut group.shown, &mut shown);
+        group.oldest = oldest;
         group.looked = Some(look.began);
         group.holds_until = Some(Instant::now() + FRESH);
         group.overflow = look.overflow;
@@ -177,7 +187,8 @@ impl UnsettledKeys {
         let Some(group) = groups.get_mut(group) else { return };
         let left: Vec<_> = group.own.iter().filter(|(_, own)| own.left.is_some()).map(|(write, _)| *write).collect();
         left.into_iter().for_each(|write| group.release(write));
-        group.seen.clear();
+        group.seen = Arc::default();
+        group.oldest = None;
         group.shown.clear();
         group.looked = None;
     }
@@ -193,6 +204,20 @@ impl UnsettledKeys {
         } else {
             groups.remove(group);
         }
+    }
+
+    /// Says whether as many writes of `group` wait as may; whether that is news.
+    pub fn set_full(&self, group: &GroupName, is_full: bool) -> bool {
+        if self.is_full(group) == is_full {
+            return false;
+        }
+        let mut full = self.full.write();
+        if is_full { full.insert(group.clone()) } else { full.remove(group) }
+    }
+
+    /// Whether as many writes of `group` wait as may.
+    pub fn is_full(&self, group: &GroupName) -> bool {
+        self.full.read().contains(group)
     }
 
     /// Whether `key` may have a write that the secondary does not have.
@@ -239,7 +264,7 @@ impl UnsettledKeys {
             let seen_is_old = |first: &Instant| {
                 group.looked.is_some_and(|looked| looked > *first && looked.duration_since(*first) >= age)
             };
-            group.is_in_doubt() || group.own.values().any(own_is_old) || group.seen.values().any(seen_is_old)
+            group.is_in_doubt() || group.own.values().any(own_is_old) || group.oldest.as_ref().is_some_and(seen_is_old)
         })
     }
 }

@@ -4,12 +4,13 @@
 //! short rounds against the same servers; figures are medians over the rounds, so that what else the
 //! machine does hits both alike. Client, replica and databases share the machine's cores.
 //!
-//! `-- --quick` (or STRANGLER_BENCH_QUICK=1): half a minute. `-- --only reads|writes|shadow|handover`, `-- --fast-commit` (commits
+//! `-- --quick` (or STRANGLER_BENCH_QUICK=1): half a minute. `-- --only reads|writes|shadow|handover|harm`, `-- --fast-commit` (commits
 //! do not wait for the disk), `-- --json`. It prints whether targets are met and never fails by them.
 
 mod client;
 mod cost;
 mod direct;
+mod harm;
 mod pause;
 mod report;
 mod settings;
@@ -38,6 +39,10 @@ async fn main() {
     }
     if settings.wants("handover") {
         pause::pause(&bench, &settings, &mut report).await;
+    }
+    // Minutes, and not what the gateway costs: only when it is asked for.
+    if settings.asks_for("harm") {
+        harm::harm(&bench, &settings, &mut report).await;
     }
     bench.end().await;
     let text = if settings.json { report.json().to_string() } else { report.text() };

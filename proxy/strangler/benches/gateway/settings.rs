@@ -42,6 +42,11 @@ impl Settings {
         })
     }
 
+    /// Whether `part` is asked for by name.
+    pub(crate) fn asks_for(&self, part: &str) -> bool {
+        self.only.as_deref() == Some(part)
+    }
+
     /// Whether `part` is to be measured.
     pub(crate) fn wants(&self, part: &str) -> bool {
         self.only.as_deref().is_none_or(|only| only == part)

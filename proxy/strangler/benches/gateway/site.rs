@@ -75,6 +75,12 @@ impl Bench {
         bench
     }
 
+    /// Where clients connect.
+    pub(crate) fn graphql(&self) -> std::net::SocketAddr {
+        let address = self.replica.graphql.trim_start_matches("http://").trim_end_matches("/graphql");
+        address.parse().expect("an address of this machine")
+    }
+
     /// Changes the policy as an operator does, and returns when the replica works under it.
     pub(crate) async fn set(&self, what: &[&str]) {
         let command = [&["groups", "set", GROUP, "--reason", "bench", "--who", "bench"], what].concat();

@@ -36,6 +36,7 @@ use data_plane::write::road::{WriteRoad, WriteSettings};
 use data_plane::write::settle::Settler;
 use data_plane::write::side::WriteSide;
 use data_plane::write::unsettled::UnsettledKeys;
+use data_plane::write::used_up::UsedUp;
 use telemetry::tasks::Tasks;
 
 /// Longest look of a token's writes on the secondary.
@@ -130,6 +131,7 @@ impl Parts<'_> {
             clock: now,
             rehearsals,
             spare: Spare::default(),
+            used_up: UsedUp::new(writes.refused_numbers),
             settings: WriteSettings { answer_budget: writes.answer_budget, claim_within: writes.claim_timeout },
             tasks: TaskTracker::new(),
         };
@@ -212,6 +214,7 @@ impl Parts<'_> {
         });
         background.keep("retention", move |stop| Arc::clone(&retention).run(stop));
         let watch = Arc::new(Watch {
+            most_unsettled: self.config.writes.unsettled_limit,
             stores,
             clients: self.backends.lane(Lane::Client),
             rollout: Arc::clone(self.newest),

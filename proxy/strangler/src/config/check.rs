@@ -1,7 +1,7 @@
 //! From raw to checked: every rule, and the key it belongs to.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -121,6 +121,8 @@ fn writes(raw: &RawWrites, origins: &Origins<'_>) -> Checked<Writes> {
             within: millis(raw.rehearsal_timeout_ms, "writes.rehearsal_timeout_ms", origins)?,
             at_once: count(raw.rehearsals_at_once, "writes.rehearsals_at_once", origins)?.get(),
         },
+        unsettled_limit: NonZeroU64::new(raw.unsettled_limit),
+        refused_numbers: raw.refused_numbers,
     })
 }
 

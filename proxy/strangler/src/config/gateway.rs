@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::Origins;
 use super::check::{Checked, count, millis};
 use super::raw::{RawGateway, RawLimits};
-use ::gateway::{GatewayConfig, Limits};
+use ::gateway::{GatewayConfig, Limits, SINGLE_CONNECTION};
 use net::budget::Share;
 use net::client::TrustedProxies;
 
@@ -22,6 +22,8 @@ pub(super) fn gateway(raw: RawGateway, origins: &Origins<'_>) -> Checked<Gateway
     let body_budget = bytes(raw.body_budget_bytes, 2 * body_bytes as u64);
     let body_budget = body_budget
         .ok_or_else(|| origins.rule("gateway.body_budget_bytes", "must be at least twice gateway.body_bytes"))?;
+    let connection_budget = bytes(raw.connection_budget_bytes, SINGLE_CONNECTION)
+        .ok_or_else(|| origins.rule("gateway.connection_budget_bytes", "must be at least 327680"))?;
     let request_bytes = bytes(raw.request_bytes, 65_536)
         .ok_or_else(|| origins.rule("gateway.request_bytes", "must be at least 65536"))?
         .get();
@@ -43,6 +45,7 @@ pub(super) fn gateway(raw: RawGateway, origins: &Origins<'_>) -> Checked<Gateway
         plan_cache_bytes: at_least(raw.plan_cache_bytes, 65_536)
             .ok_or_else(|| origins.rule("gateway.plan_cache_bytes", "must be at least 65536"))?,
         body_budget,
+        connection_budget,
         memory_budget,
         request_bytes,
         address_share,

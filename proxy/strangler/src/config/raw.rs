@@ -183,6 +183,7 @@ section!(RawGateway {
     plan_cache: usize = 1_000,
     plan_cache_bytes: usize = 67_108_864,
     body_budget_bytes: u64 = 67_108_864,
+    connection_budget_bytes: u64 = 67_108_864,
     memory_budget_bytes: u64 = 268_435_456,
     request_bytes: u64 = 33_554_432,
     address_share: f64 = 0.25,
@@ -243,6 +244,8 @@ section!(RawWrites {
     relay_lease_ms: u64 = 3_000,
     rehearsal_timeout_ms: u64 = 25,
     rehearsals_at_once: usize = 4,
+    unsettled_limit: u64 = 0,
+    refused_numbers: u32 = 100,
 });
 
 section!(RawForeignWrites { primary_wins: Vec<String> = Vec::new() });

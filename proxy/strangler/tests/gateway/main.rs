@@ -50,3 +50,4 @@ mod shelves;
 mod socket;
 #[cfg(test)]
 mod traces;
+mod waiting;

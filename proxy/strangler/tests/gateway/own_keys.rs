@@ -362,3 +362,38 @@ async fn refused_orders_use_up_none_of_the_erps_numbers() {
 async fn refused_orders_use_up_none_of_the_erps_numbers_on_an_oracle() {
     refusals_use_up_no_numbers(true).await;
 }
+
+/// Under keys of the client's own a number cannot be given back: how many are used up has a limit.
+async fn fresh_keys_that_are_refused_are_limited(oracle: bool) {
+    let shop = Shop::with(Side::Legacy, oracle, &Pace { refused_numbers: 0, ..Pace::default() }).await;
+    let erp = connect(&shop.databases.legacy).await;
+    erp.batch_execute("ALTER TABLE ORDHDR ADD CHECK (ORDQTY < 100)").await.unwrap();
+    let set = |id: &str, quantity: i64| {
+        format!("mutation {{ setOrder(input: {{ id: \"{id}\", quantity: {quantity} }}) {{ quantity }} }}")
+    };
+    shop.ask(&set("mine", 1)).await;
+    let given = async || erp.query_one("SELECT count(*) FROM strangler_id_map", &[]).await.unwrap().get::<_, i64>(0);
+    assert_eq!(shop.code(&set("bad", 500)).await, "REFUSED_BY_RULE");
+    let before = given().await;
+    // WHEN more fresh keys are sent, which the ERP would refuse or take
+    for (id, quantity) in [("worse", 500), ("fine", 5)] {
+        assert_eq!(shop.code(&set(id, quantity)).await, "TOO_MANY_REFUSED");
+    }
+    // THEN they use up nothing, while what has a number can be changed, and orders whose key is ours are made
+    assert_eq!(given().await, before);
+    shop.ask(&set("mine", 7)).await;
+    shop.place(3).await;
+    assert_eq!(shop.order("mine").await["quantity"], 7);
+    shop.settled(Side::Legacy).await;
+    shop.sides_are_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fresh_keys_that_the_erp_refuses_use_up_no_more_numbers_than_they_may() {
+    fresh_keys_that_are_refused_are_limited(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fresh_keys_that_an_oracle_refuses_use_up_no_more_numbers_than_they_may() {
+    fresh_keys_that_are_refused_are_limited(true).await;
+}

@@ -29,6 +29,7 @@ use data_plane::write::road::{WriteRoad, WriteSettings};
 use data_plane::write::settle::Settler;
 use data_plane::write::side::WriteSide;
 use data_plane::write::unsettled::UnsettledKeys;
+use data_plane::write::used_up::UsedUp;
 use gateway::{Gateway, GatewayConfig};
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
@@ -255,6 +256,7 @@ impl Replica {
             clock: leaping_clock,
             rehearsals: rehearsals(pace, &observed, &figures),
             spare: Spare::default(),
+            used_up: UsedUp::new(pace.refused_numbers),
             settings: WriteSettings { answer_budget: pace.answer_budget, claim_within: Duration::from_secs(2) },
             tasks: TaskTracker::new(),
         });
@@ -375,6 +377,7 @@ fn catch_up(
         tokio::spawn(Arc::new(relay).run(stop.clone()));
     }
     let watch = Watch {
+        most_unsettled: pace.most_unsettled,
         stores: stores.clone(),
         clients: stores.clone(),
         rollout: ground.newest(),

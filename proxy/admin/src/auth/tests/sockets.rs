@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_util::sync::DropGuard;
 
 use super::*;
-use net::budget::Share;
+use net::budget::{Budget, Share};
 use net::client::TrustedProxies;
 use server::{Limits, Port};
 
@@ -28,6 +28,7 @@ async fn listening(desk: &Desk) -> (SocketAddr, DropGuard) {
         connections: NonZeroUsize::MIN.saturating_add(63),
         address_share: Share::new(1.0).unwrap(),
         trusted_proxies: TrustedProxies::default(),
+        buffers: Budget::endless(),
         header_timeout: Duration::from_secs(20),
         drain: Duration::from_millis(10),
         gauge: None,

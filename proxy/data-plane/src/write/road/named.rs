@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use model::{EntityKey, EntityType, OwnNumber, PerSide, Policy, Side, StoreError, WriteId};
+use model::contract::WriteAction;
+use model::{EntityKey, EntityType, OwnNumber, PerSide, Policy, Side, StoreError, Unnumbered, WriteId};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Mutation, Standing, WriteRoad, WriteSide};
 use crate::own_keys::{self, Asked};
 use crate::write::command::{self, Attempt};
+use crate::write::used_up;
 use request::arguments::Arguments;
 use request::error::{ClientError, Fault};
 
@@ -43,6 +45,39 @@ impl WriteRoad {
                 own_keys::arguments(self.asked(), action, &mutation.arguments, &policy, mutation.deadline).await?;
         }
         self.stand(mutation).await
+    }
+
+    /// Refuses a client further numbers of the ERP where his refused writes have used up what he may.
+    ///
+    /// # Errors
+    /// `TOO_MANY_REFUSED`; as `OwnKeys::numbers`.
+    pub(super) async fn may_number(
+        &self,
+        mutation: &Mutation,
+        action: &WriteAction,
+        primary: &WriteSide,
+        touches: &[EntityKey],
+    ) -> Result<(), Fault> {
+        let now = Instant::now();
+        if !self.used_up.is_over(mutation.client, now) {
+            return Ok(());
+        }
+        for (entity, key) in used_up::to_number(action, primary.store.side(), touches) {
+            let left = mutation.deadline.saturating_duration_since(now);
+            let numbers = primary.store.numbers(entity, std::slice::from_ref(key), Unnumbered::Leave, left).await?;
+            if numbers.first().is_none_or(Option::is_none) {
+                let message = "so much that needs a new number was refused from your address that nothing new is given one within the hour";
+                return Err(ClientError::new("TOO_MANY_REFUSED", message).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// A write is known to have been refused: it may have used up a number.
+    pub(super) fn note_refused(&self, mutation: &Mutation, action: &WriteAction, side: Side, touches: &[EntityKey]) {
+        if used_up::to_number(action, side, touches).next().is_some() {
+            self.used_up.note(mutation.client, Instant::now());
+        }
     }
 
     /// Checks what can be checked of a mutation before the ERP has given it numbers: what is refused here uses up none.

@@ -2,6 +2,7 @@
 //! its tests one at a time.
 
 mod at_rest;
+mod bombs;
 mod browser;
 mod crash;
 mod evidence;

@@ -1,5 +1,6 @@
 //! How a replica of the rig is set up.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use data_plane::breaker::BreakerSettings;
@@ -35,6 +36,10 @@ pub(crate) struct Pace {
     pub(crate) resumes: bool,
     /// Whether there is anything to compare the sides with.
     pub(crate) remembers: bool,
+    /// Numbers of the ERP that a client may use up by refusals.
+    pub(crate) refused_numbers: u32,
+    /// How many writes of a group may wait.
+    pub(crate) most_unsettled: Option<NonZeroU64>,
 }
 
 impl Default for Pace {
@@ -53,6 +58,8 @@ impl Default for Pace {
             sagas: SagaSettings::default(),
             resumes: true,
             remembers: true,
+            refused_numbers: 100,
+            most_unsettled: None,
         }
     }
 }

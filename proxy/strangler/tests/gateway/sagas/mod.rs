@@ -7,6 +7,7 @@ mod handover;
 mod operate;
 mod outage;
 pub(crate) mod shop;
+mod waiting;
 
 use std::time::Duration;
 
