@@ -17,6 +17,7 @@ pub mod history;
 mod init;
 mod left_behind;
 mod link;
+pub mod preview;
 mod print;
 pub mod reconcile;
 pub mod repair;
@@ -176,11 +177,15 @@ async fn groups(cli: &Cli, out: Printer, command: &GroupsCommand) -> Result<(), 
         GroupsCommand::List => groups::list(out, &link(None)?).await,
         GroupsCommand::Show { group } => groups::show(out, &link(None)?, group).await,
         GroupsCommand::Set(args) => set::run(out, &link(Some(&args.who))?, args).await,
+        GroupsCommand::Undo(args) => preview::undo(out, &link(Some(&args.who))?, args).await,
         GroupsCommand::Promote(args) => set::promote(out, &link(Some(&args.who))?, args).await,
         GroupsCommand::Proposals => set::proposals(out, &link(None)?).await,
         GroupsCommand::Approve(args) => set::approve(out, &link(Some(&args.who))?, args).await,
         GroupsCommand::Withdraw(args) => set::withdraw(out, &link(Some(&args.who))?, args).await,
         GroupsCommand::Handover(args) => handover::run(out, &link(Some(&args.who))?, args).await,
+        GroupsCommand::Rollback(args) if args.dry_run => {
+            preview::of(out, &link(Some(&args.who))?, "rollBack", "group", &args.group).await
+        }
         GroupsCommand::Rollback(args) if cli.admin.is_some() => {
             rollback::there(out, &link(Some(&args.who))?, args).await
         }

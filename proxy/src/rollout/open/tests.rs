@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::admin::schema::tests::{desk, publish};
-use crate::desk::Desk;
+use crate::desk::{Desk, Knowing};
 use crate::rollout::{Override, SetPolicy};
 
 /// A disk that is full: no file may be longer than this. For this process, which nextest gives each test.
@@ -48,7 +48,7 @@ impl Site {
     async fn set(&self, percent: f64) {
         let reads = Percentage::try_from(percent).ok();
         let author = Author { who: "ada".into(), origin: "desk".into(), reason: Some("a try".into()) };
-        self.desk.set(&group(), &SetPolicy { reads, ..SetPolicy::default() }, &author).await.unwrap();
+        self.desk.set(&group(), &SetPolicy { reads, ..SetPolicy::default() }, &Knowing::past_everything(), &author).await.unwrap();
     }
 }
 
