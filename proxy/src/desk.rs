@@ -199,6 +199,12 @@ impl Desk {
         })
     }
 
+    /// Whether the replica that asks is the one that the list has as `listed`. Where it follows no list, as in tests, its
+    /// name is `given`; where another one goes by its name, as after a copied state folder, it is not.
+    pub(crate) fn is_here(&self, listed: &ReplicaId, given: &ReplicaId) -> bool {
+        self.here.as_ref().map_or(listed == given, |here| here.rollout.goes_by(listed))
+    }
+
     /// The newest rollout.
     ///
     /// # Errors

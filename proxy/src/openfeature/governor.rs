@@ -230,7 +230,7 @@ impl Governor {
     /// Whether this is the replica that acts: the first of those that live.
     async fn acts(&self) -> Result<bool, DeskError> {
         let live = self.desk.control.replicas(LIVE_WITHIN).await?;
-        Ok(live.first().is_some_and(|first| first.id == self.replica))
+        Ok(live.first().is_some_and(|first| self.desk.is_here(&first.id, &self.replica)))
     }
 
     /// Whether the last thing that we asked a second person for is this, and waits or was turned down.
