@@ -46,7 +46,7 @@ use sides::SidesCommand;
 use crate::config::{Config, Fleet};
 use crate::contract;
 use crate::demo;
-use crate::desk::DeskError;
+use crate::desk::{DeskError, PAST_GATES};
 use crate::error::with_root;
 use crate::rollout::tell::Teller;
 
@@ -61,23 +61,76 @@ pub enum Stop {
     BadConfig(String),
     /// The answer is no and was printed: exit code 1.
     Told,
+    /// As the desk or the admin API says it, with its stable code: exit code 1, or 2 where it asks for what cannot be.
+    Coded {
+        /// The stable code.
+        code: String,
+        /// Whether it asks for what cannot be.
+        is_wrong: bool,
+        /// Why, and what to do.
+        message: String,
+    },
 }
 
 impl Stop {
     fn code(&self) -> u8 {
         match self {
-            Self::No(_) | Self::Told => 1,
-            Self::BadUse(_) => 2,
+            Self::No(_) | Self::Told | Self::Coded { is_wrong: false, .. } => 1,
+            Self::BadUse(_) | Self::Coded { is_wrong: true, .. } => 2,
             Self::BadConfig(_) => 64,
         }
     }
 
     fn text(&self) -> Option<&str> {
         match self {
-            Self::No(text) | Self::BadUse(text) | Self::BadConfig(text) => Some(text),
+            Self::No(text) | Self::BadUse(text) | Self::BadConfig(text) | Self::Coded { message: text, .. } => {
+                Some(text)
+            }
             Self::Told => None,
         }
     }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::No(_) | Self::Told => "NO",
+            Self::BadUse(_) => BAD_USE,
+            Self::BadConfig(_) => "BAD_CONFIG",
+            Self::Coded { code, .. } => code,
+        }
+    }
+}
+
+/// What the command line itself refuses.
+const BAD_USE: &str = "BAD_USE";
+
+/// An error for scripts, in one line.
+fn error_json(code: &str, message: &str) -> String {
+    let hint = match code {
+        PAST_GATES => Some("look with --dry-run; order it all the same with --past-gates"),
+        "OVERTAKEN" => Some("look again, then order what you still want"),
+        "CONTROL_STORE" => Some("rolling back works without the control database: strangler groups rollback GROUP"),
+        "MODERN_IS_PRIMARY" => Some("strangler groups handover GROUP --to legacy --dry-run"),
+        BAD_USE => Some("see --help"),
+        "BAD_CONFIG" => Some("see `strangler check`"),
+        _ => None,
+    };
+    serde_json::json!({ "error": { "code": code, "message": message, "hint": hint } }).to_string()
+}
+
+/// What was written on the command line; else what is wrong with it was said, as scripts read it where they asked for that.
+fn parsed() -> Result<Cli, ExitCode> {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return Ok(cli),
+        Err(error) => error,
+    };
+    if error.use_stderr() && std::env::args().skip(1).take_while(|part| part != "--").any(|part| part == "--json") {
+        let text = error.to_string();
+        // Its first line says what is wrong; usage and tips follow.
+        let first = text.lines().next().unwrap_or_default();
+        Printer::new(true).warn(error_json(BAD_USE, first.strip_prefix("error: ").unwrap_or(first)));
+        return Err(ExitCode::from(2));
+    }
+    error.exit()
 }
 
 impl From<ControlError> for Stop {
@@ -95,8 +148,8 @@ impl From<StoreError> for Stop {
 impl From<DeskError> for Stop {
     fn from(error: DeskError) -> Self {
         match error {
-            DeskError::Wrong { message, .. } => Self::BadUse(message),
-            DeskError::No { message, .. } => Self::No(message),
+            DeskError::Wrong { code, message } => Self::Coded { code: code.to_owned(), is_wrong: true, message },
+            DeskError::No { code, message } => Self::Coded { code: code.to_owned(), is_wrong: false, message },
         }
     }
 }
@@ -106,13 +159,18 @@ const NEEDS_DATABASES: &str = "this command works on the databases themselves, s
 
 /// Runs the command line of this process.
 pub async fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match parsed() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     let out = Printer::new(cli.json);
     match Box::pin(dispatch(&cli, out)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
-            if let Some(text) = stop.text() {
-                out.warn(format!("strangler: {text}"));
+            match stop.text() {
+                Some(text) if out.is_json() => out.warn(error_json(stop.name(), text)),
+                Some(text) => out.warn(format!("strangler: {text}")),
+                None => {}
             }
             ExitCode::from(stop.code())
         }
