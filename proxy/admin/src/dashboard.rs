@@ -12,6 +12,7 @@ mod at_rest;
 mod breakeven;
 mod caller;
 mod charts;
+mod confirm;
 mod diffs;
 mod excuses;
 mod group;
@@ -64,6 +65,8 @@ pub(super) fn router(admin: &Admin) -> Router {
         .route("/", get(overview::page))
         .route("/groups/{group}", get(group::page))
         .route("/groups/{group}/set", post(orders::set))
+        .route("/groups/{group}/undo", post(orders::undo))
+        .route("/groups/{group}/preview", get(confirm::look))
         .route("/groups/{group}/promote", post(orders::promote))
         .route("/groups/{group}/stop", post(orders::stop))
         .route("/groups/{group}/rollback", post(orders::roll_back))

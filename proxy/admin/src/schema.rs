@@ -13,6 +13,7 @@ mod figures;
 mod handover;
 mod mutation;
 mod plans;
+mod preview;
 mod query;
 mod reports;
 mod sagas;

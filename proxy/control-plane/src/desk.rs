@@ -20,6 +20,8 @@ mod honour;
 mod key_history;
 mod lately;
 mod notices;
+mod objections;
+pub mod preview;
 mod promote;
 mod promoter;
 mod record;
@@ -62,6 +64,8 @@ pub use handover::shown_key;
 pub use handover::{HandoverDone, HandoverOutcome};
 pub use lately::{Compared, Concern, Lately, RECENT_MINUTES};
 pub use notices::Notices;
+pub use objections::PAST_GATES;
+pub use preview::{Knowing, Past, Preview};
 pub use promote::{PromoteOutcome, PromotionView};
 pub use promoter::Promoter;
 pub use record::RecordFilter;
@@ -202,6 +206,12 @@ impl Desk {
             let known = suggest::or_all(name, "", groups.iter().map(GroupName::as_str));
             DeskError::wrong("UNKNOWN_GROUP", format!("there is no group `{name}`: {known}"))
         })
+    }
+
+    /// Whether the replica that asks is the one that the list has as `listed`. Where it follows no list, as in tests, its
+    /// name is `given`; where another one goes by its name, as after a copied state folder, it is not.
+    pub(crate) fn is_here(&self, listed: &ReplicaId, given: &ReplicaId) -> bool {
+        self.here.as_ref().map_or(listed == given, |here| here.rollout.goes_by(listed))
     }
 
     /// The newest rollout.

@@ -165,7 +165,7 @@ impl Scheduled {
 
     async fn acts(&self) -> Result<bool, DeskError> {
         let live = self.desk.control.replicas(LIVE_WITHIN).await?;
-        Ok(live.first().is_some_and(|first| first.id == self.replica))
+        Ok(live.first().is_some_and(|first| self.desk.is_here(&first.id, &self.replica)))
     }
 }
 

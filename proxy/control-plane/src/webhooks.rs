@@ -81,7 +81,14 @@ impl Pauses {
     }
 }
 
-/// Starts one task per webhook.
+/// The name under which this run of `replica` holds leases. Its own: a lease is held by one, also where two replicas go
+/// by one name, as after a copied `state_dir`.
+pub fn holder(replica: &ReplicaId) -> ReplicaId {
+    let run = uuid::Uuid::new_v4().simple().to_string();
+    ReplicaId::new(format!("{replica}-{}", &run[..12]))
+}
+
+/// Starts one task per webhook, which hold leases as `replica`.
 pub fn start(
     webhooks: &[Webhook],
     control: &Arc<dyn ControlStore>,

@@ -243,7 +243,7 @@ pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Running
     let honours = desk.clone();
     background.keep("rollbacks", move |stop| honours.clone().keep_rollbacks(stop));
     openfeature::start(config.flags.as_ref(), &desk, &id, &background);
-    webhooks::start(&config.webhooks, &backends.control, &id, now, &background);
+    webhooks::start(&config.webhooks, &backends.control, &webhooks::holder(&id), now, &background);
     let reconciler = |pause| reconciler(config, &backends, &secret, pause);
     let pause = config.reconcile.as_ref().map_or(ReconcileSettings::default().pause, |schedule| schedule.pause);
     orders::start(&desk, &id, reconciler(pause), &background);

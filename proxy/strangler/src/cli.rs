@@ -19,6 +19,7 @@ mod left_behind;
 mod link;
 mod log_filter;
 mod ordered;
+pub mod preview;
 mod print;
 pub mod reconcile;
 pub mod repair;
@@ -46,7 +47,7 @@ use sides::SidesCommand;
 
 use crate::config::Config;
 use crate::demo;
-use control_plane::desk::DeskError;
+use control_plane::desk::{DeskError, PAST_GATES};
 use control_plane::rollout::fleet::Fleet;
 use control_plane::rollout::tell::Teller;
 use request::error::with_root;
@@ -62,23 +63,76 @@ pub enum Stop {
     BadConfig(String),
     /// The answer is no and was printed: exit code 1.
     Told,
+    /// As the desk or the admin API says it, with its stable code: exit code 1, or 2 where it asks for what cannot be.
+    Coded {
+        /// The stable code.
+        code: String,
+        /// Whether it asks for what cannot be.
+        is_wrong: bool,
+        /// Why, and what to do.
+        message: String,
+    },
 }
 
 impl Stop {
     fn code(&self) -> u8 {
         match self {
-            Self::No(_) | Self::Told => 1,
-            Self::BadUse(_) => 2,
+            Self::No(_) | Self::Told | Self::Coded { is_wrong: false, .. } => 1,
+            Self::BadUse(_) | Self::Coded { is_wrong: true, .. } => 2,
             Self::BadConfig(_) => 64,
         }
     }
 
     fn text(&self) -> Option<&str> {
         match self {
-            Self::No(text) | Self::BadUse(text) | Self::BadConfig(text) => Some(text),
+            Self::No(text) | Self::BadUse(text) | Self::BadConfig(text) | Self::Coded { message: text, .. } => {
+                Some(text)
+            }
             Self::Told => None,
         }
     }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::No(_) | Self::Told => "NO",
+            Self::BadUse(_) => BAD_USE,
+            Self::BadConfig(_) => "BAD_CONFIG",
+            Self::Coded { code, .. } => code,
+        }
+    }
+}
+
+/// What the command line itself refuses.
+const BAD_USE: &str = "BAD_USE";
+
+/// An error for scripts, in one line.
+fn error_json(code: &str, message: &str) -> String {
+    let hint = match code {
+        PAST_GATES => Some("look with --dry-run; order it all the same with --past-gates"),
+        "OVERTAKEN" => Some("look again, then order what you still want"),
+        "CONTROL_STORE" => Some("rolling back works without the control database: strangler groups rollback GROUP"),
+        "MODERN_IS_PRIMARY" => Some("strangler groups handover GROUP --to legacy --dry-run"),
+        BAD_USE => Some("see --help"),
+        "BAD_CONFIG" => Some("see `strangler check`"),
+        _ => None,
+    };
+    serde_json::json!({ "error": { "code": code, "message": message, "hint": hint } }).to_string()
+}
+
+/// What was written on the command line; else what is wrong with it was said, as scripts read it where they asked for that.
+fn parsed() -> Result<Cli, ExitCode> {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return Ok(cli),
+        Err(error) => error,
+    };
+    if error.use_stderr() && std::env::args().skip(1).take_while(|part| part != "--").any(|part| part == "--json") {
+        let text = error.to_string();
+        // Its first line says what is wrong; usage and tips follow.
+        let first = text.lines().next().unwrap_or_default();
+        Printer::new(true).warn(error_json(BAD_USE, first.strip_prefix("error: ").unwrap_or(first)));
+        return Err(ExitCode::from(2));
+    }
+    error.exit()
 }
 
 impl From<ControlError> for Stop {
@@ -96,8 +150,8 @@ impl From<StoreError> for Stop {
 impl From<DeskError> for Stop {
     fn from(error: DeskError) -> Self {
         match error {
-            DeskError::Wrong { message, .. } => Self::BadUse(message),
-            DeskError::No { message, .. } => Self::No(message),
+            DeskError::Wrong { code, message } => Self::Coded { code: code.to_owned(), is_wrong: true, message },
+            DeskError::No { code, message } => Self::Coded { code: code.to_owned(), is_wrong: false, message },
         }
     }
 }
@@ -107,13 +161,18 @@ const NEEDS_DATABASES: &str = "this command works on the databases themselves, s
 
 /// Runs the command line of this process.
 pub async fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match parsed() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     let out = Printer::new(cli.json);
     match Box::pin(dispatch(&cli, out)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
-            if let Some(text) = stop.text() {
-                out.warn(format!("strangler: {text}"));
+            match stop.text() {
+                Some(text) if out.is_json() => out.warn(error_json(stop.name(), text)),
+                Some(text) => out.warn(format!("strangler: {text}")),
+                None => {}
             }
             ExitCode::from(stop.code())
         }
@@ -183,11 +242,15 @@ async fn groups(cli: &Cli, out: Printer, command: &GroupsCommand) -> Result<(), 
         GroupsCommand::List => groups::list(out, &link(None)?).await,
         GroupsCommand::Show { group } => groups::show(out, &link(None)?, group).await,
         GroupsCommand::Set(args) => set::run(out, &link(Some(&args.who))?, args).await,
+        GroupsCommand::Undo(args) => preview::undo(out, &link(Some(&args.who))?, args).await,
         GroupsCommand::Promote(args) => set::promote(out, &link(Some(&args.who))?, args).await,
         GroupsCommand::Proposals => set::proposals(out, &link(None)?).await,
         GroupsCommand::Approve(args) => set::approve(out, &link(Some(&args.who))?, args).await,
         GroupsCommand::Withdraw(args) => set::withdraw(out, &link(Some(&args.who))?, args).await,
         GroupsCommand::Handover(args) => handover::run(out, &link(Some(&args.who))?, args).await,
+        GroupsCommand::Rollback(args) if args.dry_run => {
+            preview::of(out, &link(Some(&args.who))?, "rollBack", "group", &args.group).await
+        }
         GroupsCommand::Rollback(args) if cli.admin.is_some() => {
             rollback::there(out, &link(Some(&args.who))?, args).await
         }

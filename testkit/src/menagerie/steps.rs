@@ -122,7 +122,7 @@ impl Run<'_> {
     }
 
     async fn set(&mut self, what: &[&str]) -> bool {
-        self.command(&[&["groups", "set", "stock"], what, &RECORD].concat()).await.1
+        self.command(&[&["groups", "set", "stock", "--past-gates"], what, &RECORD].concat()).await.1
     }
 
     async fn check(&mut self) {

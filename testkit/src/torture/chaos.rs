@@ -147,7 +147,7 @@ impl Chaos<'_> {
             Fault::Deploy(replica, release) => return self.deploy(replica, release).await,
             Fault::Reads(percent) => {
                 let (percent, _orders) = (percent.to_string(), self.orders.lock().await);
-                self.order(&["set", "inventory", "--reads", &percent]).await;
+                self.order(&["set", "inventory", "--reads", &percent, "--past-gates"]).await;
             }
             Fault::RollBack => {
                 let _orders = self.orders.lock().await;

@@ -110,7 +110,7 @@ impl World {
         for replica in 0..REPLICAS {
             world.revive(replica).await;
         }
-        world.order(&["set", "inventory", "--stage", "shift", "--reads", "50"]).await.unwrap();
+        world.order(&["set", "inventory", "--stage", "shift", "--reads", "50", "--past-gates"]).await.unwrap();
         for group in sagas::GROUPS {
             world.order(&["set", group, "--stage", "dual-write"]).await.unwrap();
         }

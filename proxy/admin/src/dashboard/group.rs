@@ -20,7 +20,7 @@ use super::shapes::{
 };
 use super::told::{Just, Told};
 use super::{Dashboard, charts, orders, overview};
-use control_plane::rollout::way_back;
+use control_plane::rollout::{describe, way_back};
 use control_plane::spoken::spoken;
 use shadow_compare::words::share;
 
@@ -64,6 +64,8 @@ pub(super) struct Draft {
     pub(super) reads: String,
     pub(super) shadow: String,
     pub(super) reason: String,
+    /// How long the order took to reach the replicas, where there was one.
+    pub(super) millis: Option<u64>,
 }
 
 impl Draft {
@@ -73,7 +75,8 @@ impl Draft {
 }
 
 pub(super) async fn page(of: OfGroup, Query(just): Query<Just>) -> Response {
-    shown(&of, &just.told(orders::in_words), &Draft::default()).await
+    let draft = Draft { millis: just.millis, ..Draft::default() };
+    shown(&of, &just.told(orders::in_words), &draft).await
 }
 
 /// The page of `group`, after an order or before the first.
@@ -91,7 +94,7 @@ pub(super) async fn shown(OfGroup { dashboard, caller, group }: &OfGroup, told: 
     let policy = PolicyShape::from(dashboard.policy_here(group));
     let content = html! {
         (told.notice())
-        @if let (Told::Done(_), Ok(answer)) = (told, &answer) { (newest_change(caller, group, answer)) }
+        @if let (Told::Done(_), Ok(answer)) = (told, &answer) { (newest_change(caller, group, answer, draft.millis)) }
         (head(group, &policy, answer.as_ref().ok()))
         @match &answer {
             Ok(answer) => (body(dashboard, caller, group, &policy, answer, draft)),
@@ -132,7 +135,7 @@ fn head(group: &GroupName, policy: &PolicyShape, answer: Option<&Answer>) -> Mar
 }
 
 /// What the newest change was, where it is in force, which gates do not hold, and the way back.
-fn newest_change(caller: &Caller, group: &GroupName, answer: &Answer) -> Markup {
+fn newest_change(caller: &Caller, group: &GroupName, answer: &Answer, millis: Option<u64>) -> Markup {
     let Some(last) = answer.group.changes.first() else { return html! {} };
     let under = answer.replicas.iter().filter(|replica| replica.rollout >= last.rollout).count();
     let gates = &answer.group.readiness.gates;
@@ -142,19 +145,25 @@ fn newest_change(caller: &Caller, group: &GroupName, answer: &Answer) -> Markup 
         serde_json::from_value::<Policy>(policies[group.as_str()].clone()).ok()
     };
     let before = answer.group.changes.get(1).and_then(policy);
-    let back = before.zip(policy(last)).filter(|(before, after)| way_back(before, after).is_some());
+    let between = before.zip(policy(last));
+    let what = between.map_or_else(|| last.summary.clone(), |(before, after)| describe(&before, &after));
+    let back = between.filter(|(before, after)| way_back(before, after).is_some());
     html! {
         section.newest aria-label="The newest change" {
             p.answer {
-                (words(&last.summary)) ", by " (last.who) " (rollout " (last.rollout) "): "
+                (words(layout::sentence(&what).trim_end_matches('.'))) ", by " (last.who) " (rollout " (last.rollout) "), "
                 @match answer.replicas.len() {
                     // None is no proof that it works.
-                    0 => "no replica is live; those that start begin with it.",
-                    all => { "on " (under) " of " (all) " live replicas." }
+                    0 => "and no replica is live; those that start begin with it.",
+                    all => {
+                        "on " (under) " of " (all) " live replicas"
+                        @if let Some(millis) = millis.filter(|_| under == all) { " after " (millis) " ms" }
+                        "."
+                    }
                 }
                 @if !closed.is_empty() { " " (closed.len()) " of " (gates.len()) " gates do not hold: " (closed.join(", ")) "." }
             }
-            @if let (true, Some((before, after))) = (caller.may_act(), back) { (forms::back(caller, group, &before, &after)) }
+            @if let (true, Some((before, after))) = (caller.may_act(), back) { (forms::back(caller, group, &before, &after, last.rollout)) }
         }
     }
 }

@@ -21,6 +21,7 @@ use control_plane::rollout::RolloutHandle;
 use data_plane::breaker::{Breaker, BreakerSettings};
 
 mod at_rest;
+mod confirm;
 mod evidence;
 mod handover;
 mod sagas;
@@ -106,11 +107,14 @@ fn posted(path: &str, form: &str) -> Request<Body> {
 }
 
 fn led_to(answer: &Answer) -> &str {
-    answer.headers.get("location").map_or("nowhere", |to| to.to_str().unwrap())
+    let to = answer.headers.get("location").map_or("nowhere", |to| to.to_str().unwrap());
+    // How long it took differs.
+    to.split("&millis=").next().unwrap()
 }
 
-const ORDERS: [&str; 12] = [
+const ORDERS: [&str; 13] = [
     "/rest/inventory",
+    "/groups/inventory/undo",
     "/sagas/one/retry",
     "/sagas/one/abandon",
     "/excuses",
@@ -124,7 +128,7 @@ const ORDERS: [&str; 12] = [
     "/groups/inventory/proposals/0",
 ];
 /// A form that asks for 25 %, from what the scene begins with.
-const SHIFT: &str = "was=shift/0/100&stage=shift&reads=25&shadow=100&decision=approve&to=modern&reason=";
+const SHIFT: &str = "was=shift/0/100&stage=shift&reads=25&shadow=100&decision=approve&to=modern&past=all&reason=";
 
 #[tokio::test]
 async fn every_page_renders_for_each_role_under_a_strict_policy() {
@@ -231,7 +235,7 @@ async fn an_unknown_group_is_a_page_and_not_found() {
     let scene = scene(&[], Stage::Shift).await;
     let page = scene.get(Role::Admin, &format!("/groups/{}", SCRIPT_IN_A_FORM.replace('/', "%2F"))).await;
     assert!(page.status == 404 && page.text.contains("there are: inventory") && !page.text.contains(SCRIPT));
-    for order in ["set", "promote", "stop", "rollback", "handover", "proposals/0"] {
+    for order in ["set", "undo", "promote", "stop", "rollback", "handover", "proposals/0"] {
         let answer = scene.post(&format!("/groups/nobody/{order}"), &format!("{SHIFT}x")).await;
         assert!(
             answer.status == 404 && answer.text.contains("There is no group <code>nobody</code>"),
@@ -289,7 +293,7 @@ async fn a_page_of_another_site_orders_nothing() {
 #[tokio::test]
 async fn a_change_that_takes_two_is_proposed_and_approved_on_the_page() {
     let scene = scene(&[Stage::Shift], Stage::Shadow).await;
-    let wish = "was=shadow/0/100&stage=shift&reads=5&shadow=100&reason=first";
+    let wish = "was=shadow/0/100&stage=shift&reads=5&shadow=100&past=all&reason=first";
     let answer = scene.post("/groups/inventory/set", wish).await;
     assert_eq!(led_to(&answer), "/groups/inventory?done=proposed", "{}", answer.text);
     let page = scene.get(Role::Operator, "/groups/inventory").await.text;
@@ -298,9 +302,9 @@ async fn a_change_that_takes_two_is_proposed_and_approved_on_the_page() {
     assert!(page.contains("Approving it takes the role admin") && !page.contains("value=\"approve\""), "{page}");
     let page = scene.get(Role::Admin, "/groups/inventory").await.text;
     assert!(page.contains("value=\"approve\""), "{page}");
-    let same = scene.post_as("ada", Role::Admin, &decide, "decision=approve&reason=seen").await;
+    let same = scene.post_as("ada", Role::Admin, &decide, "decision=approve&past=all&reason=seen").await;
     assert!(same.status == 409 && same.text.contains("somebody else must approve"), "{}", same.text);
-    let answer = scene.post_as("bob", Role::Admin, &decide, "decision=approve&reason=seen").await;
+    let answer = scene.post_as("bob", Role::Admin, &decide, "decision=approve&past=all&reason=seen").await;
     assert_eq!(led_to(&answer), "/groups/inventory?done=published", "{}", answer.text);
     let history = scene.get(Role::Viewer, "/history?group=inventory").await.text;
     assert!(history.contains("approved by bob"), "{history}");
@@ -314,7 +318,7 @@ async fn a_promotion_that_takes_two_begins_when_it_is_approved() {
     let page = scene.get(Role::Operator, "/groups/inventory").await.text;
     let id = page.split("/groups/inventory/proposals/").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     let decide = format!("/groups/inventory/proposals/{id}");
-    let answer = scene.post_as("bob", Role::Admin, &decide, "decision=approve&reason=seen").await;
+    let answer = scene.post_as("bob", Role::Admin, &decide, "decision=approve&past=all&reason=seen").await;
     assert_eq!(led_to(&answer), "/groups/inventory?done=approved", "{}", answer.text);
     let page = scene.get(Role::Operator, "/groups/inventory?done=approved").await.text;
     assert!(page.contains("action=\"/groups/inventory/stop\""), "{page}");

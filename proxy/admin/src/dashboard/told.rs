@@ -20,6 +20,8 @@ pub(super) enum Told {
 #[derive(Deserialize)]
 pub(super) struct Just {
     done: Option<String>,
+    /// How long it took to reach the replicas.
+    pub(super) millis: Option<u64>,
 }
 
 impl Just {

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use async_graphql::{Context, Object, Result};
 use model::control::Author;
-use model::{GroupName, Percentage, Stage};
+use model::{GroupName, Percentage, RolloutVersion, Stage};
 use tokio::time::Instant;
 
 use super::at_rest::OrderShape;
 use super::differences::ExcuseInput;
 use super::handover::{HandoverShape, Primary};
 use super::plans::{PromotionShape, ProposalShape, Readiness, gate, step};
+use super::preview::seen;
 use super::sagas::SagaShape;
 use super::types::{Ended, PolicyShape, ReplicaShape, RollbackShape, SetShape};
 use super::{Origin, at_least, desk, shown};
@@ -35,6 +36,13 @@ fn percentage(percent: Option<f64>, what: &str) -> Result<Option<Percentage>> {
     checked.map_err(|error| shown(DeskError::wrong("BAD_PERCENTAGE", format!("{what}: {error}"))))
 }
 
+/// What is to be set, checked.
+pub(super) fn wish(stage: Option<String>, reads: Option<f64>, shadow: Option<f64>) -> Result<SetPolicy> {
+    let stage = stage.map(|name| name.parse::<Stage>()).transpose();
+    let stage = stage.map_err(|error| shown(DeskError::wrong("UNKNOWN_STAGE", error.to_string())))?;
+    Ok(SetPolicy { stage, reads: percentage(reads, "reads")?, shadow: percentage(shadow, "shadow")? })
+}
+
 #[Object]
 impl Mutation {
     /// Changes stage or percentages, and waits until every live replica works under them.
@@ -51,15 +59,40 @@ impl Mutation {
         #[graphql(desc = "Percentage of keys that modern answers, in steps of 0.01")] reads: Option<f64>,
         #[graphql(desc = "Percentage of reads that are also asked of the other side")] shadow: Option<f64>,
         #[graphql(desc = "Why, for the record")] reason: String,
+        #[graphql(
+            desc = "The objections that this goes past, by the names in its preview; `all` is any. Needed where modern would answer more while gates do not hold, and to leave the dual write",
+            default
+        )]
+        past_gates: Vec<String>,
+        #[graphql(desc = "The newest rollout that you have seen: refused if somebody has changed the group since")]
+        after: Option<u64>,
         #[graphql(desc = "How long to wait for the replicas", default = 5_000)] wait_millis: u32,
     ) -> Result<SetShape> {
         let (desk, author) = (desk(context)?, author(context, &reason)?);
         let group = desk.group(&group).map_err(shown)?;
-        let stage = stage.map(|name| name.parse::<Stage>()).transpose();
-        let stage = stage.map_err(|error| shown(DeskError::wrong("UNKNOWN_STAGE", error.to_string())))?;
-        let wish = SetPolicy { stage, reads: percentage(reads, "reads")?, shadow: percentage(shadow, "shadow")? };
+        let wish = wish(stage, reads, shadow)?;
         let begun = Instant::now();
-        let outcome = desk.set(&group, &wish, &author).await.map_err(shown)?;
+        let outcome = desk.set(&group, &wish, &seen(&past_gates, after), &author).await.map_err(shown)?;
+        acknowledged(desk, &group, outcome, begun, wait_millis).await
+    }
+
+    /// Sets the group back to what held before its newest change, and waits until every live replica works under it.
+    /// Refused when somebody else has changed the group since.
+    #[graphql(guard = "at_least(Role::Operator)")]
+    async fn undo(
+        &self,
+        context: &Context<'_>,
+        group: String,
+        #[graphql(desc = "The change to take back; null: the newest, if it is your own")] rollout: Option<u64>,
+        #[graphql(desc = "Why, for the record")] reason: String,
+        #[graphql(desc = "As for setPolicy: an undo can raise reads, too", default)] past_gates: Vec<String>,
+        #[graphql(desc = "How long to wait for the replicas", default = 5_000)] wait_millis: u32,
+    ) -> Result<SetShape> {
+        let (desk, author) = (desk(context)?, author(context, &reason)?);
+        let group = desk.group(&group).map_err(shown)?;
+        let begun = Instant::now();
+        let (past, rollout) = (seen(&past_gates, None).past, rollout.map(RolloutVersion));
+        let outcome = desk.undo(&group, rollout, past, &author).await.map_err(shown)?;
         acknowledged(desk, &group, outcome, begun, wait_millis).await
     }
 
@@ -73,10 +106,14 @@ impl Mutation {
         #[graphql(desc = "Also when writes would be left behind, which are listed in the record", default = false)]
         force: bool,
         #[graphql(desc = "Why, for the record")] reason: String,
+        #[graphql(desc = "The newest rollout that you have seen: refused if somebody has changed the group since")]
+        after: Option<u64>,
     ) -> Result<HandoverShape> {
         let (desk, author) = (desk(context)?, author(context, &reason)?);
         let group = desk.group(&group).map_err(shown)?;
-        let outcome = Box::pin(desk.hand_over(&group, to.into(), force, &author)).await.map_err(shown)?;
+        let by = seen(&[], after);
+        let outcome = desk.hand_over_as_seen(&group, to.into(), force, &by, &author);
+        let outcome = Box::pin(outcome).await.map_err(shown)?;
         Ok(HandoverShape::of(&group, outcome))
     }
 
@@ -172,11 +209,15 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(desc = "The proposal; the first letters of its id are enough")] id: String,
         #[graphql(desc = "Why, for the record")] reason: String,
+        #[graphql(desc = "As for setPolicy: what stands against it now, whoever approves it goes past", default)]
+        past_gates: Vec<String>,
+        #[graphql(desc = "The newest rollout that you have seen: refused if somebody has changed the group since")]
+        after: Option<u64>,
         #[graphql(desc = "How long to wait for the replicas", default = 5_000)] wait_millis: u32,
     ) -> Result<SetShape> {
         let (desk, author) = (desk(context)?, author(context, &reason)?);
         let begun = Instant::now();
-        let (group, outcome) = desk.approve(&id, &author).await.map_err(shown)?;
+        let (group, outcome) = desk.approve(&id, &seen(&past_gates, after), &author).await.map_err(shown)?;
         acknowledged(desk, &group, outcome, begun, wait_millis).await
     }
 

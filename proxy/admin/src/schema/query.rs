@@ -12,6 +12,7 @@ use super::differences::{DiffFilterInput, ExcuseShape};
 use super::figures::{FigurePoint, GuardShape, LatelyShape};
 use super::handover::{DualWriteEndShape, Primary, SafetyShape};
 use super::plans::{PromotionShape, ProposalShape, Readiness, gate, step};
+use super::preview::Previews;
 use super::reports::{ReportShape, SampleShape};
 use super::sagas::{SagaCountsShape, SagaShape};
 use super::sides::{self, SideShape};
@@ -191,6 +192,11 @@ impl Query {
         let desk = desk(context)?;
         let group = desk.group(&group).map_err(shown)?;
         Ok(desk.dual_write_end(&group).await.map_err(shown)?.into())
+    }
+
+    /// What orders would do. Changes nothing.
+    async fn preview(&self) -> Previews {
+        Previews
     }
 
     /// Changes that wait for a second person.

@@ -2,6 +2,7 @@
 pub(crate) mod scene;
 
 mod fuzz;
+mod preview;
 mod record;
 pub(crate) mod sagas;
 
@@ -43,7 +44,7 @@ fn code(answer: &Json) -> &str {
 }
 
 const SET: &str = "mutation($stage: String, $reads: Float) { \
-    setPolicy(group: \"inventory\", stage: $stage, reads: $reads, reason: \"because\", waitMillis: 0) { \
+    setPolicy(group: \"inventory\", stage: $stage, reads: $reads, reason: \"because\", pastGates: [\"all\"], waitMillis: 0) { \
     ended summary rollout proposal { id } policy { stage reads } } }";
 
 /// Every mutation of the schema with made-up arguments, so that a new one cannot be forgotten.
@@ -149,7 +150,9 @@ async fn a_change_that_takes_two_is_made_by_two_and_a_lowering_by_one() {
     assert_eq!((&done["ended"], &done["policy"]["stage"]), (&json!("PROPOSED"), &json!("shadow")), "{answer}");
     assert_eq!(control.newest().await.unwrap().unwrap().rollout.version, RolloutVersion(1));
     let id = done["proposal"]["id"].as_str().unwrap().to_owned();
-    let approve = format!("mutation {{ approve(id: \"{id}\", reason: \"seen\", waitMillis: 0) {{ ended }} }}");
+    let approve = format!(
+        "mutation {{ approve(id: \"{id}\", reason: \"seen\", pastGates: [\"all\"], waitMillis: 0) {{ ended }} }}"
+    );
     assert_eq!(code(&admin("ada", approve.clone()).await), "SAME_PERSON");
     assert_eq!(code(&ask(&schema, "bob", Role::Operator, &approve, json!({})).await), "FORBIDDEN");
     let answer = admin("bob", approve.clone()).await;
@@ -172,7 +175,9 @@ async fn a_proposal_from_a_policy_that_is_gone_cannot_be_approved() {
     let answer = ask(&schema, "ada", Role::Operator, SET, json!({ "stage": "shift", "reads": 25.0 })).await;
     let id = answer["data"]["setPolicy"]["proposal"]["id"].as_str().unwrap().to_owned();
     ask(&schema, "eve", Role::Operator, SET, json!({ "stage": "dual-write" })).await;
-    let approve = format!("mutation {{ approve(id: \"{id}\", reason: \"seen\", waitMillis: 0) {{ ended }} }}");
+    let approve = format!(
+        "mutation {{ approve(id: \"{id}\", reason: \"seen\", pastGates: [\"all\"], waitMillis: 0) {{ ended }} }}"
+    );
     assert_eq!(code(&ask(&schema, "bob", Role::Admin, &approve, json!({})).await), "OVERTAKEN");
     let withdraw = format!("mutation {{ withdraw(id: \"{id}\", reason: \"stale\") {{ state decidedBy }} }}");
     let answer = ask(&schema, "ada", Role::Operator, &withdraw, json!({})).await;

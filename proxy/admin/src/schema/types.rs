@@ -288,7 +288,8 @@ impl SetShape {
                 let after = record.rollout.policy(group);
                 let version = Some(record.rollout.version);
                 let back = way_back(&before, &after);
-                let back = back.map(|wish| format!("strangler groups set {group}{wish} --reason WHY"));
+                let rollout = record.rollout.version;
+                let back = back.map(|_| format!("strangler groups undo {group} --rollout {rollout} --reason WHY"));
                 let shape = shape(Ended::Published, &after, describe(&before, &after), version, None);
                 (Self { before: Some((&before).into()), back, ..shape }, version)
             }

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::handover::{Goal, HandoverDone};
-use super::{ApprovalRules, Desk, DeskError};
+use super::preview::{Knowing, Past};
+use super::{Desk, DeskError};
 use crate::rollout::publish::{Change, Consent, publish_change_after};
 use crate::rollout::since::rolled_back_since;
 use crate::rollout::{SetPolicy, describe, propose};
@@ -64,14 +65,6 @@ pub struct Acknowledged {
     pub laggards: Vec<Replica>,
 }
 
-impl ApprovalRules {
-    /// Whether going from one policy to another needs a second person. Lowering reads never does.
-    pub fn ask(&self, from: &Policy, to: &Policy) -> bool {
-        let lowers = from.stage() == to.stage() && to.reads() <= from.reads();
-        self.stages.contains(&to.stage()) && !lowers
-    }
-}
-
 /// Waits until every live replica works under `version`, at most until `deadline`.
 ///
 /// # Errors
@@ -92,14 +85,23 @@ pub(crate) async fn acknowledged(
 }
 
 impl Desk {
-    /// Sets stage or percentages of `group`, or proposes it where a second person is needed.
+    /// Sets stage or percentages of `group`, or proposes it where that takes a second person. `by`: what was seen of it.
     ///
     /// # Errors
-    /// [`DeskError`]; nothing was changed, except after `NoAnswer` of the control store.
-    pub async fn set(&self, group: &GroupName, wish: &SetPolicy, author: &Author) -> Result<SetOutcome, DeskError> {
+    /// `PAST_GATES` when something stands against it that nobody goes past, and any other [`DeskError`]; nothing was
+    /// changed, except after `NoAnswer` of the control store.
+    pub async fn set(
+        &self,
+        group: &GroupName,
+        wish: &SetPolicy,
+        by: &Knowing,
+        author: &Author,
+    ) -> Result<SetOutcome, DeskError> {
         let mut first: Option<(Policy, RolloutVersion)> = None;
         for _ in 0..ATTEMPTS {
             let seen = self.newest().await?.rollout;
+            // Read after the newest rollout: what is published after that makes the compare-and-swap fail.
+            self.still_as_seen(group, by, seen.version).await?;
             let from = seen.policy(group);
             let (policy, version) = *first.get_or_insert((from, seen.version));
             // A rollback that changed no percentage is one all the same.
@@ -108,7 +110,7 @@ impl Desk {
             }
             // Whether it takes a second person was decided by what is seen here: nothing else may be changed. Another
             // group's rollout in between only means to look again.
-            match self.change(group, from, wish, author, seen.version).await {
+            match self.change(group, from, wish, by, author, seen.version).await {
                 Err(error) if error.code() == OVERTAKEN => {}
                 outcome => return outcome,
             }
@@ -129,9 +131,11 @@ impl Desk {
         seen: &Rollout,
         group: &GroupName,
         wish: &SetPolicy,
+        past: Past,
         author: &Author,
     ) -> Result<SetOutcome, DeskError> {
-        self.change(group, seen.policy(group), wish, author, seen.version).await
+        let by = Knowing { past, rollout: None };
+        self.change(group, seen.policy(group), wish, &by, author, seen.version).await
     }
 
     async fn change(
@@ -139,6 +143,7 @@ impl Desk {
         group: &GroupName,
         from: Policy,
         wish: &SetPolicy,
+        by: &Knowing,
         author: &Author,
         seen: RolloutVersion,
     ) -> Result<SetOutcome, DeskError> {
@@ -150,6 +155,7 @@ impl Desk {
             self.sound_fences(group).await?;
         }
         let to = propose(&from, wish).map_err(|refused| DeskError::wrong("NOT_POSSIBLE", refused.to_string()))?;
+        self.object(group, &from, &to, by).await?;
         if self.approvals.ask(&from, &to) {
             return self.keep_proposal(group, from, to, Vec::new(), author, seen).await;
         }
@@ -206,7 +212,7 @@ impl Desk {
     }
 
     /// The open proposal whose id begins with `id`.
-    async fn open_proposal(&self, id: &str) -> Result<Proposal, DeskError> {
+    pub(super) async fn open_proposal(&self, id: &str) -> Result<Proposal, DeskError> {
         let mut open = self.open_proposals().await?;
         open.retain(|proposal| !id.is_empty() && proposal.id.to_string().starts_with(id));
         match open.len() {
@@ -227,14 +233,20 @@ impl Desk {
     /// Approves a proposal as the second person: it takes effect.
     ///
     /// # Errors
-    /// `SAME_PERSON`, `OVERTAKEN` when the group's policy is no longer the one it starts from, and as [`Desk::set`].
-    pub async fn approve(&self, id: &str, author: &Author) -> Result<(GroupName, SetOutcome), DeskError> {
+    /// `SAME_PERSON`, `OVERTAKEN` when the group's policy is no longer the one it starts from, and as [`Desk::set`]: what
+    /// stands against it now, whoever approves it goes past, and not whoever proposed it.
+    pub async fn approve(&self, id: &str, by: &Knowing, author: &Author) -> Result<(GroupName, SetOutcome), DeskError> {
         let proposal = self.open_proposal(id).await?;
-        self.approve_seen(proposal, author).await
+        self.approve_seen(proposal, by, author).await
     }
 
     /// Approves a proposal that was open when somebody looked.
-    async fn approve_seen(&self, proposal: Proposal, author: &Author) -> Result<(GroupName, SetOutcome), DeskError> {
+    async fn approve_seen(
+        &self,
+        proposal: Proposal,
+        by: &Knowing,
+        author: &Author,
+    ) -> Result<(GroupName, SetOutcome), DeskError> {
         let group = proposal.group.clone();
         if proposal.author.who == author.who {
             return Err(DeskError::no(
@@ -258,6 +270,11 @@ impl Desk {
             let (who, version) = (rollback.author.who, rollback.rollout.version);
             let message = format!("{who} has rolled group `{group}` back since (rollout {version}): propose again");
             return Err(DeskError::no(OVERTAKEN, message));
+        }
+        self.still_as_seen(&group, by, seen.version).await?;
+        // A promotion moves nothing before its gates hold.
+        if proposal.steps.is_empty() {
+            self.object(&group, &now, &proposal.to, by).await?;
         }
         // What is approved and what comes into force is one transaction: whoever withdraws it at the same time was either
         // first, and nothing happens, or is told that it was approved.

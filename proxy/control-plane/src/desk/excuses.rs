@@ -1,8 +1,8 @@
 //! Known differences that do not count until a day: accepted and taken back here, counted by every replica.
 
 use chrono::NaiveDate;
-use model::Rule;
-use model::control::{AcceptedExcuse, Action, Author, Deed, ExcuseId, ExcuseRecord, ExcuseScope};
+use model::control::{AcceptedExcuse, Action, Author, Deed, EvidenceFilter, ExcuseId, ExcuseRecord, ExcuseScope};
+use model::{GroupName, Rule};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -31,13 +31,30 @@ impl Desk {
     /// # Errors
     /// [`DeskError`] when it cannot be excused like that, or the control store does not do it.
     pub async fn excuse(&self, wish: &ExcuseWish, author: &Author) -> Result<AcceptedExcuse, DeskError> {
+        let (excuse, _, group) = self.checked_excuse(wish, author)?;
+        self.control.excuse(&excuse).await?;
+        let detail = json!({
+            "excuse": excuse.id.to_string(), "what": excuse.scope.to_string(), "scope": excuse.scope, "owner": excuse.owner,
+            "until": excuse.until,
+        });
+        let deed = Deed { action: Action::Excused, group, author: author.clone(), rollout: None, detail };
+        self.control.note(&deed).await?;
+        Ok(excuse)
+    }
+
+    /// What a wish comes to: the excuse, the evidence that it is about, and its group.
+    pub(super) fn checked_excuse(
+        &self,
+        wish: &ExcuseWish,
+        author: &Author,
+    ) -> Result<(AcceptedExcuse, EvidenceFilter, Option<GroupName>), DeskError> {
         let filter = self.evidence_filter(&DiffFilter {
             route: Some(wish.route.clone()),
             field: wish.field.clone(),
             cause: Some(wish.cause.clone()),
             since: None,
         })?;
-        let route = filter.routes.and_then(|routes| routes.into_iter().next());
+        let route = filter.routes.iter().flatten().next().cloned();
         let (Some(route), Some(cause)) = (route, filter.cause) else {
             return Err(DeskError::wrong("BAD_EXCUSE", "an excuse needs a route and a cause"));
         };
@@ -49,19 +66,12 @@ impl Desk {
             return Err(DeskError::wrong("UNKNOWN_FIELD", message));
         }
         let group = root.map(|root| root.group.clone());
-        let scope = ExcuseScope { route, field: filter.field, cause, rule: wish.rule };
+        let scope = ExcuseScope { route, field: filter.field.clone(), cause, rule: wish.rule };
         let today = (self.clock)().to_utc().date_naive();
         let id = ExcuseId(Uuid::new_v4());
         let excuse = AcceptedExcuse::new(id, scope, &wish.owner, wish.until, author.clone(), today)
             .map_err(|error| DeskError::wrong("BAD_EXCUSE", error.to_string()))?;
-        self.control.excuse(&excuse).await?;
-        let detail = json!({
-            "excuse": id.to_string(), "what": excuse.scope.to_string(), "scope": excuse.scope, "owner": excuse.owner,
-            "until": excuse.until,
-        });
-        let deed = Deed { action: Action::Excused, group, author: author.clone(), rollout: None, detail };
-        self.control.note(&deed).await?;
-        Ok(excuse)
+        Ok((excuse, filter, group))
     }
 
     /// Every excuse that was ever accepted here.

@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
 use super::decision::Decision;
+use super::preview::Knowing;
 use super::{Desk, DeskError, SetOutcome};
 use crate::handover::coordinate::{Coordinator, Handed, NotHanded, Step};
 use crate::handover::drain::Left;
@@ -106,8 +107,24 @@ impl Desk {
         force: bool,
         author: &Author,
     ) -> Result<HandoverOutcome, DeskError> {
+        self.hand_over_as_seen(group, to, force, &Knowing::default(), author).await
+    }
+
+    /// As [`Desk::hand_over`], but only if nobody has changed the group since the rollout that `by` has seen.
+    ///
+    /// # Errors
+    /// As [`Desk::hand_over`]; `OVERTAKEN` when somebody has.
+    pub async fn hand_over_as_seen(
+        &self,
+        group: &GroupName,
+        to: Side,
+        force: bool,
+        by: &Knowing,
+        author: &Author,
+    ) -> Result<HandoverOutcome, DeskError> {
         self.publish_as_held(group).await?;
         let (before, seen) = self.policy_for_handover(group, to).await?;
+        self.still_as_seen(group, by, seen).await?;
         let after = before.handed_to(to, before.epoch());
         if before.primary() != to && self.approvals.ask(&before, &after) {
             let proposed = self.keep_proposal(group, before, after, Vec::new(), author, seen).await?;

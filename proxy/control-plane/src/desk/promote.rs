@@ -81,6 +81,22 @@ impl Desk {
         Ok(PromoteOutcome::Begun(Box::new(self.begin_promotion(group, author, None).await?)))
     }
 
+    /// The policies after the first and after the last step from `policy` on, and the plan in words.
+    pub(super) async fn first_step(
+        &self,
+        group: &GroupName,
+        policy: &Policy,
+    ) -> Result<(Policy, Policy, String), DeskError> {
+        let steps = self.steps_from(group, policy).await?;
+        let at = |step: &Step| {
+            Policy::new(Stage::Shift, step.reads, policy.shadow(), policy.epoch())
+                .map_err(|error| DeskError::wrong("NOT_POSSIBLE", error.to_string()))
+        };
+        let plan: Vec<String> =
+            steps.iter().map(|step| format!("{} for {}", step.reads, crate::spoken::spoken(step.hold))).collect();
+        Ok((at(&steps[0])?, at(&steps[steps.len() - 1])?, plan.join(", ")))
+    }
+
     /// The steps of the plan that are left from `policy` on; never empty.
     async fn steps_from(&self, group: &GroupName, policy: &Policy) -> Result<Vec<Step>, DeskError> {
         match policy.stage() {

@@ -147,7 +147,9 @@ impl Promoter {
     /// Whoever began it stands for its steps; they come from this replica.
     fn author(&self, promotion: &Promotion, reason: Option<String>) -> Author {
         let reason = reason.or_else(|| promotion.author.reason.clone());
-        Author { who: promotion.author.who.clone(), origin: self.origin.clone(), reason }
+        let own = self.desk.here.as_ref().and_then(|here| here.rollout.own_name());
+        let origin = own.map_or_else(|| self.origin.clone(), |name| name.to_string());
+        Author { who: promotion.author.who.clone(), origin, reason }
     }
 }
 

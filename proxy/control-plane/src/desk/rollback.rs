@@ -86,14 +86,7 @@ impl Desk {
             prevented = self.prevented(group, &policy).await;
         }
         if let Some(policy) = seen.filter(|_| prevented.is_none()) {
-            let message = if policy.stage() == Stage::Modern {
-                format!("group `{group}`: {}", Refused::NoReturn)
-            } else {
-                format!(
-                    "modern is primary of group `{group}`, and legacy only follows: `strangler groups handover {group} --to legacy` gives the authority back, then reads can be rolled back"
-                )
-            };
-            return Err(DeskError::no("MODERN_IS_PRIMARY", message));
+            return Err(modern_is_primary(group, policy.stage()));
         }
         let order = RollbackOrder { id: OverrideId(Uuid::new_v4()), author, passed_on: self.here.is_some() };
         let deadline = Instant::now() + options.within;
@@ -136,6 +129,18 @@ impl Desk {
             },
         }
     }
+}
+
+/// Why reads cannot be rolled back now.
+pub(super) fn modern_is_primary(group: &GroupName, stage: Stage) -> DeskError {
+    let message = if stage == Stage::Modern {
+        format!("group `{group}`: {}", Refused::NoReturn)
+    } else {
+        format!(
+            "modern is primary of group `{group}`, and legacy only follows: `strangler groups handover {group} --to legacy` gives the authority back, then reads can be rolled back"
+        )
+    };
+    DeskError::no("MODERN_IS_PRIMARY", message)
 }
 
 async fn tell_all(

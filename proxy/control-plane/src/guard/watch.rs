@@ -229,8 +229,8 @@ impl Guard {
         watched.acted = Some(change);
         let sentence = breach.sentence(group);
         tracing::error!(%group, rollout = %change, "the guard rolls group {group} back: {sentence}");
-        let author =
-            Author { who: "guard".to_owned(), origin: self.parts.replica.to_string(), reason: Some(sentence.clone()) };
+        let origin = self.parts.rollout.own_name().unwrap_or_else(|| self.parts.replica.clone()).to_string();
+        let author = Author { who: "guard".to_owned(), origin, reason: Some(sentence.clone()) };
         let told = Override { id: override_id(group, change), group: group.clone(), author, at: now, idle_under: None };
         self.parts.rollout.roll_back(told).await;
         let action = Action { at: now, rollout: change, sentence };

@@ -36,6 +36,8 @@ pub struct Limits {
     pub settle: Duration,
     /// Raises of one group within an hour.
     pub raises_per_hour: usize,
+    /// Whether flags raise reads though gates of the group do not hold.
+    pub past_gates: bool,
 }
 
 /// Whether the flag is listened to.
@@ -147,7 +149,7 @@ mod tests {
         Policy::new(stage, share(reads), Percentage::ZERO, Epoch(1)).unwrap()
     }
 
-    const LIMITS: Limits = Limits { settle: Duration::from_secs(300), raises_per_hour: 3 };
+    const LIMITS: Limits = Limits { settle: Duration::from_secs(300), raises_per_hour: 3, past_gates: false };
 
     #[test]
     fn a_flag_sets_reads_in_stage_shift_only_and_never_against_a_promotion_or_a_rollback() {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::decide::{Known, Limits, Lowered, Verdict, decide, lowered, raises};
 use super::provider::Provider;
 use super::{FLAGD, Flags};
-use crate::desk::{Desk, DeskError, SetOutcome};
+use crate::desk::{Desk, DeskError, PAST_GATES, Past, SetOutcome};
 use crate::rollout::SetPolicy;
 
 /// Changes of a group that are looked through for the last lowering.
@@ -134,27 +134,39 @@ impl Governor {
         let known = self.known(group, rollout, wanted).await?;
         let verdict = decide(&known, wanted, &self.limits);
         let acts = self.acts().await?;
-        self.tell(group, verdict.notice(wanted, &self.limits).filter(|_| acts));
+        let notice = verdict.notice(wanted, &self.limits).filter(|_| acts);
         match verdict {
+            // What is told of it comes with its outcome.
             Verdict::Set => {}
             Verdict::AlreadySo
             | Verdict::OtherStage
             | Verdict::UnderPromotion
             | Verdict::Spent
             | Verdict::Unsettled
-            | Verdict::TooOften => return Ok(()),
+            | Verdict::TooOften => {
+                self.tell(group, notice);
+                return Ok(());
+            }
         }
         if !acts || self.has_asked(group, wanted).await? {
+            self.tell(group, None);
             return Ok(());
         }
         let reason = format!("flag strangler.{group}.reads says {wanted}");
         let author = Author { who: self.who.clone(), origin: self.replica.to_string(), reason: Some(reason.clone()) };
         let wish = SetPolicy { reads: Some(wanted), ..SetPolicy::default() };
-        let outcome = match self.desk.set_after(rollout, group, &wish, &author).await {
+        let past = if self.limits.past_gates { Past::Everything } else { Past::Nothing };
+        let outcome = match self.desk.set_after(rollout, group, &wish, past, &author).await {
             // Somebody changed something since we looked: look again.
             Err(overtaken) if overtaken.code() == "OVERTAKEN" => return Ok(()),
+            Err(closed) if closed.code() == PAST_GATES => {
+                // Without their figures, which change with each look.
+                self.tell(group, Some(format!("The flag says {wanted} and is not listened to: gates of the group do not hold. Wait until they do, set the percentage by hand, or let flags go past them with openfeature.past_gates.")));
+                return Ok(());
+            }
             outcome => outcome?,
         };
+        self.tell(group, None);
         match outcome {
             SetOutcome::Published { .. } | SetOutcome::HandedOver { .. } => {
                 tracing::info!(%group, "group {group}: {reason}")
@@ -217,7 +229,7 @@ impl Governor {
     /// Whether this is the replica that acts: the first of those that live.
     async fn acts(&self) -> Result<bool, DeskError> {
         let live = self.desk.control.replicas(LIVE_WITHIN).await?;
-        Ok(live.first().is_some_and(|first| first.id == self.replica))
+        Ok(live.first().is_some_and(|first| self.desk.is_here(&first.id, &self.replica)))
     }
 
     /// Whether the last thing that we asked a second person for is this, and waits or was turned down.

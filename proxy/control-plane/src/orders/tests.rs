@@ -225,7 +225,7 @@ async fn a_group_that_nothing_keeps_equal_is_neither_ordered_nor_run() {
     let (desk, control, _) = site(Stage::Shadow).await;
     let id = order(&desk).await;
     let legacy = SetPolicy { stage: Some(Stage::Legacy), reads: None, shadow: None };
-    desk.set(&group(), &legacy, &ada()).await.unwrap();
+    desk.set(&group(), &legacy, &crate::desk::Knowing::past_everything(), &ada()).await.unwrap();
     replica(&desk, "a").round(&CancellationToken::new()).await.unwrap();
     let record = now(&control, id).await;
     assert_eq!(record.state(), OrderState::Failed);

@@ -144,6 +144,7 @@ impl Follower {
         }
         match heard {
             Heard::Noted => {
+                self.handle.set_own_name(&self.replica.id);
                 if let Some(name) = self.alias.take() {
                     control.retire(&name).await?;
                     self.handle.set_name_taken(None);
@@ -154,6 +155,7 @@ impl Follower {
                 let name = ReplicaId::new(format!("{}-{}", self.replica.id, &instance[..6]));
                 let beat = Replica { id: name.clone(), ..self.replica.clone() };
                 control.heartbeat(&beat).await?;
+                self.handle.set_own_name(&name);
                 self.alias = Some(name.clone());
                 self.handle.set_name_taken(Some(format!(
                     "another replica at {address} goes by the name {} too, so this one is {name}: its `state_dir` was copied, or `fleet.id` is the same on both. Stop it, delete `replica-id` in its `state_dir` or give it another `fleet.id`, and start it again",

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use model::control::OverrideId;
-use model::{GroupName, Holder, Policy, Rollout, RolloutVersion};
+use model::{GroupName, Holder, Policy, ReplicaId, Rollout, RolloutVersion};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -29,6 +29,8 @@ struct Inner {
     control_up: AtomicBool,
     /// That another replica goes by this one's name.
     name_taken: Mutex<Option<String>>,
+    /// The name on the list of replicas, once the control store has taken it.
+    own_name: Mutex<Option<ReplicaId>>,
     /// Tells the follower that there is an override to push.
     told: Notify,
 }
@@ -57,6 +59,7 @@ impl RolloutHandle {
             unsaved: Mutex::default(),
             control_up: AtomicBool::new(false),
             name_taken: Mutex::default(),
+            own_name: Mutex::default(),
             told: Notify::new(),
         }))
     }
@@ -162,6 +165,21 @@ impl RolloutHandle {
     /// That another replica goes by this one's name, and what to do; `None` while it does not.
     pub fn name_taken(&self) -> Option<String> {
         self.0.name_taken.lock().clone()
+    }
+
+    /// The name by which the list of replicas has this one: another than the configured one while another replica goes by
+    /// that. `None` until the control store has told.
+    pub fn own_name(&self) -> Option<ReplicaId> {
+        self.0.own_name.lock().clone()
+    }
+
+    /// Whether this is the replica that the list has as `name`. Until the control store has told, it is nobody.
+    pub fn goes_by(&self, name: &ReplicaId) -> bool {
+        self.0.own_name.lock().as_ref() == Some(name)
+    }
+
+    pub(super) fn set_own_name(&self, name: &ReplicaId) {
+        *self.0.own_name.lock() = Some(name.clone());
     }
 
     /// Says so in the log once.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Percentage, Stage};
 
 use super::completions::{CompletionsArgs, ManArgs};
+use super::preview::{SeenArgs, UndoArgs};
 use super::reconcile::ReconcileArgs;
 use super::repair::RepairArgs;
 pub use super::token::TokenCommand;
@@ -109,6 +110,8 @@ pub enum GroupsCommand {
     Withdraw(WithdrawArgs),
     /// Hand the authority for writes to the other side. Clients wait a moment, and see no error.
     Handover(HandoverArgs),
+    /// Set a group back to what held before its newest change, if nobody else has changed it since.
+    Undo(UndoArgs),
     /// Answer all reads from legacy, now. Asks nothing, and works while the control database is down.
     Rollback(RollbackArgs),
     /// Who changed what, when and why, newest first.
@@ -140,7 +143,7 @@ pub struct SetArgs {
     /// legacy, dual-write, shadow or shift; modern, from reverse, ends the dual write, and there is no way back.
     #[arg(long)]
     pub stage: Option<Stage>,
-    /// With `--stage modern`: says what would wait or be in the way, and changes nothing.
+    /// Only say what it would do; with `--stage modern` also what would wait or be in the way.
     #[arg(long)]
     pub dry_run: bool,
     /// Percentage of keys that modern answers, in steps of 0.01. Needs stage `shift`.
@@ -149,9 +152,12 @@ pub struct SetArgs {
     /// Percentage of reads that are also asked of the other side. Entering `shadow` or `shift` begins at 100.
     #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
     pub shadow: Option<Percentage>,
-    /// Why, for the record.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
+    /// What was seen of it.
+    #[command(flatten)]
+    pub seen: SeenArgs,
+    /// Why, for the record. Not needed with --dry-run.
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    pub reason: Option<String>,
     /// Who, and how long to wait.
     #[command(flatten)]
     pub who: WhoArgs,
@@ -165,9 +171,12 @@ pub struct PromoteArgs {
     /// End the promotion where it is; percentages stay.
     #[arg(long)]
     pub stop: bool,
-    /// Why, for the record.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
+    /// Only say what it would do.
+    #[arg(long, conflicts_with = "stop")]
+    pub dry_run: bool,
+    /// Why, for the record. Not needed with --dry-run.
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    pub reason: Option<String>,
     /// Who, and how long to wait.
     #[command(flatten)]
     pub who: WhoArgs,
@@ -209,9 +218,15 @@ pub enum To {
 pub struct ApproveArgs {
     /// The proposal; the first letters of its id are enough.
     pub id: String,
-    /// Why, for the record.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
+    /// Only say what it would do.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What was seen of it.
+    #[command(flatten)]
+    pub seen: SeenArgs,
+    /// Why, for the record. Not needed with --dry-run.
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    pub reason: Option<String>,
     /// Who, and how long to wait.
     #[command(flatten)]
     pub who: WhoArgs,
@@ -253,6 +268,9 @@ pub enum HistoryCommand {
 pub struct RollbackArgs {
     /// The group.
     pub group: String,
+    /// Only say what it would do.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Why, for the record.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

@@ -35,9 +35,12 @@ pub struct ExcuseArgs {
     /// The last day on which it is excused, in UTC: 2026-12-31. At most a year ahead.
     #[arg(long, value_name = "DAY")]
     pub until: NaiveDate,
-    /// Why the sides may differ, for the record.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
+    /// Only say what it would excuse.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why the sides may differ, for the record. Not needed with --dry-run.
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    pub reason: Option<String>,
     /// Who you are, for the record. Default: the login name.
     #[arg(long, env = "STRANGLER_WHO", value_name = "NAME")]
     pub who: Option<String>,
@@ -57,7 +60,6 @@ pub struct UnexcuseArgs {
 }
 
 pub(super) async fn excuse(desk: &Desk, args: &ExcuseArgs) -> Result<(), Stop> {
-    let author = desk.named_author(args.who.as_deref(), Some(args.reason.clone()))?;
     let wish = ExcuseWish {
         route: args.route.clone(),
         field: args.field.clone(),
@@ -66,6 +68,13 @@ pub(super) async fn excuse(desk: &Desk, args: &ExcuseArgs) -> Result<(), Stop> {
         owner: args.owner.clone(),
         until: args.until,
     };
+    if args.dry_run {
+        let told = desk.office().excuse_preview(&wish).await?;
+        told.iter().for_each(|sentence| desk.out.line(sentence));
+        desk.out.json(&json!({ "told": told }));
+        return Ok(());
+    }
+    let author = desk.named_author(args.who.as_deref(), args.reason.clone())?;
     let excuse = desk.office().excuse(&wish, &author).await?;
     desk.out.line(format!("Excused until {}, by every live replica within seconds: {}.", excuse.until, excuse.scope));
     desk.out.line(format!("Take it back: strangler diffs unexcuse {} --reason 'WHY'", short(&excuse.id)));

@@ -81,8 +81,7 @@ impl Link {
 /// An error of the API as a command ends with it.
 fn stop(error: &Json) -> Stop {
     let message = error["message"].as_str().unwrap_or("the admin API gave no reason").to_owned();
-    match error["extensions"]["kind"].as_str() {
-        Some("wrong") => Stop::BadUse(message),
-        Some(_) | None => Stop::No(message),
-    }
+    let is_wrong = error["extensions"]["kind"] == "wrong";
+    let code = error["extensions"]["code"].as_str().unwrap_or("NO").to_owned();
+    Stop::Coded { code, is_wrong, message }
 }

@@ -44,7 +44,7 @@ pub(super) async fn there(out: Printer, link: &Link, args: &RollbackArgs) -> Res
 
 /// What it changed, and how to go back. After the rollback, and only if the record tells it soon.
 async fn tell_change(out: Printer, link: &Link, group: &str) {
-    let document = "query($group: String!) { history(group: $group, limit: 2) { summary record } }";
+    let document = "query($group: String!) { history(group: $group, limit: 2) { rollout summary record } }";
     let asked = tokio::time::timeout(WITHIN, link.ask(document, json!({ "group": group }))).await;
     let Ok(Ok(answer)) = asked else { return };
     let changes = answer["history"].as_array().cloned().unwrap_or_default();
@@ -53,8 +53,8 @@ async fn tell_change(out: Printer, link: &Link, group: &str) {
     let policy =
         |change: &Json| serde_json::from_value::<Policy>(change["record"]["rollout"]["policies"][group].clone()).ok();
     let before = changes.get(1).and_then(policy);
-    if let Some(back) = before.zip(policy(last)).and_then(|(before, after)| way_back(&before, &after)) {
-        out.line(format!("  Back: strangler groups set {group}{back} --reason WHY"));
+    if before.zip(policy(last)).and_then(|(before, after)| way_back(&before, &after)).is_some() {
+        out.line(format!("  Back: strangler groups undo {group} --rollout {} --reason WHY", last["rollout"]));
     }
 }
 

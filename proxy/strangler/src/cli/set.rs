@@ -9,48 +9,61 @@ use super::args::{ApproveArgs, SetArgs, WhoArgs, WithdrawArgs};
 use super::groups::{POLICY, heading, percent, policy_json};
 use super::handover::tell_steps;
 use super::link::Link;
+use super::preview::{self, PREVIEW};
 use super::print::{Printer, seconds, text};
 use control_plane::rollout::tell;
 
 /// What came of a change.
-fn outcome() -> String {
+pub(super) fn outcome() -> String {
     format!(
         "ended group summary rollout millis policy {{ {POLICY} }} before {{ reads }} back closedGates proposal {{ id expires }} \
          handover {{ pauseMillis steps {{ step millis note }} }} acknowledged {{ id adminAddress rollout saved }} laggards {{ id adminAddress rollout }}"
     )
 }
 
-fn millis(who: &WhoArgs) -> u64 {
+pub(super) fn millis(who: &WhoArgs) -> u64 {
     u64::try_from(who.timeout.as_millis()).unwrap_or(u64::MAX).min(60_000)
 }
 
 pub(super) async fn run(out: Printer, link: &Link, args: &SetArgs) -> Result<(), Stop> {
-    if args.dry_run {
-        return end_of_dual_write(out, link, args).await;
-    }
-    let document = format!(
-        "mutation($group: String!, $stage: String, $reads: Float, $shadow: Float, $reason: String!, $wait: Int!) {{ \
-         done: setPolicy(group: $group, stage: $stage, reads: $reads, shadow: $shadow, reason: $reason, \
-         waitMillis: $wait) {{ {} }} }}",
-        outcome()
-    );
-    let variables = json!({
+    let wish = json!({
         "group": args.group,
         "stage": args.stage.map(Stage::as_str),
         "reads": args.reads.map(<f64 as From<Percentage>>::from),
         "shadow": args.shadow.map(<f64 as From<Percentage>>::from),
-        "reason": args.reason,
-        "wait": millis(&args.who),
     });
+    if args.dry_run {
+        // Legacy would be left for good: what would wait or be in the way is a list of its own.
+        if args.stage == Some(Stage::Modern) {
+            return end_of_dual_write(out, link, args).await;
+        }
+        let document = format!(
+            "query($group: String!, $stage: String, $reads: Float, $shadow: Float) {{ preview {{ \
+             one: set(group: $group, stage: $stage, reads: $reads, shadow: $shadow) {{ {PREVIEW} }} }} }}"
+        );
+        return preview::tell(out, &link.ask(&document, wish).await?["preview"]["one"]);
+    }
+    let document = format!(
+        "mutation($group: String!, $stage: String, $reads: Float, $shadow: Float, $reason: String!, $wait: Int!, \
+         $past: [String!]!, $after: Int) {{ done: setPolicy(group: $group, stage: $stage, reads: $reads, shadow: $shadow, \
+         reason: $reason, waitMillis: $wait, pastGates: $past, after: $after) {{ {} }} }}",
+        outcome()
+    );
+    let mut variables = wish;
+    for (name, value) in [
+        ("reason", json!(args.reason)),
+        ("wait", json!(millis(&args.who))),
+        ("past", json!(args.seen.past_gates)),
+        ("after", json!(args.seen.after)),
+    ] {
+        variables[name] = value;
+    }
     link.require_author()?;
     tell_outcome(out, link, &link.ask(&document, variables).await?["done"]).await
 }
 
 /// What `--stage modern` would wait for.
 async fn end_of_dual_write(out: Printer, link: &Link, args: &SetArgs) -> Result<(), Stop> {
-    if args.stage != Some(Stage::Modern) {
-        return Err(Stop::BadUse("--dry-run goes with --stage modern: other stages are changed at once".to_owned()));
-    }
     let document = "query($group: String!) { end: dualWriteEnd(group: $group) { \
                     stage possible unsettled unsettledKeys leftBehind } }";
     let answer = link.ask(document, json!({ "group": args.group })).await?;
@@ -79,12 +92,17 @@ async fn end_of_dual_write(out: Printer, link: &Link, args: &SetArgs) -> Result<
 }
 
 pub(super) async fn approve(out: Printer, link: &Link, args: &ApproveArgs) -> Result<(), Stop> {
+    if args.dry_run {
+        return preview::of(out, link, "approve", "id", &args.id).await;
+    }
     let document = format!(
-        "mutation($id: String!, $reason: String!, $wait: Int!) {{ \
-         done: approve(id: $id, reason: $reason, waitMillis: $wait) {{ {} }} }}",
+        "mutation($id: String!, $reason: String!, $wait: Int!, $past: [String!]!, $after: Int) {{ \
+         done: approve(id: $id, reason: $reason, waitMillis: $wait, pastGates: $past, after: $after) {{ {} }} }}",
         outcome()
     );
-    let variables = json!({ "id": args.id, "reason": args.reason, "wait": millis(&args.who) });
+    let (past, after) = (&args.seen.past_gates, args.seen.after);
+    let variables =
+        json!({ "id": args.id, "reason": args.reason, "wait": millis(&args.who), "past": past, "after": after });
     link.require_author()?;
     tell_outcome(out, link, &link.ask(&document, variables).await?["done"]).await
 }
@@ -129,7 +147,7 @@ fn tell_unsaved(out: Printer, acknowledged: &Json) {
     }
 }
 
-async fn tell_outcome(out: Printer, link: &Link, done: &Json) -> Result<(), Stop> {
+pub(super) async fn tell_outcome(out: Printer, link: &Link, done: &Json) -> Result<(), Stop> {
     let (group, count) = (text(&done["group"]), |list: &Json| list.as_array().map_or(0, Vec::len));
     let mut shown = policy_json(&done["group"], &done["policy"]);
     shown["changed"] = json!(done["ended"] == "PUBLISHED" || done["ended"] == "HANDED_OVER");
@@ -208,6 +226,9 @@ fn tell_gates_and_way_back(out: Printer, done: &Json) {
 }
 
 pub(super) async fn promote(out: Printer, link: &Link, args: &super::args::PromoteArgs) -> Result<(), Stop> {
+    if args.dry_run {
+        return preview::of(out, link, "promote", "group", &args.group).await;
+    }
     link.require_author()?;
     let field = if args.stop { "stopPromotion" } else { "promote" };
     let proposal = if args.stop { "" } else { "proposal { id expires summary }" };

@@ -17,7 +17,7 @@ pub(super) fn flags(raw: RawOpenFeature, origins: &Origins<'_>) -> Checked<Optio
     let raises_per_hour = usize::try_from(raw.raises_per_hour).ok().filter(|most| *most > 0).ok_or_else(|| {
         origins.rule("openfeature.raises_per_hour", "must be at least 1: leave the provider out to listen to no flag")
     })?;
-    let limits = Limits { settle, raises_per_hour };
+    let limits = Limits { settle, raises_per_hour, past_gates: raw.past_gates };
     let key = "openfeature.source";
     let source = match (raw.provider.as_deref(), raw.source) {
         (None, None) => return Ok(None),

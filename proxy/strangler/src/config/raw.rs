@@ -335,6 +335,7 @@ section!(RawOpenFeature {
     interval_ms: u64 = 2_000,
     settle_ms: u64 = 300_000,
     raises_per_hour: u64 = 6,
+    past_gates: bool = false,
 });
 
 section!(RawWebhook {

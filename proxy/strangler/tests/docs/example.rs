@@ -63,8 +63,18 @@ async fn the_example_of_the_contracts_page_runs_as_it_stands() {
     let expected: Json = serde_json::from_str(&block("json answer")).unwrap();
     assert_eq!(ask(&replica, &block("graphql query")).await, expected);
     for group in ["inventory", "purchasing"] {
-        let shift =
-            ["groups", "set", group, "--stage", "shift", "--reads", "100", "--reason", "look", "--who", "reader"];
+        let shift = [
+            "groups",
+            "set",
+            group,
+            "--stage",
+            "shift",
+            "--reads=100",
+            "--past-gates",
+            "--reason=look",
+            "--who",
+            "reader",
+        ];
         site.must_run(&shift).await;
     }
     // A replica trusts modern after its next look at the ledger; until then legacy goes on to answer.

@@ -80,6 +80,7 @@ async fn a_fleet_is_set_up_changed_and_told_about() {
         "shift",
         "--reads",
         "12.5",
+        "--past-gates",
         "--shadow",
         "10",
         "--reason",
@@ -112,7 +113,7 @@ async fn a_change_waits_for_every_live_replica_and_names_those_that_lag() {
     let a = Replica::start(&control, "a", &a).await.unwrap();
     let b = Replica::start(&control, "b", &b).await.unwrap();
     eventually("both are live", || async { control.replicas(LIVE_WITHIN).await.unwrap().len() == 2 }).await;
-    let shift = ["groups", "set", "inventory", "--stage", "shift", "--reads", "25", "--reason", "x"];
+    let shift = ["groups", "set", "inventory", "--stage", "shift", "--reads", "25", "--past-gates", "--reason", "x"];
     let printed = bench.json(&shift);
     assert_eq!(printed["acknowledged"].as_array().unwrap().len(), 2);
     assert_eq!((a.reads(), b.reads()), (Percentage::try_from(25.0).unwrap(), Percentage::try_from(25.0).unwrap()));
@@ -136,7 +137,7 @@ async fn a_change_waits_for_every_live_replica_and_names_those_that_lag() {
         }
     });
     eventually("it is live", || async { control.replicas(LIVE_WITHIN).await.unwrap().len() == 3 }).await;
-    let further = ["groups", "set", "inventory", "--reads", "50", "--reason", "x", "--timeout", "1s"];
+    let further = ["groups", "set", "inventory", "--reads", "50", "--past-gates", "--reason", "x", "--timeout", "1s"];
     let (printed, _, code) = bench.run(&further);
     assert_eq!(code, 1, "{printed}");
     assert!(
@@ -299,7 +300,8 @@ async fn the_same_commands_ask_a_replica_over_http_and_need_no_database() {
         let (printed, error, code) = run(&[&["--admin", &replica.address, "--json"], arguments].concat());
         (serde_json::from_str::<Json>(&printed).unwrap_or_default(), error, code)
     };
-    let set = ["groups", "set", "inventory", "--stage", "shift", "--reads", "25", "--reason", "over http"];
+    let set =
+        ["groups", "set", "inventory", "--stage", "shift", "--reads", "25", "--past-gates", "--reason", "over http"];
     let (printed, error, code) = there(&set);
     assert_eq!((code, &printed["changed"], &printed["reads"]), (0, &true.into(), &25.0.into()), "{error}");
     assert_eq!(printed["acknowledged"][0]["id"], "a");

@@ -13,7 +13,7 @@ use adapters::memory::control::MemoryControl;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
-use control_plane::desk::{ApprovalRules, Desk};
+use control_plane::desk::{ApprovalRules, Desk, Knowing, Past};
 use control_plane::openfeature::{Flags, Governor, Limits, Source};
 use control_plane::promotion::{GateLimits, PromotionRules};
 use control_plane::rollout::publish::publish_rollback;
@@ -30,7 +30,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 const WHO: &str = "openfeature:flagd";
 /// How long a value must stand after a rollback.
 const SETTLE: Duration = Duration::from_secs(300);
-const LIMITS: Limits = Limits { settle: SETTLE, raises_per_hour: 6 };
+const LIMITS: Limits = Limits { settle: SETTLE, raises_per_hour: 6, past_gates: true };
 
 /// A fleet of two replicas, of which `a` is the first, and a file of flags.
 struct Site {
@@ -80,7 +80,7 @@ impl Site {
             ..site.desk.clone()
         };
         let shift = SetPolicy { stage: Some(Stage::Shift), ..SetPolicy::default() };
-        unguarded.set(&inventory(), &shift, &author("ada")).await.unwrap();
+        unguarded.set(&inventory(), &shift, &Knowing::past_everything(), &author("ada")).await.unwrap();
         site
     }
 
@@ -126,7 +126,7 @@ impl Site {
 
     async fn set(&self, reads: f64) {
         let wish = SetPolicy { reads: Some(share(reads)), ..SetPolicy::default() };
-        self.desk.set(&inventory(), &wish, &author("ada")).await.unwrap();
+        self.desk.set(&inventory(), &wish, &Knowing::past_everything(), &author("ada")).await.unwrap();
     }
 
     async fn roll_back(&self, who: &str) {
@@ -208,10 +208,10 @@ async fn a_change_that_was_decided_before_a_rollback_does_not_undo_it() {
     let seen = site.last().await.rollout;
     site.roll_back("guard").await;
     let wish = SetPolicy { reads: Some(share(25.0)), ..SetPolicy::default() };
-    let overtaken = site.desk.set_after(&seen, &inventory(), &wish, &author(WHO)).await.unwrap_err();
+    let overtaken = site.desk.set_after(&seen, &inventory(), &wish, Past::Everything, &author(WHO)).await.unwrap_err();
     assert_eq!((overtaken.code(), site.reads().await), ("OVERTAKEN", 0.0));
     let seen = site.last().await.rollout;
-    site.desk.set_after(&seen, &inventory(), &wish, &author(WHO)).await.unwrap();
+    site.desk.set_after(&seen, &inventory(), &wish, Past::Everything, &author(WHO)).await.unwrap();
     assert_eq!(site.reads().await, 25.0);
 }
 
@@ -253,11 +253,11 @@ async fn a_promotion_and_every_other_stage_go_before_the_flag() {
     assert_eq!(site.reads().await, 0.0);
     site.control.save_promotion(&Promotion { progress: Progress::Finished, revision: 2, ..running }).await.unwrap();
     let shadow = SetPolicy { stage: Some(Stage::Shadow), ..SetPolicy::default() };
-    site.desk.set(&inventory(), &shadow, &author("ada")).await.unwrap();
+    site.desk.set(&inventory(), &shadow, &Knowing::past_everything(), &author("ada")).await.unwrap();
     governor.round().await.unwrap();
     assert_eq!(site.last().await.rollout.policy(&inventory()).stage(), Stage::Shadow);
     let shift = SetPolicy { stage: Some(Stage::Shift), ..SetPolicy::default() };
-    site.desk.set(&inventory(), &shift, &author("ada")).await.unwrap();
+    site.desk.set(&inventory(), &shift, &Knowing::past_everything(), &author("ada")).await.unwrap();
     governor.round().await.unwrap();
     assert_eq!(site.reads().await, 25.0);
 }
@@ -273,7 +273,7 @@ async fn where_a_second_person_is_needed_a_raise_is_proposed_once_and_a_lowering
     let open = site.desk.open_proposals().await.unwrap();
     assert_eq!(open.len(), 1, "{open:?}");
     assert_eq!((site.reads().await, open[0].author.who.as_str()), (0.0, WHO));
-    site.desk.approve(&open[0].id.to_string(), &author("ada")).await.unwrap();
+    site.desk.approve(&open[0].id.to_string(), &Knowing::past_everything(), &author("ada")).await.unwrap();
     assert_eq!(site.reads().await, 25.0);
     governor.round().await.unwrap();
 

@@ -43,7 +43,9 @@ impl Shelves {
     }
 
     pub(super) async fn set(&self, what: &[&str]) -> (String, bool) {
-        self.site.run(&[&["groups", "set", "stock", "--reason", "x", "--who", "ada"], what].concat()).await
+        self.site
+            .run(&[&["groups", "set", "stock", "--past-gates", "--reason", "x", "--who", "ada"], what].concat())
+            .await
     }
 
     async fn dry_run(&self, order: &[&str]) -> (Json, bool) {

@@ -29,15 +29,16 @@ async fn the_record_says_what_was_done_is_searched_and_taken_elsewhere() {
         "=1+1, \"so\"",
     ];
     assert_eq!(bench.run(&excuse).2, 0);
-    let set = ["groups", "set", "inventory", "--stage", "shift", "--reads", "3", "--shadow", "100", "--reason", "x"];
+    let set =
+        ["groups", "set", "inventory", "--stage=shift", "--reads=3", "--shadow=100", "--past-gates", "--reason", "x"];
     let (printed, error, code) = bench.run(&set);
     assert_eq!(code, 0, "{error}");
     assert!(printed.contains("gates do not hold: mismatches"), "{printed}");
-    assert!(printed.contains("Back: strangler groups set inventory --stage legacy --reads 0 --shadow 0"), "{printed}");
+    assert!(printed.contains("Back: strangler groups undo inventory --rollout 2 --reason WHY"), "{printed}");
     let (printed, error, code) = bench.run(&["groups", "rollback", "inventory"]);
     assert_eq!(code, 0, "{error}");
     assert!(printed.contains("It was: rollback inventory: reads 3 % -> 0 %."), "{printed}");
-    assert!(printed.contains("Back: strangler groups set inventory --reads 3 --reason WHY"), "{printed}");
+    assert!(printed.contains("Back: strangler groups undo inventory --rollout 3 --reason WHY"), "{printed}");
 
     let (listed, _, _) = bench.run(&["history", "list"]);
     let excused = format!("excused rounding in unitPrice of Query.product (scale: 1) until {until}, owner pricing");

@@ -246,6 +246,22 @@ async fn of_two_replicas_one_tells_and_the_other_takes_over() {
 }
 
 #[tokio::test]
+async fn two_replicas_of_one_name_tell_each_entry_once() {
+    let (receiver, url) = Receiver::start(&[]).await;
+    let control = control().await;
+    let chat = [webhook(&url, &[Event::Repaired])];
+    let holder = || webhooks::holder(&ReplicaId::new("a")).to_string();
+    let (one, copy) = (Telling::start(&control, &chat, &holder()), Telling::start(&control, &chat, &holder()));
+    for place in 1..=40 {
+        note(&control, Action::Repaired).await;
+        receiver.has(place).await;
+    }
+    one.end().await;
+    copy.end().await;
+    assert_eq!(receiver.places(), (1..=40).collect::<Vec<_>>(), "in order, and nothing twice");
+}
+
+#[tokio::test]
 async fn what_is_too_old_is_given_up_after_one_more_try() {
     let (receiver, url) = Receiver::start(&[Does::Answer(500), Does::Answer(500)]).await;
     let control = control().await;

@@ -14,11 +14,11 @@ const CHOICE: [Stage; 4] = [Stage::Legacy, Stage::DualWrite, Stage::Shadow, Stag
 /// Always in sight. While modern is primary, the way back is to hand the authority over.
 pub(super) fn roll_back(caller: &Caller, group: &GroupName, policy: &PolicyShape, draft: &Draft) -> Markup {
     if policy.primary == Side::Modern.as_str() {
-        return hand_over(caller, group, Side::Legacy, draft);
+        return hand_over(group, Side::Legacy);
     }
     html! {
         @if policy.stage == Stage::Shift.as_str() && policy.reads >= 100.0 {
-            (hand_over(caller, group, Side::Modern, draft))
+            (hand_over(group, Side::Modern))
         }
         form.rollback method="post" action={ "/groups/" (group) "/rollback" } aria-label="Roll back" {
             (csrf(caller))
@@ -30,19 +30,14 @@ pub(super) fn roll_back(caller: &Caller, group: &GroupName, policy: &PolicyShape
     }
 }
 
-fn hand_over(caller: &Caller, group: &GroupName, to: Side, draft: &Draft) -> Markup {
+/// Leads to the page that tells what would be lost: the order is given there, by whoever has read it.
+fn hand_over(group: &GroupName, to: Side) -> Markup {
     html! {
-        form.handover method="post" action={ "/groups/" (group) "/handover" } aria-label="Hand over" {
-            (csrf(caller))
+        form.handover method="get" action={ "/groups/" (group) "/handover" } aria-label="Hand over" {
             input type="hidden" name="to" value=(to);
-            label for="handover-reason" { "Hand the authority for writes to " (to) ": why?" }
-            input #handover-reason name="reason" required maxlength="500" autocomplete="off"
-                value=(draft.reason("handover")) aria-describedby="handover-help";
-            button { "Make " (to) " primary" }
+            button aria-describedby="handover-help" { "Hand over to " (to) ": what would be lost?" }
             p.soft #handover-help {
-                "Writes wait a moment and fail nowhere. "
-                a href={ "/groups/" (group) "/handover?to=" (to) } { "What would be lost?" }
-                " reads every row first, and changes nothing."
+                "Reads every row first, and changes nothing. The authority for writes is handed over on that page."
             }
         }
     }
@@ -74,27 +69,31 @@ pub(super) fn set(caller: &Caller, group: &GroupName, policy: &PolicyShape, draf
                 label for="set-reason" { "Why?" }
                 input #set-reason name="reason" required maxlength="500" autocomplete="off" value=(draft.reason("set"));
             }
-            button.primary { "Publish the change" }
+            div.choice {
+                button.primary { "Publish the change" }
+                // To look takes no reason.
+                button name="look" value="yes" formnovalidate { "What would it do?" }
+            }
         }
     }
 }
 
 /// Sets again what held before the newest change.
-pub(super) fn back(caller: &Caller, group: &GroupName, before: &Policy, after: &Policy) -> Markup {
-    let (reads, shadow) = (f64::from(before.reads()), f64::from(before.shadow()));
-    let was = format!("{}/{}/{}", after.stage(), f64::from(after.reads()), f64::from(after.shadow()));
+pub(super) fn back(caller: &Caller, group: &GroupName, before: &Policy, after: &Policy, rollout: u64) -> Markup {
+    let reads = f64::from(before.reads());
     html! {
-        form.inline method="post" action={ "/groups/" (group) "/set" } aria-label="Go back" {
+        form.inline method="post" action={ "/groups/" (group) "/undo" } aria-label="Go back" {
             (csrf(caller))
-            input type="hidden" name="was" value=(was);
-            input type="hidden" name="stage" value=(before.stage());
-            input type="hidden" name="reads" value=(reads);
-            input type="hidden" name="shadow" value=(shadow);
+            // Only as long as it is the newest: somebody else's change is not undone unseen.
+            input type="hidden" name="rollout" value=(rollout);
             div.field {
                 label for="back-reason" { "Go back: why?" }
                 input #back-reason name="reason" required maxlength="500" autocomplete="off";
             }
-            button { "Back to stage " (before.stage()) ", reads " (reads) " %" }
+            button {
+                @if before.stage() == after.stage() && before.reads() != after.reads() { "Back to " (reads) " %" }
+                @else { "Back to stage " (before.stage()) ", reads " (reads) " %" }
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use testkit::faults::{Call, Fault, FaultyStore};
 use tokio_util::sync::CancellationToken;
 
 use crate::desk::scene::laid;
-use crate::desk::{Desk, DeskError, HandoverOutcome, Here, RollbackOptions, SetOutcome};
+use crate::desk::{Desk, DeskError, HandoverOutcome, Here, Knowing, RollbackOptions, SetOutcome};
 use crate::rollout::SetPolicy;
 use data_plane::state_dir::StateDir;
 
@@ -51,7 +51,7 @@ impl Scene {
         let mut desk = Desk { sides: slow.clone().map(|_, store| Lanes::of(move |_| Arc::clone(&store))), ..desk };
         desk.witness.sides = Some(slow);
         let full = SetPolicy { reads: Some(Percentage::FULL), ..SetPolicy::default() };
-        desk.set(&group, &full, &author("ada")).await.unwrap();
+        desk.set(&group, &full, &Knowing::past_everything(), &author("ada")).await.unwrap();
         desk.approvals.stages = needs_second.iter().copied().collect();
         // A replica that follows the control store, as all do.
         let folder = tempfile::tempdir().unwrap();
@@ -195,8 +195,8 @@ async fn of_approving_a_handover_and_withdrawing_it_one_wins_and_both_are_told_s
             // What a page showed a moment ago.
             scene.desk.withdraw_seen(proposal.as_ref().clone(), &author("ada")).await
         };
-        let bob = author("bob");
-        let (approval, withdrawal) = tokio::join!(Box::pin(scene.desk.approve(&id, &bob)), withdraw);
+        let (bob, knowing) = (author("bob"), Knowing::past_everything());
+        let (approval, withdrawal) = tokio::join!(Box::pin(scene.desk.approve(&id, &knowing, &bob)), withdraw);
         assert_ne!(approval.is_ok(), withdrawal.is_ok(), "moment {moment}: {approval:?} {withdrawal:?}");
         tokio::time::sleep(Duration::from_secs(15)).await;
         let primary = scene.published().await.primary();
@@ -223,12 +223,17 @@ async fn what_was_proposed_before_a_rollback_is_not_approved_after_it_though_the
     let (desk, control) = laid(&[Stage::Shift], Stage::Shift).await;
     let group = GroupName::from("inventory");
     let wish = SetPolicy { reads: Percentage::try_from(25.0).ok(), ..SetPolicy::default() };
-    let SetOutcome::Proposed(proposal) = desk.set(&group, &wish, &author("ada")).await.unwrap() else { panic!() };
+    let SetOutcome::Proposed(proposal) =
+        desk.set(&group, &wish, &Knowing::past_everything(), &author("ada")).await.unwrap()
+    else {
+        panic!()
+    };
     // GIVEN a rollback of reads that were at 0 % already
     let options = RollbackOptions { token_file: None, within: Duration::from_millis(10) };
     desk.roll_back(&group, author("bob"), &options, |_| {}).await.unwrap();
     let before = control.newest().await.unwrap();
-    let refused = desk.approve(&proposal.id.to_string(), &author("eve")).await.unwrap_err();
+    let refused =
+        desk.approve(&proposal.id.to_string(), &Knowing::past_everything(), &author("eve")).await.unwrap_err();
     assert_eq!(refused.code(), "OVERTAKEN");
     assert!(refused.to_string().contains("bob has rolled group `inventory` back since"), "{refused}");
     assert_eq!(control.newest().await.unwrap(), before);

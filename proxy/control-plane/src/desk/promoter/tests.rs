@@ -13,6 +13,7 @@ use model::{GroupName, Instant, Policy};
 use uuid::Uuid;
 
 use super::*;
+use crate::desk::Knowing;
 use crate::desk::scene::{desk, publish};
 use crate::rollout::Override;
 use crate::rollout::publish::publish_rollback;
@@ -250,7 +251,7 @@ async fn a_group_that_was_rolled_back_and_raised_by_hand_to_the_next_step_is_lef
     let told = Override { id: OverrideId(Uuid::new_v4()), group: group(), author, at: now(), idle_under: None };
     publish_rollback(&scene.desk.witness, &told, None).await.unwrap();
     let wish = SetPolicy { reads: Some(1.0.try_into().unwrap()), ..SetPolicy::default() };
-    scene.desk.set(&group(), &wish, &ada()).await.unwrap();
+    scene.desk.set(&group(), &wish, &Knowing::past_everything(), &ada()).await.unwrap();
     NOW.fetch_add(6, Ordering::SeqCst);
     replica.round().await.unwrap();
     assert_eq!(f64::from(scene.policy().await.reads()), 1.0);

@@ -10,8 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::desk::Desk;
 use crate::desk::scene::{desk, publish};
+use crate::desk::{Desk, Knowing};
 use crate::rollout::{Override, SetPolicy};
 
 /// A disk that is full: no file may be longer than this. For this process, which nextest gives each test.
@@ -48,7 +48,10 @@ impl Site {
     async fn set(&self, percent: f64) {
         let reads = Percentage::try_from(percent).ok();
         let author = Author { who: "ada".into(), origin: "desk".into(), reason: Some("a try".into()) };
-        self.desk.set(&group(), &SetPolicy { reads, ..SetPolicy::default() }, &author).await.unwrap();
+        self.desk
+            .set(&group(), &SetPolicy { reads, ..SetPolicy::default() }, &Knowing::past_everything(), &author)
+            .await
+            .unwrap();
     }
 }
 
@@ -174,6 +177,9 @@ async fn two_replicas_with_one_name_are_two_on_the_list_and_both_are_waited_for(
     let said = second.name_taken().unwrap();
     assert!(said.contains("one:9090") && said.contains("replica-id"), "{said}");
     assert_eq!(first.name_taken(), None);
+    // What is for one replica alone is done by one of them: each knows the name that is its own.
+    assert!(first.goes_by(&"a".into()) && !second.goes_by(&"a".into()));
+    assert_eq!(second.own_name().map(|name| name.to_string()), Some(list[1].0.clone()));
     // and a change is acknowledged by both, or not at all.
     site.set(25.0).await;
     let version = site.control.newest().await.unwrap().unwrap().rollout.version;
@@ -185,6 +191,7 @@ async fn two_replicas_with_one_name_are_two_on_the_list_and_both_are_waited_for(
     while listed().await != [("a".to_owned(), "copy:9090".to_owned())] {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert!(second.goes_by(&"a".into()), "{:?}", second.own_name());
     assert_eq!(second.name_taken(), None);
     stop_second.cancel();
     copying.await.unwrap();

@@ -95,7 +95,19 @@ impl Kept {
     }
 
     async fn hand_over_and_back(&self) {
-        let set = ["groups", "set", "stock", "--stage", "shift", "--reads", "100", "--reason", "x", "--who", "ada"];
+        let set = [
+            "groups",
+            "set",
+            "stock",
+            "--stage",
+            "shift",
+            "--reads=100",
+            "--past-gates",
+            "--reason",
+            "x",
+            "--who",
+            "ada",
+        ];
         self.site.must_run(&set).await;
         for side in ["modern", "legacy"] {
             self.site.must_run(&["groups", "handover", "stock", "--to", side, "--reason", "x", "--who", "ada"]).await;

@@ -17,7 +17,7 @@ async fn complaint(kept: &Kept, arguments: &[&str]) -> String {
 const DRY: [&str; 6] = ["groups", "handover", "stock", "--to", "modern", "--dry-run"];
 
 async fn set(kept: &Kept, more: &[&str]) {
-    let order = ["groups", "set", "stock", "--reason", "x", "--who", "ada"];
+    let order = ["groups", "set", "stock", "--past-gates", "--reason", "x", "--who", "ada"];
     kept.site.must_run(&[&order[..], more].concat()).await;
 }
 
