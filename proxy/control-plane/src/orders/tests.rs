@@ -77,7 +77,8 @@ async fn what_was_ordered_is_run_once_by_one_replica_and_says_what_it_found() {
     // WHEN two replicas look at once
     let (stop, a, b) = (CancellationToken::new(), replica(&desk, "a"), replica(&desk, "b"));
     let (left, right) = tokio::join!(a.round(&stop), b.round(&stop));
-    (left.unwrap(), right.unwrap());
+    left.unwrap();
+    right.unwrap();
     // THEN each type was compared once
     let record = now(&control, id).await;
     let types: Vec<EntityName> = record.order.types.iter().map(|one| one.entity.clone()).collect();
