@@ -21,6 +21,7 @@ mod key_history;
 mod lately;
 mod notices;
 mod objections;
+pub mod orders;
 pub mod preview;
 mod promote;
 mod promoter;
@@ -29,6 +30,7 @@ mod rollback;
 mod sagas;
 #[cfg(test)]
 pub(crate) mod scene;
+pub mod schedule;
 mod sides;
 mod verify;
 mod view;
@@ -43,13 +45,13 @@ use model::{Contract, GroupName, Instant, PerSide, ReplicaId, Stage};
 use thiserror::Error;
 
 use crate::breakeven::Given;
+use crate::desk::schedule::Schedule;
 use crate::guard::GuardHandle;
 use crate::handover::coordinate::HandoverSettings;
 use crate::promotion::PromotionRules;
 use crate::rollout::fleet::Fleet;
 use crate::rollout::publish::ChangeError;
 use crate::rollout::{RolloutHandle, Witness};
-use crate::schedule::Schedule;
 use contract::suggest;
 use data_plane::state_dir::StateDir;
 

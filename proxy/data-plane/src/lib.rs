@@ -2,6 +2,7 @@
 
 pub mod breaker;
 pub mod catchup;
+pub mod compared;
 pub mod evidence;
 pub mod excuses;
 pub mod fences;

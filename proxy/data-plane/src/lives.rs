@@ -10,7 +10,6 @@
 //! reaches no other side ([`model::Lives::brings_from`]).
 //! Not here: what the marks mean (`model::life`), how a write proves it (`adapters`).
 
-pub mod compared;
 pub mod lost;
 pub mod memories;
 pub mod raise;
@@ -25,7 +24,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use compared::Compared;
+use crate::compared::Compared;
 use memories::Memories;
 
 /// Pause between two marks.

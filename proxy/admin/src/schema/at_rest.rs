@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::types::rfc3339;
 use super::{desk, shown};
+use control_plane::desk::orders::running_in_words;
 use control_plane::desk::{GroupAtRest, TypeAtRest};
-use control_plane::orders::running_in_words;
 
 /// What is known of a group's rows at rest.
 #[derive(SimpleObject)]

@@ -13,7 +13,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Desk, DeskError};
-use crate::orders::running_in_words;
+use crate::desk::orders::running_in_words;
 use contract::suggest;
 use data_plane::reconcile::ReconcileError;
 

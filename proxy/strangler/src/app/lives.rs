@@ -8,8 +8,8 @@ use model::{PerSide, Side};
 
 use super::Backends;
 use data_plane::breaker::Breaker;
+use data_plane::compared::Compared;
 use data_plane::figures::Recorder;
-use data_plane::lives::compared::Compared;
 use data_plane::lives::memories::Memories;
 use data_plane::lives::{Heard, LifeWatch};
 use data_plane::state_dir::StateDir;

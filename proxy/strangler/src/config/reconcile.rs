@@ -7,7 +7,7 @@ use chrono::NaiveTime;
 use super::Origins;
 use super::check::{Checked, millis};
 use super::raw::RawReconcile;
-use control_plane::schedule::{Schedule, When};
+use control_plane::desk::schedule::{Schedule, When};
 
 /// A year.
 const LONGEST_HOURS: u64 = 24 * 366;

@@ -4,7 +4,7 @@ use testkit::faults::FaultyStore;
 use tokio::time::Instant;
 
 use super::*;
-use crate::lives::compared::Compared;
+use crate::compared::Compared;
 
 /// What is out of reach, and what the replica has on its disk.
 struct Case {

@@ -10,8 +10,8 @@ use shadow_compare::Redactor;
 use uuid::Uuid;
 
 use super::*;
+use crate::desk::orders::Orders;
 use crate::desk::scene::laid;
-use crate::orders::Orders;
 use data_plane::reconcile::{ReconcileSettings, Reconciler};
 
 const HOUR: Duration = Duration::from_secs(3_600);
