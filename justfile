@@ -10,7 +10,7 @@ tour:
 
 # Ratios against PostgreSQL without us, and of the Oracle adapter against the bare driver.
 bench:
-    cargo bench -p proxy --bench gateway
+    cargo bench -p strangler --bench gateway
     cargo bench -p adapters --bench lanes
 
 # Random disturbances against three replicas and two databases, and then the books: docs/torture.md.

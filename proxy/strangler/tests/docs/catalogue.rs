@@ -38,7 +38,9 @@ fn every_error_code_is_described_and_every_described_code_exists() {
     let mut sources = files(&root().join("proxy/gateway/src"), ".rs");
     let single = [
         "proxy/request/src/error.rs",
+        "proxy/data-plane/src/fork.rs",
         "proxy/data-plane/src/write/command.rs",
+        "proxy/data-plane/src/write/road/named.rs",
         "adapters/src/postgres/error.rs",
         "adapters/src/postgres/execute.rs",
         "model/src/fit.rs",
