@@ -1,4 +1,4 @@
-//! What the fork in the road costs, next to PostgreSQL without us: `cargo bench -p proxy --bench gateway`.
+//! What the fork in the road costs, next to PostgreSQL without us: `cargo bench -p strangler --bench gateway`.
 //!
 //! Two private databases and one real `strangler serve`. Direct and through the gateway take turns in
 //! short rounds against the same servers; figures are medians over the rounds, so that what else the
