@@ -7,6 +7,7 @@ mod compared;
 mod guard;
 mod health;
 mod lives;
+pub mod ours;
 mod rollout;
 pub mod tasks;
 pub mod traces;

@@ -1,20 +1,7 @@
 //! `log.filter`, with one word for all that is ours.
 
-/// What a replica is made of, as log lines name it.
-const OURS: [&str; 12] = [
-    "adapters",
-    "admin",
-    "contract",
-    "control_plane",
-    "data_plane",
-    "gateway",
-    "net",
-    "request",
-    "server",
-    "shadow_compare",
-    "strangler",
-    "telemetry",
-];
+use telemetry::ours::OURS;
+
 /// All of them; the second one is what files say that were written when they were one.
 const ALL: [&str; 2] = ["strangler", "proxy"];
 

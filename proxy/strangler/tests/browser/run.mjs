@@ -306,7 +306,7 @@ try {
     assert.match(await text(page, "#now-inventory"), /drifted[\s\S]*onHand: /);
     await look(page, "rest");
     await page.goto(`${OPEN}/groups/inventory`);
-    await page.click("text=rows at rest");
+    await page.click("main >> text=rows at rest");
     assert.match(page.url(), /\/rest#rest-inventory$/);
     assert.match(await text(page, "h2 >> nth=0"), /inventory/);
   });

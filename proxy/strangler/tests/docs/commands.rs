@@ -24,12 +24,18 @@ fn every_command_of_a_document_can_be_parsed() {
 
 /// As a shell would split it, as far as our documents go: single quotes, comments, and where the output goes.
 fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
+    let mut words: Vec<String> = Vec::new();
+    // `--option='two words'` is one word.
+    let mut glued = false;
     for (index, part) in line.split('\'').enumerate() {
         if index % 2 == 1 {
-            words.push(part.to_owned());
+            match words.last_mut().filter(|_| glued) {
+                Some(last) => last.push_str(part),
+                None => words.push(part.to_owned()),
+            }
             continue;
         }
+        glued = part.ends_with(|letter: char| !letter.is_whitespace());
         let code = part.split(" #").next().unwrap_or_default();
         let command = code.split(" >").next().unwrap_or_default();
         words.extend(command.split_whitespace().map(str::to_owned));

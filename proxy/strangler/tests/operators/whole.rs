@@ -62,7 +62,7 @@ async fn flags_webhooks_and_traces_work_in_the_real_binary() {
     flag_file(&flags, json!(100));
     std::fs::write(&secret, KEY).unwrap();
     site.more = format!(
-        "[openfeature]\nprovider = \"flagd\"\nsource = {flags:?}\ninterval_ms = 50\n\
+        "[openfeature]\nprovider = \"flagd\"\nsource = {flags:?}\ninterval_ms = 50\npast_gates = true\n\
          [telemetry]\notlp_endpoint = \"{endpoint}\"\nsample_ratio = 0.0\n\
          [[webhooks]]\nname = \"chat\"\nurl = \"{hook}\"\nsecret_file = {secret:?}\n\
          events = [\"rollout\", \"rolled-back\"]\n"

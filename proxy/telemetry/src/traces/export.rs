@@ -25,6 +25,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::ours::is_ours;
 use net::outgoing::{Connector, connector};
 
 /// Finished spans that may wait.
@@ -94,7 +95,7 @@ where
     let tracer = provider.tracer("strangler");
     let exporting = Exporting { stop: CancellationToken::new(), tasks: TaskTracker::new() };
     exporting.tasks.spawn(send(exporter, spans, exporting.stop.clone()));
-    let ours = |metadata: &Metadata<'_>| metadata.is_span() && metadata.target().starts_with("proxy");
+    let ours = |metadata: &Metadata<'_>| metadata.is_span() && is_ours(metadata.target());
     let layer = tracing_opentelemetry::layer()
         .with_tracer(tracer)
         .with_location(false)

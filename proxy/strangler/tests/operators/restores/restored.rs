@@ -123,7 +123,20 @@ async fn a_primary_restored_to_before_two_handovers_takes_writes_again_and_nothi
     let hand_over = async |to: &str| {
         kept.site.must_run(&["groups", "handover", "stock", "--to", to, "--reason", "x", "--who", "ada"]).await;
     };
-    let set = ["groups", "set", "stock", "--stage", "shift", "--reads", "100", "--reason", "x", "--who", "ada"];
+    let set = [
+        "groups",
+        "set",
+        "stock",
+        "--past-gates",
+        "--stage",
+        "shift",
+        "--reads",
+        "100",
+        "--reason",
+        "x",
+        "--who",
+        "ada",
+    ];
     kept.site.must_run(&set).await;
     hand_over("modern").await;
     kept.stands("B", 2).await;
@@ -145,7 +158,20 @@ async fn a_primary_restored_to_before_two_handovers_takes_writes_again_and_nothi
         kept.stands(shelf, 3).await;
     }
     kept.both_have(&[("A", 3), ("B", 3), ("C", 3)]).await;
-    let set = ["groups", "set", "stock", "--stage", "shift", "--reads", "100", "--reason", "x", "--who", "ada"];
+    let set = [
+        "groups",
+        "set",
+        "stock",
+        "--past-gates",
+        "--stage",
+        "shift",
+        "--reads",
+        "100",
+        "--reason",
+        "x",
+        "--who",
+        "ada",
+    ];
     kept.site.must_run(&set).await;
     hand_over("modern").await;
     kept.stands("B", 4).await;

@@ -32,7 +32,20 @@ impl Scene {
             Side::Legacy => "slips",
             Side::Modern => "stock",
         };
-        let set = ["groups", "set", moved, "--stage", "shift", "--reads", "100", "--reason", "x", "--who", "ada"];
+        let set = [
+            "groups",
+            "set",
+            moved,
+            "--past-gates",
+            "--stage",
+            "shift",
+            "--reads",
+            "100",
+            "--reason",
+            "x",
+            "--who",
+            "ada",
+        ];
         kept.site.must_run(&set).await;
         kept.site.must_run(&["groups", "handover", moved, "--to", "modern", "--reason", "x", "--who", "ada"]).await;
         let scene = Self { kept, log };
