@@ -72,7 +72,7 @@ impl Past {
 /// What stands against a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Objection {
-    /// A gate's name, or [`END_OF_DUAL_WRITE`].
+    /// A gate's name, or `dual write` for its end.
     pub name: String,
     /// What it is, in a sentence.
     pub sentence: String,

@@ -110,7 +110,7 @@ pub(super) async fn bring_back(
     }
 }
 
-/// As [`bring_back`], and has whatever may have lost something of a saga looked at.
+/// As `bring_back`, and has whatever may have lost something of a saga looked at.
 ///
 /// # Errors
 /// As `bring_back`.

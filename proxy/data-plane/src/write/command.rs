@@ -150,7 +150,7 @@ fn key((sent, response_name): (&str, &str)) -> Result<IdempotencyKey, ClientErro
 /// The states that a write left behind, one per touched entity; `None`: it does not exist.
 ///
 /// # Errors
-/// As [`touched`]; cannot happen for arguments that [`build`] has taken.
+/// As [`Arguments::touched`]; cannot happen for arguments that [`build`] has taken.
 pub fn states(
     action: &WriteAction,
     arguments: &Arguments,
