@@ -353,3 +353,27 @@ async fn a_row_of_the_record_that_was_altered_is_found() {
     let ordinary = client.batch_execute("RESET session_replication_role; DELETE FROM strangler_audit").await;
     assert!(ordinary.unwrap_err().as_db_error().unwrap().message().contains("append-only"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_is_one_line_of_json_where_json_was_asked_for() {
+    let bench = Bench::new().await;
+    bench.json(&["init"]);
+    let error = |arguments: &[&str]| {
+        let (printed, error, code) = bench.run(&[&["--json"], arguments].concat());
+        assert_eq!((printed.as_str(), error.lines().count()), ("", 1), "{arguments:?}: {printed}{error}");
+        let error: Json = serde_json::from_str(&error).unwrap();
+        assert!(error["error"]["message"].as_str().is_some_and(|message| message.len() > 10), "{error}");
+        (error["error"]["code"].as_str().unwrap().to_owned(), code)
+    };
+    let shift = ["groups", "set", "inventory", "--stage", "shift", "--reads", "5", "--reason", "x"];
+    assert_eq!(error(&shift), ("PAST_GATES".to_owned(), 1));
+    assert_eq!(error(&["groups", "show", "inventry"]).1, 2);
+    assert_eq!(error(&["groups", "set", "inventory", "--reads", "101", "--reason", "x"]).1, 2);
+    assert_eq!(error(&["groups", "sett"]), ("BAD_USE".to_owned(), 2));
+    assert_eq!(error(&["sagas", "show", "nowhere"]).1, 1);
+    let (_, told, code) = run(&["--json", "--config", "/nowhere/strangler.toml", "groups", "list"]);
+    let told: Json = serde_json::from_str(&told).unwrap();
+    assert_eq!((told["error"]["code"].as_str(), code), (Some("BAD_CONFIG"), 64));
+    // Nothing has changed by all that.
+    assert_eq!(bench.json(&["groups", "show", "inventory"])["reads"], 0.0);
+}

@@ -345,3 +345,24 @@ async fn a_server_of_flags_is_asked_by_the_remote_protocol() {
     governor.round().await.unwrap();
     assert_eq!(site.reads().await, 12.5);
 }
+
+#[tokio::test]
+async fn a_flag_raises_nothing_past_closed_gates_and_lowers_whatever_they_say() {
+    let site = Site::new(&[]).await;
+    site.set(50.0).await;
+    let limits = Limits { past_gates: false, ..LIMITS };
+    let flags = Flags { source: Source::File(site.file()), interval: Duration::from_millis(10), limits };
+    let mut governor = Governor::new(&flags, site.desk.clone(), ReplicaId::new("a")).await;
+    // Nothing was ever compared, so no gate holds.
+    site.says(json!(75));
+    for _ in 0..3 {
+        governor.round().await.unwrap();
+    }
+    assert_eq!(site.reads().await, 50.0);
+    let notices = site.desk.notices_of(&inventory());
+    assert!(notices.iter().any(|notice| notice.contains("75 %") && notice.contains("past_gates")), "{notices:?}");
+    // What takes traffic off modern needs no gate.
+    site.says(json!(5));
+    governor.round().await.unwrap();
+    assert_eq!(site.reads().await, 5.0);
+}
