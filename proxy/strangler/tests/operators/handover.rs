@@ -230,3 +230,35 @@ async fn an_approved_end_of_dual_write_says_what_was_done_and_nothing_leads_back
     let (told, ok) = shelves.set(&["--stage", "modern"]).await;
     assert!(!ok && told.contains("contradict each other"), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_modern_would_not_run_is_named_by_check_and_keeps_the_authority_away_from_it() {
+    let mut shelves = Shelves::new().await;
+    // GIVEN a statement of modern with a column that is not there
+    let right = std::fs::read_to_string(CONTRACT).unwrap();
+    let wrong =
+        right.replace("SET on_hand = on_hand + :quantity WHERE id = :to", "SET onhand = onhand + 1 WHERE id = :to");
+    assert_ne!(right, wrong);
+    let (folder, [erp, shop]) = (tempfile::tempdir().unwrap(), &shelves._databases);
+    let contract = folder.path().join("schema.graphql");
+    std::fs::write(&contract, wrong).unwrap();
+    shelves.site = Site::new(env!("CARGO_BIN_EXE_strangler"), erp.url(), shop.url(), contract.to_str().unwrap());
+    let site = &shelves.site;
+    // THEN check says which one, and where
+    let (text, ok) = site.run(&["check"]).await;
+    assert!(!ok && text.contains("Mutation.move, statement 2 (line 41 of the contract): column \"onhand\""), "{text}");
+    // and a replica serves all the same, what does not need it on modern.
+    let replica = site.start("one").await;
+    let shop = Storefront::new(replica.graphql.clone());
+    let put = "mutation { put(id: \"A1\", onHand: 7) { onHand } }";
+    let reply = shop.ask(put, &json!({})).await.unwrap();
+    assert_eq!(reply.data["put"]["onHand"], 7, "{reply:?}");
+    // The authority does not go there, and the dry run says so before.
+    assert!(shelves.set(&["--stage", "shift", "--reads", "100"]).await.1);
+    let (text, ok) = site.run(&[&TO_MODERN[..], &["--dry-run"]].concat()).await;
+    assert!(!ok && text.contains("onhand"), "{text}");
+    let (text, ok) = site.run(&[&TO_MODERN[..], &FOR_THE_RECORD].concat()).await;
+    assert!(!ok && text.contains("onhand"), "{text}");
+    let shown: Json = serde_json::from_str(&site.must_run(&["--json", "groups", "show", "stock"]).await).unwrap();
+    assert_eq!(shown["stage"], "shift", "{shown}");
+}
