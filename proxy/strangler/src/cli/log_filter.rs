@@ -1,6 +1,7 @@
-//! `log.filter`, with one word for all that is ours.
+//! `log.filter`, with one word for all that is ours; and what it cannot switch on.
 
-use telemetry::ours::OURS;
+use telemetry::ours::{OURS, is_ours};
+use tracing::{Level, Metadata};
 
 /// All of them; the second one is what files say that were written when they were one.
 const ALL: [&str; 2] = ["strangler", "proxy"];
@@ -12,6 +13,13 @@ pub(super) fn spelt_out(filter: &str) -> String {
         Some(_) | None => directive.to_owned(),
     };
     filter.split(',').map(one).collect::<Vec<_>>().join(",")
+}
+
+/// Whether a line may be written at all. Libraries say below a warning what they were given: the driver of PostgreSQL
+/// every parameter of every statement, and what the server says to it, which triggers write rows into. What fields hold
+/// is not for the log, whatever its filter.
+pub(super) fn is_told(line: &Metadata<'_>) -> bool {
+    *line.level() <= Level::WARN || is_ours(line.target())
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use super::Stop;
-use super::log_filter::spelt_out;
+use super::log_filter::{is_told, spelt_out};
 use crate::app;
 use crate::config::{Config, Log};
 use control_plane::rollout::OpenError;
@@ -67,7 +68,7 @@ fn log(log: &Log, traces: Option<&Traces>) -> Result<Option<Exporting>, Stop> {
     let bad = || {
         Stop::BadConfig(format!("`log.filter`: `{}` is no filter; try `info` or `info,strangler=debug`", log.filter))
     };
-    let filter = EnvFilter::try_new(spelt_out(&log.filter)).map_err(|_| bad())?;
+    let filter = EnvFilter::try_new(spelt_out(&log.filter)).map_err(|_| bad())?.and(filter_fn(is_told));
     // Colours are for people: a file or a collector would keep their codes.
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colour);

@@ -32,6 +32,7 @@ mod restores;
 #[cfg(test)]
 mod rollback;
 #[cfg(test)]
+mod secrets;
 mod sides;
 #[cfg(test)]
 mod webhooks;
