@@ -178,7 +178,7 @@ impl Ground {
 pub(crate) async fn until(what: &str, question: impl AsyncFn() -> bool) {
     let began = tokio::time::Instant::now();
     while !question().await {
-        assert!(began.elapsed() < Duration::from_secs(30), "waited in vain: {what}");
+        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
