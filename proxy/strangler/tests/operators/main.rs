@@ -33,6 +33,7 @@ mod restores;
 mod rollback;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
 mod sides;
 #[cfg(test)]
 mod webhooks;
