@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use strangler::demo::storefront::Storefront;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::handover::Shelves;
 use crate::replica::eventually;
@@ -11,10 +13,20 @@ use crate::replica::eventually;
 /// What stands in every field that is no key, and in headers. Nobody else says this.
 const MARKER: &str = "Xq7marked";
 
+/// Sends `head` and `body` as they are, and reads until the connection is closed.
+async fn sent(url: &str, head: &str, body: &str) -> String {
+    let address = url.trim_start_matches("http://").split('/').next().unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let text = format!("{head}\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
 async fn metrics(admin: &str) -> String {
-    let url = format!("http://{}/metrics", admin.trim_start_matches("http://"));
-    let output = tokio::process::Command::new("curl").args(["-sS", &url]).output().await.unwrap();
-    String::from_utf8(output.stdout).unwrap()
+    sent(admin, "GET /metrics HTTP/1.1", "").await
 }
 
 /// What a text says around the marker, for whoever mends it.
@@ -72,19 +84,22 @@ async fn no_value_of_a_field_is_in_the_log_or_in_the_metrics_whatever_goes_wrong
         told.push_str(&Json::from(reply.errors.clone()).to_string());
     }
     // and their requests carry it where no field is
-    let url = replica.graphql.as_str();
-    let headers = [
-        format!("authorization: Bearer {MARKER}"),
-        format!("cookie: session={MARKER}"),
-        format!("x-customer-id: {MARKER}"),
-    ];
-    let mut curl = tokio::process::Command::new("curl");
-    curl.args(["-sS", url, "-H", "content-type: application/json", "-d"]);
-    curl.arg(format!("{{\"query\":\"{{ shelf(id: \\\"A1\\\") {{ note }} }}\",\"variables\":{{\"x\":\"{MARKER}\"}}}}"));
-    for header in &headers {
-        curl.args(["-H", header]);
-    }
-    assert!(curl.output().await.unwrap().status.success());
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\ncontent-type: application/json\r\nauthorization: Bearer {MARKER}\r\n\
+         cookie: session={MARKER}\r\nx-customer-id: {MARKER}"
+    );
+    let body = json!({ "query": "{ shelf(id: \"A1\") { note } }", "variables": { "x": MARKER } }).to_string();
+    let answer = sent(&replica.graphql, &head, &body).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // and both sides have been compared, and differ,
+    eventually("shadow reads have been compared", || async {
+        for look in &looks {
+            shop.ask(look, &json!({})).await.unwrap();
+        }
+        let counted = metrics(&replica.admin).await;
+        counted.lines().any(|line| line.starts_with("strangler_comparisons_total") && !line.ends_with(" 0"))
+    })
+    .await;
     // and while modern refuses connections, and a person orders what can be ordered.
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     shelves.modern.batch_execute(cut).await.unwrap();
@@ -97,13 +112,6 @@ async fn no_value_of_a_field_is_in_the_log_or_in_the_metrics_whatever_goes_wrong
     shelves.site.run(&["groups", "handover", "stock", "--to", "modern", "--dry-run"]).await;
     let (order, _) = shelves.site.run(&["groups", "rollback", "stock", "--who", "ada"]).await;
     told.push_str(&order);
-    eventually("shadow reads have been compared", || async {
-        metrics(&replica.admin)
-            .await
-            .lines()
-            .any(|line| line.starts_with("strangler_comparisons_total") && !line.ends_with(" 0"))
-    })
-    .await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     // THEN clients have read it, and nothing else says it.
     let read = shop.ask("{ shelf(id: \"A20\") { note } }", &json!({})).await.unwrap();
