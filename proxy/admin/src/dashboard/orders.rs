@@ -123,9 +123,13 @@ async fn asks(of: &OfGroup, wish: &Wish, preview: &Preview, action: &str, order:
         .then(|| preview.page(of, action, order, &wish.reason, !past.is_empty() && !looks))
 }
 
-/// The rollout that the form's page showed.
-fn after(wish: &Wish) -> Option<u64> {
-    wish.after.parse().ok()
+/// The number of a rollout, where one is given. What is no number must not come to mean that none was: an order would
+/// lose what it is bound to.
+fn numbered(text: &str) -> Result<Option<u64>, Problem> {
+    match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| wrong(format!("`{text}` is no rollout; give its number"))),
+    }
 }
 
 fn reasoned(wish: &Wish) -> Result<(), Problem> {
@@ -177,16 +181,16 @@ async fn change(of: &OfGroup, wish: &Wish) -> Result<Step, Problem> {
                  $wait: Int!, $past: [String!]!, $after: Int) { done: setPolicy(group: $group, stage: $stage, \
                  reads: $reads, shadow: $shadow, reason: $reason, waitMillis: $wait, pastGates: $past, after: $after) \
                  { ended millis laggards { id } } }";
-    Ok(ended(of, order, with(given, wish)).await?.into())
+    Ok(ended(of, order, with(given, wish)?).await?.into())
 }
 
 /// What every order that changes the policy gives besides.
-fn with(mut given: Json, wish: &Wish) -> Json {
+fn with(mut given: Json, wish: &Wish) -> Result<Json, Problem> {
     given["reason"] = json!(wish.reason);
     given["wait"] = json!(WAIT_MILLIS);
     given["past"] = json!(confirm::names(&wish.past));
-    given["after"] = json!(after(wish));
-    given
+    given["after"] = json!(numbered(&wish.after)?);
+    Ok(given)
 }
 
 pub(super) async fn undo(of: OfGroup, Form(wish): Form<Wish>) -> Response {
@@ -199,7 +203,7 @@ pub(super) async fn undo(of: OfGroup, Form(wish): Form<Wish>) -> Response {
 }
 
 async fn undo_now(of: &OfGroup, wish: &Wish) -> Result<Step, Problem> {
-    let rollout: Option<u64> = wish.rollout.parse().ok();
+    let rollout = numbered(&wish.rollout)?;
     reasoned(wish)?;
     let given = json!({ "group": of.group, "rollout": rollout });
     if of.caller.may_act() {
@@ -212,7 +216,7 @@ async fn undo_now(of: &OfGroup, wish: &Wish) -> Result<Step, Problem> {
     let order = "mutation($group: String!, $rollout: Int, $reason: String!, $wait: Int!, $past: [String!]!) { \
                  done: undo(group: $group, rollout: $rollout, reason: $reason, waitMillis: $wait, pastGates: $past) \
                  { ended millis laggards { id } } }";
-    Ok(ended(of, order, with(given, wish)).await?.into())
+    Ok(ended(of, order, with(given, wish)?).await?.into())
 }
 
 fn percent(what: &str, text: &str) -> Result<f64, Problem> {
@@ -287,7 +291,7 @@ async fn approve(of: &OfGroup, id: &str, wish: &Wish) -> Result<Step, Problem> {
     let order = "mutation($id: String!, $reason: String!, $wait: Int!, $past: [String!]!, $after: Int) { done: approve( \
                  id: $id, reason: $reason, waitMillis: $wait, pastGates: $past, after: $after) \
                  { ended millis laggards { id } } }";
-    let done = ended(of, order, with(given, wish)).await?;
+    let done = ended(of, order, with(given, wish)?).await?;
     // A promotion begins without a change.
     Ok(if done.code == "already" { Ended::from("approved") } else { done }.into())
 }
@@ -313,7 +317,8 @@ pub(super) fn primary(side: &str) -> Result<&'static str, Problem> {
 async fn hand_over_now(of: &OfGroup, wish: &Wish) -> Done {
     let order = "mutation($group: String!, $to: Primary!, $reason: String!, $after: Int) { done: handOver( \
                  group: $group, to: $to, reason: $reason, after: $after) { proposal { id } } }";
-    let given = json!({ "group": of.group, "to": primary(&wish.to)?, "reason": wish.reason, "after": after(wish) });
+    let (to, after) = (primary(&wish.to)?, numbered(&wish.after)?);
+    let given = json!({ "group": of.group, "to": to, "reason": wish.reason, "after": after });
     let answer: Json = of.dashboard.ask(&of.caller, order, given).await?;
     Ok(if answer["done"]["proposal"].is_null() { "handed-over" } else { "proposed" }.into())
 }

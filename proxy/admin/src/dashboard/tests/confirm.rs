@@ -100,6 +100,18 @@ async fn an_undo_takes_back_the_change_that_was_shown_and_asks_where_it_raises()
     let asked = scene.post("/groups/inventory/undo", "rollout=3&reason=back").await;
     assert!(asked.status == 200 && asked.text.contains("gates do not hold"), "{}", asked.text);
     let form = shown_form(&asked.text);
+    // What is garbled binds the order to nothing, and is refused: it would undo, or overrun, what nobody was shown.
+    let garbled = scene.post("/groups/inventory/undo", &form.replace("rollout=3", "rollout=3x")).await;
+    assert!(garbled.status == 422 && garbled.text.contains("<code>3x</code> is no rollout"), "{}", garbled.text);
+    for order in ["set", "handover"] {
+        let unbound = "was=shift/5/100&stage=shift&reads=0&shadow=100&to=modern&reason=x&after=-1";
+        let answer = scene.post(&format!("/groups/inventory/{order}"), unbound).await;
+        assert!(
+            answer.status == 422 && answer.text.contains("<code>-1</code> is no rollout"),
+            "{order}: {}",
+            answer.text
+        );
+    }
     let late = scene.post("/groups/inventory/undo", &form.replace("rollout=3", "rollout=2")).await;
     assert!(late.status == 409 && late.text.contains("rollout 3 by ada"), "{}", late.text);
     assert_eq!(scene.post("/groups/inventory/undo", &form).await.status, 303);

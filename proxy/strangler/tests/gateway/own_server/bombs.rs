@@ -74,10 +74,10 @@ async fn fleet(folder: &Path) -> Fleet {
 /// Of a process: the most that was resident in kB, and its open files. Nothing where there is no /proc.
 fn process(replica: &Replica) -> (u64, usize) {
     let folder = Path::new("/proc").join(replica.id().to_string());
-    let status = std::fs::read_to_string(folder.join("status")).unwrap_or_default();
-    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let most = most.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-    (most.unwrap_or(0), std::fs::read_dir(folder.join("fd")).map_or(0, Iterator::count))
+    let status = std::fs::read_to_string(folder.join("status")).expect("a replica that runs");
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("what Linux says of each process");
+    let most = most.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+    (most, std::fs::read_dir(folder.join("fd")).expect("a replica that runs").count())
 }
 
 /// What the ERP holds for us.
@@ -175,7 +175,9 @@ async fn under_every_bomb_others_are_served_and_neither_the_replica_nor_the_erp_
             let names = ["strangler_body_bytes ", "strangler_request_bytes ", "strangler_connection_bytes "];
             let mut held = 0.0;
             for name in names {
-                held += metric(&replica, name).await.unwrap_or_default();
+                // A gauge that is not there tells nothing.
+                let Some(now) = metric(&replica, name).await else { return false };
+                held += now;
             }
             held == 0.0 && process(&replica).1 <= files + 60
         })
